@@ -1,0 +1,99 @@
+"""Rotary positions, and attention over packed rows or over a key/value cache.
+
+The decoder is told how to attend by a function `attend(q, k, v, cache, layer) -> (out, cache)`:
+training attends within segments and carries no cache; sampling writes its cache and reads it. So
+a sampler can bring a cache of its own making without the decoder knowing.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Attend = Callable[[Array, Array, Array, Any, Any], tuple[Array, Any]]
+
+_MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
+
+
+def rotary(
+    x: Float[Array, "B T N H"], positions: Int[Array, "B T"], *, base: float
+) -> Float[Array, "B T N H"]:
+    """Rotates the two halves of each head by position (RoFormer, section 3.4), angles in f32."""
+    half = x.shape[-1] // 2
+    frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
+
+
+def dot_product(
+    q: Float[Array, "B T N H"],
+    k: Float[Array, "B S K H"],
+    v: Float[Array, "B S K H"],
+    mask: Bool[Array, "B T S"],
+) -> Float[Array, "B T N H"]:
+    """softmax(q·k/√H)·v where mask is true; N/K query heads share a key head. Softmax in f32."""
+    B, T, N, H = q.shape
+    K = k.shape[2]
+    grouped = q.reshape(B, T, K, N // K, H)
+    scores = jnp.einsum("BTKGH,BSKH->BKGTS", grouped, k, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask[:, None, None], scores * H**-0.5, _MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
+    return jnp.einsum("BKGTS,BSKH->BTKGH", weights, v).reshape(B, T, N, H)
+
+
+def packed_mask(segment_ids: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
+    """Which tokens (last axis) each token sees: earlier ones, itself, of its own segment."""
+    T = segment_ids.shape[1]
+    same = segment_ids[:, :, None] == segment_ids[:, None, :]
+    return same & jnp.tri(T, dtype=bool)
+
+
+def packed_attention(segment_ids: Int[Array, "B T"]) -> Attend:
+    """Attention for training: causal, within segments, no cache."""
+    mask = packed_mask(segment_ids)
+
+    def attend(q, k, v, cache, layer):
+        del layer
+        return dot_product(q, k, v, mask), cache
+
+    return attend
+
+
+class KVCache(NamedTuple):
+    """Keys and values of S slots; row b has used the first `length[b]`."""
+
+    k: Float[Array, "L B S K H"]
+    v: Float[Array, "L B S K H"]
+    length: Int[Array, "B"]
+
+
+def empty_cache(config, *, batch: int, slots: int, dtype=jnp.float32) -> KVCache:
+    """A cache of `slots` positions for `batch` rows, nothing in it."""
+    shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
+    return KVCache(
+        jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((batch,), jnp.int32)
+    )
+
+
+def cached_attention(cache: KVCache) -> Attend:
+    """Attention that first writes its T new keys behind each row's length, then sees them all.
+
+    The caller advances `length` afterwards: `cache._replace(length=cache.length + T)`.
+    """
+    start = cache.length
+
+    def attend(q, k, v, cache, layer):
+        rows = jnp.arange(q.shape[0])[:, None]
+        slots = start[:, None] + jnp.arange(q.shape[1])
+        keys = cache.k.at[layer, rows, slots].set(k.astype(cache.k.dtype))
+        values = cache.v.at[layer, rows, slots].set(v.astype(cache.v.dtype))
+        mask = jnp.arange(keys.shape[2])[None, None, :] <= slots[:, :, None]
+        out = dot_product(q, keys[layer], values[layer], mask)
+        return out, cache._replace(k=keys, v=values)
+
+    return attend

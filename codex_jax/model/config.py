@@ -1,0 +1,123 @@
+"""DecoderConfig: the frozen description from which a decoder is built, sharded and saved."""
+
+import dataclasses
+from typing import Any, Literal
+
+from codex_jax import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """A decoder of the GPT-3/Codex family (the defaults) or of the Llama family.
+
+    Args:
+      vocab_size: Ids the tokenizer can make (V).
+      layers: Blocks in the stack.
+      width: Size of the residual stream (D).
+      heads: Query heads (N).
+      kv_heads: Key/value heads (K), shared by groups of query heads; 0 means as many as heads.
+      head_size: Size of one head (H); 0 means width / heads.
+      mlp_size: Hidden size of the MLP (F); 0 means 4 × width.
+      max_length: Positions that a learned table holds, and the longest sequence allowed.
+      norm: "layernorm" or "rmsnorm".
+      norm_eps: Added to the variance under the root.
+      positions: "learned" (a table) or "rotary" (RoPE, half-split pairs).
+      rotary_base: Base of the rotary angles.
+      activation: "gelu" (tanh form, as GPT-2), or "swiglu" (a gated MLP).
+      bias: Whether projections carry a bias (layer norms of the GPT family always do).
+      qkv_bias: Whether only the q, k, v projections carry one (Qwen2).
+      tied: Whether the unembedding is the embedding, transposed.
+      vocab_multiple: The embedding's rows are padded up to this multiple, so that they shard.
+    """
+
+    vocab_size: int
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int = 0
+    head_size: int = 0
+    mlp_size: int = 0
+    max_length: int = 2048
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    norm_eps: float = 1e-5
+    positions: Literal["learned", "rotary"] = "learned"
+    rotary_base: float = 10_000.0
+    activation: Literal["gelu", "swiglu"] = "gelu"
+    bias: bool = True
+    qkv_bias: bool = False
+    tied: bool = True
+    vocab_multiple: int = 128
+
+    def __post_init__(self):
+        derived = {
+            "kv_heads": self.heads,
+            "head_size": self.width // max(self.heads, 1),
+            "mlp_size": 4 * self.width,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, getattr(self, name) or value)
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("vocab_size", "layers", "width", "heads", "max_length", "vocab_multiple"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"DecoderConfig.{name} is {getattr(self, name)}; expected 1 or more"
+                )
+        choices = {
+            "norm": ("layernorm", "rmsnorm"),
+            "positions": ("learned", "rotary"),
+            "activation": ("gelu", "swiglu"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                wanted = " or ".join(map(repr, allowed))
+                raise InputError(
+                    f"DecoderConfig.{name} is {getattr(self, name)!r}; expected {wanted}"
+                )
+        if self.heads % self.kv_heads:
+            raise InputError(
+                f"DecoderConfig.heads is {self.heads}, which {self.kv_heads} kv_heads don't divide"
+            )
+        if self.positions == "rotary" and self.head_size % 2:
+            raise InputError(
+                f"DecoderConfig.head_size is {self.head_size}; rotary needs an even one"
+            )
+
+    @property
+    def padded_vocab(self) -> int:
+        """Rows of the embedding: vocab_size rounded up to vocab_multiple."""
+        return -(-self.vocab_size // self.vocab_multiple) * self.vocab_multiple
+
+    @property
+    def non_embedding_params(self) -> int:
+        """Weights of the blocks' matrices, the count that scaling papers name models by."""
+        attention = self.width * self.head_size * 2 * (self.heads + self.kv_heads)
+        matrices = 3 if self.activation == "swiglu" else 2
+        return self.layers * (attention + matrices * self.width * self.mlp_size)
+
+    def flops_per_token(self, length: int) -> float:
+        """FLOPs of one training token, forward and backward, without recomputation.
+
+        6 per matrix weight (unembedding included, embedding look-up not), and 12·L·N·H·T/2 for
+        attention: causal, so half of the T × T scores (as PaLM's appendix B, halved).
+        """
+        weights = self.non_embedding_params + self.vocab_size * self.width
+        return 6 * weights + 6 * self.layers * self.heads * self.head_size * length
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "DecoderConfig":
+        """The config that `to_json` wrote.
+
+        Raises:
+          InputError: a field this version doesn't know.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise InputError(
+                f"model config has {', '.join(unknown)}, unknown to this codex_jax; upgrade it"
+            )
+        return cls(**fields)

@@ -1,0 +1,245 @@
+"""The decoder: tokens to hidden states to logits.
+
+Axis glossary, the letters of every einsum and signature:
+
+    B batch    T query time    S key time    D model width    N query heads    K key/value heads
+    H head size    F mlp size    V vocabulary    L layers    G query heads per key head (N / K)
+
+Each weight states its shape, logical axes and initialiser on one line; `sharding` maps the
+logical axes onto a mesh. Modules exist only under eval_shape or jit: outside, a decoder is its
+config and a nested dict of arrays.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from codex_jax.model.attention import Attend, rotary
+from codex_jax.model.config import DecoderConfig
+
+Params = dict[str, Any]
+
+_STDDEV = 0.02  # GPT-2's; the projections back into the residual stream get 1/√(2L) of it
+
+
+def _weight(rngs: nnx.Rngs, shape, axes, *, stddev: float = _STDDEV) -> nnx.Param:
+    return nnx.Param(stddev * jax.random.normal(rngs.params(), shape, jnp.float32), axes=axes)
+
+
+def _constant(value: float, shape, axes) -> nnx.Param:
+    return nnx.Param(jnp.full(shape, value, jnp.float32), axes=axes)
+
+
+class Norm(nnx.Module):
+    """LayerNorm or RMSNorm over D, computed in f32."""
+
+    def __init__(self, config: DecoderConfig):
+        self.config = config
+        self.scale = _constant(1.0, (config.width,), ("norm",))
+        if config.norm == "layernorm":
+            self.shift = _constant(0.0, (config.width,), ("norm",))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        dtype, x = x.dtype, x.astype(jnp.float32)
+        if self.config.norm == "layernorm":
+            x = x - x.mean(axis=-1, keepdims=True)
+        x = x * jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + self.config.norm_eps)
+        x = x * self.scale.astype(jnp.float32)
+        if self.config.norm == "layernorm":
+            x = x + self.shift.astype(jnp.float32)
+        return x.astype(dtype)
+
+
+class Attention(nnx.Module):
+    """Projections around whatever `attend` does."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        c = self.config = config
+        back = _STDDEV / (2 * c.layers) ** 0.5
+        self.q = _weight(rngs, (c.width, c.heads, c.head_size), ("embed", "heads", "head"))
+        self.k = _weight(rngs, (c.width, c.kv_heads, c.head_size), ("embed", "kv_heads", "head"))
+        self.v = _weight(rngs, (c.width, c.kv_heads, c.head_size), ("embed", "kv_heads", "head"))
+        self.out = _weight(
+            rngs, (c.heads, c.head_size, c.width), ("heads", "head", "embed"), stddev=back
+        )
+        if c.bias or c.qkv_bias:
+            self.q_bias = _constant(0.0, (c.heads, c.head_size), ("heads", "head"))
+            self.k_bias = _constant(0.0, (c.kv_heads, c.head_size), ("kv_heads", "head"))
+            self.v_bias = _constant(0.0, (c.kv_heads, c.head_size), ("kv_heads", "head"))
+        if c.bias:
+            self.out_bias = _constant(0.0, (c.width,), ("norm",))
+
+    def __call__(self, x: Float[Array, "B T D"], positions, attend: Attend, cache, layer):
+        q = jnp.einsum("BTD,DNH->BTNH", x, self.q.astype(x.dtype))
+        k = jnp.einsum("BTD,DKH->BTKH", x, self.k.astype(x.dtype))
+        v = jnp.einsum("BTD,DKH->BTKH", x, self.v.astype(x.dtype))
+        if self.config.bias or self.config.qkv_bias:
+            q = q + self.q_bias.astype(x.dtype)
+            k = k + self.k_bias.astype(x.dtype)
+            v = v + self.v_bias.astype(x.dtype)
+        if self.config.positions == "rotary":
+            q = rotary(q, positions, base=self.config.rotary_base)
+            k = rotary(k, positions, base=self.config.rotary_base)
+        out, cache = attend(q, k, v, cache, layer)
+        y = jnp.einsum("BTNH,NHD->BTD", out, self.out.astype(x.dtype))
+        return (y + self.out_bias.astype(x.dtype) if self.config.bias else y), cache
+
+
+class Mlp(nnx.Module):
+    """GELU MLP, or SwiGLU (Shazeer 2020) where the gate multiplies."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        c = self.config = config
+        back = _STDDEV / (2 * c.layers) ** 0.5
+        self.up = _weight(rngs, (c.width, c.mlp_size), ("embed", "mlp"))
+        if c.activation == "swiglu":
+            self.gate = _weight(rngs, (c.width, c.mlp_size), ("embed", "mlp"))
+        self.down = _weight(rngs, (c.mlp_size, c.width), ("mlp", "embed"), stddev=back)
+        if c.bias:
+            self.up_bias = _constant(0.0, (c.mlp_size,), ("mlp",))
+            self.down_bias = _constant(0.0, (c.width,), ("norm",))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        up = jnp.einsum("BTD,DF->BTF", x, self.up.astype(x.dtype))
+        if self.config.bias:
+            up = up + self.up_bias.astype(x.dtype)
+        if self.config.activation == "swiglu":
+            gate = jnp.einsum("BTD,DF->BTF", x, self.gate.astype(x.dtype))
+            hidden = jax.nn.silu(gate) * up
+        else:
+            hidden = jax.nn.gelu(up, approximate=True)
+        down = jnp.einsum("BTF,FD->BTD", hidden, self.down.astype(x.dtype))
+        return down + self.down_bias.astype(x.dtype) if self.config.bias else down
+
+
+class Block(nnx.Module):
+    """Pre-norm residual block."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        self.attention_norm = Norm(config)
+        self.attention = Attention(config, rngs)
+        self.mlp_norm = Norm(config)
+        self.mlp = Mlp(config, rngs)
+
+    def __call__(self, x: Float[Array, "B T D"], positions, attend: Attend, cache, layer):
+        y, cache = self.attention(self.attention_norm(x), positions, attend, cache, layer)
+        x = x + y
+        return x + self.mlp(self.mlp_norm(x)), cache
+
+
+class Decoder(nnx.Module):
+    """Embedding, a stack of blocks (every leaf with a leading L), final norm, unembedding."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        c = self.config = config
+        self.embedding = _weight(rngs, (c.padded_vocab, c.width), ("vocab", "embed"))
+        if c.positions == "learned":
+            self.position = _weight(rngs, (c.max_length, c.width), ("position", "embed"))
+        stack = nnx.vmap(lambda rngs: Block(c, rngs), in_axes=0, out_axes=0)
+        self.blocks = stack(rngs.fork(split=c.layers))
+        self.norm = Norm(c)
+        if not c.tied:
+            self.unembedding = _weight(rngs, (c.width, c.padded_vocab), ("embed", "vocab"))
+
+
+def _state(config: DecoderConfig, key: Array) -> nnx.State:
+    return nnx.state(Decoder(config, nnx.Rngs(params=key)), nnx.Param)
+
+
+@functools.lru_cache(maxsize=64)
+def _abstract(config: DecoderConfig) -> tuple[Params, Params]:
+    state = jax.eval_shape(functools.partial(_state, config), jax.random.key(0))
+    shapes, axes = {}, {}
+    for path, param in nnx.to_flat_state(state):
+        stacked = ("layers",) if path[0] == "blocks" else ()
+        value = param.get_value()
+        shapes[path] = jax.ShapeDtypeStruct(value.shape, value.dtype)
+        axes[path] = (*stacked, *param.get_metadata()["axes"])
+    return nnx.traversals.unflatten_mapping(shapes), nnx.traversals.unflatten_mapping(axes)
+
+
+def abstract(config: DecoderConfig) -> tuple[Params, Params]:
+    """(shapes, logical axes) of every parameter, as two like-shaped nested dicts; no memory."""
+    return jax.tree.map(lambda x: x, _abstract(config))
+
+
+def init(config: DecoderConfig, key: Array) -> Params:
+    """Fresh f32 parameters. Call it under jit with out_shardings, so that they are born sharded."""
+    return nnx.to_pure_dict(_state(config, key))
+
+
+@functools.lru_cache(maxsize=64)
+def _graphs(config: DecoderConfig):
+    """Graph definitions of one block and of the final norm: the one place nnx.split happens."""
+
+    def parts():
+        rngs = nnx.Rngs(0)
+        return Block(config, rngs), Norm(config)
+
+    return tuple(nnx.split(module) for module in nnx.eval_shape(parts))
+
+
+def _module(graph_and_state, params: Params) -> nnx.Module:
+    graph, state = graph_and_state
+    state = jax.tree.map(lambda leaf: leaf, state)
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graph, state)
+
+
+def forward(
+    config: DecoderConfig,
+    params: Params,
+    tokens: Int[Array, "B T"],
+    positions: Int[Array, "B T"],
+    attend: Attend,
+    cache: Any = None,
+    *,
+    dtype=jnp.float32,
+    wrap_block=lambda block: block,
+    scan: bool = True,
+) -> tuple[Float[Array, "B T D"], Any]:
+    """Hidden states after the final norm, and the cache as `attend` left it.
+
+    Args:
+      attend: called in every layer as attend(q, k, v, cache, layer) -> (out, cache).
+      cache: any pytree, carried through the layers (None where attend needs none).
+      dtype: of the activations; weights are cast where they are used.
+      wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
+      scan: run the stack as one lax.scan; unrolled, compilation grows with depth.
+    """
+    block_graph, norm_graph = _graphs(config)
+    x = params["embedding"].astype(dtype)[tokens]
+    if config.positions == "learned":
+        x = x + params["position"].astype(dtype)[positions]
+
+    def block(x, layer_params, cache, layer):
+        return _module(block_graph, layer_params)(x, positions, attend, cache, layer)
+
+    block = wrap_block(block)
+    if scan:
+
+        def body(carry, layer_inputs):
+            layer_params, layer = layer_inputs
+            return block(carry[0], layer_params, carry[1], layer), None
+
+        layers = jnp.arange(config.layers)
+        (x, cache), _ = jax.lax.scan(body, (x, cache), (params["blocks"], layers))
+    else:
+        for layer in range(config.layers):
+            x, cache = block(x, jax.tree.map(lambda p: p[layer], params["blocks"]), cache, layer)
+    return _module(norm_graph, params["norm"])(x), cache
+
+
+def unembed(
+    config: DecoderConfig, params: Params, hidden: Float[Array, "... D"]
+) -> Float[Array, "... V"]:
+    """Logits in f32 over the real vocabulary; the padding rows of the table are cut off."""
+    if config.tied:
+        table = params["embedding"][: config.vocab_size].astype(hidden.dtype)
+        return jnp.einsum("...D,VD->...V", hidden, table, preferred_element_type=jnp.float32)
+    table = params["unembedding"][:, : config.vocab_size].astype(hidden.dtype)
+    return jnp.einsum("...D,DV->...V", hidden, table, preferred_element_type=jnp.float32)

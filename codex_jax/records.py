@@ -1,0 +1,131 @@
+"""The nouns that travel between stages, and their JSON Lines form."""
+
+import dataclasses
+import gzip
+import json
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from codex_jax import InputError
+
+
+class Batch(NamedTuple):
+    """Packed rows, B sequences of T tokens. A NamedTuple, so JAX sees a pytree without our help."""
+
+    tokens: np.ndarray  # int32 (B, T): what the decoder reads
+    targets: np.ndarray  # int32 (B, T): what it should say next
+    segment_ids: np.ndarray  # int32 (B, T): 0 is padding, documents of a row count from 1
+    positions: np.ndarray  # int32 (B, T): from 0 in each document
+    loss_weights: np.ndarray  # float32 (B, T): 0 on padding
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A task in HumanEval's format: `test` defines check(candidate)."""
+
+    task_id: str
+    prompt: str
+    entry_point: str = ""
+    test: str = ""
+    canonical_solution: str = ""
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Completion:
+    """One sample of one problem. Log-probabilities are in nats, of the raw distribution."""
+
+    task_id: str
+    completion: str
+    sample_index: int = 0
+    mean_logprob: float | None = None
+    sum_logprob: float | None = None
+    tokens: int | None = None  # sampled tokens, the ending one included
+    finish_reason: str = ""  # "stop" (stop string or end of text) or "length"
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the sandbox says of one completion."""
+
+    task_id: str
+    sample_index: int = 0
+    verdict: str  # "passed", "failed", "timed out", "crashed"
+    cause: str = ""  # finer: "wrong_answer", "exception", "time_limit", ...
+    detail: str = ""
+    isolation: str = ""  # backend that ran it: "gvisor" or "bubblewrap"
+    seconds: float | None = None  # CPU time
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "passed"
+
+
+Record = TypeVar("Record", Problem, Completion, Verdict)
+
+
+def open_text(path: pathlib.Path | str, mode: str = "r"):
+    """A UTF-8 text file, through gzip where the name ends in .gz."""
+    opener = gzip.open if str(path).endswith(".gz") else open
+    return opener(path, mode + "t", encoding="utf-8")
+
+
+def read_jsonl(path: pathlib.Path | str, kind: type[Record]) -> Iterator[Record]:
+    """Records of a JSON Lines file; unknown fields land in `extra`.
+
+    Raises:
+      InputError: the file is missing, or a line is malformed (its number is named).
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected JSON Lines of {kind.__name__}s")
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield parse_record(line, kind, where=f"{path}:{number}")
+
+
+def parse_record(line: str, kind: type[Record], *, where: str) -> Record:
+    """One line of JSON as a record; `where` begins the error message."""
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    required = [n for n, f in known.items() if f.default is f.default_factory]
+    if missing := [name for name in required if name not in fields]:
+        raise InputError(f"{where}: {kind.__name__} lacks {', '.join(missing)}")
+    for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
+        if name in known and not isinstance(fields.get(name, ""), str):
+            found = type(fields[name]).__name__
+            raise InputError(f"{where}: {name} must be a string, found {found}")
+    extra = {name: value for name, value in fields.items() if name not in known}
+    given = {name: value for name, value in fields.items() if name in known and name != "extra"}
+    return kind(**given, extra=extra)
+
+
+def to_line(record: Problem | Completion | Verdict) -> str:
+    """The record as one line of JSON, `extra` spread beside the named fields, None left out."""
+    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    fields.update(fields.pop("extra"))
+    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+
+
+def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
+    """Writes records whole or not at all (through a neighbour file); returns how many."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name("partial-" + path.name)
+    count = 0
+    with open_text(partial, "w") as out:
+        for record in records:
+            out.write(to_line(record) + "\n")
+            count += 1
+    partial.replace(path)
+    return count
