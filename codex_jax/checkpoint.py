@@ -1,0 +1,197 @@
+"""Orbax, thinly: a training state and the card that says what it is.
+
+A checkpoint directory holds one folder a step (params, the rest of the state, card.json), each
+appearing whole or not at all. The card lets a sampler build the decoder without being told.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from codex_jax import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a checkpoint says of itself.
+
+    `run` holds what must not change when the run is resumed (batch size, seed, optimizer, steps).
+    """
+
+    model: dict[str, Any]
+    step: int = 0
+    tokenizer_hash: str = ""
+    data_fingerprint: str = ""
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    operative_config: str = ""
+
+    def differences(self, other: "Card") -> list[str]:
+        """Fields in which two runs' cards differ, as "name: mine, other's" (step apart)."""
+        mine, theirs = _flat(self), _flat(other)
+        return [
+            f"{name}: {mine.get(name)!r}, {theirs.get(name)!r}"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+def _flat(card: Card) -> dict[str, Any]:
+    return {
+        **{f"model.{name}": value for name, value in card.model.items()},
+        **{f"run.{name}": value for name, value in card.run.items()},
+        "tokenizer_hash": card.tokenizer_hash,
+        "data_fingerprint": card.data_fingerprint,
+    }
+
+
+class Checkpoints:
+    """A directory of checkpoints, saved in the background, the newest `keep` of them kept."""
+
+    def __init__(self, directory: pathlib.Path | str, *, keep: int | None = None):
+        self.directory = pathlib.Path(directory).absolute()
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True),
+            item_handlers={
+                "params": ocp.StandardCheckpointHandler(),
+                "rest": ocp.StandardCheckpointHandler(),
+                "card": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def save(self, step: int, params: Any, rest: Any, card: Card) -> None:
+        """Begins to write a checkpoint; the arrays may be donated once this returns.
+
+        Raises:
+          InputError: the disk refused this save or the one before it.
+        """
+        items = ocp.args.Composite(
+            params=ocp.args.StandardSave(params),
+            rest=ocp.args.StandardSave(rest),
+            card=ocp.args.JsonSave(dataclasses.asdict(dataclasses.replace(card, step=step))),
+        )
+        with _DiskErrors(self.directory):
+            self._manager.save(step, args=items)
+
+    def finish(self) -> None:
+        """Waits until what was saved is on disk; raises InputError where it could not be."""
+        with _DiskErrors(self.directory):
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The newest whole checkpoint's step."""
+        return self._manager.latest_step()
+
+    def card(self, step: int) -> Card:
+        """The card of a step."""
+        fields = self._manager.restore(
+            step, args=ocp.args.Composite(card=ocp.args.JsonRestore())
+        )["card"]
+        return Card(**fields)
+
+    def restore(self, step: int, params: Any, rest: Any) -> tuple[Any, Any]:
+        """(params, rest) of a step, placed as the abstract arrays given say.
+
+        Raises:
+          InputError: any parameter missing, left over, or of another shape or dtype; all named.
+        """
+        self._check(step, params)
+        items = ocp.args.Composite(
+            params=ocp.args.StandardRestore(params), rest=ocp.args.StandardRestore(rest)
+        )
+        restored = self._manager.restore(step, args=items)
+        return restored["params"], restored["rest"]
+
+    def restore_params(self, step: int, params: Any) -> Any:
+        """The parameters alone."""
+        self._check(step, params)
+        items = ocp.args.Composite(params=ocp.args.StandardRestore(params))
+        return self._manager.restore(step, args=items)["params"]
+
+    def _check(self, step: int, params: Any) -> None:
+        saved = _shapes(self._manager.item_metadata(step)["params"].tree)
+        wanted = _shapes(params)
+        wrong = [
+            f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
+            for name in sorted(saved.keys() | wanted.keys())
+            if saved.get(name) != wanted.get(name)
+        ]
+        if wrong:
+            raise InputError(f"{self.directory / str(step)}: " + "; ".join(wrong))
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        for path, leaf in leaves
+    }
+
+
+class _DiskErrors:
+    """Turns a disk's refusal, whichever of Orbax's errors it comes as, into one line."""
+
+    _SIGNS = ("No space left", "ENOSPC", "RESOURCE_EXHAUSTED", "Disk quota", "File too large")
+
+    def __init__(self, directory: pathlib.Path):
+        self.directory = directory
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if error is None or not any(sign in str(error) for sign in self._SIGNS):
+            return False
+        raise InputError(
+            f"{self.directory}: the disk is full, this checkpoint was not written (earlier ones "
+            "are whole); free space or turn checkpoint_dir, and run again to resume"
+        ) from None
+
+
+def latest_step(directory: pathlib.Path | str) -> int:
+    """The newest whole checkpoint in a directory, without creating anything.
+
+    Raises:
+      InputError: there is none.
+    """
+    path = pathlib.Path(directory).absolute()
+    steps = [int(p.name) for p in path.glob("*") if p.name.isdigit() and (p / "card").is_dir()]
+    if not steps:
+        raise InputError(f"{directory}: no checkpoint here; expected a directory that train wrote")
+    return max(steps)
+
+
+def read_card(directory: pathlib.Path | str, *, step: int | None = None) -> Card:
+    """The card of a step (the newest, unless given)."""
+    step = latest_step(directory) if step is None else step
+    manager = Checkpoints(directory)
+    if not (manager.directory / str(step) / "card").is_dir():
+        raise InputError(f"{directory}: no step {step} here; newest is {latest_step(directory)}")
+    card = manager.card(step)
+    manager.close()
+    return card
+
+
+def restore_params(
+    directory: pathlib.Path | str, shapes: Any, *, step: int | None = None
+) -> Any:
+    """Parameters of a step (the newest, unless given), placed as `shapes` says.
+
+    Args:
+      shapes: ShapeDtypeStructs, as `model.abstract` gives, with or without shardings.
+
+    Raises:
+      InputError: no such checkpoint, or one of another model.
+    """
+    step = latest_step(directory) if step is None else step
+    manager = Checkpoints(directory)
+    params = manager.restore_params(step, shapes)
+    manager.close()
+    return params

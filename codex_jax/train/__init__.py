@@ -1,0 +1,1 @@
+"""Batches to checkpoint: optimizer, state, step, loop."""

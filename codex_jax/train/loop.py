@@ -1,0 +1,219 @@
+"""train(): the page to read first."""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from codex_jax import InputError, model, progress, sharding
+from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.model import DecoderConfig
+from codex_jax.records import Batch
+from codex_jax.sharding import MeshShape
+from codex_jax.train import optimizer as optimizers
+from codex_jax.train import state as states
+from codex_jax.train.metrics import Metrics
+from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.step import train_step
+
+
+class Batches(Protocol):
+    """What training asks of data: global batch n as a function of n alone."""
+
+    fingerprint: str
+    tokenizer_hash: str
+    vocab_size: int
+    sequence_length: int
+    batch_size: int
+
+    def batches(self, start: int, rows: slice | None = None) -> Iterator[Batch]: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compute:
+    """How a step is computed; none of it changes what is computed, but for rounding.
+
+    Args:
+      dtype: Of activations and matrix products, "float32" or "bfloat16"; weights stay float32.
+      microbatches: Turns in which a batch is taken, to save memory.
+      loss_chunks: Pieces in which the logits are made, to save memory.
+      z_loss: Weight of log²Z in the loss (PaLM: 1e-4).
+    """
+
+    dtype: str = "float32"
+    microbatches: int = 1
+    loss_chunks: int = 1
+    z_loss: float = 0.0
+
+
+def train(
+    *,
+    batches: Batches,
+    model: DecoderConfig,
+    checkpoint_dir: str,
+    steps: int,
+    optimizer: Optimizer = Optimizer(),
+    mesh: MeshShape = MeshShape(),
+    compute: Compute = Compute(),
+    seed: int = 0,
+    log_every: int = 10,
+    save_every: int = 200,
+    keep: int = 2,
+    operative_config: str = "",
+) -> dict[str, float]:
+    """Trains a decoder, from the newest checkpoint in checkpoint_dir where there is one.
+
+    Args:
+      batches: The packed rows; batch n is a pure function of (fingerprint, seed, n).
+      model: The decoder.
+      checkpoint_dir: Holds the checkpoints and metrics.jsonl.
+      steps: Optimizer steps of the whole run.
+      optimizer: AdamW and its schedule.
+      mesh: Devices along each mesh axis.
+      compute: Precision, and what is traded for memory.
+      seed: Of the initial weights.
+      log_every: Steps between lines on the screen.
+      save_every: Steps between checkpoints.
+      keep: Newest checkpoints kept.
+      operative_config: The configuration's text, for the card.
+
+    Returns:
+      The last step's metrics.
+
+    Raises:
+      InputError: settings that don't fit the data, the devices or the checkpoint found.
+    """
+    devices = sharding.make_mesh(mesh)
+    check(batches, model, compute, devices)
+    tx = optimizers.make(optimizer, steps=steps, axes=_logical_axes(model))
+    card = _card(batches, model, optimizer, compute, steps, seed, operative_config)
+    checkpoints = Checkpoints(checkpoint_dir, keep=keep)
+    state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed)
+    take_step = jitted_step(model, tx, compute)
+    place = functools.partial(_place, sharding.batch_sharding(devices), batches.batch_size)
+    rows = batches.batches(start, _local_rows(devices, batches))
+    metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
+    bar = progress.bar(what="train", total=steps, unit="step", done=start)
+    last: dict[str, float] = {}
+    # One turn more than steps: the end saves in the same place as everything before it.
+    for step in range(start, steps + 1):
+        if due(step, log_every, steps) and (line := metrics.flush()):
+            last = line
+            bar.set_postfix(loss=f"{line['loss']:.3f}", tok_s=f"{_rate(line):.0f}")
+        if due(step, save_every, steps) and step != checkpoints.latest:
+            checkpoints.save(step, state.params, state._replace(params=None), card)
+        if step == steps:
+            break
+        asked = time.perf_counter()
+        batch = next(rows)
+        metrics.waited(time.perf_counter() - asked)
+        state, values = take_step(state, place(batch))
+        metrics.add(step, values)
+        bar.update()
+    bar.close()
+    checkpoints.finish()
+    checkpoints.close()
+    return last
+
+
+def due(step: int, every: int, last: int) -> bool:
+    """Whether a periodic thing happens now: each `every` steps, not at 0, always at the end."""
+    return step == last or (step > 0 and step % every == 0)
+
+
+def _rate(line: dict[str, float]) -> float:
+    return line["tokens"] / line["seconds"]
+
+
+def _logical_axes(config: DecoderConfig):
+    return model.abstract(config)[1]
+
+
+def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) -> None:
+    """Raises InputError where data, model, mesh and microbatches don't fit one another."""
+    if batches.vocab_size != config.vocab_size:
+        raise InputError(
+            f"the data has {batches.vocab_size} ids, DecoderConfig.vocab_size is "
+            f"{config.vocab_size}; make them equal"
+        )
+    if config.positions == "learned" and batches.sequence_length > config.max_length:
+        raise InputError(
+            f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "
+            f"{config.max_length}; raise it, or build the data with shorter rows"
+        )
+    parts = sharding.data_parallel(devices) * compute.microbatches
+    if batches.batch_size % parts:
+        raise InputError(
+            f"batch_size {batches.batch_size} is not a multiple of {parts} (data devices × "
+            "Compute.microbatches); turn batch_size"
+        )
+
+
+def _card(batches, config, optimizer, compute, steps, seed, operative_config) -> Card:
+    run = {"steps": steps, "seed": seed, "batch_size": batches.batch_size}
+    run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
+    run |= {f"compute.{k}": v for k, v in dataclasses.asdict(compute).items()}
+    return Card(
+        model=config.to_json(),
+        tokenizer_hash=batches.tokenizer_hash,
+        data_fingerprint=batches.fingerprint,
+        run=run,
+        operative_config=operative_config,
+    )
+
+
+def restore_or_init(checkpoints: Checkpoints, config, tx, devices, card: Card, *, seed: int):
+    """(state, step): of the newest checkpoint, else fresh.
+
+    Raises:
+      InputError: the checkpoint found is of another run; every difference is named.
+    """
+    found = checkpoints.latest
+    if found is None:
+        return states.born(config, tx, devices, seed=seed), 0
+    if differences := checkpoints.card(found).differences(card):
+        raise InputError(
+            f"{checkpoints.directory} holds step {found} of another run (found, wanted): "
+            f"{'; '.join(differences)}; turn checkpoint_dir, or delete it"
+        )
+    target = states.abstract(config, tx, devices)
+    params, rest = checkpoints.restore(found, target.params, target._replace(params=None))
+    return rest._replace(params=params), found
+
+
+def jitted_step(config: DecoderConfig, tx, compute: Compute):
+    """train_step, compiled; the state is donated, so that it exists once."""
+    step = functools.partial(
+        train_step,
+        config=config,
+        tx=tx,
+        microbatches=compute.microbatches,
+        dtype=jnp.dtype(compute.dtype),
+        chunks=compute.loss_chunks,
+        z_loss=compute.z_loss,
+    )
+    return jax.jit(step, donate_argnums=0)
+
+
+def _local_rows(devices, batches: Batches) -> slice:
+    """The rows of a global batch that this process's devices hold: a contiguous run."""
+    shape = (batches.batch_size, batches.sequence_length)
+    held = sharding.batch_sharding(devices).addressable_devices_indices_map(shape).values()
+    starts = [index[0].start or 0 for index in held]
+    stops = [index[0].stop or batches.batch_size for index in held]
+    return slice(min(starts), max(stops))
+
+
+def _place(where, batch_size: int, batch: Batch) -> Batch:
+    """Local rows as global arrays."""
+
+    def put(local):
+        shape = (batch_size, *local.shape[1:])
+        return jax.make_array_from_process_local_data(where, local, shape)
+
+    return Batch(*map(put, batch))

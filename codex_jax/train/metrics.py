@@ -1,0 +1,73 @@
+"""metrics.jsonl: a line a step, read from the device late so that the device never waits."""
+
+import json
+import math
+import pathlib
+import time
+
+import jax
+
+from codex_jax import InputError
+
+
+class Metrics:
+    """Collects a step's metrics as they are on the device, writes them a window at a time.
+
+    Lines of steps at or after `start` that an earlier, killed process wrote are dropped first, so
+    the file always reads as one straight run.
+    """
+
+    def __init__(self, path: pathlib.Path, *, start: int):
+        self.path = path
+        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._waited = 0.0
+        self._window = time.perf_counter()
+        _truncate(path, start)
+
+    def waited(self, seconds: float) -> None:
+        """Counts time spent waiting for data."""
+        self._waited += seconds
+
+    def add(self, step: int, values: dict[str, jax.Array]) -> None:
+        self._pending.append((step, values))
+
+    def flush(self) -> dict[str, float]:
+        """Writes what is pending; returns the last line.
+
+        Raises:
+          InputError: a loss that isn't finite, with the step it began at.
+        """
+        lines = [{"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending]
+        if not lines:
+            return {}
+        now = time.perf_counter()
+        seconds, self._window = (now - self._window) / len(lines), now
+        for line in lines:
+            line |= {"seconds": seconds, "data_wait": self._waited / len(lines) / seconds}
+        self._pending, self._waited = [], 0.0
+        with self.path.open("a", encoding="utf-8") as out:
+            out.writelines(json.dumps(line) + "\n" for line in lines)
+        if bad := [line for line in lines if not math.isfinite(line["loss"])]:
+            raise InputError(
+                f"the loss of step {bad[0]['step']} is {bad[0]['loss']}; lower "
+                "Optimizer.learning_rate, and run again to resume from the newest checkpoint"
+            )
+        return lines[-1]
+
+
+def _truncate(path: pathlib.Path, start: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError:
+            break  # the kill tore this line
+        if fields["step"] >= start:
+            break
+        kept.append(line + "\n")
+    partial = path.with_name("partial-" + path.name)
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
