@@ -1,0 +1,34 @@
+# make install     the pinned environment in .venv; EXTRAS says which parts (data,report,dev)
+# make quickstart  that, and a small Codex trained, sampled, judged and plotted in runs/quickstart
+# make test        that, and every test, with the coverage of each room
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+EXTRAS ?= data,report,dev
+WORKERS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/installed-$(EXTRAS)
+
+.PHONY: install quickstart test lint clean
+.DELETE_ON_ERROR:
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt .ci/venv
+	@sh .ci/venv "$(PYTHON)" .venv
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+quickstart: install
+	$(BIN)/codex-jax quickstart
+
+test: install
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --cov --cov-report=
+	$(BIN)/python tests/coverage_by_room.py
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,244 @@
+"""Who may import whom, as data; every import of the package held against it."""
+
+import ast
+import graphlib
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "codex_jax"
+
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+
+LEAVES = {"records", "progress", "tokenizer", "sharding", "checkpoint", "model"}
+STAGES = {"data", "train", "sample", "evaluate", "curate"}
+
+
+class Room(NamedTuple):
+    """What a room may import: rooms of ours (besides the root package), and packages of others."""
+
+    rooms: set[str]
+    packages: set[str]
+
+
+ARRAYS = {"jax", "jaxtyping", "numpy"}
+
+ROOMS = {
+    "records": Room(set(), {"numpy"}),
+    "progress": Room(set(), {"tqdm"}),
+    "tokenizer": Room(set(), {"numpy", "tokenizers"}),
+    "sharding": Room(set(), ARRAYS),
+    "checkpoint": Room(set(), ARRAYS | {"orbax"}),
+    "model": Room(set(), ARRAYS | {"flax"}),
+    "data": Room(
+        {"records", "progress", "tokenizer"},
+        {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"},
+    ),
+    "train": Room(
+        {"records", "progress", "model", "sharding", "checkpoint"}, ARRAYS | {"flax", "optax"}
+    ),
+    "sample": Room({"records", "progress", "tokenizer", "model", "sharding", "checkpoint"}, ARRAYS),
+    # The report draws with matplotlib, imported where it draws: judging never loads it.
+    "evaluate": Room({"records", "progress"}, {"numpy", "matplotlib"}),
+    "curate": Room({"records", "progress"}, {"numpy"}),
+    "main": Room(LEAVES | STAGES, {"gin", "absl", "jax", "numpy"}),
+}
+
+# (module, what importing it must not load). A stage loads only what it computes with.
+NOT_LOADED = [
+    ("codex_jax", ["numpy", "jax", "tensorflow"]),
+    ("codex_jax.records", ["jax", "tensorflow"]),
+    ("codex_jax.data.batches", ["tensorflow", "seqio"]),
+    ("codex_jax.train.loop", ["tensorflow", "seqio", "tensorflow_text"]),
+    ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text"]),
+    ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
+    ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
+]
+
+
+class Import(NamedTuple):
+    """One imported module, with where it is imported."""
+
+    path: pathlib.Path
+    line: int
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT)}:{self.line}: imports {self.module}"
+
+
+def sources() -> list[pathlib.Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in sources()}
+
+
+def room_of(module: str) -> str:
+    """codex_jax.train.step → train; the root package → ''."""
+    parts = module.split(".")
+    return {"__main__": "main"}.get(parts[1], parts[1]) if len(parts) > 1 else ""
+
+
+def imports(path: pathlib.Path) -> Iterator[Import]:
+    """Every import of a file, those inside functions too; of ours, the deepest module named."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (Import(path, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            source = ".".join(filter(None, (base, node.module)))
+            for alias in node.names:
+                deeper = f"{source}.{alias.name}"
+                yield Import(path, node.lineno, deeper if deeper in MODULES else source)
+
+
+def faults(found: Import, room: str) -> str | None:
+    """The rule that an import breaks, or None."""
+    top = found.module.split(".")[0]
+    if top == "codex_jax":
+        target = room_of(found.module)
+        allowed = ROOMS[room].rooms | {"", room} if room else set()
+        if target not in allowed:
+            return f"{found}; {room or 'the root'} may import {sorted(allowed - {''})}"
+    elif top not in sys.stdlib_module_names:
+        allowed = ROOMS[room].packages if room else set()
+        if top not in allowed:
+            return f"{found}; {room or 'the root'} may use packages {sorted(allowed)}"
+    return None
+
+
+def test_every_room_is_in_the_table():
+    found = {room_of(module) for module in MODULES} - {""}
+    assert found <= set(ROOMS), f"no row in the table for {found - set(ROOMS)}"
+
+
+def test_stages_never_meet_and_leaves_stand_alone():
+    for leaf in LEAVES:
+        assert not ROOMS[leaf].rooms, f"{leaf} is a leaf"
+    for stage in STAGES:
+        assert not ROOMS[stage].rooms - LEAVES, f"{stage} imports what is no leaf"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_imports_follow_the_table(path):
+    room = room_of(module_name(path))
+    broken = [fault for found in imports(path) if (fault := faults(found, room))]
+    assert not broken, "\n".join(broken)
+
+
+def test_a_broken_rule_is_named_with_file_and_line():
+    path = PACKAGE / "records.py"
+    assert "codex_jax/records.py:3: imports jax; records may use packages ['numpy']" in faults(
+        Import(path, 3, "jax"), "records"
+    )
+    assert "evaluate may import" in faults(Import(path, 1, "codex_jax.train.loop"), "evaluate")
+    assert faults(Import(path, 1, "codex_jax.records"), "train") is None
+
+
+def test_no_module_cycles():
+    graph = {
+        module: {found.module for found in imports(path) if found.module in MODULES} - {module}
+        for module, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the cycle
+    assert graph
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_sizes(path):
+    text = path.read_text()
+    assert text.count("\n") <= LONGEST_FILE, f"{path}: does it hold two nouns?"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            size = node.end_lineno - node.lineno + 1
+            assert size <= LONGEST_FUNCTION, f"{path}:{node.lineno}: {node.name} has {size} lines"
+
+
+@pytest.mark.parametrize(("module", "unwanted"), NOT_LOADED, ids=[m for m, _ in NOT_LOADED])
+def test_not_loaded(module, unwanted):
+    probe = f"import sys, {module}; print(*sorted(set(sys.modules) & set({unwanted!r})))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [], f"importing {module} loads {done.stdout}"
+
+
+def test_help_loads_nothing_heavy_and_answers_at_once():
+    command = [sys.executable, "-X", "importtime", "-m", "codex_jax", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"jax", "flax", "tensorflow", "gin", "numpy"}
+    # Bare: coverage starts in every subprocess of the suite, and is not what is timed here.
+    bare = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run(command[:1] + command[3:], capture_output=True, check=True, env=bare)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5, seconds
+
+
+# --- BUILD is the same table ---
+
+PIP_NAMES = {"absl": "absl_py", "gin": "gin_config", "orbax": "orbax_checkpoint"}
+
+
+def build_targets(rule: str) -> dict[str, dict]:
+    """Targets of one rule in BUILD: name → its literal arguments (glob(x) read as x)."""
+    targets = {}
+    for node in ast.parse((ROOT / "BUILD").read_text()).body:
+        call = node.value
+        if isinstance(call, ast.Call) and call.func.id == rule:
+            fields = {k.arg: _literal(k.value) for k in call.keywords}
+            targets[fields["name"]] = fields
+    return targets
+
+
+def _literal(node: ast.expr):
+    if isinstance(node, ast.Call):
+        return _literal(node.args[0])
+    if isinstance(node, ast.BinOp):
+        return _literal(node.left) + _literal(node.right)
+    return ast.literal_eval(node)
+
+
+def test_build_has_the_table():
+    libraries = build_targets("py_library")
+    assert set(libraries) == {"codex_jax", *ROOMS}
+    for room, (rooms, packages) in ROOMS.items():
+        wanted = {":codex_jax", *(f":{name}" for name in rooms)}
+        wanted |= {f"@pip//{PIP_NAMES.get(name, name)}" for name in packages}
+        assert set(libraries[room]["deps"]) == wanted, f"BUILD: {room} differs from ROOMS"
+
+
+def test_build_covers_every_source_once():
+    owners: dict[pathlib.Path, list[str]] = {path: [] for path in sources()}
+    targets = build_targets("py_library") | build_targets("py_binary")
+    for name, fields in targets.items():
+        for pattern in fields["srcs"]:
+            for path in ROOT.glob(pattern):
+                owners[path].append(name)
+    assert {path: found for path, found in owners.items() if len(found) != 1} == {}
+
+
+def test_build_has_a_test_for_each_folder_and_file_of_tests():
+    run = {argument for fields in build_targets("py_test").values() for argument in fields["args"]}
+    tests = {p.relative_to(ROOT) for p in (ROOT / "tests").rglob("test_*.py")}
+    wanted = {str(p if p.parent.name == "tests" else p.parent) for p in tests}
+    assert wanted <= run, f"BUILD runs no {wanted - run}"
