@@ -1,0 +1,182 @@
+"""The packed cache on disk: four TensorStore arrays (rows, T) and one JSON page about them.
+
+zarr3 with sharding: files of 1,024 rows, in which each row is compressed and checksummed by itself,
+so any row is one small read. Positions aren't stored, for they follow from the segment ids.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorstore
+
+from codex_jax import InputError
+from codex_jax.records import Batch
+
+ARRAYS = {
+    "tokens": np.int32,
+    "targets": np.int32,
+    "segment_ids": np.int32,
+    "loss_weights": np.float32,
+}
+ROWS_PER_FILE = 1024
+_FORMAT = "codex_jax cache 1"
+_META = "meta.json"
+_MOST_ROWS = 1 << 40  # an array is born this long and cut to size at the end
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What the cache holds. `fingerprint` hashes content, `state` what it was made from."""
+
+    fingerprint: str
+    state: str
+    tokenizer_hash: str
+    vocab_size: int
+    sequence_length: int
+    rows: int
+    tokens: int  # predictions: every token and one end of text for each document
+    parameters: dict[str, Any]
+    sources: dict[str, dict[str, Any]]  # of each source: documents, tokens, dropped by reason
+
+    @property
+    def fill_rate(self) -> float:
+        """Share of the rows' places that aren't padding."""
+        return self.tokens / (self.rows * self.sequence_length)
+
+
+def read_meta(directory: pathlib.Path | str) -> Meta:
+    """The page of a finished cache.
+
+    Raises:
+      InputError: there is no finished cache here, or its page is damaged.
+    """
+    path = pathlib.Path(directory, _META)
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if fields.pop("format") != _FORMAT:
+            raise InputError(f"{path}: another format; expected {_FORMAT!r}: build it again")
+        return Meta(**fields)
+    except FileNotFoundError:
+        raise InputError(f"{directory}: no packed cache here; make one by `data`") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: damaged ({error}); build the cache again") from None
+
+
+def write_meta(directory: pathlib.Path, meta: Meta) -> None:
+    """Writes the page, last of all: a cache without it isn't finished."""
+    content = {"format": _FORMAT, **dataclasses.asdict(meta)}
+    partial = directory / ("partial-" + _META)
+    partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    partial.replace(directory / _META)
+
+
+def _spec(directory: pathlib.Path, name: str) -> dict[str, Any]:
+    return {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{directory.resolve()}/{name}/"},
+        "fill_missing_data_reads": False,
+        "store_data_equal_to_fill_value": True,
+    }
+
+
+def _layout(sequence_length: int, dtype: type) -> dict[str, Any]:
+    plain = {"name": "bytes", "configuration": {"endian": "little"}}
+    squeeze = {"name": "zstd", "configuration": {"level": 3}}
+    sharding = {
+        "chunk_shape": [1, sequence_length],
+        "codecs": [plain, squeeze, {"name": "crc32c"}],
+        "index_codecs": [plain, {"name": "crc32c"}],
+    }
+    grid = {"chunk_shape": [ROWS_PER_FILE, sequence_length]}
+    return {
+        "shape": [_MOST_ROWS, sequence_length],
+        "data_type": np.dtype(dtype).name,
+        "chunk_grid": {"name": "regular", "configuration": grid},
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+    }
+
+
+class Writer:
+    """Appends blocks of `ROWS_PER_FILE` rows (the last may be shorter) and hashes them."""
+
+    def __init__(self, directory: pathlib.Path, sequence_length: int):
+        self.rows = 0
+        self.tokens = 0
+        self._digest = hashlib.sha256(f"{_FORMAT} {sequence_length}".encode())
+        self._stores = {
+            name: tensorstore.open(
+                _spec(directory, name) | {"metadata": _layout(sequence_length, dtype)},
+                create=True,
+            ).result()
+            for name, dtype in ARRAYS.items()
+        }
+
+    def append(self, block: Batch) -> None:
+        """Writes rows (n, T); returns when they are on disk.
+
+        Raises:
+          InputError: the disk is full or can't be written.
+        """
+        stop = self.rows + len(block.tokens)
+        writes = []
+        for name, store in self._stores.items():
+            array = np.ascontiguousarray(getattr(block, name))
+            self._digest.update(array)
+            writes.append(store[self.rows : stop].write(array))
+        try:
+            for write in writes:
+                write.result()
+        except ValueError as error:
+            reason = str(error).splitlines()[0][:160]
+            raise InputError(f"can't write the cache ({reason}); free space or move it") from None
+        self.rows = stop
+        self.tokens += int(np.count_nonzero(block.segment_ids))
+
+    def finish(self) -> str:
+        """Cuts the arrays to size; returns the hash of their content."""
+        for store in self._stores.values():
+            shape = [self.rows, store.shape[1]]
+            store.resize(exclusive_max=shape, resize_metadata_only=True).result()
+        return self._digest.hexdigest()
+
+
+class Rows:
+    """Random access to a finished cache's rows."""
+
+    def __init__(self, directory: pathlib.Path | str):
+        self.meta = read_meta(directory)
+        shape = (self.meta.rows, self.meta.sequence_length)
+        self._directory = pathlib.Path(directory)
+        self._stores = {name: self._open(name, shape) for name in ARRAYS}
+
+    def _open(self, name: str, shape: tuple[int, int]) -> tensorstore.TensorStore:
+        try:
+            store = tensorstore.open(_spec(self._directory, name), read=True).result()
+        except ValueError as error:
+            raise self._damaged(f"{name} can't be opened", error) from None
+        if tuple(store.shape) != shape or not shape[0]:
+            raise InputError(
+                f"{self._directory}: {name} is {tuple(store.shape)}, its page says {shape}; "
+                "build the cache again"
+            )
+        return store
+
+    def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Each stored array at rows `indices` (n,), as (n, T).
+
+        Raises:
+          InputError: a row is missing or fails its checksum.
+        """
+        reads = {name: store.oindex[indices].read() for name, store in self._stores.items()}
+        try:
+            return {name: read.result() for name, read in reads.items()}
+        except ValueError as error:
+            raise self._damaged("a row can't be read", error) from None
+
+    def _damaged(self, what: str, error: Exception) -> InputError:
+        reason = str(error).splitlines()[0][:120]
+        return InputError(f"{self._directory}: {what} ({reason}); build the cache again")

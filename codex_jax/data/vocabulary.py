@@ -1,0 +1,68 @@
+"""Our tokenizer as a seqio.Vocabulary."""
+
+from collections.abc import Sequence
+
+import seqio
+import tensorflow as tf
+
+from codex_jax.tokenizer import Tokenizer
+
+
+class BytePairVocabulary(seqio.Vocabulary):
+    """Ids are the tokenizer's own, so id 0 is a real token: don't let seqio pack them.
+
+    `pad_id` stays 0 because seqio's feature converters assume it; our packer needs no padding id.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        super().__init__(extra_ids=0)
+        self.tokenizer = tokenizer
+
+    @property
+    def bos_id(self) -> int:
+        return self.tokenizer.eos_id
+
+    @property
+    def eos_id(self) -> int:
+        return self.tokenizer.eos_id
+
+    @property
+    def unk_id(self) -> None:
+        """None: every byte has an id."""
+        return None
+
+    @property
+    def _base_vocab_size(self) -> int:
+        return self.tokenizer.vocab_size
+
+    def _encode(self, s: str) -> list[int]:
+        return self.tokenizer.encode(s)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids)
+
+    def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
+        def encode(text: tf.Tensor) -> tf.Tensor:
+            return tf.constant(self.tokenizer.encode(text.numpy().decode("utf-8")), tf.int32)
+
+        return tf.ensure_shape(tf.py_function(encode, [s], tf.int32), [None])
+
+    def _decode_tf(self, ids: tf.Tensor) -> tf.Tensor:
+        def decode(row: tf.Tensor) -> bytes:
+            return self.tokenizer.decode_bytes(row.numpy().tolist())
+
+        decoded = tf.map_fn(
+            lambda row: tf.py_function(decode, [row], tf.string),
+            tf.reshape(ids, [-1, tf.shape(ids)[-1]]),
+            fn_output_signature=tf.string,
+        )
+        return tf.reshape(decoded, tf.shape(ids)[:-1])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BytePairVocabulary) and self.tokenizer.hash == other.tokenizer.hash
+
+    def __hash__(self) -> int:
+        return hash(self.tokenizer.hash)
+
+    def __deepcopy__(self, memo: dict) -> "BytePairVocabulary":
+        return self  # gin copies what it binds; the vocabulary is immutable and large

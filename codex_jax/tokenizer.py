@@ -1,0 +1,215 @@
+"""Text ↔ ids: byte-level BPE in which Python's indentation is one token.
+
+GPT-2's scheme as in the Codex paper (section 3.2: tokens for runs of whitespace save about 30 % of
+tokens on code), with two changes: a newline and the indentation after it are one token, and numbers
+are cut to three digits. Ids 0..255 are the bytes (so id 0 is "!", an ordinary token); the special
+tokens are the last ids, and no text ever encodes to them.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
+
+from codex_jax import InputError
+
+END_OF_TEXT = "<|endoftext|>"
+SPECIALS = (END_OF_TEXT, "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+_FORMAT = "codex_jax tokenizer 1"
+
+# Whitespace first, cut to the longest runs that are tokens; then words, numbers, the rest.
+_PATTERN = (
+    r"\n{1,3}(?: {1,32}|\t{1,8})?| {2,32}|\t{1,8}"
+    r"| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"
+)
+WHITESPACE_RUNS = (
+    *(" " * n for n in range(2, 33)),
+    *("\t" * n for n in range(2, 9)),
+    *("\n" * n for n in range(2, 4)),
+    *("\n" + " " * n for n in range(1, 33)),
+    *("\n" + "\t" * n for n in range(1, 9)),
+    *("\n\n" + " " * n for n in (4, 8, 12)),
+)
+
+
+def _byte_table() -> list[str]:
+    """GPT-2's printable stand-in for each byte value."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = (byte for byte in range(256) if byte not in printable)
+    stand_in = {byte: chr(byte) for byte in printable}
+    stand_in |= {byte: chr(256 + n) for n, byte in enumerate(others)}
+    return [stand_in[byte] for byte in range(256)]
+
+
+_STAND_INS = _byte_table()
+_BYTE_OF = {char: byte for byte, char in enumerate(_STAND_INS)}
+
+
+def _spell(text: str) -> str:
+    return "".join(_STAND_INS[byte] for byte in text.encode())
+
+
+def _engine(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
+    """The library's tokenizer; a pre-token that is in the vocabulary needs no merges."""
+    engine = tokenizers.Tokenizer(
+        models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True, byte_fallback=False)
+    )
+    split = pre_tokenizers.Split(tokenizers.Regex(_PATTERN), behavior="isolated")
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    engine.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_])
+    return engine
+
+
+class Tokenizer:
+    """A trained vocabulary; make one by `train` or `load`."""
+
+    def __init__(self, vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]):
+        self._vocabulary = vocabulary
+        self._merges = [tuple(pair) for pair in merges]
+        self._engine = _engine(vocabulary, self._merges)
+        spellings = sorted(vocabulary, key=vocabulary.__getitem__)
+        self._bytes = [bytes(_BYTE_OF[char] for char in spelling) for spelling in spellings]
+        self._specials = {name: len(spellings) + n for n, name in enumerate(SPECIALS)}
+        self._bytes += [name.encode() for name in SPECIALS]
+        self.hash = _digest(self._content())
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, vocab_size: int) -> "Tokenizer":
+        """Learns from `texts` (streamed; only their distinct words are kept).
+
+        The same texts give the same tokenizer. A small corpus may yield fewer tokens than asked.
+
+        Raises:
+          InputError: `vocab_size` has no room beyond bytes, whitespace runs and special tokens.
+        """
+        smallest = 256 + len(WHITESPACE_RUNS) + len(SPECIALS)
+        if vocab_size < smallest:
+            raise InputError(f"vocab_size is {vocab_size}; expected at least {smallest}")
+        runs = [_spell(run) for run in WHITESPACE_RUNS]
+        engine = _engine({}, [])
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - len(SPECIALS),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=[*sorted(pre_tokenizers.ByteLevel.alphabet()), *runs],
+            show_progress=False,
+        )
+        engine.train_from_iterator(texts, trainer)
+        model = json.loads(engine.to_str())["model"]
+        return cls(model["vocab"], model["merges"])
+
+    @classmethod
+    def load(cls, path: pathlib.Path | str) -> "Tokenizer":
+        """Reads what `save` wrote.
+
+        Raises:
+          InputError: the file is missing, isn't ours, or doesn't match the hash it carries.
+        """
+        path = pathlib.Path(path)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such tokenizer; make one by `tokenizer`") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a tokenizer's JSON ({error})") from None
+        if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
+            raise InputError(f"{path}: not a tokenizer of ours; expected format {_FORMAT!r}")
+        expected = stored.pop("hash", None)
+        if (found := _digest(stored)) != expected:
+            raise InputError(
+                f"{path}: content hashes to {found[:12]}, file says {expected}; altered"
+            )
+        return cls(stored["vocabulary"], stored["merges"])
+
+    def save(self, path: pathlib.Path | str) -> None:
+        """Writes one JSON file, whole or not at all."""
+        path = pathlib.Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name("partial-" + path.name)
+        content = {"hash": self.hash, **self._content()}
+        partial.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", "utf-8")
+        partial.replace(path)
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "pattern": _PATTERN,
+            "specials": self._specials,
+            "vocabulary": self._vocabulary,
+            "merges": [list(pair) for pair in self._merges],
+        }
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
+        return len(self._bytes)
+
+    @property
+    def eos_id(self) -> int:
+        """Id of <|endoftext|>, which begins and ends every document."""
+        return self._specials[END_OF_TEXT]
+
+    def special_id(self, name: str) -> int:
+        """Id of one of `SPECIALS`."""
+        return self._specials[name]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; "<|endoftext|>" inside it is ordinary text.
+
+        Raises:
+          InputError: `text` holds a lone surrogate, which no UTF-8 file can.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` for each text, on all cores, without Python's lock."""
+        try:
+            return [found.ids for found in self._engine.encode_batch_fast(list(texts))]
+        except (TypeError, UnicodeEncodeError):
+            raise InputError("text isn't Unicode scalar values; expected a UTF-8 string") from None
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that one id stands for (a special token's own name, for those).
+
+        Raises:
+          InputError: `token` isn't an id of this vocabulary.
+        """
+        if not 0 <= token < len(self._bytes):
+            raise InputError(f"token id {token}; expected 0 ≤ id < {len(self._bytes)}")
+        return self._bytes[token]
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The exact bytes of `ids`, also where they aren't valid UTF-8."""
+        return b"".join(self.token_bytes(int(token)) for token in ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of `ids`, with U+FFFD where their bytes aren't valid UTF-8."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def ends_line(self) -> np.ndarray:
+        """bool (V,): the token holds a newline."""
+        return np.array([b"\n" in token for token in self._bytes])
+
+    def indent_halves(self) -> np.ndarray:
+        """int32 (V, 2): ids of the newlines and of the indentation of a newline+indent token.
+
+        Rows of -1 for every other token.
+        """
+        return np.array(list(self._halves()), np.int32)
+
+    def _halves(self) -> Iterator[tuple[int, int]]:
+        ids = {token: n for n, token in enumerate(self._bytes)}
+        for token in self._bytes:
+            indent = token.lstrip(b"\n")
+            newlines = token[: len(token) - len(indent)]
+            both = newlines and indent and not indent.strip(b" \t")
+            yield (ids[newlines], ids[indent]) if both else (-1, -1)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
