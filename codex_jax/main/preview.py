@@ -1,0 +1,52 @@
+"""What a configuration would cost, without running it: `--dry_run` prints this."""
+
+from typing import Any
+
+
+def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **rest: Any) -> str:
+    """Parameters, mesh, bytes a device holds, tokens of a step and of the run.
+
+    Raises:
+      InputError: data, model, mesh and microbatches that don't fit one another.
+    """
+    from codex_jax import sharding
+    from codex_jax.model import abstract
+    from codex_jax.train import loop, optimizer, state
+
+    devices = sharding.make_mesh(mesh)
+    loop.check(batches, model, compute, devices)
+    shapes, axes = abstract(model)
+    sharding.report(shapes, axes, devices)
+    tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)
+    held = state.abstract(model, tx, devices)
+    tokens = batches.batch_size * batches.sequence_length
+    sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
+    rows = [
+        ("parameters", f"{_count(shapes):,}"),
+        ("mesh", f"{sizes} ({devices.size} {devices.devices.flat[0].platform} devices)"),
+        ("state per device", f"{_bytes_per_device(held) / 2**20:,.1f} MiB"),
+        ("tokens per step", f"{tokens:,} ({batches.batch_size} rows of {batches.sequence_length})"),
+        ("tokens in all", f"{tokens * steps:,} in {steps:,} steps"),
+        ("compute", f"{model.flops_per_token(batches.sequence_length) * tokens * steps:.3g} FLOPs"),
+    ]
+    return "\n".join(f"{name:17} {value}" for name, value in rows)
+
+
+def _count(shapes: Any) -> int:
+    import jax
+
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def _bytes_per_device(state: Any) -> int:
+    import math
+
+    import jax
+
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(state)
+    )
+
+
+OF = {"train": train}

@@ -1,0 +1,72 @@
+"""A verb with its configuration: shown, or called."""
+
+import dataclasses
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from codex_jax import InputError
+from codex_jax.main import preview, resolve
+from codex_jax.main.bindings import Bindings, Flag, near
+from codex_jax.main.describe import Description
+from codex_jax.main.verbs import Verb
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A verb and what it will be called with."""
+
+    verb: Verb
+    root: resolve.Node
+
+    def arguments(self) -> dict[str, Any]:
+        """Of the verb's function: plain values and frozen descriptions, no gin."""
+        found = resolve.arguments(self.verb, self.root)
+        if "operative_config" in inspect.signature(self.root.description.make).parameters:
+            found["operative_config"] = resolve.text(self.root)
+        return found
+
+    def call(self) -> Any:
+        """Runs the verb."""
+        return self.root.description.make(**self.arguments())
+
+    def preview(self) -> str:
+        """The configuration with its sources and, for what can be computed, its consequences."""
+        lines = [resolve.text(self.root)]
+        if preview.OF.get(self.verb.name):
+            lines.append(preview.OF[self.verb.name](**self.arguments()))
+        return "\n".join(lines)
+
+
+def configure(
+    verb: Verb,
+    descriptions: dict[str, Description],
+    files: Iterable[Any],
+    flags: Iterable[tuple[str, str, str]],
+) -> Run:
+    """Files, then flags (as typed, name, value), checked and frozen.
+
+    Raises:
+      InputError: any name unknown, any value unfit, anything unset.
+    """
+    bindings = Bindings(descriptions)
+    for path in files:
+        bindings.read_file(path)
+    for typed, name, value in flags:
+        key = name.removeprefix("gin.") if name.startswith("gin.") else owned(name, descriptions)
+        bindings.read_flag(Flag(typed, key, value))
+    return Run(verb, resolve.Resolver(verb, bindings).resolve())
+
+
+def owned(name: str, descriptions: dict[str, Description]) -> str:
+    """NAME of a plain flag as OWNER.NAME: the verb's own, or the only description that has it."""
+    own, *others = descriptions.values()
+    if name in own.settings and name not in own.inner:
+        return f"{own.name}.{name}"
+    owners = [other.name for other in others if name in other.settings]
+    if len(owners) == 1:
+        return f"{owners[0]}.{name}"
+    if owners:
+        raise InputError(f"--{name} could be {' or '.join(f'--gin.{o}.{name}' for o in owners)}")
+    known = {setting for other in descriptions.values() for setting in other.settings}
+    raise InputError(f"no setting --{name}{near(name, known)}")

@@ -1,0 +1,88 @@
+"""Values from gin and the shell, held against type hints."""
+
+import collections.abc
+import pathlib
+import types
+import typing
+from typing import Any
+
+_TEXT = (str, pathlib.Path)
+_SEQUENCES = (collections.abc.Sequence, collections.abc.Iterable, list, tuple)
+_MAPPINGS = (dict, collections.abc.Mapping)
+
+
+class Mismatch(ValueError):
+    """A value that its hint doesn't allow."""
+
+
+def options(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the hint alone."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def wants_text(hint: Any) -> bool:
+    """Whether a bare word from the shell is meant as a string."""
+    literals = [v for o in options(hint) if _is_literal(o) for v in typing.get_args(o)]
+    plain = [o for o in options(hint) if o is not type(None) and not _is_literal(o)]
+    return all(o in _TEXT for o in plain) and all(isinstance(v, str) for v in literals)
+
+
+def _is_literal(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Literal
+
+
+def fit(value: Any, hint: Any) -> Any:
+    """The value as its hint wants it: 1 as 1.0, a list as a tuple, a string as a Path.
+
+    Raises:
+      Mismatch: no member of the hint takes the value.
+    """
+    for option in options(hint):
+        try:
+            return _fit(value, option)
+        except Mismatch:
+            continue
+    raise Mismatch(f"is {value!r}")
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    origin = typing.get_origin(hint) or hint
+    if hint is Any:
+        return value
+    if origin is typing.Literal:
+        return _checked(value, value in typing.get_args(hint))
+    if origin in _MAPPINGS:
+        return _fit_mapping(value, typing.get_args(hint))
+    if origin in _SEQUENCES:
+        return _fit_sequence(value, origin, typing.get_args(hint))
+    if origin in (int, float):
+        number = isinstance(value, int | origin) and not isinstance(value, bool)
+        return origin(_checked(value, number))
+    if origin is pathlib.Path:
+        return pathlib.Path(_checked(value, isinstance(value, _TEXT)))
+    if origin is None or origin is type(None):
+        return _checked(value, value is None)
+    return _checked(value, not isinstance(origin, type) or isinstance(value, origin))
+
+
+def _checked(value: Any, right: bool) -> Any:
+    if not right:
+        raise Mismatch
+    return value
+
+
+def _fit_mapping(value: Any, args: tuple) -> dict:
+    _checked(value, isinstance(value, dict))
+    key, item = args or (Any, Any)
+    return {fit(k, key): fit(v, item) for k, v in value.items()}
+
+
+def _fit_sequence(value: Any, origin: type, args: tuple) -> list | tuple:
+    _checked(value, isinstance(value, list | tuple))
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        _checked(value, len(value) == len(args))
+        return tuple(fit(v, hint) for v, hint in zip(value, args, strict=True))
+    items = [fit(v, args[0] if args else Any) for v in value]
+    return items if origin is list else tuple(items)
