@@ -16,7 +16,15 @@ from codex_jax.data.boundaries import loosen
 from codex_jax.data.cache import ROWS_PER_FILE, Meta, Writer, read_meta, write_meta
 from codex_jax.data.lazily import import_tasks
 from codex_jax.data.pack import Piece, fill, pack, split_document
-from codex_jax.data.sources import Corpus, Tree, list_files, read_corpus, repeats, state_of
+from codex_jax.data.sources import (
+    Corpus,
+    Tree,
+    list_files,
+    nothing_usable,
+    read_corpus,
+    repeats,
+    state_of,
+)
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -105,7 +113,8 @@ class _Build:
         while block := list(itertools.islice(rows, ROWS_PER_FILE)):
             writer.append(fill(block, length))
         if not writer.rows:
-            raise InputError(f"no usable file in {', '.join(self._trees)}: {self._why()}")
+            dropped = sum(self._dropped.values(), collections.Counter())
+            raise nothing_usable(self._trees, dropped)
         meta = Meta(
             fingerprint=self._fingerprint(writer.finish()),
             state=state,
@@ -157,11 +166,6 @@ class _Build:
         return {
             name: {**self._kept[name], "dropped": dict(self._dropped[name])} for name in self._trees
         }
-
-    def _why(self) -> str:
-        reasons = sum(self._dropped.values(), collections.Counter())
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-        return counted or "nothing has a wanted suffix; check the paths, suffixes and excludes"
 
     def _fingerprint(self, content: str) -> str:
         page = json.dumps([content, self._tokenizer.hash, self._parameters], sort_keys=True)

@@ -6,7 +6,14 @@ import json
 import pathlib
 
 from codex_jax import InputError
-from codex_jax.data.sources import Corpus, list_files, read_corpus, read_documents, state_of
+from codex_jax.data.sources import (
+    Corpus,
+    list_files,
+    nothing_usable,
+    read_corpus,
+    read_documents,
+    state_of,
+)
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -38,7 +45,7 @@ def learn_tokenizer(*, corpus: Corpus, output: pathlib.Path | str, vocab_size: i
     texts = (found.text for found in bar(documents, what="tokenizer", total=total, unit="file"))
     tokenizer = Tokenizer.train(texts, vocab_size=vocab_size)
     if total == sum(dropped.values()):
-        raise InputError(f"no usable file in {', '.join(trees)} ({dict(dropped)}); check suffixes")
+        raise nothing_usable(trees, dropped)
     tokenizer.save(output)
     notes.write_text(json.dumps({"state": state, "hash": tokenizer.hash}) + "\n", "utf-8")
     print(f"tokenizer: {tokenizer.vocab_size} ids, hash {tokenizer.hash[:12]}, in {output}")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
@@ -91,6 +91,13 @@ def read_documents(tree: Tree, dropped: collections.Counter[str]) -> Iterator[Do
             dropped[text.reason] += 1
         else:
             yield Document(relative, text)
+
+
+def nothing_usable(names: Iterable[str], dropped: collections.Counter[str]) -> InputError:
+    """The error for a corpus that gave no document."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    why = reasons or "nothing has a wanted suffix; check the paths, suffixes and excludes"
+    return InputError(f"no usable file in {', '.join(names)}: {why}")
 
 
 @dataclasses.dataclass(frozen=True)

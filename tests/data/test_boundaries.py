@@ -1,0 +1,35 @@
+"""Splitting newline+indent tokens changes ids, never bytes."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_jax.data.boundaries import loosen
+
+
+@given(
+    lines=st.lists(st.sampled_from(["if x:", "    y", "\t\tz", "", "  ", "!"])),
+    rate=st.floats(0, 1),
+)
+def test_bytes_stay_the_same(tokenizer, lines, rate):
+    text = "\n".join(lines)
+    ids = np.array(tokenizer.encode(text), np.int32)
+    loose = loosen(ids, tokenizer.indent_halves(), rate, np.random.default_rng(0))
+    assert tokenizer.decode(loose) == text
+    assert len(loose) >= len(ids)
+
+
+def test_the_rate_is_the_share_split(tokenizer):
+    ids = np.array(tokenizer.encode("\n    x" * 4000), np.int32)
+    halves = tokenizer.indent_halves()
+    sizes = [len(loosen(ids, halves, rate, np.random.default_rng(1))) for rate in (0, 0.25, 1)]
+    assert sizes[0] == 8000 and sizes[2] == 12000
+    assert abs(sizes[1] - 9000) < 120
+
+
+def test_a_prompt_that_ends_in_a_newline_was_seen_in_training(tokenizer):
+    ids = np.array(tokenizer.encode("x:\n    y"), np.int32)
+    loose = loosen(ids, tokenizer.indent_halves(), 1.0, np.random.default_rng(0))
+    prompt = tokenizer.encode("x:\n")
+    assert loose[: len(prompt)].tolist() == prompt
+    assert loose[len(prompt)] == tokenizer.encode("    ")[0]

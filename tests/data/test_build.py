@@ -1,0 +1,136 @@
+"""The cache holds the corpus, token for token; building is repeatable, and done once."""
+
+import collections
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from codex_jax import InputError
+from codex_jax.data.build import build, describe
+from codex_jax.data.cache import Rows, read_meta
+from codex_jax.data.sources import Tree
+
+from .conftest import write_tree
+
+
+def _texts(cache, tokenizer) -> collections.Counter:
+    """The documents of a cache whose rows are long enough to hold each whole."""
+    rows = Rows(cache).read(np.arange(read_meta(cache).rows))
+    found = collections.Counter()
+    for targets, segments in zip(rows["targets"], rows["segment_ids"], strict=True):
+        for segment in range(1, segments.max() + 1):
+            *text, end = targets[segments == segment]
+            assert end == tokenizer.eos_id
+            found[tokenizer.decode(text)] += 1
+    return found
+
+
+def test_every_document_comes_back(tree, tokenizer_file, tokenizer, tmp_path):
+    corpus = {"once": (tree, 1), "thrice": Tree(path=str(tree / "package0"), weight=3)}
+    meta = build(
+        corpus=corpus, tokenizer=tokenizer_file, output=tmp_path / "c", sequence_length=16384
+    )
+    expected = collections.Counter(path.read_text() for path in tree.rglob("*.py"))
+    for path in (tree / "package0").glob("*.py"):
+        expected[path.read_text()] += 3
+    assert _texts(tmp_path / "c", tokenizer) == expected
+    assert meta.sources["thrice"]["documents"] == 3 * meta.sources["thrice"]["files"] == 60
+    assert sum(source["tokens"] for source in meta.sources.values()) == meta.tokens
+
+
+def test_token_counts_add_up_when_documents_are_split(cache, tokenizer):
+    meta = read_meta(cache)
+    rows = Rows(cache).read(np.arange(meta.rows))
+    real = rows["segment_ids"] > 0
+    assert meta.tokens == real.sum() == meta.sources["tree"]["tokens"]
+    assert (rows["targets"][real] == tokenizer.eos_id).sum() == 61
+    assert (rows["targets"][real] == 0).sum() > 0
+    assert meta.fill_rate > 0.95
+    assert (meta.tokenizer_hash, meta.vocab_size) == (tokenizer.hash, tokenizer.vocab_size)
+    assert "61" in describe(meta) and "full" in describe(meta)
+
+
+def test_a_copy_of_the_corpus_has_the_same_fingerprint(tree, cache, tokenizer_file, tmp_path):
+    shutil.copytree(tree, tmp_path / "copy")
+    meta = build(
+        corpus={"tree": tmp_path / "copy"},
+        tokenizer=tokenizer_file,
+        output=tmp_path / "c",
+        sequence_length=64,
+    )
+    assert meta.fingerprint == read_meta(cache).fingerprint
+
+
+@pytest.mark.parametrize("change", [{"sequence_length": 32}, {"seed": 5}, {"boundary_rate": 0.0}])
+def test_a_second_build_returns_at_once_unless_something_changed(
+    tree, cache, tokenizer_file, tmp_path, capsys, change
+):
+    shutil.copytree(cache, tmp_path / "c")
+    settings = {"corpus": {"tree": tree}, "tokenizer": tokenizer_file, "output": tmp_path / "c"}
+    before = time.monotonic()
+    same = build(**settings, sequence_length=64)
+    assert time.monotonic() - before < 1
+    assert "up to date" in capsys.readouterr().out
+    other = build(**settings, **{"sequence_length": 64, **change})
+    assert other.fingerprint != same.fingerprint
+    assert read_meta(tmp_path / "c") == other
+
+
+def test_a_binary_file_among_sources_is_counted_not_an_error(tokenizer_file, tmp_path):
+    root = write_tree(tmp_path / "root", {"a.py": "a = 1\n", "b.py": b"\x7fELF\x00"})
+    meta = build(
+        corpus={"tree": root}, tokenizer=tokenizer_file, output=tmp_path / "c", sequence_length=16
+    )
+    assert meta.sources["tree"]["dropped"] == {"binary": 1}
+    assert "1 binary" in describe(meta)
+
+
+def test_a_killed_build_leaves_nothing_that_looks_finished(tree, tokenizer_file, tmp_path):
+    program = (
+        "import codex_jax.data.cache as cache, os, signal\n"
+        "cache.write_meta = None\n"
+        "cache.Writer.finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from codex_jax.data.build import build\n"
+        f"build(corpus={{'tree': {str(tree)!r}}}, tokenizer={str(tokenizer_file)!r}, "
+        f"output={str(tmp_path / 'c')!r}, sequence_length=64)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["partial-c"]
+    with pytest.raises(InputError, match="no packed cache here"):
+        read_meta(tmp_path / "c")
+    build(
+        corpus={"tree": tree}, tokenizer=tokenizer_file, output=tmp_path / "c", sequence_length=64
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sequence_length": 1}, "sequence_length is 1"),
+        ({"boundary_rate": 1.5}, "boundary_rate is 1.5"),
+        ({"tokenizer": "absent.json"}, "no such tokenizer"),
+        ({"corpus": {"gone": "absent"}}, "absent isn't a directory"),
+        ({"corpus": {"bad": "binaries"}}, "no usable file in bad: 1 binary"),
+        ({"corpus": {"none": "empty"}}, "nothing has a wanted suffix"),
+    ],
+)
+def test_bad_input_is_one_line(tree, tokenizer_file, tmp_path, monkeypatch, settings, message):
+    monkeypatch.chdir(tmp_path)
+    write_tree(tmp_path, {"binaries/a.py": b"\x00", "empty/a.txt": ""})
+    good = {"corpus": {"tree": tree}, "tokenizer": tokenizer_file, "sequence_length": 64}
+    with pytest.raises(InputError, match=message) as error:
+        build(**{**good, **settings}, output=tmp_path / "c")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_page_is_json_that_names_what_it_came_from(cache):
+    page = json.loads((cache / "meta.json").read_text())
+    assert page["parameters"] == {"sequence_length": 64, "boundary_rate": 0.1, "seed": 0}

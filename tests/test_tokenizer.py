@@ -1,0 +1,126 @@
+"""encode ∘ decode = identity, on anything a UTF-8 file can hold."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_jax import InputError
+from codex_jax.tokenizer import END_OF_TEXT, SPECIALS, WHITESPACE_RUNS, Tokenizer
+
+TEXTS = [
+    "def add(a, b):\n    return a + b\n\n\nclass Point:\n    def move(self):\n        pass\n",
+    "for word in words:\n\tif word:\n\t\tprint(word)\n",
+    "naïve = '😀'  # ünïcode\n",
+] * 3
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.train(TEXTS, vocab_size=420)
+
+
+ODD_PIECES = st.sampled_from(
+    [*SPECIALS, "<|", "|>", "\r\n", "\n    ", " " * 40, "\t\t", "!", "\x00"]
+)
+ANY_TEXT = st.lists(st.one_of(ODD_PIECES, st.text()), max_size=8).map("".join)
+
+
+@given(text=ANY_TEXT)
+def test_round_trip_is_exact_on_any_text(tokenizer: Tokenizer, text: str):
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.decode_bytes(ids) == text.encode()
+
+
+@given(text=ANY_TEXT)
+def test_no_text_encodes_to_a_special_token(tokenizer: Tokenizer, text: str):
+    special = {tokenizer.special_id(name) for name in SPECIALS}
+    assert not special & set(tokenizer.encode(text + END_OF_TEXT))
+
+
+@given(texts=st.lists(ANY_TEXT, max_size=5))
+def test_a_batch_is_its_texts_one_by_one(tokenizer: Tokenizer, texts: list[str]):
+    assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
+
+
+@pytest.mark.parametrize("run", WHITESPACE_RUNS, ids=repr)
+def test_a_whitespace_run_is_one_token(tokenizer: Tokenizer, run: str):
+    assert len(tokenizer.encode(run)) == 1
+    around = tokenizer.encode("x" + run + "y")
+    assert around == tokenizer.encode("x") + tokenizer.encode(run) + tokenizer.encode("y")
+
+
+def test_id_0_is_an_ordinary_token(tokenizer: Tokenizer):
+    assert tokenizer.encode("!") == [0]
+    assert tokenizer.decode([0, 0]) == "!!"
+
+
+def test_ids_are_contiguous_and_the_special_ones_are_last(tokenizer: Tokenizer):
+    pieces = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    assert len(set(pieces)) == tokenizer.vocab_size <= 420
+    assert pieces[tokenizer.eos_id :] == [name.encode() for name in SPECIALS]
+
+
+def test_training_depends_on_the_texts_alone():
+    once = Tokenizer.train(iter(TEXTS), vocab_size=400)
+    again = Tokenizer.train(reversed(TEXTS), vocab_size=400)
+    assert once.hash == again.hash
+    assert once.hash != Tokenizer.train(TEXTS[1:2], vocab_size=400).hash
+
+
+def test_bytes_that_are_not_utf8_survive(tokenizer: Tokenizer):
+    broken = [token for token in range(256) if tokenizer.token_bytes(token) == b"\xff"]
+    assert tokenizer.decode_bytes(broken) == b"\xff"
+    assert tokenizer.decode(broken) == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_halves_spell_the_whole(tokenizer: Tokenizer):
+    halves = tokenizer.indent_halves()
+    split = [token for token in range(tokenizer.vocab_size) if halves[token, 0] >= 0]
+    assert tokenizer.encode("\n    ")[0] in split
+    for token in split:
+        assert tokenizer.decode_bytes(halves[token]) == tokenizer.token_bytes(token)
+    assert tokenizer.ends_line()[split].all()
+
+
+def test_load_gives_back_what_was_saved(tokenizer: Tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "deep" / "tokenizer.json")
+    loaded = Tokenizer.load(tmp_path / "deep" / "tokenizer.json")
+    assert (loaded.hash, loaded.vocab_size) == (tokenizer.hash, tokenizer.vocab_size)
+    assert loaded.encode_batch(TEXTS) == tokenizer.encode_batch(TEXTS)
+
+
+def _altered(content: str) -> str:
+    stored = json.loads(content)
+    stored["merges"][0], stored["merges"][1] = stored["merges"][1], stored["merges"][0]
+    return json.dumps(stored)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_altered, "altered"),
+        (lambda content: content[:-20], "not a tokenizer's JSON"),
+        (lambda content: "[1, 2]", "not a tokenizer of ours"),
+        (lambda content: json.dumps({"model": {}}), "not a tokenizer of ours"),
+    ],
+)
+def test_a_spoilt_file_is_refused(tokenizer: Tokenizer, tmp_path, spoil, message):
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(path)
+    path.write_text(spoil(path.read_text("utf-8")), "utf-8")
+    with pytest.raises(InputError, match=message):
+        Tokenizer.load(path)
+
+
+def test_bad_input_is_one_line(tokenizer: Tokenizer, tmp_path):
+    with pytest.raises(InputError, match="no such tokenizer"):
+        Tokenizer.load(tmp_path / "absent.json")
+    with pytest.raises(InputError, match="expected a UTF-8 string"):
+        tokenizer.encode("\ud800")
+    with pytest.raises(InputError, match="expected 0 ≤ id"):
+        tokenizer.decode([tokenizer.vocab_size])
+    with pytest.raises(InputError, match="vocab_size is 100"):
+        Tokenizer.train(TEXTS, vocab_size=100)
