@@ -50,7 +50,7 @@ def test_token_counts_add_up_when_documents_are_split(cache, tokenizer):
     assert meta.tokens == real.sum() == meta.sources["tree"]["tokens"]
     assert (rows["targets"][real] == tokenizer.eos_id).sum() == 61
     assert (rows["targets"][real] == 0).sum() > 0
-    assert meta.fill_rate > 0.95
+    assert meta.fill_rate > 0.9
     assert (meta.tokenizer_hash, meta.vocab_size) == (tokenizer.hash, tokenizer.vocab_size)
     assert "61" in describe(meta) and "full" in describe(meta)
 
