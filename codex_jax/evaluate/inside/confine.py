@@ -1,0 +1,166 @@
+"""What a program is stripped of between the fork and its first line.
+
+The fork server runs as the sandbox's own root, without which it could not make PID namespaces;
+a program keeps none of that: no capabilities, no new ones, its own PID and IPC namespaces,
+resource limits, and (where the host kernel is shared) a system call filter.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import resource
+import signal
+import struct
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWIPC, _CLONE_NEWPID = 0x08000000, 0x20000000
+_NAMESPACE_FLAGS = 0x7E020080  # every CLONE_NEW*
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 22, 38, 4
+_ALLOWED_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: in an empty network namespace
+
+# System call numbers: (x86_64, aarch64). Refused because no honest program of ours needs them
+# and each has been somebody's way out of a container.
+_REFUSED = {
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "open_by_handle_at": (304, 265),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "move_mount": (429, 429),
+    "open_tree": (428, 428),
+    "mount_setattr": (442, 442),
+    "pidfd_getfd": (438, 438),
+    "kcmp": (312, 272),
+}
+_CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
+_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+def _check(result):
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _column():
+    return 0 if platform.machine() == "x86_64" else 1
+
+
+def fork_apart():
+    """os.fork into PID and IPC namespaces of the child's own: when it ends, all it started ends."""
+    ctypes.pythonapi.PyOS_BeforeFork()
+    flags = _CLONE_NEWPID | _CLONE_NEWIPC | signal.SIGCHLD
+    pid = _LIBC.syscall(_CLONE[_column()], flags, 0, 0, 0, 0)
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0
+    number = ctypes.get_errno()
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number))
+    return pid
+
+
+def hide_from_debuggers():
+    """Makes this process unreadable through /proc and ptrace for others of the same user."""
+    _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def limit(limits):
+    """Sets the resource limits a program lives under: seconds, MiB and counts."""
+    mib = 1024 * 1024
+    cpu = -(-int(limits["cpu_s"] * 1000) // 1000)
+    for name, amount in (
+        ("AS", int(limits["memory_mb"]) * mib),
+        ("CPU", cpu),
+        ("NPROC", int(limits["processes"])),
+        ("FSIZE", int(limits["file_mb"]) * mib),
+        ("NOFILE", int(limits["open_files"])),
+        ("CORE", 0),
+        ("MEMLOCK", 0),
+    ):
+        number = getattr(resource, "RLIMIT_" + name)
+        hard = resource.getrlimit(number)[1]
+        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        resource.setrlimit(number, (amount, amount))
+
+
+def surrender(*, uid, seccomp):
+    """Gives up every privilege for good: another user if `uid`, no capabilities, the filter."""
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    header = struct.pack("=Ii", 0x20080522, 0)
+    _check(_LIBC.capset(header, bytes(24)))
+    _check(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    if seccomp:
+        _check(_LIBC.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_Filter.made()), 0, 0))
+
+
+class _Filter(ctypes.Structure):
+    """struct sock_fprog over the classic BPF program below."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+    _made = None
+
+    @classmethod
+    def made(cls):
+        if cls._made is None:
+            code = _program()
+            cls._made = cls(len(code) // 8, code)
+        return cls._made
+
+
+def _program():
+    """Classic BPF: another architecture dies, the refused calls and new namespaces get EPERM."""
+    load, equal, at_least, any_bit, back = 0x20, 0x15, 0x35, 0x45, 0x06
+    allow, kill, deny = 0x7FFF0000, 0x80000000, 0x00050000
+    column = _column()
+
+    def step(code, operand, hit=0, miss=0):
+        return struct.pack("=HBBI", code, hit, miss, operand)
+
+    lines = [
+        step(load, 4),  # seccomp_data.arch
+        step(equal, _AUDIT_ARCH[platform.machine()], 1, 0),
+        step(back, kill),
+        step(load, 0),  # seccomp_data.nr
+        step(at_least, 0x40000000, 0, 1),  # the x32 calls
+        step(back, deny | errno.ENOSYS),
+        step(equal, _CLONE3[column], 0, 1),  # its flags lie in memory; libc falls back to clone
+        step(back, deny | errno.ENOSYS),
+    ]
+    for numbers in _REFUSED.values():
+        lines += [step(equal, numbers[column], 0, 1), step(back, deny | errno.EPERM)]
+    lines += [
+        step(equal, _CLONE[column], 0, 4),
+        step(load, 16),  # first argument, low half
+        step(any_bit, _NAMESPACE_FLAGS, 0, 1),
+        step(back, deny | errno.EPERM),
+        step(back, allow),
+        step(equal, _SOCKET[column], 0, 5),
+        step(load, 16),
+        *(step(equal, family, 3 - place, 0) for place, family in enumerate(_ALLOWED_FAMILIES)),
+        step(back, deny | errno.EAFNOSUPPORT),
+        step(back, allow),
+    ]
+    return b"".join(lines)

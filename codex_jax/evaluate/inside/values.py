@@ -1,0 +1,112 @@
+"""Plain values as JSON, so that nothing a program returns can act on this side of the pipe.
+
+None, booleans, strings, floats, small integers and lists are themselves; everything else is an
+object with one key, its tag. Instances of subclasses travel as the builtin they extend, read
+through the builtin's own methods: whatever the program overrides stays behind.
+"""
+
+import collections.abc
+import decimal
+import fractions
+import itertools
+
+_SMALL = 10**15
+_ITEMS = 100_000  # of an iterator, which may be endless
+
+
+class Opaque:
+    """Stands for something that isn't plain data: equal to nothing but itself."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __repr__(self):
+        return f"<{self.kind} object>"
+
+
+def encode(value, *, strict=False):
+    """A JSON-able form of `value`; with `strict`, TypeError where `decode` wouldn't restore it."""
+    if value is None or type(value) in (bool, str, float):
+        return value
+    for kind, form in _FORMS:
+        if isinstance(value, kind) and (not strict or type(value) is kind):
+            return form(value, strict)
+    if strict:
+        raise TypeError(f"{type(value).__name__} isn't plain data")
+    if isinstance(value, collections.abc.Iterator) or type(value) in _VIEWS:
+        return {"iterator": _items(itertools.islice(value, _ITEMS), False)}
+    return {"opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _items(values, strict):
+    return [encode(value, strict=strict) for value in values]
+
+
+def _integer(value, _):
+    value = int.__index__(value)
+    return value if -_SMALL < value < _SMALL else {"int": hex(value)}
+
+
+def _mapping(value, strict):
+    return {"dict": [_items(item, strict) for item in dict.items(value)]}
+
+
+_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_FORMS = (
+    (bool, lambda v, _: bool(v)),
+    (int, _integer),
+    (float, lambda v, _: float.__float__(v)),
+    (str, lambda v, _: str.__str__(v)),
+    (list, lambda v, strict: _items(list.__iter__(v), strict)),
+    (tuple, lambda v, strict: {"tuple": _items(tuple.__iter__(v), strict)}),
+    (dict, _mapping),
+    (set, lambda v, strict: {"set": _items(set.__iter__(v), strict)}),
+    (frozenset, lambda v, strict: {"frozenset": _items(frozenset.__iter__(v), strict)}),
+    (bytes, lambda v, _: {"bytes": bytes.hex(v)}),
+    (bytearray, lambda v, _: {"bytearray": bytearray.hex(v)}),
+    (complex, lambda v, _: {"complex": [v.real, v.imag]}),
+    (range, lambda v, _: {"range": [hex(n) for n in (v.start, v.stop, v.step)]}),
+    (decimal.Decimal, lambda v, _: {"decimal": decimal.Decimal.__str__(v)}),
+    (fractions.Fraction, lambda v, _: {"fraction": [hex(v.numerator), hex(v.denominator)]}),
+)
+
+
+def decode(form):
+    """The value that `encode` described.
+
+    Raises:
+      ValueError, TypeError, ArithmeticError, RecursionError: not something `encode` makes.
+    """
+    if isinstance(form, list):
+        return [decode(item) for item in form]
+    if not isinstance(form, dict):
+        return form
+    if len(form) != 1:
+        raise ValueError("a value must have one tag")
+    ((tag, body),) = form.items()
+    if tag not in _READERS:
+        raise ValueError(f"unknown tag {tag[:40]!r}")
+    return _READERS[tag](body)
+
+
+def _decimal(text):
+    if len(text) > 10_000:
+        raise ValueError("a decimal of too many digits")
+    return decimal.Decimal(text)
+
+
+_READERS = {
+    "int": lambda body: int(body, 16),
+    "tuple": lambda body: tuple(map(decode, body)),
+    "dict": lambda body: {decode(key): decode(value) for key, value in body},
+    "set": lambda body: set(map(decode, body)),
+    "frozenset": lambda body: frozenset(map(decode, body)),
+    "bytes": bytes.fromhex,
+    "bytearray": bytearray.fromhex,
+    "complex": lambda body: complex(*map(float, body)),
+    "range": lambda body: range(*(int(n, 16) for n in body)),
+    "decimal": _decimal,
+    "fraction": lambda body: fractions.Fraction(*(int(n, 16) for n in body)),
+    "iterator": lambda body: iter([decode(item) for item in body]),
+    "opaque": lambda body: Opaque(str(body)[:100]),
+}

@@ -1,0 +1,270 @@
+"""The fork server: one warm Python in each sandbox, a fresh child of it for every program.
+
+Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
+and a body. In: P parse a source; R run what was parsed; C another call for the running program;
+E end it. Out: H hello; D the parsed program's digest; S why it doesn't parse; A bytes the program
+answered; X how it ended. The program holds neither pipe: it has a socket to this process alone,
+and what it writes there is passed on as its answers, whatever it claims to be.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import types
+
+from codex_jax.evaluate.inside import confine, values  # both handed over beside this text
+
+# What programs often import: warm here, so that their forks find it loaded.
+_WARM = (
+    "bisect collections copy datetime decimal fractions functools heapq itertools math operator "
+    "random re statistics string typing"
+)
+_LOW_UID, _UIDS = 20_000, 40_000
+_CHUNK = 1 << 16
+
+
+class Zygote:
+    """Holds the two protocol pipes, away from descriptors 0 to 2, which programs inherit."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.inbox, self.outbox = os.dup(0), os.dup(1)
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.close(null)
+        self.code = None
+        self.runs = 0
+
+    def send(self, operation, body=b""):
+        rest = memoryview(operation + struct.pack(">I", len(body)) + body)
+        while rest:
+            rest = rest[os.write(self.outbox, rest) :]
+
+    def receive(self):
+        """The next frame; the outside closing its end is the order to die, children and all."""
+        head = self._exactly(5)
+        return head[:1], self._exactly(struct.unpack(">I", head[1:])[0])
+
+    def _exactly(self, count):
+        parts = []
+        while count:
+            part = os.read(self.inbox, min(count, 1 << 20))
+            if not part:
+                os._exit(0)
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def serve(self):
+        self.send(b"H", json.dumps({"python": sys.version.split()[0]}).encode())
+        while True:
+            operation, body = self.receive()
+            if operation == b"P":
+                self.parse(body)
+            elif operation == b"R":
+                self.run(json.loads(body))
+
+    def parse(self, source):
+        """Compiles without running; equal digests mean equal programs but for layout."""
+        self.code = None
+        try:
+            tree = ast.parse(source)
+            self.code = compile(tree, "<program>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+            self.send(b"S", f"{type(error).__name__}: {error}"[:300].encode("utf-8", "replace"))
+        else:
+            self.send(b"D", hashlib.sha256(ast.dump(tree).encode("utf-8", "replace")).digest())
+
+    def run(self, job):
+        ours, theirs = socket.socketpair()
+        self.runs += 1
+        uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
+        pid = confine.fork_apart()
+        if pid == 0:
+            _Child(self, ours, theirs).live(self.code, job, uid)
+        theirs.close()
+        end = Relay(self, ours, pid, job["limits"]).until_end()
+        ours.close()
+        end["dirty"] = not _tidied()
+        self.send(b"X", json.dumps(end).encode())
+
+
+class Relay:
+    """Passes frames between one running program and the outside, and ends it at its limits."""
+
+    def __init__(self, zygote, channel, pid, limits):
+        self.zygote, self.channel, self.pid, self.limits = zygote, channel, pid, limits
+        channel.settimeout(2 * limits["cpu_s"])  # a program that doesn't read must not hold us up
+        self.start = time.monotonic()
+        self.answered = 0
+        self.why = ""  # set where this process decided the end
+
+    def until_end(self):
+        poll = select.poll()
+        poll.register(self.channel.fileno(), select.POLLIN)
+        poll.register(self.zygote.inbox, select.POLLIN)
+        while not self.why:
+            ready = poll.poll(self._patience_ms())
+            if not ready and self._overdue():
+                self.why = "wall"
+            for descriptor, _ in ready:
+                if descriptor == self.zygote.inbox:
+                    self._from_outside()
+                elif self._from_program():
+                    self.why = self.why or "closed"
+        os.kill(self.pid, signal.SIGKILL)
+        _, status, usage = os.wait4(self.pid, 0)
+        return {
+            "why": self.why,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "wall_s": time.monotonic() - self.start,
+        }
+
+    def _from_outside(self):
+        operation, body = self.zygote.receive()
+        if operation == b"E":
+            self.why = "ended"
+        elif operation == b"C":
+            with contextlib.suppress(OSError):  # it is dying; its end is about to be read
+                self.channel.sendall(body)
+
+    def _from_program(self):
+        """Forwards what it wrote; True where it has closed its end."""
+        try:
+            data = self.channel.recv(_CHUNK)
+        except ConnectionError:
+            return True
+        self.answered += len(data)
+        if self.answered > self.limits["answer_mb"] * 1024 * 1024:
+            self.why = "output"
+        elif data:
+            self.zygote.send(b"A", data)
+        return not data
+
+    def _patience_ms(self):
+        return 1000 * max(self.limits["cpu_s"], 0.1)
+
+    def _overdue(self):
+        """CPU time decides elsewhere; this ends sleepers, and what outlives any busy machine."""
+        wall = time.monotonic() - self.start
+        idle = self._cpu_s() < 0.05 * wall
+        return wall > self.limits["cpu_s"] * (2 if idle else 10)
+
+    def _cpu_s(self):
+        try:
+            return time.clock_gettime((~self.pid) << 3 | 2)  # CPUCLOCK_SCHED of another process
+        except OSError:
+            return 0.0
+
+
+class _Child:
+    """One program's process, from the fork to its end."""
+
+    def __init__(self, zygote, ours, theirs):
+        self.settings, self.channel = zygote.settings, theirs
+        ours.close()
+        os.close(zygote.inbox)
+        os.close(zygote.outbox)
+
+    def live(self, code, job, uid):
+        status = 70
+        try:
+            os.chdir("/tmp")
+            confine.limit(job["limits"])
+            confine.surrender(uid=uid, seccomp=self.settings["seccomp"])
+            status = self.answer_calls(code, job["entry_point"], job["calls"])
+        finally:
+            os._exit(status)
+
+    def answer_calls(self, code, entry_point, calls):
+        module = types.ModuleType("program")
+        sys.modules["program"] = module
+        try:
+            exec(code, module.__dict__)
+            if entry_point not in module.__dict__:
+                raise NameError(f"name {entry_point!r} is not defined")
+        except BaseException as error:
+            self.send({"unready": described(error)})
+            return 0
+        self.send({"ready": True})
+        function = module.__dict__[entry_point]
+        for call in calls:
+            self.send(outcome(function, call))
+        for call in self.channel.makefile("rb"):
+            self.send(outcome(function, call))
+        return 0
+
+    def send(self, answer):
+        self.channel.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def outcome(function, call):
+    """What one call gives: a value, with the arguments where it changed them, or an exception."""
+    try:
+        arguments, named = values.decode(json.loads(call))
+        before = _mutable_state(arguments)
+        answer = {"value": values.encode(function(*arguments, **named))}
+        after = _mutable_state(arguments)
+        if after != before:
+            answer["arguments"] = after
+    except BaseException as error:
+        return {"raised": described(error)}
+    return answer
+
+
+def _mutable_state(arguments):
+    if any(type(argument) in (list, dict, set, bytearray) for argument in arguments):
+        return values.encode(list(arguments))
+    return None
+
+
+def described(error):
+    """The nearest builtin class's name, the class's own, the message, and an errno if any."""
+    kinds = [kind for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+    try:
+        message = str(error)[:300]
+    except BaseException:
+        message = "(its message can't be read)"
+    number = getattr(error, "errno", None)
+    names = [kinds[0].__name__, type(error).__name__[:100], message]
+    return [*names, number if type(number) is int else None]
+
+
+def _tidied():
+    """Empties /tmp and /dev/shm of plain files; False where something else was left behind."""
+    for folder in ("/tmp", "/dev/shm"):
+        try:
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    return False
+                pathlib.Path(entry.path).unlink()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+    return True
+
+
+def main():
+    os.environ.clear()
+    for name in _WARM.split():
+        importlib.import_module(name)
+    confine.hide_from_debuggers()
+    Zygote(json.loads(sys.argv[1])).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The unbiased estimator of pass@k (paper, section 2.1) and how sure one may be of it."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+
+@functools.lru_cache(maxsize=65536)
+def pass_at_k(samples: int, correct: int, k: int) -> float | None:
+    """The chance that k of the samples, drawn without replacement, hold a correct one.
+
+    1 - C(n-c, k) / C(n, k), from whole numbers, so exact to the last bit for any n.
+
+    Returns:
+      None where k exceeds the number of samples: nothing can be said.
+    """
+    if not 0 <= correct <= samples or k < 1:
+        raise ValueError(f"pass@{k} of {correct} correct among {samples}")
+    if k > samples:
+        return None
+    ways = math.comb(samples, k)
+    return (ways - math.comb(samples - correct, k)) / ways
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Mean pass@k over problems with a 95 % bootstrap interval, all between 0 and 1."""
+
+    mean: float
+    low: float
+    high: float
+    problems: int  # those with at least k samples
+
+
+def estimate(
+    counts: Mapping[str, tuple[int, int]], ks: Sequence[int], *, seed: int = 0, draws: int = 2000
+) -> dict[int, Estimate | None]:
+    """pass@k over problems, given (samples, correct) of each.
+
+    Problems with fewer than k samples are left out of that k; where none is left, None.
+    """
+    estimates: dict[int, Estimate | None] = {}
+    for k in ks:
+        found = (pass_at_k(n, c, k) for n, c in counts.values())
+        values = np.array([value for value in found if value is not None])
+        estimates[k] = _with_interval(values, seed, draws) if values.size else None
+    return estimates
+
+
+def _with_interval(values: np.ndarray, seed: int, draws: int) -> Estimate:
+    """Resamples problems: they, not samples, are what a benchmark draws from the world."""
+    low, high = np.quantile(resampled_means(values, seed=seed, draws=draws), [0.025, 0.975])
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def resampled_means(values: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
+    """Means of `draws` resamples with replacement; (P,) -> (draws,)."""
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws)
+    return weights @ values / len(values)
