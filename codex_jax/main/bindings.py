@@ -32,7 +32,7 @@ class Flag:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean A or B?" where known names come close, else all of them where they are few."""
+    """A clause naming what comes close; where nothing does, all there is, if that is few."""
     names = sorted(known)
     lower = {other.lower(): other for other in names}
     close = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)
@@ -97,7 +97,7 @@ class Bindings:
             parser = config_parser.ConfigParser(value, gin_config.ParserDelegate())
             parser.parse_value()
             return parser.current_token.string != ""
-        except SyntaxError:
+        except (SyntaxError, tokenize.TokenError):
             return value[0] not in "[({"
 
     def _bind(self, statement: config_parser.BindingStatement, where: str) -> None:
@@ -129,7 +129,7 @@ class Bindings:
         """Raises InputError for a macro set but used nowhere, or used but set nowhere."""
         for name, where in self._macros.items():
             if name not in self._used:
-                hint = near(name, self._used) or "; nothing uses macros here"
+                hint = near(name, self._used) or "; no macro is used here"
                 raise InputError(f"{where}: macro {name} is set but nothing uses it{hint}")
         for name, where in self._used.items():
             if name not in self._macros:

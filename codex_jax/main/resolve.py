@@ -1,4 +1,4 @@
-"""Bindings to arguments: fitted to their types, everything unset named at once, nothing of gin left."""
+"""Bindings to arguments: fitted to their types, all unset ones named at once, gin left behind."""
 
 import dataclasses
 import pathlib
@@ -115,7 +115,7 @@ class Resolver:
             return plain
         try:
             return values.fit(plain, setting.hint)
-        except values.Mismatch:
+        except values.MismatchError:
             raise InputError(
                 f"{source}: {setting.key} is {plain!r}; expected {setting.type_name}"
             ) from None

@@ -11,7 +11,7 @@ _SEQUENCES = (collections.abc.Sequence, collections.abc.Iterable, list, tuple)
 _MAPPINGS = (dict, collections.abc.Mapping)
 
 
-class Mismatch(ValueError):
+class MismatchError(ValueError):
     """A value that its hint doesn't allow."""
 
 
@@ -37,14 +37,14 @@ def fit(value: Any, hint: Any) -> Any:
     """The value as its hint wants it: 1 as 1.0, a list as a tuple, a string as a Path.
 
     Raises:
-      Mismatch: no member of the hint takes the value.
+      MismatchError: no member of the hint takes the value.
     """
     for option in options(hint):
         try:
             return _fit(value, option)
-        except Mismatch:
+        except MismatchError:
             continue
-    raise Mismatch(f"is {value!r}")
+    raise MismatchError(f"is {value!r}")
 
 
 def _fit(value: Any, hint: Any) -> Any:
@@ -69,7 +69,7 @@ def _fit(value: Any, hint: Any) -> Any:
 
 def _checked(value: Any, right: bool) -> Any:
     if not right:
-        raise Mismatch
+        raise MismatchError
     return value
 
 
