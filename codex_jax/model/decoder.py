@@ -140,7 +140,7 @@ class Decoder(nnx.Module):
         if c.positions == "learned":
             self.position = _weight(rngs, (c.max_length, c.width), ("position", "embed"))
         stack = nnx.vmap(lambda rngs: Block(c, rngs), in_axes=0, out_axes=0)
-        self.blocks = stack(rngs.fork(split=c.layers))
+        self.blocks = stack(rngs.split(c.layers))
         self.norm = Norm(c)
         if not c.tied:
             self.unembedding = _weight(rngs, (c.width, c.padded_vocab), ("embed", "vocab"))
@@ -190,6 +190,12 @@ def _module(graph_and_state, params: Params) -> nnx.Module:
     return nnx.merge(graph, state)
 
 
+def split(blocks: Params) -> list[Params]:
+    """A stack of layers as a list of them."""
+    layers = jax.tree.leaves(blocks)[0].shape[0]
+    return [jax.tree.map(lambda leaf, n=n: leaf[n], blocks) for n in range(layers)]
+
+
 def forward(
     config: DecoderConfig,
     params: Params,
@@ -209,7 +215,8 @@ def forward(
       cache: any pytree, carried through the layers (None where attend needs none).
       dtype: of the activations; weights are cast where they are used.
       wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
-      scan: run the stack as one lax.scan; unrolled, compilation grows with depth.
+      scan: run the stack as one lax.scan; unrolled, compilation grows with depth, and
+        params["blocks"] may be a list that `split` made.
     """
     block_graph, norm_graph = _graphs(config)
     x = params["embedding"].astype(dtype)[tokens]
@@ -229,8 +236,9 @@ def forward(
         layers = jnp.arange(config.layers)
         (x, cache), _ = jax.lax.scan(body, (x, cache), (params["blocks"], layers))
     else:
-        for layer in range(config.layers):
-            x, cache = block(x, jax.tree.map(lambda p: p[layer], params["blocks"]), cache, layer)
+        blocks = params["blocks"]
+        for layer, layer_params in enumerate(blocks if isinstance(blocks, list) else split(blocks)):
+            x, cache = block(x, layer_params, cache, layer)
     return _module(norm_graph, params["norm"])(x), cache
 
 

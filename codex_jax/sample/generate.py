@@ -1,0 +1,171 @@
+"""`codex-jax sample`: problems in, completions out, resumable at any moment."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from codex_jax import InputError, checkpoint, model, progress
+from codex_jax.records import Completion, Problem, read_jsonl
+from codex_jax.sample.engine import Engine, Request, Sample, plan
+from codex_jax.sample.job import CompletionsFile
+from codex_jax.sample.policy import Policy
+from codex_jax.sample.stops import PAPER_STOPS, cut, stop_table
+from codex_jax.tokenizer import Tokenizer
+
+
+def generate(
+    *,
+    checkpoint_dir: str,
+    tokenizer: str,
+    problems: str,
+    output: str = "completions.jsonl",
+    policy: Policy | None = None,
+    samples_per_problem: int = 20,
+    max_new_tokens: int = 300,
+    stops: Sequence[str] = PAPER_STOPS,
+    seed: int = 0,
+    batch_size: int = 64,
+    step: int | None = None,
+    dtype: str = "float32",
+) -> int:
+    """Samples completions of every problem; returns how many samples the output holds.
+
+    Run again after an interruption, it continues: a sample depends on checkpoint, prompt, seed,
+    its index and the policy alone, so the finished file is the one an undisturbed run writes, up
+    to the order of its lines.
+
+    Args:
+      checkpoint_dir: Directory that train wrote.
+      tokenizer: The tokenizer the model was trained with (tokenizer.json).
+      problems: JSON Lines with task_id and prompt (HumanEval's format), .gz or not.
+      output: JSON Lines of completions, appended to; beside it stands its .job.json.
+      policy: Temperature, top-k, min-p and top-p.
+      samples_per_problem: Samples of each prompt (n).
+      max_new_tokens: Most tokens of a sample.
+      stops: Strings before which a completion ends.
+      seed: Changes every sample.
+      batch_size: Samples that run at a time.
+      step: Checkpoint to sample from; the newest, unless given.
+      dtype: Of activations and cache: "float32" or "bfloat16".
+    """
+    policy = policy or Policy()
+    text = Tokenizer.load(tokenizer)
+    asked = list(read_jsonl(problems, Problem))
+    _check(asked, problems, samples_per_problem, max_new_tokens, batch_size)
+    card = checkpoint.read_card(checkpoint_dir, step=step)
+    if card.tokenizer_hash != text.hash:
+        raise InputError(
+            f"{tokenizer} hashes to {text.hash[:12]}, the checkpoint was trained with "
+            f"{card.tokenizer_hash[:12]}; turn tokenizer or checkpoint_dir"
+        )
+    file = CompletionsFile(
+        output,
+        {
+            "model": card.model,
+            "step": card.step,
+            "tokenizer": text.hash,
+            "policy": dataclasses.asdict(policy),
+            "max_new_tokens": max_new_tokens,
+            "stops": list(stops),
+            "seed": seed,
+            "dtype": dtype,
+        },
+    )
+    config = model.DecoderConfig.from_json(card.model)
+    total, done = len(asked) * samples_per_problem, len(file.done)
+    every = _requests(asked, text, samples_per_problem)
+    longest = _longest(every, config, max_new_tokens)
+    requests = list(_left(every, file.done))
+    if not requests:
+        file.close()
+        return done
+    params = checkpoint.restore_params(checkpoint_dir, model.abstract(config)[0], step=card.step)
+    shape = plan(
+        longest=longest,
+        samples=samples_per_problem,
+        rows=batch_size,
+        new=max_new_tokens,
+        top_k=policy.top_k,
+        dtype=dtype,
+    )
+    engine = Engine(config, params, shape, stop_table=token_stops(text, stops), eos_id=text.eos_id)
+    samples = engine.run(requests, policy=policy, seed=seed)
+    with progress.bar(what="sampling", total=total, unit="sample", done=done) as bar:
+        _write(samples, file, bar, engine, text, stops)
+    return len(file.done)
+
+
+def _write(samples: Iterator[Sample], file, bar, engine, text, stops) -> None:
+    tokens = 0
+    for sample in samples:
+        file.append(completion(sample, text, stops))
+        tokens += len(sample.tokens)
+        bar.update()
+        if engine.drained:
+            file.flush()
+            rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
+            bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
+    file.close()
+
+
+def token_stops(text: Tokenizer, stops: Sequence[str]):
+    """The stop automaton over a tokenizer's vocabulary."""
+    return stop_table([text.token_bytes(token) for token in range(text.vocab_size)], stops)
+
+
+def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Completion:
+    """A sample as text, without what ended it."""
+    ids = sample.tokens.tolist()
+    said = text.decode_bytes(ids[:-1] if ids[-1] == text.eos_id else ids)
+    said, _ = cut(said, stops)
+    total = float(sample.logprobs.astype("float64").sum())
+    return Completion(
+        task_id=sample.name,
+        completion=said.decode("utf-8", errors="replace"),
+        sample_index=sample.index,
+        mean_logprob=total / len(ids),
+        sum_logprob=total,
+        tokens=len(ids),
+        finish_reason="stop" if sample.stopped else "length",
+    )
+
+
+def _requests(asked: list[Problem], text: Tokenizer, n: int) -> list[Request]:
+    """A prompt begins as a document does: with end of text."""
+    encoded = text.encode_batch([problem.prompt for problem in asked])
+    return [
+        Request(problem.task_id, [text.eos_id, *ids], range(n))
+        for problem, ids in zip(asked, encoded, strict=True)
+    ]
+
+
+def _left(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Request]:
+    """What is still to be sampled."""
+    for request in requests:
+        left = [index for index in request.samples if (request.name, index) not in done]
+        if left:
+            yield request._replace(samples=left)
+
+
+def _check(asked: list[Problem], path: str, n: int, new: int, rows: int) -> None:
+    names = {"samples_per_problem": n, "max_new_tokens": new, "batch_size": rows}
+    for name, value in names.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected 1 or more")
+    if not asked:
+        raise InputError(f"{path}: no problems in it; expected JSON Lines with task_id and prompt")
+    seen = set()
+    for problem in asked:
+        if problem.task_id in seen:
+            raise InputError(f"{path}: task_id {problem.task_id} occurs twice; make them differ")
+        seen.add(problem.task_id)
+
+
+def _longest(requests: list[Request], config: model.DecoderConfig, new: int) -> int:
+    """Tokens of the longest prompt; the sizes compiled rest on it, not on what is left."""
+    longest = max(requests, key=lambda request: len(request.tokens))
+    if len(longest.tokens) + new > config.max_length:
+        raise InputError(
+            f"{longest.name}: prompt of {len(longest.tokens)} tokens and max_new_tokens = {new} "
+            f"exceed the model's max_length {config.max_length}; turn max_new_tokens down"
+        )
+    return len(longest.tokens)
