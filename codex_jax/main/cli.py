@@ -50,6 +50,7 @@ def _dispatch(name: str, rest: list[str]) -> int:
         raise InputError(f"no verb {name!r}; expected one of {', '.join(VERBS)}")
     else:
         _run(VERBS[name], parse(rest))
+    sys.stdout.flush()  # here, where a closed pipe is still ours to answer
     return 0
 
 

@@ -107,11 +107,10 @@ class Resolver:
 
     def _fit(self, setting: Setting, value: Any, source: str) -> Any:
         reached: list[Node] = []
+        unset = len(self.unset)
         plain = self._replaced(value, reached)
-        if isinstance(plain, Node):
-            return plain
-        # Nodes stand inside containers; what surrounds them is not held against the hint.
-        if reached:
+        # What surrounds a node is not held against the hint, nor what lacks a value yet.
+        if reached or len(self.unset) > unset:
             return plain
         try:
             return values.fit(plain, setting.hint)
@@ -150,7 +149,7 @@ def arguments(verb: Verb, root: Node) -> dict[str, Any]:
 
 
 def text(root: Node) -> str:
-    """The configuration as gin: what was bound, and each default as a comment."""
+    """The configuration as gin: what was bound, with where, and each default as a comment."""
     lines: dict[str, None] = {}
     _write(root, lines)
     return "\n".join(lines) + "\n"
@@ -162,9 +161,10 @@ def _write(node: Node, lines: dict[str, None]) -> None:
         if value is REQUIRED:
             default = "from the data" if setting.default is REQUIRED else repr(setting.default)
             lines[f"# {key} = {default}"] = None
-        elif not (isinstance(value, Node) and value.name == node.description.inner.get(name)):
-            source = f"  # {node.sources[name]}" if name in node.sources else ""
-            lines[f"{key} = {literal(value)}{source}"] = None
+        elif name in node.sources:
+            lines[f"{key} = {literal(value)}  # {node.sources[name]}"] = None
+        elif not isinstance(value, Node):
+            lines[f"# {key} = {literal(value)}"] = None
     for value in node.arguments.values():
         for inner in _nodes(value):
             _write(inner, lines)

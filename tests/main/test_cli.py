@@ -1,0 +1,164 @@
+"""argv to exit status: a line for each bad input, and no traceback."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.main import cli, verbs
+from codex_jax.main.verbs import VERBS, Verb
+
+FLAGS = ["--output=o", "--cache_dir=c", "--batch-size", "2", "--layers=1"]
+
+
+def test_help_lists_every_verb(capsys):
+    assert cli.main([]) == cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in VERBS)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_exists_and_explains_each_of_its_settings(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    heads = [line for line in out.splitlines() if re.match(r"  -?-?\w+: ", line)]
+    assert heads
+    undocumented = re.findall(r"^  -?-?(\w+): .*\n(?!      \S)", out, flags=re.MULTILINE)
+    assert undocumented == []
+
+
+def test_help_of_a_verb(verb, toy, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert cli.main(["work", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Does the work. Longer talk." in out
+    assert "  --output: str (required)\n      Where it goes." in out
+    assert "  --rate: float = 0.5\n      How fast." in out
+    assert "  shape: Shape" in out
+    assert "  --vocab_size: int (from rows)\n      Ids." in out
+    assert (
+        "  --temperature: float = 0.8\n      Divides the logits, and 0 takes the likeliest." in out
+    )
+    assert "  --batch_size: int (required)\n      Rows." in out
+    assert "operative_config" not in out
+
+
+def test_a_verb_is_called(verb, toy):
+    assert cli.main(["work", *FLAGS]) == 0
+    assert toy.CALLS[0]["rows"].batch_size == 2
+
+
+def test_dry_run_calls_nothing(verb, toy, capsys):
+    assert cli.main(["work", *FLAGS, "--dry_run"]) == 0
+    assert not toy.CALLS
+    assert "work.output = 'o'  # --output=o" in capsys.readouterr().out
+
+
+def test_gin_files_by_flag_and_by_position(verb, toy, tmp_path):
+    (tmp_path / "a.gin").write_text("work.rate = 0.125")
+    (tmp_path / "b.gin").write_text("work.ks = (7,)")
+    argv = ["work", str(tmp_path / "a.gin"), f"--gin_file={tmp_path / 'b.gin'}", *FLAGS]
+    assert cli.main(argv) == 0
+    assert (toy.CALLS[0]["rate"], toy.CALLS[0]["ks"]) == (0.125, (7,))
+
+
+def test_our_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = cli.find("gin_configs/quickstart/train.gin")
+    assert found.is_file()
+    assert found == cli.find("quickstart/train.gin")
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["wrok"], r"codex-jax: no verb 'wrok'; expected one of quickstart, "),
+        (["work", "a.txt"], r"codex-jax work: 'a.txt': expected FILE.gin or --NAME=VALUE"),
+        (["work", "a.gin"], r"codex-jax work: a.gin: no such gin file, here or in "),
+        (["work", "--output"], r"codex-jax work: --output has no value; write --output=VALUE"),
+        (["work"], r"codex-jax work: not set: Reader.cache_dir, "),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(verb, argv, line, capsys):
+    assert cli.main(argv) == 2
+    error = capsys.readouterr().err
+    assert re.match(line, error)
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("found x; expected y"), 2, "codex-jax work: found x; expected y\n"),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "rows/c"),
+            2,
+            "codex-jax work: rows/c: No space left on device; "
+            "free space, or write elsewhere, and run again\n",
+        ),
+        (
+            PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/x"),
+            2,
+            "codex-jax work: /x: Permission denied; choose a path that you may use\n",
+        ),
+        (
+            ModuleNotFoundError("No module named 'seqio'", name="seqio"),
+            2,
+            "codex-jax work: seqio is not installed; pip install 'codex-jax[data]'\n",
+        ),
+        (
+            KeyboardInterrupt(),
+            130,
+            "codex-jax work: interrupted; the same command goes on from what is finished\n",
+        ),
+    ],
+)
+def test_what_a_verb_may_raise(verb, toy, monkeypatch, capsys, error, status, line):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_run", fails)
+    assert cli.main(["work", *FLAGS]) == status
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("ours"), OSError(errno.EBADF, "x"), ModuleNotFoundError(name="codex_jax")]
+)
+def test_bugs_keep_their_traceback(verb, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_run", fails)
+    with pytest.raises(type(error)):
+        cli.main(["work"])
+
+
+def test_a_verb_whose_extra_is_missing(monkeypatch, capsys, tmp_path):
+    (tmp_path / "needy.py").write_text("import tensorflow_text.absent\n")
+    (tmp_path / "broken.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(verbs, "_EXTRAS", {"no_such_module": "beam"})
+    monkeypatch.setitem(VERBS, "needy", Verb("needy", "broken:f", "needs"))
+    assert cli.main(["needy", "--help"]) == 2
+    assert "no_such_module is not installed; pip install 'codex-jax[beam]'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_output_into_a_closed_pipe_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "codex_jax", "--help"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,0 +1,101 @@
+"""From bindings to the arguments of one call."""
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.main import resolve
+
+
+def test_everything_unset_is_named_at_once(configure, tmp_path):
+    text = "RATE = %gin.REQUIRED\nwork.rate = %RATE\nwork.output = %gin.REQUIRED\n"
+    with pytest.raises(InputError) as caught:
+        configure(text, enough=False, path=tmp_path / "a.gin")
+    line = str(caught.value).replace(f"{tmp_path}/", "")
+    assert line == (
+        "not set: Reader.cache_dir, Reader.batch_size, Shape.layers, "
+        "work.output (%gin.REQUIRED in a.gin:3), work.rate (%gin.REQUIRED in a.gin:1); "
+        "set each as --NAME=VALUE or in a gin file"
+    )
+
+
+def test_required_inside_a_container(configure, tmp_path):
+    text = 'ROOT = %gin.REQUIRED\nwork.sources = {"a": %ROOT}'
+    with pytest.raises(InputError, match=r"not set: a macro in .*a\.gin:1"):
+        configure(text, path=tmp_path / "a.gin")
+
+
+def test_wired_objects_are_made_and_answer_what_is_unbound(configure, toy):
+    found = configure().arguments()
+    assert isinstance(found["rows"], toy.Reader)
+    assert found["rows"].batch_size == 4
+    assert found["shape"] == toy.Shape(layers=2, vocab_size=77)
+    assert configure(None, "--vocab_size=5").arguments()["shape"].vocab_size == 5
+
+
+def test_a_default_description_lends_its_fields(configure, toy):
+    assert configure().arguments()["policy"] == toy.Policy(temperature=0.2)
+    found = configure(None, "--gin.Policy.seed=3").arguments()["policy"]
+    assert found == toy.Policy(temperature=0.2, seed=3)
+
+
+def test_an_optional_description_appears_once_something_is_bound(configure, toy):
+    assert "extra" not in configure().arguments()
+    assert configure(None, "--temperature=1").arguments()["extra"] == toy.Policy(temperature=1.0)
+
+
+def test_scoped_references(configure, toy, tmp_path):
+    text = """
+work.sources = {"a": @one/Folder(), "b": @two/Folder(), "c": "plain"}
+Folder.weight = 3
+one/Folder.path = "x"
+two/Folder.path = "y"
+two/Folder.weight = 0.5
+"""
+    found = configure(text, path=tmp_path / "a.gin").arguments()["sources"]
+    assert found == {
+        "a": toy.Folder(path="x", weight=3.0),
+        "b": toy.Folder(path="y", weight=0.5),
+        "c": "plain",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flag", "line"),
+    [
+        ("--rate=fast", "--rate=fast: work.rate is 'fast'; expected float"),
+        ("--layers=2.5", "--layers=2.5: Shape.layers is 2.5; expected int"),
+        ("--kind=oval", "--kind=oval: Shape.kind is 'oval'; expected Literal['round', 'square']"),
+        ("--ks=3", "--ks=3: work.ks is 3; expected Sequence[int]"),
+    ],
+)
+def test_wrong_types_name_field_value_and_place(configure, flag, line):
+    with pytest.raises(InputError) as caught:
+        configure(None, flag)
+    assert str(caught.value) == line
+
+
+def test_the_text_is_gin_that_gives_the_same_call(configure, toy, tmp_path):
+    text = """
+SEED = 4
+work.sources = {"a": @one/Folder(), "b": ["x", 1]}
+work.ks = (5,)
+one/Folder.path = "x"
+Policy.seed = %SEED
+Shape.vocab_size = 9
+"""
+    first = configure(text, "--name=it's", path=tmp_path / "a.gin")
+    again = configure(resolve.text(first.root), enough=False, path=tmp_path / "b.gin")
+
+    def plain(run):
+        return {k: v for k, v in run.arguments().items() if k not in ("rows", "operative_config")}
+
+    assert plain(again) == plain(first)
+    assert "Policy.seed = 4  # " in resolve.text(first.root)
+
+
+def test_the_function_gets_the_configuration(configure, toy):
+    configure(None, "--rate=0.75").call()
+    (call,) = toy.CALLS
+    assert call["rate"] == 0.75
+    assert "work.rate = 0.75  # --rate=0.75" in call["operative_config"]
+    assert "# Shape.vocab_size = from the data" in call["operative_config"]
