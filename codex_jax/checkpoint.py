@@ -91,9 +91,9 @@ class Checkpoints:
 
     def card(self, step: int) -> Card:
         """The card of a step."""
-        fields = self._manager.restore(
-            step, args=ocp.args.Composite(card=ocp.args.JsonRestore())
-        )["card"]
+        fields = self._manager.restore(step, args=ocp.args.Composite(card=ocp.args.JsonRestore()))[
+            "card"
+        ]
         return Card(**fields)
 
     def restore(self, step: int, params: Any, rest: Any) -> tuple[Any, Any]:
@@ -179,9 +179,7 @@ def read_card(directory: pathlib.Path | str, *, step: int | None = None) -> Card
     return card
 
 
-def restore_params(
-    directory: pathlib.Path | str, shapes: Any, *, step: int | None = None
-) -> Any:
+def restore_params(directory: pathlib.Path | str, shapes: Any, *, step: int | None = None) -> Any:
     """Parameters of a step (the newest, unless given), placed as `shapes` says.
 
     Args:

@@ -1,9 +1,9 @@
 """Where arrays live: a mesh from a shape, logical axes to mesh axes, and a report that can fail.
 
-    replica   copies of the model, across slices over DCN        batch
-    fsdp      batch and parameters split alike (ZeRO-3)          batch, embed
-    tensor    heads, MLP and vocabulary split (Megatron)         heads, kv_heads, mlp, vocab
-    context   sequence split, for long contexts                  sequence
+replica   copies of the model, across slices over DCN        batch
+fsdp      batch and parameters split alike (ZeRO-3)          batch, embed
+tensor    heads, MLP and vocabulary split (Megatron)         heads, kv_heads, mlp, vocab
+context   sequence split, for long contexts                  sequence
 """
 
 import dataclasses

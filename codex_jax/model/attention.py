@@ -75,9 +75,7 @@ class KVCache(NamedTuple):
 def empty_cache(config, *, batch: int, slots: int, dtype=jnp.float32) -> KVCache:
     """A cache of `slots` positions for `batch` rows, nothing in it."""
     shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
-    return KVCache(
-        jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((batch,), jnp.int32)
-    )
+    return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((batch,), jnp.int32))
 
 
 def cached_attention(cache: KVCache) -> Attend:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from codex_jax import InputError
@@ -53,7 +54,7 @@ def learning_rate(config: Optimizer, *, steps: int) -> optax.Schedule:
     after = {
         "cosine": lambda: optax.cosine_decay_schedule(peak, rest, config.final_fraction),
         "wsd": lambda: optax.linear_schedule(peak, end, decay, max(0, rest - decay)),
-        "rsqrt": lambda: lambda step: peak * (max(warmup, 1) / (step + max(warmup, 1))) ** 0.5,
+        "rsqrt": lambda: lambda step: peak * (1 + jnp.maximum(step, 0) / max(warmup, 1)) ** -0.5,
         "constant": lambda: optax.constant_schedule(peak),
     }
     if config.schedule not in after:

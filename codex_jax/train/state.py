@@ -41,9 +41,7 @@ def shardings(config: model.DecoderConfig, tx: optax.GradientTransformation, mes
 
 def born(config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh, *, seed: int):
     """The state at step 0, each device making its own part."""
-    make = jax.jit(
-        lambda key: fresh(config, tx, key), out_shardings=shardings(config, tx, mesh)
-    )
+    make = jax.jit(lambda key: fresh(config, tx, key), out_shardings=shardings(config, tx, mesh))
     return make(jax.random.key(seed))
 
 

@@ -25,9 +25,7 @@ def loss_sum(
 ) -> Float[Array, ""]:
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights."""
     attend = packed_attention(batch.segment_ids)
-    hidden, _ = model.forward(
-        config, params, batch.tokens, batch.positions, attend, dtype=dtype
-    )
+    hidden, _ = model.forward(config, params, batch.tokens, batch.positions, attend, dtype=dtype)
     table = params["embedding"] if config.tied else params["unembedding"].T
     return cross_entropy_sum(
         hidden.reshape(-1, config.width),
@@ -56,9 +54,7 @@ def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):
         return jax.tree.map(jnp.add, carry, (total, part.loss_weights.sum(), grads)), None
 
     # Strided parts: every microbatch spans all devices, whatever the rows' placement.
-    parts = jax.tree.map(
-        lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch
-    )
+    parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
     zero = jnp.zeros((), jnp.float32)
     start = (zero, zero, jax.tree.map(jnp.zeros_like, params))
     return jax.lax.scan(turn, start, parts)[0]

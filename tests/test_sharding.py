@@ -1,0 +1,62 @@
+"""The sharding table, meshes, and a report that can fail."""
+
+import jax
+import pytest
+from jax.sharding import PartitionSpec
+
+from codex_jax import InputError, sharding
+from codex_jax.model import DecoderConfig, abstract
+from codex_jax.sharding import MeshShape
+
+
+def test_logical_axes_become_mesh_axes():
+    assert sharding.spec(("layers", "embed", "mlp")) == PartitionSpec(None, ("fsdp",), ("tensor",))
+    assert sharding.spec(("batch", "sequence")) == PartitionSpec(("replica", "fsdp"), ("context",))
+
+
+def test_collisions_and_unknown_axes_are_refused():
+    with pytest.raises(ValueError, match="twice"):
+        sharding.spec(("heads", "mlp"))
+    with pytest.raises(ValueError, match="'expert'"):
+        sharding.spec(("expert", "embed"))
+
+
+def test_minus_one_takes_what_is_left():
+    assert MeshShape(tensor=2).resolve(8) == (1, 4, 2, 1)
+    assert dict(sharding.make_mesh(MeshShape(replica=2, context=2)).shape) == {
+        "replica": 2,
+        "fsdp": 2,
+        "tensor": 1,
+        "context": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    "shape", [MeshShape(tensor=3), MeshShape(fsdp=2), MeshShape(fsdp=-1, tensor=-1)]
+)
+def test_a_mesh_that_does_not_fit_names_the_knob(shape):
+    with pytest.raises(InputError, match=r"MeshShape|-1 at most once"):
+        shape.resolve(8)
+
+
+def test_every_parameter_is_listed_with_its_bytes():
+    config = DecoderConfig(vocab_size=128, layers=2, width=64, heads=4)
+    mesh = sharding.make_mesh(MeshShape(tensor=2))
+    rows = {row.name: row for row in sharding.report(*abstract(config), mesh)}
+    assert len(rows) == len(jax.tree.leaves(abstract(config)[0]))
+    assert rows["blocks/mlp/up"].bytes_per_device == 2 * 64 * 256 * 4 // 8
+    assert rows["norm/scale"].bytes_per_device == 64 * 4
+
+
+def test_a_dimension_that_does_not_divide_names_the_knob():
+    config = DecoderConfig(vocab_size=128, layers=1, width=30, heads=3)
+    mesh = sharding.make_mesh(MeshShape(tensor=2))
+    with pytest.raises(InputError, match=r"'\w+' is \d+, which (tensor|fsdp) = \d does not divide"):
+        sharding.report(*abstract(config), mesh)
+
+
+def test_a_large_parameter_left_whole_fails():
+    shapes = {"table": jax.ShapeDtypeStruct((4096, 1024), "float32")}
+    axes = {"table": ("position", "norm")}
+    with pytest.raises(InputError, match=r"table .* stands whole"):
+        sharding.report(shapes, axes, sharding.make_mesh(MeshShape()))

@@ -1,0 +1,104 @@
+"""One step: every mesh equals one device, accumulation equals a large batch."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codex_jax import model, sharding
+from codex_jax.model import DecoderConfig
+from codex_jax.records import Batch
+from codex_jax.train import optimizer, state, step
+from codex_jax.train.loop import Compute, jitted_step
+from tests.train.counting import CountingBatches
+
+CONFIG = DecoderConfig(vocab_size=64, layers=2, width=32, heads=4, max_length=32)
+
+
+def make_tx():
+    recipe = optimizer.Optimizer(warmup_steps=1, learning_rate=1e-2)
+    return optimizer.make(recipe, steps=10, axes=model.abstract(CONFIG)[1])
+
+
+def two_steps(mesh, **compute):
+    tx = make_tx()
+    now = state.born(CONFIG, tx, mesh, seed=0)
+    take = jitted_step(CONFIG, tx, Compute(**compute))
+    metrics = []
+    for n in range(2):
+        batch = jax.device_put(CountingBatches().batch(n), sharding.batch_sharding(mesh))
+        now, values = take(now, batch)
+        metrics.append(jax.tree.map(float, values))
+    return jax.device_get(now.params), metrics
+
+
+@functools.cache
+def one_device():
+    return two_steps(sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1]))
+
+
+def assert_same(result, reference, tolerance=2e-5):
+    for found, expected in zip(result[1], reference[1], strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance), result[0], reference[0]
+    )
+
+
+MESHES = [
+    {"fsdp": 8},
+    {"fsdp": 2, "tensor": 4},
+    {"replica": 8, "fsdp": 1},
+    {"fsdp": 2, "context": 4},
+    {"replica": 2, "fsdp": 2, "tensor": 2},
+    {"fsdp": 2, "tensor": 2, "context": 2},
+]
+
+
+@pytest.mark.parametrize("shape", MESHES, ids=str)
+def test_every_mesh_equals_one_device(shape):
+    assert_same(two_steps(sharding.make_mesh(sharding.MeshShape(**shape))), one_device())
+
+
+@pytest.mark.parametrize("compute", [{"microbatches": 4}, {"loss_chunks": 8}], ids=str)
+def test_memory_savers_change_nothing(compute):
+    mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    assert_same(two_steps(mesh, **compute), one_device())
+
+
+def test_the_state_is_born_sharded():
+    mesh = sharding.make_mesh(sharding.MeshShape(fsdp=8))
+    born = state.born(CONFIG, make_tx(), mesh, seed=0)
+    up = born.params["blocks"]["mlp"]["up"]
+    assert up.addressable_shards[0].data.shape == (2, 32 // 8, 128)
+    moments = [leaf for leaf in jax.tree.leaves(born.optimizer) if leaf.shape == up.shape]
+    assert len(moments) == 2
+    assert {m.sharding.spec for m in moments} == {up.sharding.spec}
+
+
+def test_padding_does_not_count():
+    batch = CountingBatches().batch(0)
+    params = model.init(CONFIG, jax.random.key(0))
+    other = batch._replace(targets=np.where(batch.loss_weights > 0, batch.targets, 5))
+    losses = [step.loss_sum(CONFIG, params, b) for b in (batch, other)]
+    assert losses[0] == losses[1]
+
+
+def test_fresh_models_know_nothing():
+    batch = CountingBatches().batch(0)
+    loss = step.loss_sum(CONFIG, model.init(CONFIG, jax.random.key(0)), batch)
+    assert loss / batch.loss_weights.sum() == pytest.approx(np.log(64), rel=0.02)
+
+
+def test_gradient_is_that_of_the_mean_loss():
+    """A unit step along one weight changes the loss as its gradient says (finite differences)."""
+    params = model.init(CONFIG, jax.random.key(0))
+    batch = Batch(*map(jnp.asarray, CountingBatches().batch(0)))
+    loss = functools.partial(step.loss_sum, CONFIG)
+    total, weight, grads = step.gradients(loss, params, batch, microbatches=2)
+    nudged = params | {"embedding": params["embedding"].at[5, 3].add(1e-2)}
+    change = (loss(nudged, batch) - total) / 1e-2
+    assert grads["embedding"][5, 3] == pytest.approx(float(change), rel=0.1)
+    assert weight == batch.loss_weights.sum()
