@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,7 +28,11 @@ class Run:
         return found
 
     def call(self) -> Any:
-        """Runs the verb."""
+        """Runs the verb; on a pod, as one process of many."""
+        if os.environ.get("CODEX_JAX_DISTRIBUTED"):
+            import jax
+
+            jax.distributed.initialize()  # hosts find each other by what the TPU tells them
         return self.root.description.make(**self.arguments())
 
     def preview(self) -> str:

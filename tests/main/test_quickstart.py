@@ -1,0 +1,112 @@
+"""The whole loop, small: every verb as a subprocess, then the same again, resumed."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from codex_jax.main import cli, quickstart
+
+TINY = {
+    "curate": "curate.train_chains = 300\ncurate.held_out = (1, 2, 1, 1, 1)",
+    "tokenizer": 'include "corpus.gin"\ntokenizer.corpus = %CORPUS\ntokenizer.vocab_size = 400',
+    "data": 'include "corpus.gin"\ndata.corpus = %CORPUS\ndata.sequence_length = 64',
+    "corpus": (cli.configs() / "quickstart" / "corpus.gin").read_text(),
+    "train": """
+BatchReader.batch_size = 8
+BatchReader.seed = 0
+DecoderConfig.layers = 1
+DecoderConfig.width = 32
+DecoderConfig.heads = 2
+DecoderConfig.max_length = 512
+Optimizer.warmup_steps = 2
+train.steps = 30
+train.save_every = 10
+""",
+    "sample": "sample.samples_per_problem = 2\nsample.max_new_tokens = 16",
+    "evaluate": "evaluate.ks = (1, 2)",
+    "report": "report.ks = (1, 2)",
+}
+
+SANDBOX = pytest.mark.skipif(
+    not (shutil.which("runsc") or shutil.which("bwrap")),
+    reason="neither runsc nor bwrap on PATH: nothing to judge with",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with small configs, and Python sources to learn from."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    for verb, text in TINY.items():
+        (folder / f"{verb}.gin").write_text(text + "\n")
+    library = folder / "library"
+    library.mkdir()
+    for path in pathlib.Path(json.__file__).parent.glob("*.py"):
+        (library / path.name).write_text(path.read_text())
+    return folder
+
+
+def command(place: pathlib.Path, run: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "codex_jax", "quickstart", f"--run_dir={place / run}"),
+        *(f"--configs={place}", f"--library={place / 'library'}"),
+    ]
+
+
+@pytest.mark.slow
+@SANDBOX
+def test_killed_and_run_again_it_ends_as_if_undisturbed(place):
+    straight = subprocess.run(command(place, "a"), capture_output=True, text=True)
+    assert straight.returncode == 0, straight.stderr
+    assert "pass@1" in straight.stdout
+    assert straight.stdout.count("$ codex-jax") == 7
+    page = (place / "a" / "report.html").read_text()
+    assert "<html" in page
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page), "the page needs the network"
+
+    broken = subprocess.Popen(command(place, "b"), start_new_session=True)
+    metrics = place / "b" / "checkpoint" / "metrics.jsonl"
+    while broken.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.05)
+    os.killpg(broken.pid, signal.SIGKILL)
+    broken.wait()
+    again = subprocess.run(command(place, "b"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+
+    def losses(run):
+        lines = (place / run / "checkpoint" / "metrics.jsonl").read_text().splitlines()
+        return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+
+    assert losses("b") == losses("a")
+    assert len(losses("a")) == 30
+
+    def completions(run):
+        return sorted((place / run / "completions.jsonl").read_text().splitlines())
+
+    assert completions("b") == completions("a")
+
+
+def test_the_configs_say_what_quickstart_runs():
+    run = quickstart.commands(pathlib.Path("r"), pathlib.Path("lib"))
+    for verb, flags in run:
+        path = cli.configs() / "quickstart" / f"{verb}.gin"
+        assert f"codex-jax {verb} gin_configs/quickstart/{verb}.gin" in path.read_text()
+        for name in flags:
+            assert f"--{name}=" in path.read_text(), f"{path} doesn't show --{name}"
+
+
+def test_a_failing_step_ends_it_with_its_status(place, capfd):
+    argv = ["quickstart", f"--run_dir={place / 'c'}", f"--configs={place}", "--library=absent"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+    assert ended.value.code == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith("codex-jax tokenizer: corpus 'library': absent")
