@@ -39,7 +39,9 @@ ROOMS = {
     "model": Room(set(), ARRAYS | {"flax"}),
     "data": Room(
         {"records", "progress", "tokenizer"},
-        {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"},
+        {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
+        | {"identify", "license_expression", "licenseclassifier", "nbformat", "rensa"}
+        | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
         {"records", "progress", "model", "sharding", "checkpoint"}, ARRAYS | {"flax", "optax"}

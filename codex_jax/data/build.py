@@ -1,6 +1,7 @@
 """The verb `data`: corpus → seqio tasks → packed rows in TensorStore."""
 
 import collections
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -9,23 +10,21 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from codex_jax import InputError
+from codex_jax.data import report
 from codex_jax.data.boundaries import loosen
 from codex_jax.data.cache import ROWS_PER_FILE, Meta, Writer, read_meta, write_meta
+from codex_jax.data.clean import Cleaner, Cleaning, Tally
 from codex_jax.data.lazily import import_tasks
 from codex_jax.data.pack import Piece, fill, pack, split_document
+from codex_jax.data.render import stateless
 from codex_jax.data.sources import (
     Corpus,
     Tree,
-    list_files,
     nothing_usable,
     read_corpus,
-    repeats,
     state_of,
 )
-from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -36,6 +35,7 @@ def build(
     output: pathlib.Path | str,
     sequence_length: int,
     boundary_rate: float = 0.1,
+    cleaning: Cleaning = Cleaning(),
     seed: int = 0,
 ) -> Meta:
     """Packs a corpus into rows of tokens for training.
@@ -49,7 +49,8 @@ def build(
       output: the cache directory to write.
       sequence_length: tokens in a row.
       boundary_rate: share of the newline+indent tokens split in two, so prompts may end in between.
-      seed: of the choice of those.
+      cleaning: filters, duplicates, licences, secrets, problems to keep out.
+      seed: of the choice of boundaries and of infilling's cuts.
 
     Returns:
       The cache's page: fingerprint, counts for each source, fill rate.
@@ -65,6 +66,7 @@ def build(
     parameters = {
         "sequence_length": sequence_length,
         "boundary_rate": boundary_rate,
+        "cleaning": json.loads(json.dumps(dataclasses.asdict(cleaning))),
         "seed": seed,
     }
     state = _state(parameters, ids, trees)
@@ -74,10 +76,10 @@ def build(
     partial = output.with_name("partial-" + output.name)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    meta = _Build(trees, ids, parameters).run(partial, state)
+    meta = _Build(trees, ids, parameters, cleaning).run(partial, state)
     shutil.rmtree(output, ignore_errors=True)
     partial.replace(output)
-    print(describe(meta))
+    print(report.describe(meta))
     return meta
 
 
@@ -96,12 +98,20 @@ def _finished(output: pathlib.Path) -> Meta | None:
 class _Build:
     """One run of the pipeline; holds the counts that end on the cache's page."""
 
-    def __init__(self, trees: dict[str, Tree], tokenizer: Tokenizer, parameters: dict[str, Any]):
+    def __init__(
+        self,
+        trees: dict[str, Tree],
+        tokenizer: Tokenizer,
+        parameters: dict[str, Any],
+        cleaning: Cleaning,
+    ):
         self._trees = trees
         self._tokenizer = tokenizer
         self._parameters = parameters
-        self._dropped = {name: collections.Counter() for name in trees}
-        self._kept = {name: collections.Counter() for name in trees}
+        self._cleaning = cleaning
+        self._tallies = {name: Tally() for name in trees}
+        self._tokens = {name: collections.Counter() for name in trees}  # by language
+        self._documents = collections.Counter()
         self._ends_line = tokenizer.ends_line()
         self._halves = tokenizer.indent_halves()
 
@@ -113,7 +123,8 @@ class _Build:
         while block := list(itertools.islice(rows, ROWS_PER_FILE)):
             writer.append(fill(block, length))
         if not writer.rows:
-            dropped = sum(self._dropped.values(), collections.Counter())
+            reasons = (tally.reasons() for tally in self._tallies.values())
+            dropped = sum(reasons, collections.Counter())
             raise nothing_usable(self._trees, dropped)
         meta = Meta(
             fingerprint=self._fingerprint(writer.finish()),
@@ -130,58 +141,52 @@ class _Build:
         return meta
 
     def _pieces(self, sequence_length: int) -> Iterator[Piece]:
-        for name, path, ids in self._documents():
-            for again in range(repeats(path, self._trees[name].weight)):
-                loose = loosen(
-                    ids, self._halves, self._parameters["boundary_rate"], self._rng(path, again)
-                )
-                self._kept[name].update(documents=1, tokens=len(loose) + 1)
-                yield from split_document(
-                    loose,
-                    sequence_length=sequence_length,
-                    eos_id=self._tokenizer.eos_id,
-                    ends_line=self._ends_line,
-                )
+        rate, seed = self._parameters["boundary_rate"], self._parameters["seed"]
+        for name, example in self._examples(seed):
+            rng = stateless(seed, "boundary " + example["key"].decode())
+            ids, weights = loosen(example["targets"], example["weights"], self._halves, rate, rng)
+            self._tokens[name][example["language"].decode()] += len(ids) + 1
+            self._documents[name] += 1
+            yield from split_document(
+                ids,
+                sequence_length=sequence_length,
+                eos_id=self._tokenizer.eos_id,
+                ends_line=self._ends_line,
+                weights=weights,
+            )
 
-    def _documents(self) -> Iterator[tuple[str, str, np.ndarray]]:
-        """Source, path and ids of each document, through its source's seqio Task."""
+    def _examples(self, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Source and fields of each example, through its source's seqio Task."""
         tasks = import_tasks()
-        total = sum(1 for tree in self._trees.values() for _ in list_files(tree))
-        with bar(what="data", total=total, unit="file") as progress:
-            for name, tree in self._trees.items():
-                dropped = self._dropped[name]
-                task = tasks.add_tree_task(f"codex_jax_{name}", tree, self._tokenizer, dropped)
-                dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
-                for example in dataset.as_numpy_iterator():
-                    self._kept[name]["files"] += 1
-                    progress.update()
-                    yield name, example["path"].decode(), example["targets"]
-                progress.update(dropped.total())
-
-    def _rng(self, path: str, again: int) -> np.random.Generator:
-        key = hashlib.sha256(f"{self._parameters['seed']} {again} {path}".encode()).digest()
-        return np.random.default_rng(int.from_bytes(key))
+        cleaner = Cleaner(self._cleaning)
+        for name, tree in self._trees.items():
+            task = tasks.add_tree_task(
+                f"data {name}",
+                tree,
+                self._tokenizer,
+                cleaner=cleaner,
+                tally=self._tallies[name],
+                seed=seed,
+            )
+            dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
+            yield from ((name, example) for example in dataset.as_numpy_iterator())
 
     def _counts(self) -> dict[str, dict[str, Any]]:
         return {
-            name: {**self._kept[name], "dropped": dict(self._dropped[name])} for name in self._trees
+            name: {
+                "files": tally.kept.total(),
+                "documents": self._documents[name],
+                "tokens": self._tokens[name].total(),
+                "dropped": dict(tally.reasons()),
+                "languages": report.languages(tally, self._tokens[name]),
+                "replaced": dict(tally.replaced),
+                "licences": dict(tally.licences),
+                "contaminated": dict(tally.tasks_hit),
+                "names": dict(tally.names_hit),
+            }
+            for name, tally in self._tallies.items()
         }
 
     def _fingerprint(self, content: str) -> str:
         page = json.dumps([content, self._tokenizer.hash, self._parameters], sort_keys=True)
         return hashlib.sha256(page.encode()).hexdigest()
-
-
-def describe(meta: Meta) -> str:
-    """A table of what the cache holds."""
-    head = f"{'source':<20} {'files':>9} {'documents':>10} {'tokens':>13}  dropped"
-    lines = [head]
-    for name, counts in meta.sources.items():
-        dropped = ", ".join(f"{n} {why}" for why, n in counts["dropped"].items()) or "none"
-        kept = [counts.get(key, 0) for key in ("files", "documents", "tokens")]
-        lines.append(f"{name:<20} {kept[0]:>9,} {kept[1]:>10,} {kept[2]:>13,}  {dropped}")
-    lines.append(
-        f"{meta.rows:,} rows of {meta.sequence_length}: {meta.tokens:,} tokens, "
-        f"{meta.fill_rate:.1%} full; fingerprint {meta.fingerprint[:12]}"
-    )
-    return "\n".join(lines)

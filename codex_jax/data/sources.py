@@ -1,4 +1,4 @@
-"""Directory trees of source code as documents, in one order, each dropped file with its reason."""
+"""The corpus as it is described: named directory trees, their files listed in one order."""
 
 import collections
 import dataclasses
@@ -11,29 +11,41 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
+from codex_jax.data.archives import is_archive
+from codex_jax.data.languages import LANGUAGES, wanted
+
+JSONL = (".jsonl", ".jsonl.gz")
+POSTS = "Posts.xml"
+
+
+CONTAINERS = ("archives", "notebooks", "jsonl", "posts")
+KINDS = ("code", "prose to code", "code to prose")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tree:
-    """A directory of source files and how much of it to take.
+    """A directory of source files, what to take of it, and how to render that.
 
     `weight` is how often each document occurs in the corpus; a fraction takes that share of them,
-    chosen by a hash of their path. Globs match the path below `path`, `*` also across "/".
+    chosen by a hash of their path. Languages are names of `languages.LANGUAGES`, or "*". Globs
+    match the path below `path`, `*` also across "/". Containers to open are among `CONTAINERS`.
+    A tree of another kind than "code" gives its functions with their docstrings, its notebooks'
+    cells and its questions with their answers. `infilling` is the share of documents cut for
+    fill-in-the-middle.
     """
 
     path: str
     weight: float = 1.0
-    suffixes: Sequence[str] = (".py",)
+    languages: Sequence[str] = ("Python",)
     exclude: Sequence[str] = ()
+    containers: Sequence[str] = ()
     max_bytes: int = 1_000_000  # the Codex paper's limit, section 3.1
+    kind: str = "code"
+    infilling: float = 0.0
 
-
-@dataclasses.dataclass(frozen=True)
-class Document:
-    """One text: `path` is relative to its tree, with "/"."""
-
-    path: str
-    text: str
+    def wants(self, language: str) -> bool:
+        """Whether files of this language are taken."""
+        return "*" in self.languages or language in self.languages
 
 
 Corpus = Mapping[str, Tree | str | pathlib.Path | Sequence[Any]]
@@ -51,9 +63,23 @@ def read_corpus(corpus: Corpus) -> dict[str, Tree]:
     for name, tree in trees.items():
         if not pathlib.Path(tree.path).is_dir():
             raise InputError(f"corpus {name!r}: {tree.path} isn't a directory; set its path")
-        if not tree.weight > 0:
-            raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
+        _check(name, tree)
     return trees
+
+
+def _check(name: str, tree: Tree) -> None:
+    if not tree.weight > 0:
+        raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
+    if not 0 <= tree.infilling <= 1:
+        raise InputError(f"corpus {name!r}: infilling is {tree.infilling}; expected 0 to 1")
+    for what, found, known in (
+        ("language", tree.languages, ("*", *LANGUAGES)),
+        ("container", tree.containers, CONTAINERS),
+        ("kind", (tree.kind,), KINDS),
+    ):
+        if unknown := [each for each in found if each not in known]:
+            expected = ", ".join(known)
+            raise InputError(f"corpus {name!r}: {what} {unknown[0]!r}; expected one of {expected}")
 
 
 def _as_tree(entry: Any) -> Tree:
@@ -69,7 +95,7 @@ def _as_tree(entry: Any) -> Tree:
 
 
 def list_files(tree: Tree) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative path and status of each file the tree selects, sorted; links aren't followed."""
+    """Relative path and status of each file the tree may take, sorted; links aren't followed."""
     root = pathlib.Path(tree.path)
     for directory, folders, names in os.walk(root):
         folders.sort()
@@ -77,50 +103,32 @@ def list_files(tree: Tree) -> Iterator[tuple[str, os.stat_result]]:
         for name in sorted(names):
             path = pathlib.Path(directory, name)
             relative = (below / name).as_posix()
-            if not name.endswith(tuple(tree.suffixes)) or path.is_symlink():
+            if not _selects(tree, relative) or path.is_symlink() or not path.is_file():
                 continue
-            if not any(fnmatch.fnmatchcase(relative, glob) for glob in tree.exclude):
+            if not excluded(tree, relative):
                 yield relative, path.stat()
 
 
-def read_documents(tree: Tree, dropped: collections.Counter[str]) -> Iterator[Document]:
-    """The tree's documents, once each; `dropped` counts the files left out by reason."""
-    for relative, status in list_files(tree):
-        text = _read(pathlib.Path(tree.path, relative), status, tree.max_bytes)
-        if isinstance(text, Drop):
-            dropped[text.reason] += 1
-        else:
-            yield Document(relative, text)
+def _selects(tree: Tree, path: str) -> bool:
+    if is_archive(path):
+        return "archives" in tree.containers
+    if path.endswith(JSONL):
+        return "jsonl" in tree.containers
+    if pathlib.PurePosixPath(path).name == POSTS:
+        return "posts" in tree.containers
+    return wanted(path, tree.languages, "notebooks" in tree.containers)
+
+
+def excluded(tree: Tree, path: str) -> bool:
+    """Whether one of the tree's globs matches."""
+    return any(fnmatch.fnmatchcase(path, glob) for glob in tree.exclude)
 
 
 def nothing_usable(names: Iterable[str], dropped: collections.Counter[str]) -> InputError:
     """The error for a corpus that gave no document."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    why = reasons or "nothing has a wanted suffix; check the paths, suffixes and excludes"
+    why = reasons or "nothing is in a wanted language; check path, languages and exclude"
     return InputError(f"no usable file in {', '.join(names)}: {why}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Drop:
-    """Why a file isn't in the corpus."""
-
-    reason: str
-
-
-def _read(path: pathlib.Path, status: os.stat_result, max_bytes: int) -> str | Drop:
-    if status.st_size > max_bytes:
-        return Drop("too large")
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return Drop("unreadable")
-    if b"\0" in content:
-        return Drop("binary")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        return Drop("not UTF-8")
-    return text if text.strip() else Drop("empty")
 
 
 def repeats(path: str, weight: float) -> int:

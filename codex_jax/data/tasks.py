@@ -1,53 +1,116 @@
-"""Any directory tree as a registered seqio Task, and several as a Mixture with rates."""
+"""Documents as seqio Tasks, and several trees as a Mixture with rates."""
 
-import collections
+import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import seqio
 import tensorflow as tf
 
-from codex_jax.data.sources import Document, Tree, read_documents
+from codex_jax.data.clean import Cleaner, Cleaning, Tally
+from codex_jax.data.render import Example, examples
+from codex_jax.data.sources import Tree
 from codex_jax.data.vocabulary import BytePairVocabulary
 from codex_jax.tokenizer import Tokenizer
 
-Read = Callable[[], Iterator[Document]]
+_SIGNATURE = {
+    "key": tf.TensorSpec([], tf.string),
+    "language": tf.TensorSpec([], tf.string),
+    "parts": tf.TensorSpec([None], tf.string),
+    "weights": tf.TensorSpec([None], tf.float32),
+    "special": tf.TensorSpec([None], tf.bool),
+}
 
 
-def add_task(name: str, read: Read, tokenizer: Tokenizer) -> seqio.Task:
-    """Registers documents as a Task of `targets` (ids) and `path`, in place of any namesake.
+def add_task(name: str, read: Callable[[], Iterator[Example]], tokenizer: Tokenizer) -> seqio.Task:
+    """Registers examples as a Task, in place of any namesake.
 
-    seqio adds no end of text and trims nothing here: both are the packer's business.
+    Features: `targets` (ids, neither trimmed nor ended: both are the packer's business), `weights`
+    (of the loss, one for each id), `key` and `language`.
     """
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del split, shuffle_files, seed  # one split, in the order of the paths
         return tf.data.Dataset.from_generator(
-            lambda: ({"path": found.path, "targets": found.text} for found in read()),
-            output_signature={
-                "path": tf.TensorSpec([], tf.string),
-                "targets": tf.TensorSpec([], tf.string),
-            },
+            lambda: (_fields(example) for example in read()), output_signature=_SIGNATURE
         )
 
     seqio.TaskRegistry.remove(name)
-    feature = seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)
     return seqio.TaskRegistry.add(
         name,
         source=seqio.FunctionDataSource(dataset, splits=["train"]),
-        preprocessors=[seqio.preprocessors.tokenize],
-        output_features={"targets": feature},
+        preprocessors=[encode_parts],
+        output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
     )
+
+
+def _fields(example: Example) -> dict[str, object]:
+    return {
+        "key": example.key,
+        "language": example.language,
+        "parts": [part.text for part in example.parts],
+        "weights": [part.weight for part in example.parts],
+        "special": [part.special for part in example.parts],
+    }
+
+
+def encode_parts(
+    dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
+) -> tf.data.Dataset:
+    """A seqio preprocessor: parts → `targets` and their `weights`."""
+    tokenizer = output_features["targets"].vocabulary.tokenizer
+
+    def encode(parts: tf.Tensor, weights: tf.Tensor, special: tf.Tensor) -> tuple:
+        texts = [part.decode("utf-8") for part in parts.numpy()]
+        names = special.numpy()
+        plain = [text for text, named in zip(texts, names, strict=True) if not named]
+        ordinary = iter(tokenizer.encode_batch(plain))
+        ids = [
+            [tokenizer.special_id(text)] if named else next(ordinary)
+            for text, named in zip(texts, names, strict=True)
+        ]
+        repeats = [len(each) for each in ids]
+        return np.array(list(itertools.chain(*ids)), np.int32), np.repeat(weights.numpy(), repeats)
+
+    def encoded(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        ids, weights = tf.py_function(
+            encode,
+            [example["parts"], example["weights"], example["special"]],
+            [tf.int32, tf.float32],
+        )
+        return {
+            "key": example["key"],
+            "language": example["language"],
+            "targets": tf.ensure_shape(ids, [None]),
+            "weights": tf.ensure_shape(weights, [None]),
+        }
+
+    return dataset.map(encoded, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _legal(name: str) -> str:
+    """seqio's task names are words."""
+    return re.sub(r"\W", "_", name)
 
 
 def add_tree_task(
     name: str,
     tree: Tree,
     tokenizer: Tokenizer,
-    dropped: collections.Counter[str] | None = None,
+    *,
+    cleaner: Cleaner | None = None,
+    tally: Tally | None = None,
+    seed: int = 0,
 ) -> seqio.Task:
-    """`add_task` for a directory tree; `dropped` counts the files left out by reason."""
-    counts = collections.Counter() if dropped is None else dropped
-    return add_task(name, lambda: read_documents(tree, counts), tokenizer)
+    """`add_task` for a directory tree; by default with the paper's filters, uncounted."""
+
+    counts = Tally() if tally is None else tally
+
+    def read() -> Iterator[Example]:
+        return examples(tree, cleaner or Cleaner(Cleaning()), counts, seed, name)
+
+    return add_task(_legal(name), read, tokenizer)
 
 
 def add_tree_mixture(name: str, trees: Mapping[str, Tree], tokenizer: Tokenizer) -> seqio.Mixture:

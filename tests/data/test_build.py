@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError
-from codex_jax.data.build import build, describe
+from codex_jax.data.build import build
 from codex_jax.data.cache import Rows, read_meta
+from codex_jax.data.clean import Cleaning
+from codex_jax.data.report import describe
 from codex_jax.data.sources import Tree
 
 from .conftest import write_tree
@@ -33,7 +35,11 @@ def _texts(cache, tokenizer) -> collections.Counter:
 def test_every_document_comes_back(tree, tokenizer_file, tokenizer, tmp_path):
     corpus = {"once": (tree, 1), "thrice": Tree(path=str(tree / "package0"), weight=3)}
     meta = build(
-        corpus=corpus, tokenizer=tokenizer_file, output=tmp_path / "c", sequence_length=16384
+        corpus=corpus,
+        tokenizer=tokenizer_file,
+        output=tmp_path / "c",
+        sequence_length=16384,
+        cleaning=Cleaning(exact_duplicates=False),
     )
     expected = collections.Counter(path.read_text() for path in tree.rglob("*.py"))
     for path in (tree / "package0").glob("*.py"):
@@ -118,7 +124,7 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(tree, tokenizer_file,
         ({"tokenizer": "absent.json"}, "no such tokenizer"),
         ({"corpus": {"gone": "absent"}}, "absent isn't a directory"),
         ({"corpus": {"bad": "binaries"}}, "no usable file in bad: 1 binary"),
-        ({"corpus": {"none": "empty"}}, "nothing has a wanted suffix"),
+        ({"corpus": {"none": "empty"}}, "nothing is in a wanted language"),
     ],
 )
 def test_bad_input_is_one_line(tree, tokenizer_file, tmp_path, monkeypatch, settings, message):
@@ -132,5 +138,6 @@ def test_bad_input_is_one_line(tree, tokenizer_file, tmp_path, monkeypatch, sett
 
 
 def test_the_page_is_json_that_names_what_it_came_from(cache):
-    page = json.loads((cache / "meta.json").read_text())
-    assert page["parameters"] == {"sequence_length": 64, "boundary_rate": 0.1, "seed": 0}
+    parameters = json.loads((cache / "meta.json").read_text())["parameters"]
+    assert parameters["sequence_length"] == 64
+    assert parameters["cleaning"]["filters"]["longest_line"] == 1000

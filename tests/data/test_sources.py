@@ -1,12 +1,12 @@
 """What a tree selects, in which order, and why a file was left out."""
 
-import collections
 import os
 
 import pytest
 
 from codex_jax import InputError
-from codex_jax.data.sources import Tree, read_corpus, read_documents, repeats, state_of
+from codex_jax.data.clean import Cleaner, Cleaning, Tally
+from codex_jax.data.sources import Tree, read_corpus, repeats, state_of
 
 from .conftest import write_tree
 
@@ -30,8 +30,9 @@ def root(tmp_path):
 
 
 def _read(tree):
-    dropped = collections.Counter()
-    return [found.path for found in read_documents(tree, dropped)], dropped
+    tally = Tally()
+    cleaner = Cleaner(Cleaning(exact_duplicates=False))
+    return [found.path for found in cleaner.documents(tree, tally)], tally.reasons()
 
 
 def test_order_is_fixed_and_each_dropped_file_has_a_reason(root):
@@ -40,8 +41,12 @@ def test_order_is_fixed_and_each_dropped_file_has_a_reason(root):
     assert dropped == {"binary": 1, "not UTF-8": 1, "empty": 1, "too large": 1}
 
 
-def test_suffixes_and_excludes_are_parameters(root):
-    assert _read(Tree(path=str(root), suffixes=(".md",)))[0] == ["a/readme.md"]
+def test_languages_and_excludes_are_parameters(root):
+    (root / "a" / "x.rs").write_text("fn main() {}\n")
+    (root / "run").write_text("#!/usr/bin/env bash\necho 1\n")
+    assert _read(Tree(path=str(root), languages=("Rust",)))[0] == ["a/x.rs"]
+    assert _read(Tree(path=str(root), languages=("Shell",)))[0] == ["run"]
+    assert {"run", "a/x.rs", "b.py"} < set(_read(Tree(path=str(root), languages=("*",)))[0])
     paths, _ = _read(Tree(path=str(root), exclude=("test/*", "a/*")))
     assert paths == ["a.py", "b.py", "big.py"]
 
@@ -84,6 +89,10 @@ def test_state_changes_with_files_and_settings(root):
         ({"gone": "/no/such/folder"}, "'gone': /no/such/folder isn't a directory"),
         ({"tree": 7}, "expected a path or"),
         ({"tree": (".", 0)}, "weight is 0.0; expected more than 0"),
+        ({"tree": Tree(path=".", languages=("Pyhton",))}, "language 'Pyhton'; expected one of"),
+        ({"tree": Tree(path=".", containers=("rar",))}, "container 'rar'"),
+        ({"tree": Tree(path=".", kind="poems")}, "kind 'poems'"),
+        ({"tree": Tree(path=".", infilling=2)}, "infilling is 2"),
         ("folder", "expected a mapping"),
     ],
 )

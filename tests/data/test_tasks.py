@@ -31,7 +31,8 @@ def test_a_tree_is_a_registered_task(tree, tokenizer):
     )
     assert len(examples) == 61
     for example in examples:
-        text = (tree / example["path"].decode()).read_text()
+        assert example["language"] == b"Python"
+        text = (tree / example["key"].decode().removesuffix("#0")).read_text()
         assert tokenizer.decode(example["targets"]) == text
 
 

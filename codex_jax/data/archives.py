@@ -1,0 +1,116 @@
+"""Members of tar and zip archives, read in memory: nothing is ever unpacked onto the disk.
+
+So a path that escapes its archive has nowhere to go; it is refused and counted all the same.
+"""
+
+import bz2
+import dataclasses
+import gzip
+import io
+import lzma
+import pathlib
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl", ".crate")
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError)
+_DECEIVED = (NotImplementedError, RuntimeError, ValueError)  # encrypted, unknown method, bad header
+_MOST_MEMBERS = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A member's path and content, or the reason why it wasn't read."""
+
+    path: str
+    content: bytes = b""
+    reason: str = ""
+
+
+def is_archive(path: str) -> bool:
+    """Whether the name is an archive's."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def read_archive(path: pathlib.Path, *, max_bytes: int, max_ratio: int = 200) -> Iterator[Member]:
+    """The archive's regular files in their order in it.
+
+    A member over `max_bytes` is passed over unread; an archive that would grow to over `max_ratio`
+    times its own size (and over 100 MB) is a bomb, and left at that point.
+    """
+    budget = max(100_000_000, path.stat().st_size * max_ratio)
+    members = _zip if path.name.lower().endswith((".zip", ".whl")) else _tar
+    try:
+        with path.open("rb") as stream:
+            for number, member in enumerate(members(stream, max_bytes, budget)):
+                if number >= _MOST_MEMBERS:
+                    yield Member("", reason="archive bomb")
+                    return
+                yield Member(member.path, reason="escaping path") if _escapes(member) else member
+    except _BROKEN + _DECEIVED:
+        yield Member("", reason="broken archive")
+
+
+def _escapes(member: Member) -> bool:
+    path = pathlib.PurePosixPath(member.path.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
+
+
+def _tar(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
+    careful = _Careful(_decompressed(stream), max_bytes + (1 << 20))
+    with tarfile.open(fileobj=careful, mode="r:") as archive:
+        for info in archive:
+            budget -= info.size  # before the next header is sought behind it
+            if budget < 0:
+                yield Member("", reason="archive bomb")
+                return
+            if info.isfile():
+                yield _member(archive, info, max_bytes)
+
+
+def _member(archive: tarfile.TarFile, info: tarfile.TarInfo, max_bytes: int) -> Member:
+    if info.size > max_bytes:
+        return Member(info.name, reason="too large")
+    return Member(info.name, archive.extractfile(info).read())
+
+
+def _decompressed(stream: BinaryIO) -> BinaryIO:
+    magic = stream.read(6)
+    stream.seek(0)
+    for mark, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
+        if magic.startswith(mark):
+            return opener(stream)
+    return stream
+
+
+class _Careful:
+    """A stream that refuses reads no honest archive asks for: a header's size is a stranger's."""
+
+    def __init__(self, stream: BinaryIO, longest: int):
+        self._stream = stream
+        self._longest = longest
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self._longest:
+            raise tarfile.ReadError(f"a header asks for {size} bytes")
+        return self._stream.read(size)
+
+
+def _zip(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
+    with zipfile.ZipFile(io.BufferedReader(stream)) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            if info.file_size > max_bytes:
+                yield Member(info.filename, reason="too large")
+                continue
+            budget -= info.file_size
+            if budget < 0:
+                yield Member("", reason="archive bomb")
+                return
+            with archive.open(info) as member:
+                yield Member(info.filename, member.read(max_bytes))

@@ -1,0 +1,142 @@
+"""Files → documents: decode, filter, deduplicate, replace secrets; a count at every step."""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from codex_jax.data.contamination import Contamination
+from codex_jax.data.duplicates import Duplicates
+from codex_jax.data.filters import Filters, Finding, findings
+from codex_jax.data.licences import Licences
+from codex_jax.data.pairs import Pair, prose_to_code
+from codex_jax.data.read import File, read_files
+from codex_jax.data.secrets import replace_secrets
+from codex_jax.data.sources import KINDS, Tree, list_files
+from codex_jax.progress import bar
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """Which steps a file must pass.
+
+    `near_duplicates` is a Jaccard similarity, or None to keep near duplicates; `licences` are the
+    SPDX identifiers allowed, or None for any; `against` are problem files in HumanEval's format.
+    """
+
+    filters: Filters = Filters()  # noqa: RUF009 (frozen)
+    exact_duplicates: bool = True
+    near_duplicates: float | None = None
+    licences: Sequence[str] | None = None
+    secrets: bool = False
+    against: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """One text; `path` is relative to its tree, with "/"."""
+
+    path: str
+    text: str
+    language: str
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of a tree's files: `dropped` by (language, reason), `kept` by language."""
+
+    kept: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    dropped: collections.Counter[tuple[str, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    replaced: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    licences: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    tasks_hit: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    names_hit: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def reasons(self) -> collections.Counter[str]:
+        """Files dropped by reason, in all languages."""
+        counts: collections.Counter[str] = collections.Counter()
+        for (_, reason), count in self.dropped.items():
+            counts[reason] += count
+        return counts
+
+
+class Cleaner:
+    """Runs the steps over any number of trees; duplicates are looked for across those of a kind."""
+
+    def __init__(self, cleaning: Cleaning):
+        """Reads the problem files, if any.
+
+        Raises:
+          InputError: a problem file is missing or malformed, or a licence is unknown.
+        """
+        self._cleaning = cleaning
+        self._duplicates = {kind: Duplicates(cleaning.near_duplicates) for kind in KINDS}
+        self._contamination = Contamination(cleaning.against) if cleaning.against else None
+
+    def documents(self, tree: Tree, tally: Tally, what: str = "files") -> Iterator[Document]:
+        """The tree's documents that pass every step, once each, in the order of their paths."""
+        licences = Licences(tree.path, self._cleaning.licences)
+        entries = bar(list(list_files(tree)), what=what, unit="file")
+        for file in read_files(tree, entries):
+            text, failed = self._read(file)
+            for finding in () if failed else self._steps(file, text, tree.kind, licences, tally):
+                if not finding.stays:
+                    failed = finding.step
+                    break
+            if failed:
+                tally.dropped[file.language, failed] += 1
+                continue
+            if self._cleaning.secrets:
+                text, replaced = replace_secrets(text)
+                tally.replaced.update(replaced)
+            tally.kept[file.language] += 1
+            yield Document(file.path, text, file.language, file.pairs)
+
+    def explain(self, tree: Tree, path: str) -> Iterator[Finding]:
+        """Each step's finding about the tree's file at `path`, beyond the first failure too."""
+        licences = Licences(tree.path, self._cleaning.licences)
+        for file in read_files(tree, list_files(tree)):
+            if file.path == path:
+                text, failed = self._read(file)
+                yield Finding("readable", failed or f"{len(text)} characters", not failed)
+                if not failed:
+                    yield from self._steps(file, text, tree.kind, licences, Tally())
+
+    @staticmethod
+    def _read(file: File) -> tuple[str, str]:
+        """Text, or why there is none."""
+        if file.reason:
+            return "", file.reason
+        if file.pairs:
+            text = "\n".join(part.text for pair in file.pairs for part in prose_to_code(pair))
+            return text, ""
+        if b"\0" in file.content:
+            return "", "binary"
+        try:
+            text = file.content.decode("utf-8")
+        except UnicodeDecodeError:
+            return "", "not UTF-8"
+        return text, "" if text.strip() else "empty"
+
+    def _steps(
+        self, file: File, text: str, tree_kind: str, licences: Licences, tally: Tally
+    ) -> Iterator[Finding]:
+        yield from findings(text, file.language, self._cleaning.filters)
+        if self._cleaning.licences is not None:
+            licence = licences.of(file.path, text, file.licence)
+            tally.licences[licence] += 1
+            yield Finding("licence", licence, licences.allows(licence))
+        if self._cleaning.exact_duplicates or self._cleaning.near_duplicates:
+            kind = self._duplicates[tree_kind].find(text)
+            yield Finding(kind or "duplicates", kind or "none", not kind)
+        if self._contamination:
+            yield self._contaminated(text, tally)
+
+    def _contaminated(self, text: str, tally: Tally) -> Finding:
+        tally.names_hit.update(self._contamination.names(text))
+        task = self._contamination.find(text)
+        if task:
+            tally.tasks_hit[task] += 1
+        return Finding("contaminated", task or "no problem's words", not task)

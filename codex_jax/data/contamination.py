@@ -1,0 +1,55 @@
+"""Which documents hold a piece of an evaluation problem."""
+
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from codex_jax.records import Problem, read_jsonl
+
+_WORDS = re.compile(r"\w+")
+_GRAM = 13  # words, as GPT-3's own decontamination (arXiv 2005.14165, appendix C)
+_SHORTEST_NAME = 8
+
+
+class Contamination:
+    """Looks for `gram` consecutive words of a problem, and for functions of a problem's name."""
+
+    def __init__(self, problem_files: Sequence[pathlib.Path | str], gram: int = _GRAM):
+        """Reads HumanEval-format files (prompt, canonical_solution, entry_point).
+
+        Raises:
+          InputError: a file is missing or malformed.
+        """
+        self._gram = gram
+        self._grams: dict[tuple[str, ...], str] = {}
+        self._names: dict[str, str] = {}
+        for path in problem_files:
+            for problem in read_jsonl(path, Problem):
+                self._add(problem)
+        self._vocabulary = {word for words in self._grams for word in words}
+        self._named = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names)) or '(?!)'})\b")
+
+    def _add(self, problem: Problem) -> None:
+        words = _WORDS.findall(problem.prompt + problem.canonical_solution)
+        for gram in zip(*(words[n:] for n in range(self._gram)), strict=False):
+            self._grams.setdefault(gram, problem.task_id)
+        if len(problem.entry_point) >= _SHORTEST_NAME:
+            self._names.setdefault(problem.entry_point, problem.task_id)
+
+    def find(self, text: str) -> str:
+        """The task whose words the text holds, or ""."""
+        return next(self._hits(_WORDS.findall(text)), "")
+
+    def _hits(self, words: list[str]) -> Iterator[str]:
+        known = np.fromiter(map(self._vocabulary.__contains__, words), bool, len(words))
+        unknown_before = np.concatenate([[0], np.cumsum(~known)])
+        whole = unknown_before[self._gram :] == unknown_before[: -self._gram]
+        for start in np.flatnonzero(whole):
+            if task := self._grams.get(tuple(words[start : start + self._gram])):
+                yield task
+
+    def names(self, text: str) -> list[str]:
+        """Tasks whose function's name occurs in the text; a hint, not a proof."""
+        return sorted({self._names[name] for name in self._named.findall(text)})

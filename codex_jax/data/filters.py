@@ -1,0 +1,56 @@
+"""What the Codex paper (section 3.1) leaves out of its training files, and two checks of ours.
+
+It drops files that are probably auto-generated, have lines of mean length over 100 or maximum over
+1000, or few alphanumeric characters; it gives no rule for the first nor a number for the last.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from codex_jax.data.languages import broken_share
+
+_GENERATED = re.compile(
+    r"@generated|\bauto-?\s?generated\b|\b(?:do not|don't) (?:edit|modify)\b"
+    r"|\bgenerated (?:by|from|file|code|automatically)\b|\bautomatically generated\b",
+    re.IGNORECASE,
+)
+_ALPHANUMERIC = re.compile(r"[^\W_]+")
+_HEAD_LINES = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Thresholds; the defaults are the paper's where it names them."""
+
+    generated: bool = True
+    mean_line: float = 100.0
+    longest_line: int = 1000
+    alphanumeric: float = 0.25
+    broken: float | None = None  # largest share outside the grammar; None doesn't parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One check of one file: what was found, and whether that may stay."""
+
+    step: str
+    found: str
+    stays: bool
+
+
+def findings(text: str, language: str, filters: Filters) -> Iterator[Finding]:
+    """The checks in their order; lazily, so the caller may stop at the first that fails."""
+    lines = text.splitlines() or [""]
+    longest = max(map(len, lines))
+    yield Finding("long line", f"{longest} characters", longest <= filters.longest_line)
+    mean = sum(map(len, lines)) / len(lines)
+    yield Finding("mean line", f"{mean:.1f} characters", mean <= filters.mean_line)
+    share = sum(map(len, _ALPHANUMERIC.findall(text))) / max(len(text), 1)
+    yield Finding("few alphanumerics", f"{share:.0%}", share >= filters.alphanumeric)
+    if filters.generated:
+        sign = _GENERATED.search("\n".join(lines[:_HEAD_LINES]))
+        yield Finding("generated", repr(sign[0]) if sign else "no sign", sign is None)
+    if filters.broken is not None:
+        share = broken_share(text, language)
+        yield Finding("does not parse", f"{share:.0%} outside {language}", share <= filters.broken)
