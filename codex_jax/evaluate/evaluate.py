@@ -50,8 +50,8 @@ def evaluate(
             f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
             "expected positive numbers and at least 64 MiB"
         )
-    tasks = _by_task(problems)
-    samples = _samples(completions, tasks)
+    tasks = load_problems(problems)
+    samples = load_samples(completions, tasks)
     backend, python = sandbox.choose(isolation)
     limits = sandbox.Limits(cpu_s=timeout_s, memory_mb=memory_mb)
     pool = Pool(
@@ -71,7 +71,8 @@ def evaluate(
     return report
 
 
-def _by_task(path: str) -> dict[str, records.Problem]:
+def load_problems(path: str) -> dict[str, records.Problem]:
+    """Problems by task_id; InputError where one can't be judged."""
     tasks: dict[str, records.Problem] = {}
     for problem in records.read_jsonl(path, records.Problem):
         if problem.task_id in tasks:
@@ -84,7 +85,7 @@ def _by_task(path: str) -> dict[str, records.Problem]:
     return tasks
 
 
-def _samples(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
+def load_samples(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
     """The completions, numbered anew within a task where their own numbers aren't distinct."""
     by_task: dict[str, list[records.Completion]] = collections.defaultdict(list)
     for completion in records.read_jsonl(path, records.Completion):

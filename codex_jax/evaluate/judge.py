@@ -250,7 +250,7 @@ def _alter(arguments: tuple, changed: list) -> None:
 
 
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
-    if end["why"] == "wall" or end["cpu_s"] >= limits.cpu_s:
+    if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
         return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["why"] == "output":
         return "output_limit", f"more than {limits.answer_mb} MiB of answers"

@@ -87,7 +87,7 @@ def hide_from_debuggers():
 def limit(limits):
     """Sets the resource limits a program lives under: seconds, MiB and counts."""
     mib = 1024 * 1024
-    cpu = -(-int(limits["cpu_s"] * 1000) // 1000)
+    cpu = int(limits["cpu_s"]) + 2  # whole seconds, each process by itself: the backstop only
     for name, amount in (
         ("AS", int(limits["memory_mb"]) * mib),
         ("CPU", cpu),

@@ -29,11 +29,11 @@ def encode(value, *, strict=False):
     if value is None or type(value) in (bool, str, float):
         return value
     for kind, form in _FORMS:
-        if isinstance(value, kind) and (not strict or type(value) is kind):
+        if issubclass(type(value), kind) and (not strict or type(value) is kind):
             return form(value, strict)
     if strict:
         raise TypeError(f"{type(value).__name__} isn't plain data")
-    if isinstance(value, collections.abc.Iterator) or type(value) in _VIEWS:
+    if issubclass(type(value), collections.abc.Iterator) or type(value) in _VIEWS:
         return {"iterator": _items(itertools.islice(value, _ITEMS), False)}
     return {"opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
 

@@ -1,0 +1,111 @@
+"""The report's figures as SVG text, drawn by matplotlib, which is loaded only here."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codex_jax import InputError
+
+INK, FAINT = "#3b4252", "#c9d0dc"
+COLOURS = ("#2f6fde", "#e07a3f", "#2f9e77", "#8a5fd0")
+_POINTS = 2000  # of a curve: more than a screen has columns
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: small, sharp, and in the page's own font
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eceff4",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
+
+
+def loss_curve(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Training loss in nats a token over steps: each step faintly, a running mean on top."""
+    steps = [line["step"] for line in lines]
+    losses = [line["loss"] for line in lines]
+    stride = max(1, len(steps) // _POINTS)
+
+    def draw(axes: Any) -> None:
+        axes.plot(steps[::stride], losses[::stride], color=FAINT, linewidth=0.8)
+        smooth = running_mean(losses, share=0.02)
+        axes.plot(steps[::stride], smooth[::stride], color=COLOURS[0], linewidth=1.8)
+        axes.set(xlabel="step", ylabel="loss, nats a token")
+        axes.annotate(
+            f"{smooth[-1]:.3f}",
+            (steps[-1], smooth[-1]),
+            xytext=(-4, 10),
+            textcoords="offset points",
+            ha="right",
+            color=COLOURS[0],
+        )
+
+    return _svg(draw)
+
+
+def running_mean(values: Sequence[float], *, share: float) -> list[float]:
+    """An exponential mean over about `share` of the values, not drawn down by its start."""
+    keep = 1 - 1 / max(1.0, share * len(values))
+    total = weight = 0.0
+    smooth = []
+    for value in values:
+        if math.isfinite(value):
+            total, weight = keep * total + value, keep * weight + 1
+        smooth.append(total / weight if weight else value)
+    return smooth
+
+
+def pass_rates(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], *, label: str) -> str:
+    """pass@k in percent by group, a line for each k, bars for the 95 % intervals."""
+    names = list(groups)
+    ks = sorted({k for row in groups.values() for k in row}, key=int)
+
+    def draw(axes: Any) -> None:
+        for k, colour in zip(ks, COLOURS, strict=False):
+            places = [i for i, name in enumerate(names) if k in groups[name]]
+            found = [groups[names[i]][k] for i in places]
+            means = [100 * row["mean"] for row in found]
+            below = [100 * max(0.0, row["mean"] - row["low"]) for row in found]  # less rounding
+            above = [100 * max(0.0, row["high"] - row["mean"]) for row in found]
+            axes.errorbar(
+                places,
+                means,
+                yerr=[below, above],
+                color=colour,
+                marker="o",
+                markersize=5,
+                linewidth=1.8,
+                elinewidth=1,
+                capsize=3,
+                label=f"pass@{k}",
+            )
+        axes.set(xlabel=label, ylabel="passed, %", ylim=(-3, 103), xlim=(-0.3, len(names) - 0.7))
+        axes.set_xticks(range(len(names)), names)
+        axes.legend()
+
+    return _svg(draw)
+
+
+def _svg(draw: Any) -> str:
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            "matplotlib is not installed; expected it for the report's figures; "
+            "pip install 'codex-jax[report]'"
+        ) from None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        draw(figure.add_subplot())
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]

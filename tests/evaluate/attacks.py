@@ -1,0 +1,547 @@
+"""Programs that want a verdict they haven't earned, or a world they have no business in.
+
+Each defines secret(n), whose right answer none of them computes, and names the causes it may be
+given; none may pass. ANY stands for every cause but "passed".
+"""
+
+ANY = ("",)
+LOST = ("exited_early", "time_limit", "exception", "wrong_answer")
+
+ATTACKS: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+
+def attack(name: str, causes: tuple[str, ...], source: str) -> None:
+    ATTACKS[name] = (source.strip() + "\n", causes)
+
+
+# Answers that want to be taken for right.
+attack(
+    "an object equal to everything",
+    ("wrong_answer",),
+    """
+class Yes:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return 0
+    def __bool__(self): return True
+def secret(n): return Yes()
+""",
+)
+attack(
+    "an integer that overrides equality",
+    ("wrong_answer",),
+    """
+class Yes(int):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    __hash__ = int.__hash__
+def secret(n): return Yes(0)
+""",
+)
+attack(
+    "a string, a list and a dictionary that override equality",
+    ("wrong_answer",),
+    """
+class S(str):
+    def __eq__(self, other): return True
+class L(list):
+    def __eq__(self, other): return True
+class D(dict):
+    def __eq__(self, other): return True
+def secret(n): return [S("x"), L([1]), D(a=1)][n % 3]
+""",
+)
+attack(
+    "a class that lies about its type",
+    ("wrong_answer",),
+    """
+class Lie:
+    @property
+    def __class__(self): return int
+    def __index__(self): return 0
+    def __eq__(self, other): return True
+def secret(n): return Lie()
+""",
+)
+attack(
+    "a metaclass that is an instance of everything",
+    ANY,
+    """
+class Meta(type):
+    def __instancecheck__(cls, other): return True
+    def __eq__(cls, other): return True
+    __hash__ = type.__hash__
+class Yes(metaclass=Meta): pass
+def secret(n): return Yes
+""",
+)
+attack("not a number", ("wrong_answer",), "def secret(n): return float('nan')")
+attack(
+    "a reflected comparison",
+    ("wrong_answer",),
+    "import unittest.mock\ndef secret(n): return unittest.mock.ANY",
+)
+attack(
+    "an endless iterator",
+    ("wrong_answer",),
+    "import itertools\ndef secret(n): return itertools.count()",
+)
+attack(
+    "a list within itself",
+    ("wrong_answer", "exception", "protocol_violation"),
+    "def secret(n):\n    a = []\n    a.append(a)\n    return a",
+)
+attack(
+    "nesting deeper than any parser",
+    ANY,
+    """
+def secret(n):
+    a = []
+    for _ in range(100_000): a = [a]
+    return a
+""",
+)
+attack("a huge integer", ("wrong_answer",), "def secret(n): return 1 << 1_000_000")
+attack(
+    "an answer of a gigabyte",
+    ("memory_limit", "output_limit", "time_limit"),
+    "def secret(n): return 'x' * (1 << 29)",
+)
+attack(
+    "answers without end",
+    ("output_limit", "time_limit", "wrong_answer"),
+    "def secret(n): return 'x' * (3 << 20)",
+)
+attack(
+    "a decimal of a million digits",
+    ("protocol_violation", "wrong_answer"),
+    "import decimal\ndef secret(n): return decimal.Decimal('9' * 1_000_000)",
+)
+
+# Looking for the judge, its tests and its expectations.
+attack(
+    "a walk over the frames",
+    ("wrong_answer", "exception"),
+    """
+import sys
+def secret(n):
+    frame = sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()) + list(frame.f_globals.values()):
+            if hasattr(value, 'append') and not isinstance(value, (list, bytearray)):
+                value.append('passed')
+            if isinstance(value, dict) and 'canonical_solution' in value:
+                world = {}
+                exec(value['prompt'] + value['canonical_solution'], world)
+                return world['secret'](n)
+        frame = frame.f_back
+    return 0
+""",
+)
+attack(
+    "the garbage collector asked for the reference",
+    ("wrong_answer",),
+    """
+import gc
+def secret(n):
+    for thing in gc.get_objects():
+        if getattr(thing, '__name__', '') in ('check', 'reference') and callable(thing):
+            return thing(n)
+        if type(thing).__name__ in ('Problem', 'Plan', 'Candidate'):
+            return eval(thing.canonical_solution)
+    return 0
+""",
+)
+attack(
+    "a search of memory through /proc",
+    ("wrong_answer", "exception"),
+    """
+def secret(n):
+    for pid in ('self', '1', '2', 'thread-self'):
+        try:
+            if b'* 7919' in open('/proc/%s/mem' % pid, 'rb').read(1 << 20): return 1
+        except OSError: pass
+        for name in ('environ', 'cmdline', 'maps'):
+            try: assert b'7919' not in open('/proc/%s/%s' % (pid, name), 'rb').read()
+            except OSError: pass
+    return 0
+""",
+)
+attack(
+    "a search of the disk for the tests",
+    ("wrong_answer", "time_limit"),
+    """
+import os
+def secret(n):
+    for folder in ('/work', '/home', '/root', '/tmp', '/var', '/run', '/mnt'):
+        for path, _, names in os.walk(folder):
+            for name in names:
+                if name.endswith(('.jsonl', '.jsonl.gz', 'test_sandbox.py')): raise ValueError(name)
+    return 0
+""",
+)
+attack(
+    "a patched json module",
+    ("wrong_answer", "protocol_violation", "exited_early"),
+    """
+import json
+json.dumps = lambda *a, **k: '{"passed": true, "verdict": "passed"}'
+def secret(n): return 0
+""",
+)
+attack(
+    "forged lines on its channel",
+    ("wrong_answer", "protocol_violation", "exited_early", "exception"),
+    """
+import os, json
+def secret(n):
+    for fd in range(3, 64):
+        try: os.write(fd, b'{"value": true}\\n{"passed": true}\\nX\\x00\\x00\\x00\\x02{}')
+        except OSError: pass
+    return 0
+""",
+)
+attack(
+    "forged frames of the fork server",
+    ("wrong_answer", "protocol_violation", "exited_early", "exception"),
+    """
+import os, struct
+frame = b'X' + struct.pack('>I', 2) + b'{}'
+for fd in range(3, 64):
+    try: os.write(fd, frame * 50)
+    except OSError: pass
+def secret(n): return 0
+""",
+)
+attack(
+    "readiness claimed, answers guessed",
+    ("wrong_answer", "protocol_violation", "exited_early"),
+    """
+import os
+for fd in range(3, 64):
+    try: os.write(fd, b'{"ready": true}\\n' + b'{"value": 0}\\n' * 50)
+    except OSError: pass
+os._exit(0)
+""",
+)
+attack(
+    "an answer that isn't JSON",
+    ("protocol_violation", "exited_early"),
+    """
+import os
+for fd in range(3, 64):
+    try: os.write(fd, b'\\xff\\xfe[[[[{{{{\\n' * 100)
+    except OSError: pass
+def secret(n): return 0
+""",
+)
+attack(
+    "a hundred thousand open brackets",
+    ("protocol_violation", "exited_early"),
+    """
+import os
+for fd in range(3, 64):
+    try: os.write(fd, b'[' * 100_000 + b'\\n')
+    except OSError: pass
+def secret(n): return 0
+""",
+)
+
+# Leaving early.
+for _how in ("os._exit(0)", "sys.exit(0)", "sys.exit()", "exit(0)", "quit()", "raise SystemExit"):
+    attack(
+        f"{_how} in the call",
+        ("exited_early", "exception"),
+        f"import os, sys\ndef secret(n):\n    {_how}",
+    )
+    attack(f"{_how} at the top", ("exited_early", "exception"), f"import os, sys\n{_how}")
+attack("a signal to itself", LOST, "import os\ndef secret(n): os.kill(os.getpid(), 9)")
+attack("an abort", LOST, "import os\ndef secret(n): os.abort()")
+attack("a segmentation fault", LOST, "import ctypes\ndef secret(n): return ctypes.string_at(0)")
+attack(
+    "another program in its place",
+    LOST,
+    "import os\ndef secret(n): os.execv('/bin/sh', ['sh', '-c', 'exit 0'])",
+)
+attack(
+    "an exit at the end of Python",
+    ("wrong_answer",),
+    "import atexit, os\natexit.register(os._exit, 0)\ndef secret(n): return 0",
+)
+attack("an interrupt", ("exited_early",), "def secret(n): raise KeyboardInterrupt")
+attack(
+    "an exception whose message raises",
+    ("exception",),
+    "class E(Exception):\n    def __str__(self): raise E\ndef secret(n): raise E",
+)
+attack("an assertion of its own", ("exception",), "def secret(n): assert False, 'passed'")
+
+# Time and signals.
+attack("an endless loop", ("time_limit",), "def secret(n):\n    while True: pass")
+attack("an endless loop at the top", ("time_limit",), "while True: pass")
+attack("sleep", ("time_limit",), "import time\ndef secret(n): time.sleep(1000)")
+attack(
+    "a loop deaf to signals",
+    ("time_limit",),
+    """
+import signal
+for number in range(1, 32):
+    try: signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError): pass
+def secret(n):
+    while True: pass
+""",
+)
+attack(
+    "a loop that catches everything",
+    ("time_limit",),
+    """
+def secret(n):
+    while True:
+        try:
+            while True: pass
+        except BaseException: pass
+""",
+)
+attack(
+    "a regular expression that backtracks",
+    ("time_limit",),
+    "import re\ndef secret(n): return re.match('(a+)+$', 'a' * 64 + 'b')",
+)
+attack(
+    "a power that never ends",
+    ("time_limit", "memory_limit"),
+    "def secret(n): return len(bin(7 ** (7 ** 12)))",
+)
+attack(
+    "reading what isn't there", ("exception", "wrong_answer"), "def secret(n): return len(input())"
+)
+attack(
+    "limits raised again",
+    ("time_limit", "memory_limit", "exception"),
+    """
+import resource
+for number in range(16):
+    try: resource.setrlimit(number, (-1, -1))
+    except (OSError, ValueError): pass
+def secret(n):
+    while True: pass
+""",
+)
+
+# Memory, processes, files.
+attack(
+    "ten gigabytes",
+    ("memory_limit",),
+    "def secret(n): return len([bytearray(1 << 27) for _ in range(80)])",
+)
+attack(
+    "memory mapped",
+    ("memory_limit", "exception"),
+    "import mmap\ndef secret(n): return len([mmap.mmap(-1, 1 << 28) for _ in range(40)])",
+)
+attack("recursion without end", ("exception",), "def secret(n): return secret(n)")
+attack(
+    "recursion without end or limit",
+    ("exception", "exited_early", "memory_limit", "time_limit"),
+    "import sys\nsys.setrecursionlimit(10**9)\ndef secret(n): return [secret(n)]",
+)
+attack(
+    "a fork bomb",
+    ("process_limit", "time_limit", "exited_early", "protocol_violation"),
+    "import os\ndef secret(n):\n    while True: os.fork()",
+)
+attack(
+    "a thread bomb",
+    ("process_limit", "memory_limit", "exception", "time_limit"),
+    """
+import threading, time
+def secret(n):
+    while True: threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+""",
+)
+attack(
+    "a daemon of its own session",
+    ("exited_early", "wrong_answer"),
+    """
+import os, time
+def secret(n):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in range(3, 64):
+                try: os.close(fd)
+                except OSError: pass
+            while True: time.sleep(1)
+        os._exit(0)
+    return 0
+""",
+)
+attack(
+    "a child that answers in its parent's name",
+    ("exited_early", "wrong_answer", "protocol_violation"),
+    """
+import os
+def secret(n):
+    if os.fork() == 0: return 0
+    os.wait()
+    return 0
+""",
+)
+attack(
+    "every process killed",
+    ("exited_early", "wrong_answer", "exception"),
+    """
+import os, signal
+def secret(n):
+    for pid in (-1, 1, os.getppid()):
+        try: os.kill(pid, signal.SIGKILL)
+        except OSError: pass
+    return 0
+""",
+)
+attack(
+    "a disk filled",
+    ("exception", "exited_early", "time_limit", "wrong_answer"),
+    """
+def secret(n):
+    for i in range(1000):
+        with open('/tmp/%d' % i, 'wb') as f:
+            for _ in range(64): f.write(b'x' * (1 << 20))
+    return 0
+""",
+)
+attack(
+    "folders nested past every path limit",
+    ("exception", "wrong_answer", "time_limit", "memory_limit"),
+    """
+import os
+def secret(n):
+    for _ in range(3000):
+        os.mkdir('d' * 200)
+        os.chdir('d' * 200)
+    return 0
+""",
+)
+attack(
+    "every descriptor taken",
+    ("exception",),
+    "def secret(n): return len([open('/dev/null') for _ in range(100_000)])",
+)
+attack(
+    "standard output flooded",
+    ("time_limit",),
+    "def secret(n):\n    while True: print('passed' * 10_000)",
+)
+attack(
+    "standard error flooded",
+    ("time_limit",),
+    "import os\ndef secret(n):\n    while True: os.write(2, b'passed' * 10_000)",
+)
+
+# The world outside.
+attack(
+    "a file in the system",
+    ("exception",),
+    "def secret(n): open('/usr/codex-jax-was-here', 'w').write('x')",
+)
+attack(
+    "a file at the root",
+    ("exception",),
+    "def secret(n): open('/codex-jax-was-here', 'w').write('x')",
+)
+attack(
+    "a file among devices",
+    ("exception",),
+    "def secret(n): open('/dev/codex-jax-was-here', 'w').write('x')",
+)
+attack(
+    "the host's core pattern",
+    ("exception",),
+    "def secret(n): open('/proc/sys/kernel/core_pattern', 'w').write('|/bin/sh')",
+)
+attack(
+    "a connection to the network",
+    ("exception",),
+    "import socket\ndef secret(n): socket.create_connection(('1.1.1.1', 53), timeout=1)",
+)
+attack(
+    "a name looked up",
+    ("exception",),
+    "import socket\ndef secret(n): return socket.gethostbyname('example.com')",
+)
+attack(
+    "a raw socket",
+    ("exception",),
+    "import socket\ndef secret(n): socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+)
+attack(
+    "a mount",
+    ("exception",),
+    """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def secret(n):
+    if libc.mount(b'none', b'/tmp', b'tmpfs', 0, None): raise OSError(ctypes.get_errno(), 'mount')
+    return 0
+""",
+)
+attack(
+    "namespaces of its own",
+    ("exception",),
+    """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def secret(n):
+    if libc.unshare(0x10000000 | 0x00020000): raise OSError(ctypes.get_errno(), 'unshare')
+    raise OSError(0, 'it has them')
+""",
+)
+attack(
+    "root asked back",
+    ("exception",),
+    "import os\ndef secret(n):\n    os.setuid(0)\n    os.chroot('/tmp')\n    open('/usr/x', 'w')",
+)
+attack(
+    "its fork server debugged",
+    ("exception", "wrong_answer"),
+    """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+def secret(n):
+    for pid in (1, 2):
+        if libc.ptrace(16, pid, 0, 0) == 0: return -1
+    raise OSError(ctypes.get_errno(), 'ptrace')
+""",
+)
+attack(
+    "a device made",
+    ("exception", "wrong_answer"),  # gVisor makes the node, and has no such device behind it
+    """
+import os, stat
+def secret(n):
+    os.mknod('/tmp/disk', stat.S_IFBLK | 0o666, os.makedev(8, 0))
+    return open('/tmp/disk', 'rb').read(1)
+""",
+)
+attack(
+    "links left for the one who cleans up",
+    ("wrong_answer",),
+    """
+import os
+def secret(n):
+    for i, target in enumerate(('/usr', '/usr/bin/python3', '/proc/1/mem', '/dev/null')):
+        if not os.path.islink('/tmp/l%d' % i): os.symlink(target, '/tmp/l%d' % i)
+    return 0
+""",
+)
+
+# Programs that don't parse, or break parsers.
+attack("a syntax error", ("syntax_or_compile_error",), "def secret(n) return 0")
+attack("a null byte", ("syntax_or_compile_error",), "def secret(n): return 0 # \x00")
+attack("brackets for the parser", ("syntax_or_compile_error",), "(" * 100_000)
+attack("signs for the compiler", ANY, "x = " + "-" * 1_000_000 + "1")
+attack("sums for the compiler", ANY, "x = " + "+".join("1" * 200_000))
+attack("a coding cookie", ANY, "# coding: utf-7\n+AGEA-")
+attack("no such function", ("exception",), "def secrete(n): return 0")
+attack("a function that isn't one", ("exception",), "secret = 7")

@@ -1,0 +1,155 @@
+"""Nobody forges a verdict, writes outside, stays alive or harms a neighbour."""
+
+import os
+import pathlib
+import runpy
+import subprocess
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.evaluate import backends, sandbox
+from codex_jax.evaluate.pool import Job, Pool
+
+_LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))
+ANY, ATTACKS = _LISTED["ANY"], _LISTED["ATTACKS"]
+
+SECRET = records.Problem(
+    task_id="secret",
+    prompt="",
+    entry_point="secret",
+    test="def check(candidate):\n    for n in range(9):\n"
+    "        assert candidate(n) == (n * 7919 + 13) % 10007\n",
+    canonical_solution="def secret(n): return (n * 7919 + 13) % 10007\n",
+)
+HONEST = "def secret(n):\n    return (n * 7919 + 13) % 10007  # {}\nUNIQUE = {}\n"
+
+
+def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[str, object]:
+    backend, python = sandbox.choose(isolation)
+    pool = Pool(
+        {"p": problem},
+        backend=backend,
+        python=python,
+        limits=sandbox.Limits(**{"cpu_s": 1.0, "memory_mb": 256, **limits}),
+        workers=2,
+    )
+    return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
+
+
+def leftovers() -> set[str]:
+    """Command lines of sandboxes and judges that are still alive, and their folders."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    marks = ("codex_jax.evaluate.worker", "codex-jax-sandbox-")
+    alive = {line for line in listed.stdout.splitlines() if any(m in line for m in marks)}
+    return alive | {str(path) for path in pathlib.Path("/tmp").glob("codex-jax-sandbox-*")}
+
+
+@pytest.mark.slow
+def test_no_attack_gets_what_it_wants(isolation):
+    """Attacks and honest programs take turns: every one of the latter must still pass."""
+    before = leftovers()
+    attacks = [source for source, _ in ATTACKS.values()]
+    honest = [HONEST.format(i, i) for i in range(len(attacks))]
+    turns = [program for pair in zip(attacks, honest, strict=True) for program in pair]
+    outcomes = judge(isolation, turns)
+    wrong = {}
+    for name, (source, causes) in ATTACKS.items():
+        outcome = outcomes[source]
+        if outcome.cause == "passed" or (causes != ANY and outcome.cause not in causes):
+            wrong[name] = outcome
+    assert not wrong
+    harmed = [outcomes[source] for source in honest if outcomes[source].cause != "passed"]
+    assert not harmed
+    assert leftovers() <= before
+    for folder in ("/usr", "/", "/dev", "/tmp"):
+        assert not pathlib.Path(folder, "codex-jax-was-here").exists()
+
+
+def test_later_programs_find_nothing_of_earlier_ones(isolation):
+    """A program spoils all it can reach; the next ones, in the same sandbox, don't notice."""
+    spoiler = """
+import builtins, json, math, os, sys, random
+builtins.len = lambda x: 0
+math.pi = 3
+json.loads = None
+sys.modules['collections'] = None
+open('/tmp/note', 'w').write('hello')
+def secret(n): return 0
+"""
+    witness = """
+import collections, json, math, os
+assert math.pi > 3 and len('ab') == 2 and json.loads('1') == 1
+assert os.listdir('/tmp') == []
+def secret(n): return (n * 7919 + 13) % 10007 + 0 * {}
+"""
+    programs = [p for i in range(4) for p in (spoiler + f"#{i}\nN = {i}", witness.format(i))]
+    causes = [outcome.cause for outcome in judge(isolation, programs).values()]
+    assert sorted(causes) == ["exception"] * 4 + ["passed"] * 4
+
+
+def test_cpu_time_decides_not_wall_time(isolation):
+    sleeper = "import time\ntime.sleep(1.3)\n" + HONEST.format(0, 0)
+    burner = "import time\nwhile time.process_time() < 1.3: pass\n" + HONEST.format(1, 1)
+    outcomes = judge(isolation, [sleeper, burner])
+    assert outcomes[sleeper].cause == "passed"
+    assert outcomes[burner].cause == "time_limit"
+    assert 0.9 < outcomes[burner].cpu_s < 2
+
+
+def test_nothing_is_readable_but_the_system(isolation, tmp_path):
+    program = """
+import os
+def secret(n):
+    return [sorted(os.environ), os.getuid() == 0 and os.access('/tmp/..', os.W_OK),
+            [f for f in %r if os.path.exists(f)]]
+"""
+    outside = [str(tmp_path), __file__, "/home", "/var", "/etc/passwd", "/etc/shadow"]
+    program %= outside
+    problem = records.Problem(
+        task_id="t",
+        prompt="",
+        entry_point="secret",
+        test="def check(c):\n    assert c(0) == [[], False, []], c(0)\n",
+    )
+    assert judge(isolation, [program], problem)[program].cause == "passed"
+
+
+def test_an_ordinary_user_can_judge(isolation, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("this test runs as an ordinary user already, and so do all others")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from codex_jax.evaluate import sandbox\n"
+        "print(sandbox.choose(sys.argv[2])[0].name)\n"
+    )
+    found = subprocess.run(
+        ["/usr/bin/python3", "-c", script, str(pathlib.Path(__file__).parents[2]), isolation],
+        user=backends.NOBODY,
+        group=backends.NOBODY,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": _numpy_folder()},
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == isolation, found.stderr
+
+
+def _numpy_folder() -> str:
+    import numpy
+
+    return str(pathlib.Path(numpy.__file__).parents[1])
+
+
+def test_no_sandbox_is_one_line(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(backends, "_bwrap", lambda: None)
+    with pytest.raises(InputError, match=r"no sandbox works .*install one") as caught:
+        sandbox.choose("auto")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_sandbox_is_one_line():
+    with pytest.raises(InputError, match=r"isolation 'docker'; expected auto, gvisor, bubblewrap"):
+        sandbox.choose("docker")
