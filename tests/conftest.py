@@ -2,7 +2,11 @@
 
 import os
 import pathlib
+import re
+import shlex
 import tempfile
+
+import pytest
 
 # Before anything imports jax. Subprocesses of tests inherit all of it.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,3 +16,30 @@ _cache = pathlib.Path(tempfile.gettempdir()) / f"codex-jax-tests-{os.getuid()}"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+@pytest.fixture(scope="session")
+def configured():
+    """A command line `codex-jax VERB …` -> its Run, every binding checked, nothing called."""
+    from codex_jax.main import cli, describe, run
+    from codex_jax.main.verbs import VERBS
+
+    def configure(line):
+        program, verb, *words = shlex.split(line)
+        assert program == "codex-jax"
+        request = cli.parse(words)
+        descriptions = describe.described(VERBS[verb])
+        return run.configure(VERBS[verb], descriptions, map(cli.find, request.files), request.flags)
+
+    return configure
+
+
+@pytest.fixture(scope="session")
+def commands_in():
+    """Text -> every command `codex-jax VERB …` on lines of its own, backslashes joined."""
+
+    def commands(text):
+        joined = re.sub(r"\\\n#?\s*", "", text)
+        return re.findall(r"^[#$ ]*(codex-jax [a-z]+ [^#\n]*?)\s*(?:#.*)?$", joined, re.MULTILINE)
+
+    return commands
