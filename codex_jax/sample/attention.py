@@ -5,8 +5,8 @@ tiles of `tile` rows with one prompt each, and a tile attends as a small matrix 
 et al. 2024; bifurcated attention, Athiwaratkun et al. 2024). The parts are merged by their
 log-sum-exp, in f32.
 
-Keys are read in blocks of fixed size, up to the longest in use. A block that a row doesn't use
-changes no bit of its result, so neither neighbours nor the size of a buffer do.
+Keys lie and are read in blocks with fixed borders. A block that a row doesn't use changes no bit
+of its result, so neither its neighbours nor the size of a buffer do.
 """
 
 from typing import NamedTuple
@@ -15,25 +15,54 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-BLOCK = 64
+_FIRST = 64  # size of the first block; each of the next is as long as all before it
 
 _MASKED = -1e30
 
+Blocks = tuple[Float[Array, "B K S H"], ...]
+
 
 class Cache(NamedTuple):
-    """Keys and values, a tuple of one array a layer: nothing is sliced out of a stack.
+    """Keys and values: for each layer its blocks, whole arrays, so that nothing is sliced.
 
     Heads come before positions, so that a head's keys are a matrix as they lie.
     """
 
-    k: tuple[Float[Array, "B K S H"], ...]
-    v: tuple[Float[Array, "B K S H"], ...]
+    k: tuple[Blocks, ...]
+    v: tuple[Blocks, ...]
+
+
+def borders(slots: int) -> list[tuple[int, int]]:
+    """Where the blocks for at least `slots` positions begin and end: 0, 64, 128, 256, 512, ..."""
+    found = [(0, _FIRST)]
+    while found[-1][1] < slots:
+        found.append((found[-1][1], 2 * found[-1][1]))
+    return found
 
 
 def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
-    """A cache of `slots` positions, rounded up to blocks."""
-    shape = (rows, config.kv_heads, -(-slots // BLOCK) * BLOCK, config.head_size)
-    return Cache(*(tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in "kv"))
+    """A cache of at least `slots` positions."""
+
+    def layer() -> Blocks:
+        return tuple(
+            jnp.zeros((rows, config.kv_heads, end - start, config.head_size), dtype)
+            for start, end in borders(slots)
+        )
+
+    return Cache(*(tuple(layer() for _ in range(config.layers)) for _ in "kv"))
+
+
+def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"]) -> Blocks:
+    """Each row's new key (or value) at its position."""
+    rows = jnp.arange(len(position))
+    written, start = [], 0
+    for block in blocks:
+        size = block.shape[2]
+        inside = (position >= start) & (position < start + size)
+        at = jnp.where(inside, position - start, size)
+        written.append(block.at[rows, :, at].set(new.astype(block.dtype), mode="drop"))
+        start += size
+    return tuple(written)
 
 
 class Tiles(NamedTuple):
@@ -101,13 +130,13 @@ def _block(
     return Partial(mixed, peak, weights.sum(axis=-1))
 
 
-def _over_blocks(q, length, keys: Array, values: Array) -> Partial:
-    """Queries over the first `length` of their keys, block by block."""
-    so_far = _nothing(q.shape)
-    for start in range(0, keys.shape[2], BLOCK):
-        seen = start + jnp.arange(BLOCK)[None] < length[:, None]
-        block = slice(start, start + BLOCK)
-        so_far = merge(so_far, _block(q, keys[:, :, block], values[:, :, block], seen))
+def _over_blocks(q, length, keys: Blocks, values: Blocks) -> Partial:
+    """Queries over the first `length` of their keys."""
+    so_far, start = _nothing(q.shape), 0
+    for k, v in zip(keys, values, strict=True):
+        seen = start + jnp.arange(k.shape[2])[None] < length[:, None]
+        so_far = merge(so_far, _block(q, k, v, seen))
+        start += k.shape[2]
     return so_far
 
 
@@ -118,7 +147,6 @@ def shared_prefix_attention(
 
     The cache that the decoder carries is the suffix; the prefix is only read.
     """
-    rows = jnp.arange(len(length))
     tile_length = prefix_length[tiles.prompt]
 
     def of_prefix(q, keys, values):
@@ -127,7 +155,8 @@ def shared_prefix_attention(
         flat = jnp.zeros((len(tiles.prompt) * tile, K, G, H), q.dtype)
         flat = flat.at[tiles.place].set(q, mode="drop")
         tiled = flat.reshape(-1, tile, K, G, H).swapaxes(1, 2).reshape(-1, K, tile * G, H)
-        part = _over_blocks(tiled, tile_length, keys[tiles.prompt], values[tiles.prompt])
+        keys, values = ([x[tiles.prompt] for x in blocks] for blocks in (keys, values))
+        part = _over_blocks(tiled, tile_length, keys, values)
 
         def of_rows(x):
             x = x.reshape(-1, K, tile, G, *x.shape[3:]).swapaxes(1, 2)
@@ -138,8 +167,8 @@ def shared_prefix_attention(
     def attend(q, k, v, suffix, layer):
         B, _, N, H = q.shape
         K = k.shape[2]
-        keys = suffix.k[layer].at[rows, :, length].set(k[:, 0].astype(suffix.k[layer].dtype))
-        values = suffix.v[layer].at[rows, :, length].set(v[:, 0].astype(suffix.v[layer].dtype))
+        keys = _write(suffix.k[layer], length, k[:, 0])
+        values = _write(suffix.v[layer], length, v[:, 0])
         grouped = q.reshape(B, K, N // K, H)
         shared = of_prefix(grouped, prefix.k[layer], prefix.v[layer])
         own = _over_blocks(grouped, length + 1, keys, values)

@@ -143,17 +143,24 @@ def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *
     return tuple(zip(*cache, strict=True))
 
 
-@functools.partial(jax.jit, donate_argnums=0)
 def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> State:
     """Makes a prefilled prompt resident at `place`."""
     prompts = state.prompts
+
+    def put(blocks, new):
+        borders = attention.borders(new.shape[1])
+        here = [
+            jax.lax.dynamic_update_slice(
+                block, new[None, :, first:last].astype(block.dtype), (place, 0, 0, 0)
+            )
+            for block, (first, last) in zip(blocks, borders, strict=False)
+        ]
+        return (*here, *blocks[len(here) :])
+
     cache = attention.Cache(
         *(
-            tuple(
-                jax.lax.dynamic_update_slice(layer, new[None].astype(layer.dtype), (place, 0, 0, 0))
-                for layer, new in zip(old, fresh, strict=True)
-            )
-            for old, fresh in zip(prompts.cache, keys_and_values, strict=True)
+            tuple(put(blocks, layer) for blocks, layer in zip(old, new, strict=True))
+            for old, new in zip(prompts.cache, keys_and_values, strict=True)
         )
     )
     prompts = Prompts(
@@ -165,7 +172,6 @@ def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> St
     return state._replace(prompts=prompts)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
 def enqueue(state: State, queue: Queue) -> State:
     """A new queue in place of the old one; the outputs that it will write are marked unfinished."""
     waiting = jnp.arange(len(queue.slot)) < queue.tail
@@ -219,7 +225,6 @@ def _record(state: State, tokens, logprobs, stop, reason) -> State:
     return state._replace(rows=rows, output=output, steps=state.steps + 1, busy=busy)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "shape"), donate_argnames="state")
 def decode(
     config: model.DecoderConfig,
     shape: Shape,

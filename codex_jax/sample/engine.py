@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import model
-from codex_jax.sample import decode
+from codex_jax.sample import decode, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.stops import FOUND
 
@@ -95,14 +95,25 @@ class Engine:
         *,
         stop_table: np.ndarray,
         eos_id: int,
+        mesh: Mesh,
     ):
         self.config, self.shape = config, shape
-        self.params = jax.jit(lambda p: {**p, "blocks": model.split(p["blocks"])})(params)
-        stop_table = stop_table.copy()
-        stop_table[:, eos_id] = FOUND
-        self._table = jnp.asarray(stop_table)
-        self._state = jax.jit(decode.start, static_argnums=(0, 1))(config, shape)
         self.drained = False
+        self.params = jax.jit(lambda p: {**p, "blocks": model.split(p["blocks"])})(params)
+        whole = NamedSharding(mesh, PartitionSpec())
+        table = stop_table.copy()
+        table[:, eos_id] = FOUND
+        self._table = jax.device_put(table, whole)
+        places = placement.state_shardings(config, shape, mesh)
+        self._state = jax.jit(decode.start, static_argnums=(0, 1), out_shardings=places)(
+            config, shape
+        )
+        # Each call leaves the state where it found it, so nothing is compiled twice.
+        self._decode = jax.jit(
+            decode.decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places
+        )
+        self._admit_on_device = jax.jit(decode.admit, donate_argnums=0, out_shardings=places)
+        self._enqueue_on_device = jax.jit(decode.enqueue, donate_argnums=0, out_shardings=places)
 
     @property
     def occupancy(self) -> float:
@@ -132,9 +143,10 @@ class Engine:
                 out[slot] = waiting.popleft()
                 queued.append(slot)
             self._enqueue([(out[slot], slot) for slot in queued])
-            more = bool(waiting or upcoming)
-            limits = np.array([_STEPS, self.shape.new, more], np.int32)
-            self._state = decode.decode(
+            # Where no prompt's place is free, rows may idle: look again soon.
+            steps = _STEPS if waiting or not upcoming else _STEPS // 8
+            limits = np.array([steps, self.shape.new, bool(waiting)], np.int32)
+            self._state = self._decode(
                 self.config, self.shape, self.params, self._state, self._table, knobs, seed, limits
             )
             output, head = jax.device_get((self._state.output, self._state.queue.head))
@@ -163,7 +175,7 @@ class Engine:
         padded[0, : len(tokens)] = tokens
         length = np.int32(len(tokens) - 1)
         cache = decode.prefill(self.config, self.params, padded, length, dtype=self.shape.dtype)
-        self._state = decode.admit(
+        self._state = self._admit_on_device(
             self._state, np.int32(place), cache, length, np.int32(tokens[-1]), prompt_hash(tokens)
         )
 
@@ -172,4 +184,4 @@ class Engine:
         for column, (running, slot) in enumerate(items):
             arrays[:, column] = running.place, running.index, slot
         queue = decode.Queue(*arrays, np.int32(0), np.int32(len(items)))
-        self._state = decode.enqueue(self._state, queue)
+        self._state = self._enqueue_on_device(self._state, queue)

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from codex_jax import InputError, checkpoint, model, progress
 from codex_jax.records import Completion, Problem, read_jsonl
+from codex_jax.sample import placement
+from codex_jax.sample.decode import Shape
 from codex_jax.sample.engine import Engine, Request, Sample, plan
 from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.stops import PAPER_STOPS, cut, stop_table
+from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -26,6 +29,7 @@ def generate(
     batch_size: int = 64,
     step: int | None = None,
     dtype: str = "float32",
+    mesh: MeshShape | None = None,
 ) -> int:
     """Samples completions of every problem; returns how many samples the output holds.
 
@@ -46,65 +50,78 @@ def generate(
       batch_size: Samples that run at a time.
       step: Checkpoint to sample from; the newest, unless given.
       dtype: Of activations and cache: "float32" or "bfloat16".
+      mesh: Devices; every device a replica, unless given.
     """
     policy = policy or Policy()
     text = Tokenizer.load(tokenizer)
     asked = list(read_jsonl(problems, Problem))
     _check(asked, problems, samples_per_problem, max_new_tokens, batch_size)
-    card = checkpoint.read_card(checkpoint_dir, step=step)
-    if card.tokenizer_hash != text.hash:
-        raise InputError(
-            f"{tokenizer} hashes to {text.hash[:12]}, the checkpoint was trained with "
-            f"{card.tokenizer_hash[:12]}; turn tokenizer or checkpoint_dir"
-        )
-    file = CompletionsFile(
-        output,
-        {
-            "model": card.model,
-            "step": card.step,
-            "tokenizer": text.hash,
-            "policy": dataclasses.asdict(policy),
-            "max_new_tokens": max_new_tokens,
-            "stops": list(stops),
-            "seed": seed,
-            "dtype": dtype,
-        },
-    )
-    config = model.DecoderConfig.from_json(card.model)
-    total, done = len(asked) * samples_per_problem, len(file.done)
+    card = _card(checkpoint_dir, step, tokenizer, text)
     every = _requests(asked, text, samples_per_problem)
-    longest = _longest(every, config, max_new_tokens)
-    requests = list(_left(every, file.done))
-    if not requests:
-        file.close()
-        return done
-    params = checkpoint.restore_params(checkpoint_dir, model.abstract(config)[0], step=card.step)
     shape = plan(
-        longest=longest,
+        longest=_longest(every, card.model["max_length"], max_new_tokens),
         samples=samples_per_problem,
         rows=batch_size,
         new=max_new_tokens,
         top_k=policy.top_k,
         dtype=dtype,
     )
-    engine = Engine(config, params, shape, stop_table=token_stops(text, stops), eos_id=text.eos_id)
-    samples = engine.run(requests, policy=policy, seed=seed)
-    with progress.bar(what="sampling", total=total, unit="sample", done=done) as bar:
-        _write(samples, file, bar, engine, text, stops)
-    return len(file.done)
+    manifest = _manifest(card, policy, max_new_tokens, stops, seed, dtype)
+    with CompletionsFile(output, manifest) as file:
+        if left := list(_left(every, file.done)):
+            engine = _engine(checkpoint_dir, card, shape, mesh or MeshShape(), text, stops)
+            samples = engine.run(left, policy=policy, seed=seed)
+            _write(samples, file, engine, text, stops, len(asked) * samples_per_problem)
+        return len(file.done)
 
 
-def _write(samples: Iterator[Sample], file, bar, engine, text, stops) -> None:
+def _card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> checkpoint.Card:
+    """The checkpoint's card, held against the tokenizer."""
+    card = checkpoint.read_card(checkpoint_dir, step=step)
+    if card.tokenizer_hash != text.hash:
+        raise InputError(
+            f"{path} hashes to {text.hash[:12]}, the checkpoint was trained with "
+            f"{card.tokenizer_hash[:12]}; turn tokenizer or checkpoint_dir"
+        )
+    return card
+
+
+def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int, dtype: str):
+    """What the samples depend on, besides their problems."""
+    return {
+        "model": card.model,
+        "step": card.step,
+        "tokenizer": card.tokenizer_hash,
+        "policy": dataclasses.asdict(policy),
+        "max_new_tokens": new,
+        "stops": list(stops),
+        "seed": seed,
+        "dtype": dtype,
+    }
+
+
+def _engine(checkpoint_dir, card, shape: Shape, mesh: MeshShape, text, stops) -> Engine:
+    """The checkpoint's model on the devices, ready to run."""
+    config = model.DecoderConfig.from_json(card.model)
+    devices = placement.make_mesh(mesh, config, shape.rows)
+    shapes = placement.params_shapes(config, devices)
+    params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
+    table = token_stops(text, stops)
+    return Engine(config, params, shape, stop_table=table, eos_id=text.eos_id, mesh=devices)
+
+
+def _write(samples: Iterator[Sample], file, engine: Engine, text, stops, total: int) -> None:
+    """Samples to the file, as they finish."""
     tokens = 0
-    for sample in samples:
-        file.append(completion(sample, text, stops))
-        tokens += len(sample.tokens)
-        bar.update()
-        if engine.drained:
-            file.flush()
-            rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
-            bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
-    file.close()
+    with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
+        for sample in samples:
+            file.append(completion(sample, text, stops))
+            tokens += len(sample.tokens)
+            bar.update()
+            if engine.drained:
+                file.flush()
+                rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
+                bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
 
 
 def token_stops(text: Tokenizer, stops: Sequence[str]):
@@ -160,12 +177,12 @@ def _check(asked: list[Problem], path: str, n: int, new: int, rows: int) -> None
         seen.add(problem.task_id)
 
 
-def _longest(requests: list[Request], config: model.DecoderConfig, new: int) -> int:
+def _longest(requests: list[Request], limit: int, new: int) -> int:
     """Tokens of the longest prompt; the sizes compiled rest on it, not on what is left."""
     longest = max(requests, key=lambda request: len(request.tokens))
-    if len(longest.tokens) + new > config.max_length:
+    if len(longest.tokens) + new > limit:
         raise InputError(
             f"{longest.name}: prompt of {len(longest.tokens)} tokens and max_new_tokens = {new} "
-            f"exceed the model's max_length {config.max_length}; turn max_new_tokens down"
+            f"exceed the model's max_length {limit}; turn max_new_tokens down"
         )
     return len(longest.tokens)

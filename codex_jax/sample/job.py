@@ -71,6 +71,9 @@ class CompletionsFile:
                 f"{self.path}: {error.strerror}; free space or turn output, and run again to resume"
             ) from None
 
-    def close(self) -> None:
+    def __enter__(self) -> "CompletionsFile":
+        return self
+
+    def __exit__(self, *error) -> None:
         self.flush()
         self._out.close()

@@ -1,0 +1,59 @@
+"""Where a sampler's arrays lie: weights whole or split over `tensor`, rows over the data axes.
+
+Weights are read every step, so they are not split over `fsdp` as in training: gathering them would
+cost more than reading them. Replicas come first, `tensor` only where a model doesn't fit.
+"""
+
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from codex_jax import InputError, model, sharding
+from codex_jax.sample import decode
+
+
+def make_mesh(shape: sharding.MeshShape, config: model.DecoderConfig, rows: int) -> Mesh:
+    """The mesh, checked against what will lie on it.
+
+    Raises:
+      InputError: rows or key/value heads that don't divide.
+    """
+    mesh = sharding.make_mesh(shape)
+    parts = sharding.data_parallel(mesh)
+    if rows % parts:
+        raise InputError(
+            f"batch_size is {rows}, which {parts} data-parallel devices don't divide; turn it or "
+            "MeshShape"
+        )
+    if config.kv_heads % mesh.shape["tensor"]:
+        raise InputError(
+            f"the model has {config.kv_heads} kv_heads, which MeshShape.tensor = "
+            f"{mesh.shape['tensor']} doesn't divide; turn it"
+        )
+    return mesh
+
+
+def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
+    """The parameters' shapes, each with its place on the mesh."""
+    shapes, axes = model.abstract(config)
+
+    def one(shape, logical):
+        kept = tuple("norm" if axis == "embed" else axis for axis in logical)
+        place = NamedSharding(mesh, sharding.spec(kept))
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place)
+
+    return jax.tree.map(one, shapes, axes)
+
+
+def state_shardings(config: model.DecoderConfig, shape: decode.Shape, mesh: Mesh) -> decode.State:
+    """The loop's state: caches by row and head, all else on every device."""
+    state = jax.eval_shape(lambda: decode.start(config, shape))
+    whole = NamedSharding(mesh, PartitionSpec())
+    prefix = NamedSharding(mesh, sharding.spec((None, "kv_heads", None, "head")))
+    suffix = NamedSharding(mesh, sharding.spec(("batch", "kv_heads", None, "head")))
+    placed = jax.tree.map(lambda _: whole, state)
+    return placed._replace(
+        prompts=placed.prompts._replace(cache=jax.tree.map(lambda _: prefix, state.prompts.cache)),
+        rows=placed.rows._replace(cache=jax.tree.map(lambda _: suffix, state.rows.cache)),
+    )
