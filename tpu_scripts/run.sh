@@ -4,7 +4,7 @@
 # Runs a verb of codex-jax on every worker, in the tree that setup.sh copied; each keeps what it
 # prints in logs/VERB.log (see logs.sh). Ends with the verb's status.
 #
-#   run.sh --name=pod --zone=us-central2-b train gin_configs/train/x.gin --checkpoint_dir=gs://b/x
+#   run.sh --name=pod --zone=us-central2-b train gin_configs/model/85m.gin gin_configs/train/codex.gin
 
 set -euo pipefail
 # shellcheck source=tpu_scripts/flags.sh
