@@ -36,9 +36,9 @@ def test_the_tree_is_the_tree():
         name = line.split()[0].rstrip("/")
         top = top if line.startswith(" ") else name
         shown.add(name if name == top else f"{top}/{name}")
-    folders = {pathlib.Path(*pathlib.Path(f).parts[:-1][:2]) for f in tracked()}
-    found = {str(f) for f in folders} - {"."}
-    assert shown == {f for f in found if not f.startswith(".")}
+    parts = [pathlib.Path(file).parent.parts for file in tracked()]
+    folders = {"/".join(p[:depth]) for p in parts for depth in (1, 2) if len(p) >= depth}
+    assert shown == {folder for folder in folders if not folder.startswith(".")}
 
 
 def test_the_leaves_named_are_the_leaves():
