@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import pathlib
 from collections.abc import Iterator, Sequence
 
 from codex_jax.data.contamination import Contamination
@@ -94,15 +95,16 @@ class Cleaner:
             tally.kept[file.language] += 1
             yield Document(file.path, text, file.language, file.pairs)
 
-    def explain(self, tree: Tree, path: str) -> Iterator[Finding]:
-        """Each step's finding about the tree's file at `path`, beyond the first failure too."""
+    def explain(self, tree: Tree, name: str) -> Iterator[tuple[str, Finding]]:
+        """Path and findings of what is in the tree's file `name`, beyond the first failure too."""
         licences = Licences(tree.path, self._cleaning.licences)
-        for file in read_files(tree, list_files(tree)):
-            if file.path == path:
-                text, failed = self._read(file)
-                yield Finding("readable", failed or f"{len(text)} characters", not failed)
-                if not failed:
-                    yield from self._steps(file, text, tree.kind, licences, Tally())
+        path = pathlib.Path(tree.path, name)
+        for file in read_files(tree, [(name, path.stat())]):
+            text, failed = self._read(file)
+            yield file.path, Finding("readable", failed or f"{len(text)} characters", not failed)
+            if not failed:
+                steps = self._steps(file, text, tree.kind, licences, Tally())
+                yield from ((file.path, finding) for finding in steps)
 
     @staticmethod
     def _read(file: File) -> tuple[str, str]:

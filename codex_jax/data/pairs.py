@@ -55,7 +55,7 @@ def prose_to_code(pair: Pair) -> tuple[Part, ...]:
     """Training text that goes from the words to the code; all of it counts."""
     if not pair.docstring:
         return (Part(comment_out(pair.prose, pair.language) + pair.code.rstrip() + "\n"),)
-    head, body = pair.code[: pair.head], pair.code[pair.head :]
+    head, body = pair.code[: pair.head], pair.code[pair.head :].removeprefix("\n")
     return (Part(f"{head}\n{_docstring(pair)}{body.rstrip()}\n"),)
 
 
