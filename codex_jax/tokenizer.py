@@ -6,7 +6,9 @@ are cut to three digits. Ids 0..255 are the bytes (so id 0 is "!", an ordinary t
 tokens are the last ids, and no text ever encodes to them.
 """
 
+import base64
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,31 +53,70 @@ _BYTE_OF = {char: byte for byte, char in enumerate(_STAND_INS)}
 
 
 def _spell(text: str) -> str:
-    return "".join(_STAND_INS[byte] for byte in text.encode())
+    return _spell_bytes(text.encode())
 
 
-def _engine(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
-    """The library's tokenizer; a pre-token that is in the vocabulary needs no merges."""
+def _spell_bytes(token: bytes) -> str:
+    return "".join(_STAND_INS[byte] for byte in token)
+
+
+def _merges(ranks: dict[bytes, int]) -> Iterator[tuple[str, str]]:
+    """The merge behind each token: the two pieces that merging at lower ranks leaves of it."""
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        pieces = [bytes([byte]) for byte in token]
+        while len(pieces) > 2:
+            pairs = [ranks.get(a + b, rank) for a, b in itertools.pairwise(pieces)]
+            lowest = min(range(len(pairs)), key=pairs.__getitem__)
+            if pairs[lowest] >= rank:
+                break
+            pieces[lowest : lowest + 2] = [pieces[lowest] + pieces[lowest + 1]]
+        if len(pieces) == 2:
+            yield _spell_bytes(pieces[0]), _spell_bytes(pieces[1])
+
+
+def _engine(
+    vocabulary: dict[str, int], merges: list[tuple[str, str]], pattern: str | None
+) -> tokenizers.Tokenizer:
+    """The library's tokenizer; a pre-token that is in the vocabulary needs no merges.
+
+    It knows no special tokens, so no text can encode to one. Without a pattern it splits as GPT-2.
+    """
     engine = tokenizers.Tokenizer(
         models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True, byte_fallback=False)
     )
-    split = pre_tokenizers.Split(tokenizers.Regex(_PATTERN), behavior="isolated")
-    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    engine.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_])
+    spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    if pattern is None:
+        engine.pre_tokenizer = spelling
+    else:
+        split = pre_tokenizers.Split(tokenizers.Regex(pattern), behavior="isolated")
+        engine.pre_tokenizer = pre_tokenizers.Sequence([split, spelling])
     return engine
 
 
 class Tokenizer:
-    """A trained vocabulary; make one by `train` or `load`."""
+    """A vocabulary; make one by `train`, `load`, `read_gpt2` or `read_tiktoken`."""
 
-    def __init__(self, vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]):
+    def __init__(
+        self,
+        vocabulary: dict[str, int],
+        merges: Sequence[tuple[str, str]],
+        *,
+        pattern: str | None = _PATTERN,
+        eos_id: int | None = None,
+    ):
+        """`eos_id` is the gap that <|endoftext|> fills; other special tokens get the next ids."""
         self._vocabulary = vocabulary
         self._merges = [tuple(pair) for pair in merges]
-        self._engine = _engine(vocabulary, self._merges)
-        spellings = sorted(vocabulary, key=vocabulary.__getitem__)
-        self._bytes = [bytes(_BYTE_OF[char] for char in spelling) for spelling in spellings]
-        self._specials = {name: len(spellings) + n for n, name in enumerate(SPECIALS)}
-        self._bytes += [name.encode() for name in SPECIALS]
+        self._pattern = pattern
+        self._engine = _engine(vocabulary, self._merges, pattern)
+        self._bytes = [b""] * (max([*vocabulary.values(), eos_id or 0]) + 1)
+        for spelling, token in vocabulary.items():
+            self._bytes[token] = bytes(_BYTE_OF[char] for char in spelling)
+        self._specials = {} if eos_id is None else {END_OF_TEXT: eos_id}
+        for name in SPECIALS:
+            if self._specials.setdefault(name, len(self._bytes)) == len(self._bytes):
+                self._bytes.append(name.encode())
+        self._bytes[self.eos_id] = END_OF_TEXT.encode()
         self.hash = _digest(self._content())
 
     @classmethod
@@ -91,7 +132,7 @@ class Tokenizer:
         if vocab_size < smallest:
             raise InputError(f"vocab_size is {vocab_size}; expected at least {smallest}")
         runs = [_spell(run) for run in WHITESPACE_RUNS]
-        engine = _engine({}, [])
+        engine = _engine({}, [], _PATTERN)
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size - len(SPECIALS),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -123,7 +164,47 @@ class Tokenizer:
             raise InputError(
                 f"{path}: content hashes to {found[:12]}, file says {expected}; altered"
             )
-        return cls(stored["vocabulary"], stored["merges"])
+        return cls(
+            stored["vocabulary"],
+            stored["merges"],
+            pattern=stored["pattern"],
+            eos_id=stored["specials"][END_OF_TEXT],
+        )
+
+    @classmethod
+    def read_gpt2(cls, vocabulary: pathlib.Path | str, merges: pathlib.Path | str) -> "Tokenizer":
+        """Reads GPT-2's two files (vocab.json or encoder.json, merges.txt or vocab.bpe).
+
+        Raises:
+          InputError: a file is missing or isn't of that form.
+        """
+        try:
+            ids = json.loads(pathlib.Path(vocabulary).read_text("utf-8"))
+            lines = pathlib.Path(merges).read_text("utf-8").splitlines()
+            eos_id = ids.pop(END_OF_TEXT, None)
+            pairs = [line.split(" ") for line in lines if line and not line.startswith("#version")]
+            return cls(ids, [(left, right) for left, right in pairs], pattern=None, eos_id=eos_id)
+        except Exception as error:  # the library's own errors are bare ones
+            raise InputError(f"{vocabulary}, {merges}: not GPT-2's files ({error})") from None
+
+    @classmethod
+    def read_tiktoken(cls, path: pathlib.Path | str) -> "Tokenizer":
+        """Reads a .tiktoken file that splits as GPT-2 does: r50k_base or Codex's own p50k_base.
+
+        Raises:
+          InputError: the file is missing or isn't of that form.
+        """
+        try:
+            lines = pathlib.Path(path).read_text("ascii").split("\n")
+            rows = (line.split() for line in lines if line)
+            ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in rows}
+            if missing := {bytes([byte]) for byte in range(256)} - ranks.keys():
+                raise ValueError(f"{len(missing)} bytes have no token")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a .tiktoken file ({error})") from None
+        vocabulary = {_spell_bytes(token): rank for token, rank in ranks.items()}
+        gaps = set(range(len(ranks))) - set(ranks.values())
+        return cls(vocabulary, list(_merges(ranks)), pattern=None, eos_id=min(gaps, default=None))
 
     def save(self, path: pathlib.Path | str) -> None:
         """Writes one JSON file, whole or not at all."""
@@ -137,7 +218,7 @@ class Tokenizer:
     def _content(self) -> dict[str, Any]:
         return {
             "format": _FORMAT,
-            "pattern": _PATTERN,
+            "pattern": self._pattern,
             "specials": self._specials,
             "vocabulary": self._vocabulary,
             "merges": [list(pair) for pair in self._merges],
@@ -207,7 +288,8 @@ class Tokenizer:
             indent = token.lstrip(b"\n")
             newlines = token[: len(token) - len(indent)]
             both = newlines and indent and not indent.strip(b" \t")
-            yield (ids[newlines], ids[indent]) if both else (-1, -1)
+            known = both and newlines in ids and indent in ids
+            yield (ids[newlines], ids[indent]) if known else (-1, -1)
 
 
 def _digest(content: dict[str, Any]) -> str:

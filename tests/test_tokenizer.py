@@ -1,8 +1,10 @@
 """encode ∘ decode = identity, on anything a UTF-8 file can hold."""
 
+import base64
 import json
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,3 +126,52 @@ def test_bad_input_is_one_line(tokenizer: Tokenizer, tmp_path):
         tokenizer.decode([tokenizer.vocab_size])
     with pytest.raises(InputError, match="vocab_size is 100"):
         Tokenizer.train(TEXTS, vocab_size=100)
+
+
+def _gpt2_style(folder):
+    """GPT-2's two files of a small vocabulary, and the library's own tokenizer of them."""
+    theirs = tokenizers.ByteLevelBPETokenizer()
+    theirs.train_from_iterator(TEXTS, vocab_size=330, special_tokens=[], show_progress=False)
+    theirs.save_model(str(folder))
+    vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
+    (folder / "vocab.json").write_text(json.dumps({**vocabulary, END_OF_TEXT: len(vocabulary)}))
+    return theirs
+
+
+def test_gpt2_files_encode_as_their_own_library_does(tmp_path):
+    theirs = _gpt2_style(tmp_path)
+    ours = Tokenizer.read_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    for text in [*TEXTS, "  two  spaces\n\n\n   and three's", "<|endoftext|>"]:
+        assert ours.encode(text) == theirs.encode(text).ids
+        assert ours.decode(ours.encode(text)) == text
+    assert ours.eos_id == theirs.get_vocab_size()
+    assert ours.vocab_size == theirs.get_vocab_size() + len(SPECIALS)
+    ours.save(tmp_path / "ours.json")
+    assert Tokenizer.load(tmp_path / "ours.json").encode(TEXTS[0]) == ours.encode(TEXTS[0])
+
+
+def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path):
+    theirs = _gpt2_style(tmp_path)
+    gpt2 = Tokenizer.read_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    spaces = {gpt2.eos_id + n: b" " * (n + 20) for n in (1, 2)}  # beyond the gap, as p50k_base
+    ranks = {n: gpt2.token_bytes(n) for n in range(theirs.get_vocab_size())} | spaces
+    rows = (f"{base64.b64encode(token).decode()} {rank}" for rank, token in ranks.items())
+    (tmp_path / "small.tiktoken").write_text("\n".join(rows) + "\n")
+    ours = Tokenizer.read_tiktoken(tmp_path / "small.tiktoken")
+    assert ours.eos_id == gpt2.eos_id
+    assert [ours.special_id(name) for name in SPECIALS[1:]] == [gpt2.eos_id + n for n in (3, 4, 5)]
+    for text in TEXTS:
+        flat = text.replace("  ", "")
+        assert ours.encode(flat) == theirs.encode(flat).ids
+        assert ours.decode(ours.encode(text)) == text
+    assert ours.encode(" " * 22) == [gpt2.eos_id + 2]
+
+
+def test_foreign_files_that_arent_are_refused(tmp_path):
+    (tmp_path / "a").write_text("YQ== 0\n")
+    with pytest.raises(InputError, match="255 bytes have no token"):
+        Tokenizer.read_tiktoken(tmp_path / "a")
+    with pytest.raises(InputError, match=r"not a \.tiktoken file"):
+        Tokenizer.read_tiktoken(tmp_path / "absent")
+    with pytest.raises(InputError, match="not GPT-2's files"):
+        Tokenizer.read_gpt2(tmp_path / "a", tmp_path / "a")
