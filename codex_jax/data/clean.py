@@ -20,8 +20,13 @@ from codex_jax.progress import bar
 class Cleaning:
     """Which steps a file must pass.
 
-    `near_duplicates` is a Jaccard similarity, or None to keep near duplicates; `licences` are the
-    SPDX identifiers allowed, or None for any; `against` are problem files in HumanEval's format.
+    Args:
+      filters: The filters by a file's text.
+      exact_duplicates: Whether a text that occurred before is dropped.
+      near_duplicates: Jaccard similarity from which a text is dropped; None keeps near ones.
+      licences: SPDX identifiers allowed; None for any.
+      secrets: Whether keys and passwords are replaced.
+      against: Problem files in HumanEval's format, whose text the corpus must not hold.
     """
 
     filters: Filters = Filters()  # noqa: RUF009 (frozen)

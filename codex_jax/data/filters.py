@@ -21,13 +21,21 @@ _HEAD_LINES = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Thresholds; the defaults are the paper's where it names them."""
+    """Thresholds; the defaults are the paper's where it names them.
+
+    Args:
+      generated: Whether files that say they are generated are dropped.
+      mean_line: Longest mean line, in characters.
+      longest_line: Longest line, in characters.
+      alphanumeric: Least share of alphanumeric characters.
+      broken: Largest share outside the language's grammar; None doesn't parse.
+    """
 
     generated: bool = True
     mean_line: float = 100.0
     longest_line: int = 1000
     alphanumeric: float = 0.25
-    broken: float | None = None  # largest share outside the grammar; None doesn't parse
+    broken: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,12 +26,17 @@ KINDS = ("code", "prose to code", "code to prose")
 class Tree:
     """A directory of source files, what to take of it, and how to render that.
 
-    `weight` is how often each document occurs in the corpus; a fraction takes that share of them,
-    chosen by a hash of their path. Languages are names of `languages.LANGUAGES`, or "*". Globs
-    match the path below `path`, `*` also across "/". Containers to open are among `CONTAINERS`.
-    A tree of another kind than "code" gives its functions with their docstrings, its notebooks'
-    cells and its questions with their answers. `infilling` is the share of documents cut for
-    fill-in-the-middle.
+    Args:
+      path: The directory.
+      weight: How often each document occurs in the corpus; a fraction takes that share of them,
+        chosen by a hash of their path.
+      languages: Names of `languages.LANGUAGES` to take, or "*" for all.
+      exclude: Globs of paths below `path` to leave out; `*` also matches across "/".
+      containers: What to open: "archives", "notebooks", "jsonl", "posts".
+      max_bytes: Larger files are left out; the default is the Codex paper's (section 3.1).
+      kind: "code", or "prose to code" or "code to prose": functions with their docstrings, cells
+        of notebooks, questions with their answers.
+      infilling: Share of the documents cut for fill-in-the-middle.
     """
 
     path: str
@@ -39,7 +44,7 @@ class Tree:
     languages: Sequence[str] = ("Python",)
     exclude: Sequence[str] = ()
     containers: Sequence[str] = ()
-    max_bytes: int = 1_000_000  # the Codex paper's limit, section 3.1
+    max_bytes: int = 1_000_000
     kind: str = "code"
     infilling: float = 0.0
 
