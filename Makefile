@@ -16,7 +16,8 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt .ci/venv
 	@sh .ci/venv "$(PYTHON)" .venv
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	@echo "installing $(EXTRAS), pinned, into .venv: one to three minutes"
+	@$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 quickstart: install
