@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import absl.logging
+
 from codex_jax import InputError
 from codex_jax.main import preview, resolve
 from codex_jax.main.bindings import Bindings, Flag, near
@@ -29,6 +31,8 @@ class Run:
 
     def call(self) -> Any:
         """Runs the verb; on a pod, as one process of many."""
+        # Orbax logs a traceback for each thread that fails, and then raises what we report.
+        absl.logging.set_verbosity(absl.logging.FATAL)
         if os.environ.get("CODEX_JAX_DISTRIBUTED"):
             import jax
 

@@ -22,6 +22,14 @@ def test_a_pod_s_hosts_find_each_other_first(configure, toy, monkeypatch):
     assert seen == [1]
 
 
+def test_what_libraries_log_before_they_raise_is_not_shown(configure, toy):
+    import absl.logging
+
+    configure().call()
+    assert absl.logging.get_verbosity() == absl.logging.FATAL
+    absl.logging.set_verbosity(absl.logging.WARNING)
+
+
 class Batches:
     sequence_length, batch_size = 32, 8
 
