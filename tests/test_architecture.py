@@ -33,7 +33,7 @@ ARRAYS = {"jax", "jaxtyping", "numpy"}
 ROOMS = {
     "records": Room(set(), {"numpy"}),
     "progress": Room(set(), {"tqdm"}),
-    "tokenizer": Room(set(), {"numpy", "tokenizers"}),
+    "tokenizer": Room(set(), {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room(set(), ARRAYS | {"orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),

@@ -96,7 +96,7 @@ def test_load_gives_back_what_was_saved(tokenizer: Tokenizer, tmp_path):
 
 def _altered(content: str) -> str:
     stored = json.loads(content)
-    stored["merges"][0], stored["merges"][1] = stored["merges"][1], stored["merges"][0]
+    stored["vocabulary"]["!"], stored["vocabulary"]["#"] = 2, 0
     return json.dumps(stored)
 
 
@@ -129,7 +129,7 @@ def test_bad_input_is_one_line(tokenizer: Tokenizer, tmp_path):
 
 
 def _gpt2_style(folder):
-    """GPT-2's two files of a small vocabulary, and the library's own tokenizer of them."""
+    """GPT-2's vocabulary file, a small one, and the library's own tokenizer of them."""
     theirs = tokenizers.ByteLevelBPETokenizer()
     theirs.train_from_iterator(TEXTS, vocab_size=330, special_tokens=[], show_progress=False)
     theirs.save_model(str(folder))
@@ -140,7 +140,7 @@ def _gpt2_style(folder):
 
 def test_gpt2_files_encode_as_their_own_library_does(tmp_path):
     theirs = _gpt2_style(tmp_path)
-    ours = Tokenizer.read_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    ours = Tokenizer.read_gpt2(tmp_path / "vocab.json")
     for text in [*TEXTS, "  two  spaces\n\n\n   and three's", "<|endoftext|>"]:
         assert ours.encode(text) == theirs.encode(text).ids
         assert ours.decode(ours.encode(text)) == text
@@ -152,7 +152,7 @@ def test_gpt2_files_encode_as_their_own_library_does(tmp_path):
 
 def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path):
     theirs = _gpt2_style(tmp_path)
-    gpt2 = Tokenizer.read_gpt2(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    gpt2 = Tokenizer.read_gpt2(tmp_path / "vocab.json")
     spaces = {gpt2.eos_id + n: b" " * (n + 20) for n in (1, 2)}  # beyond the gap, as p50k_base
     ranks = {n: gpt2.token_bytes(n) for n in range(theirs.get_vocab_size())} | spaces
     rows = (f"{base64.b64encode(token).decode()} {rank}" for rank, token in ranks.items())
@@ -173,5 +173,5 @@ def test_foreign_files_that_arent_are_refused(tmp_path):
         Tokenizer.read_tiktoken(tmp_path / "a")
     with pytest.raises(InputError, match=r"not a \.tiktoken file"):
         Tokenizer.read_tiktoken(tmp_path / "absent")
-    with pytest.raises(InputError, match="not GPT-2's files"):
-        Tokenizer.read_gpt2(tmp_path / "a", tmp_path / "a")
+    with pytest.raises(InputError, match="not GPT-2's vocabulary"):
+        Tokenizer.read_gpt2(tmp_path / "a")
