@@ -50,8 +50,9 @@ class Bindings:
         self._used: dict[str, str] = {}  # macro → where it was referenced first
         self._where: dict[tuple[str, str], str] = {}  # ("scope/name", setting) → where
         gin.clear_config()
-        for name, description in descriptions.items():
-            gin.external_configurable(description.make, name=name, module=_MODULE)
+        with gin_config.interactive_mode():  # a name may have meant something else before
+            for name, description in descriptions.items():
+                gin.external_configurable(description.make, name=name, module=_MODULE)
 
     def read_file(self, path: pathlib.Path, *, within: tuple[pathlib.Path, ...] = ()) -> None:
         """Adds a file's bindings, and those of the files it includes.

@@ -51,6 +51,12 @@ VERBS = {
             "learn a byte-level BPE tokenizer from source trees",
         ),
         Verb("data", "codex_jax.data.build:build", "pack source trees into rows of tokens"),
+        Verb("inspect", "codex_jax.data.inspect:inspect", "show a batch of packed rows as text"),
+        Verb(
+            "explain",
+            "codex_jax.data.explain:explain",
+            "say why a file would or wouldn't be in the corpus",
+        ),
         Verb(
             "train",
             "codex_jax.train.loop:train",
