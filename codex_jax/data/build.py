@@ -27,6 +27,8 @@ from codex_jax.data.sources import (
 )
 from codex_jax.tokenizer import Tokenizer
 
+DROPPED = "dropped.tsv"  # in the cache: source, path and reason of each file left out
+
 
 def build(
     *,
@@ -109,7 +111,7 @@ class _Build:
         self._tokenizer = tokenizer
         self._parameters = parameters
         self._cleaning = cleaning
-        self._tallies = {name: Tally() for name in trees}
+        self._tallies = {name: Tally(name) for name in trees}
         self._tokens = {name: collections.Counter() for name in trees}  # by language
         self._documents = collections.Counter()
         self._ends_line = tokenizer.ends_line()
@@ -120,8 +122,11 @@ class _Build:
         length = self._parameters["sequence_length"]
         writer = Writer(directory, length)
         rows = pack(self._pieces(length), sequence_length=length)
-        while block := list(itertools.islice(rows, ROWS_PER_FILE)):
-            writer.append(fill(block, length))
+        with (directory / DROPPED).open("w", encoding="utf-8") as log:
+            for tally in self._tallies.values():
+                tally.log = log
+            while block := list(itertools.islice(rows, ROWS_PER_FILE)):
+                writer.append(fill(block, length))
         if not writer.rows:
             reasons = (tally.reasons() for tally in self._tallies.values())
             dropped = sum(reasons, collections.Counter())

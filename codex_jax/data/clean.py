@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from codex_jax.data.contamination import Contamination
 from codex_jax.data.duplicates import Duplicates
@@ -49,8 +50,13 @@ class Document:
 
 @dataclasses.dataclass
 class Tally:
-    """What became of a tree's files: `dropped` by (language, reason), `kept` by language."""
+    """What became of a tree's files: `dropped` by (language, reason), `kept` by language.
 
+    Each dropped file is a line of `log`, where there is one: tree, path and reason, with tabs.
+    """
+
+    name: str = ""
+    log: TextIO | None = None
     kept: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     dropped: collections.Counter[tuple[str, str]] = dataclasses.field(
         default_factory=collections.Counter
@@ -59,6 +65,12 @@ class Tally:
     licences: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     tasks_hit: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     names_hit: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def drop(self, path: str, language: str, reason: str) -> None:
+        """Counts and logs one file that is left out."""
+        self.dropped[language, reason] += 1
+        if self.log:
+            self.log.write(f"{self.name}\t{path!r}\t{reason}\n")
 
     def reasons(self) -> collections.Counter[str]:
         """Files dropped by reason, in all languages."""
@@ -92,7 +104,7 @@ class Cleaner:
                     failed = finding.step
                     break
             if failed:
-                tally.dropped[file.language, failed] += 1
+                tally.drop(file.path, file.language, failed)
                 continue
             if self._cleaning.secrets:
                 text, replaced = replace_secrets(text)

@@ -6,18 +6,29 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from codex_jax.records import Problem, read_jsonl
+from codex_jax import InputError
+from codex_jax.records import Problem, open_text, parse_record
 
 _WORDS = re.compile(r"\w+")
 _GRAM = 13  # words, as GPT-3's own decontamination (arXiv 2005.14165, appendix C)
 _SHORTEST_NAME = 8
+_NAME = re.compile(r'(?<=^\{)"name":')
+
+
+def _problems(path: pathlib.Path | str) -> Iterator[Problem]:
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected problems as JSON Lines")
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            renamed = _NAME.sub('"task_id":', line, count=1)
+            yield parse_record(renamed, Problem, where=f"{path}:{number}")
 
 
 class Contamination:
     """Looks for `gram` consecutive words of a problem, and for functions of a problem's name."""
 
     def __init__(self, problem_files: Sequence[pathlib.Path | str], gram: int = _GRAM):
-        """Reads HumanEval-format files (prompt, canonical_solution, entry_point).
+        """Reads problem files in HumanEval's format, or MultiPL-E's, which says `name`.
 
         Raises:
           InputError: a file is missing or malformed.
@@ -26,7 +37,7 @@ class Contamination:
         self._grams: dict[tuple[str, ...], str] = {}
         self._names: dict[str, str] = {}
         for path in problem_files:
-            for problem in read_jsonl(path, Problem):
+            for problem in _problems(path):
                 self._add(problem)
         self._vocabulary = {word for words in self._grams for word in words}
         self._named = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names)) or '(?!)'})\b")

@@ -16,6 +16,7 @@ _GENERATED = re.compile(
     re.IGNORECASE,
 )
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
+_OTHER_ASCII = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _HEAD_LINES = 10
 
 
@@ -54,7 +55,7 @@ def findings(text: str, language: str, filters: Filters) -> Iterator[Finding]:
     yield Finding("long line", f"{longest} characters", longest <= filters.longest_line)
     mean = sum(map(len, lines)) / len(lines)
     yield Finding("mean line", f"{mean:.1f} characters", mean <= filters.mean_line)
-    share = sum(map(len, _ALPHANUMERIC.findall(text))) / max(len(text), 1)
+    share = _alphanumeric(text) / max(len(text), 1)
     yield Finding("few alphanumerics", f"{share:.0%}", share >= filters.alphanumeric)
     if filters.generated:
         sign = _GENERATED.search("\n".join(lines[:_HEAD_LINES]))
@@ -62,3 +63,10 @@ def findings(text: str, language: str, filters: Filters) -> Iterator[Finding]:
     if filters.broken is not None:
         share = broken_share(text, language)
         yield Finding("does not parse", f"{share:.0%} outside {language}", share <= filters.broken)
+
+
+def _alphanumeric(text: str) -> int:
+    """Number of letters and digits."""
+    if text.isascii():
+        return len(text.encode().translate(None, _OTHER_ASCII))
+    return sum(map(len, _ALPHANUMERIC.findall(text)))

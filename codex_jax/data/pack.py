@@ -63,7 +63,7 @@ def _cut(line_ends: np.ndarray, sequence_length: int) -> int:
 
 
 def pack(
-    pieces: Iterable[Piece], *, sequence_length: int, open_rows: int = 1024
+    pieces: Iterable[Piece], *, sequence_length: int, open_rows: int = 4096
 ) -> Iterator[list[Piece]]:
     """Best fit: each piece goes where it leaves the least room; yields rows as they are closed.
 

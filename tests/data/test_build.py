@@ -93,6 +93,7 @@ def test_a_binary_file_among_sources_is_counted_not_an_error(tokenizer_file, tmp
         corpus={"tree": root}, tokenizer=tokenizer_file, output=tmp_path / "c", sequence_length=16
     )
     assert meta.sources["tree"]["dropped"] == {"binary": 1}
+    assert (tmp_path / "c" / "dropped.tsv").read_text() == "tree\t'b.py'\tbinary\n"
     assert "1 binary" in describe(meta)
 
 

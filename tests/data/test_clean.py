@@ -83,6 +83,18 @@ def test_contamination_needs_thirteen_words_in_a_row(problems):
     assert contamination.names("def mean_deviations(x): ...") == []
 
 
+def test_problems_may_be_multipl_es(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    words = " ".join(WORDS[:20])
+    path.write_text(json.dumps({"name": "HumanEval_1_f", "language": "rs", "prompt": words}))
+    assert Contamination([path]).find(f"x {words} y") == "HumanEval_1_f"
+    path.write_text('{"prompt": "x"}')
+    with pytest.raises(InputError, match=":1: Problem lacks task_id"):
+        Contamination([path])
+    with pytest.raises(InputError, match="no such file"):
+        Contamination([tmp_path / "gone"])
+
+
 def test_secrets_are_replaced_by_their_kind():
     text = (
         'mail = "ann.b@example.co.uk"\n'
