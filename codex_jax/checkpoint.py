@@ -5,6 +5,7 @@ appearing whole or not at all. The card lets a sampler build the decoder without
 """
 
 import dataclasses
+import logging
 import pathlib
 from typing import Any
 
@@ -12,6 +13,9 @@ import jax
 import orbax.checkpoint as ocp
 
 from codex_jax import InputError
+
+# Orbax's writer threads log a traceback for an error that the next call raises to us anyway.
+logging.getLogger("absl").addFilter(lambda record: "_SignalingThread" not in record.getMessage())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -122,6 +122,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         run(tmp_path, steps=40, optimizer=Optimizer(learning_rate=1e30, warmup_steps=1, clip=0))
 
 
+def test_a_full_disk_is_one_line_and_keeps_the_checkpoints_before(tmp_path):
+    private = ["unshare", "-m" if os.geteuid() == 0 else "-Urm"]
+    mount = f"mount -t tmpfs -o size=600k tmpfs {tmp_path}"
+    if subprocess.run([*private, "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("needs mount namespaces, to have a small disk")
+    here = pathlib.Path(counting.__file__)
+    script = f"{mount} && {sys.executable} {here} {tmp_path}/run 40; ls {tmp_path}/run/5"
+    ended = subprocess.run(
+        [*private, "sh", "-c", script],
+        env=os.environ | {"PYTHONPATH": str(here.parents[2]), "XLA_FLAGS": ""},
+        capture_output=True,
+        text=True,
+    )
+    raised = [line for line in ended.stderr.splitlines() if "Error: " in line]
+    assert len(raised) == 1
+    assert "the disk is full" in raised[0]
+    assert "params" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, False), (5, True), (7, False), (10, True), (12, True)]
 )
