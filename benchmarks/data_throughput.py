@@ -6,8 +6,8 @@ Both read one set of JSON Lines of the corpus's Python files (so neither walks o
 apply the paper's filters, drop near duplicates by MinHash-LSH over word 5-grams, and tokenize with
 a byte-level BPE of one size and splitting; ours also packs into rows. datatrove runs its stages on
 two workers, MinHash with 14 × 8 hashes; its words are split by the regex that ours uses, not by its
-default (spaCy), which is slower. Each side runs alone, in its own process; imports count. On a machine that others
-use as well, compare by CPU seconds.
+default (spaCy), which is slower. Each side runs alone, in its own process; imports count. Compare
+by CPU seconds on a machine that others use as well.
 """
 
 import argparse

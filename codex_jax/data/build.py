@@ -7,7 +7,7 @@ import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from codex_jax import InputError
@@ -38,6 +38,8 @@ def build(
     sequence_length: int,
     boundary_rate: float = 0.1,
     cleaning: Cleaning = Cleaning(),
+    seqio_tasks: Sequence[str] = (),
+    task_modules: Sequence[str] = (),
     seed: int = 0,
 ) -> Meta:
     """Packs a corpus into rows of tokens for training.
@@ -52,6 +54,8 @@ def build(
       sequence_length: tokens in a row.
       boundary_rate: share of the newline+indent tokens split in two, so prompts may end in between.
       cleaning: filters, duplicates, licences, secrets, problems to keep out.
+      seqio_tasks: Tasks of your own to pack as well, by name, as they are.
+      task_modules: Python modules that register them.
       seed: of the choice of boundaries and of infilling's cuts.
 
     Returns:
@@ -69,6 +73,8 @@ def build(
         "sequence_length": sequence_length,
         "boundary_rate": boundary_rate,
         "cleaning": json.loads(json.dumps(dataclasses.asdict(cleaning))),
+        "seqio_tasks": list(seqio_tasks),
+        "task_modules": list(task_modules),
         "seed": seed,
     }
     state = _state(parameters, ids, trees)
@@ -111,8 +117,9 @@ class _Build:
         self._tokenizer = tokenizer
         self._parameters = parameters
         self._cleaning = cleaning
-        self._tallies = {name: Tally(name) for name in trees}
-        self._tokens = {name: collections.Counter() for name in trees}  # by language
+        names = [*trees, *parameters["seqio_tasks"]]
+        self._tallies = {name: Tally(name) for name in names}
+        self._tokens = {name: collections.Counter() for name in names}  # by language
         self._documents = collections.Counter()
         self._ends_line = tokenizer.ends_line()
         self._halves = tokenizer.indent_halves()
@@ -175,6 +182,11 @@ class _Build:
             )
             dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
             yield from ((name, example) for example in dataset.as_numpy_iterator())
+        for name in self._parameters["seqio_tasks"]:
+            modules = self._parameters["task_modules"]
+            for example in tasks.read_registered(name, modules, self._tokenizer):
+                self._tallies[name].kept["unknown"] += 1
+                yield name, example
 
     def _counts(self) -> dict[str, dict[str, Any]]:
         return {

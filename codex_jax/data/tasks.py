@@ -1,13 +1,17 @@
 """Documents as seqio Tasks, and several trees as a Mixture with rates."""
 
+import difflib
+import importlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
+from codex_jax import InputError
 from codex_jax.data.clean import Cleaner, Cleaning, Tally
 from codex_jax.data.render import Example, examples
 from codex_jax.data.sources import Tree
@@ -111,6 +115,32 @@ def add_tree_task(
         return examples(tree, cleaner or Cleaner(Cleaning()), counts, seed, name)
 
     return add_task(_legal(name), read, tokenizer)
+
+
+def read_registered(
+    name: str, modules: Sequence[str], tokenizer: Tokenizer
+) -> Iterator[dict[str, Any]]:
+    """Examples of a Task that a user's own module registers; it needs only `targets`.
+
+    Raises:
+      InputError: a module is missing, the Task is unknown, or its vocabulary isn't `tokenizer`.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise InputError(f"module {module!r}: {error}; is it on PYTHONPATH?") from None
+    names = list(seqio.TaskRegistry.names())
+    if name not in names:
+        close = ", ".join(difflib.get_close_matches(name, names)) or "none"
+        raise InputError(f"seqio task {name!r} isn't registered (near: {close}); set task_modules")
+    task = seqio.TaskRegistry.get(name)
+    if task.output_features["targets"].vocabulary != BytePairVocabulary(tokenizer):
+        raise InputError(f"seqio task {name!r}: its vocabulary isn't a BytePairVocabulary of ours")
+    dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
+    for number, example in enumerate(dataset.as_numpy_iterator()):
+        weights = np.ones(len(example["targets"]), np.float32)
+        yield {"key": str(number).encode(), "language": b"unknown", "weights": weights, **example}
 
 
 def add_tree_mixture(name: str, trees: Mapping[str, Tree], tokenizer: Tokenizer) -> seqio.Mixture:

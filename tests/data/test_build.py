@@ -117,6 +117,40 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(tree, tokenizer_file,
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
+MODULE = """
+from codex_jax.data.pairs import Part
+from codex_jax.data.render import Example
+from codex_jax.data.tasks import add_task
+from codex_jax.tokenizer import Tokenizer
+
+poems = [Example(str(n), "verse", (Part(f"roses are {n}"),)) for n in range(5)]
+add_task("poems", lambda: iter(poems), Tokenizer.load(%r))
+"""
+
+
+def test_a_task_of_the_users_own_module_is_packed_too(
+    tree, tokenizer_file, tokenizer, tmp_path, monkeypatch
+):
+    (tmp_path / "my_poems.py").write_text(MODULE % str(tokenizer_file))
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {
+        "corpus": {"tree": Tree(path=str(tree), exclude=("package*",))},
+        "tokenizer": tokenizer_file,
+        "output": tmp_path / "c",
+        "sequence_length": 8192,
+        "task_modules": ("my_poems",),
+    }
+    meta = build(**settings, seqio_tasks=("poems",))
+    texts = _texts(tmp_path / "c", tokenizer)
+    assert {f"roses are {n}" for n in range(5)} < set(texts)
+    assert meta.sources["poems"]["documents"] == 5
+    assert "verse" in meta.sources["poems"]["languages"]
+    with pytest.raises(InputError, match=r"'poem' isn't registered \(near: poems"):
+        build(**settings, seqio_tasks=("poem",))
+    with pytest.raises(InputError, match="is it on PYTHONPATH"):
+        build(**{**settings, "task_modules": ("no_such_module",)}, seqio_tasks=("poems",))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
