@@ -14,8 +14,10 @@ import orbax.checkpoint as ocp
 
 from codex_jax import InputError
 
-# Orbax's writer threads log a traceback for an error that the next call raises to us anyway.
-logging.getLogger("absl").addFilter(lambda record: "_SignalingThread" not in record.getMessage())
+# Orbax's threads log the traceback of an error that the next call raises to us anyway.
+logging.getLogger("absl").addFilter(
+    lambda record: not (record.exc_info and "orbax" in record.pathname)
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
