@@ -1,0 +1,104 @@
+"""What people get wrong, through the command line: one clear line, status 2, no traceback."""
+
+import json
+
+import pytest
+
+from codex_jax.main import cli
+
+TRAIN = [
+    *("--batch_size=8", "--gin.BatchReader.seed=0", "--layers=1", "--heads=2", "--steps=2"),
+    *("--max_length=64", "--warmup_steps=1"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with sources, two tokenizers, rows, a checkpoint and problems."""
+    folder = tmp_path_factory.mktemp("input")
+    (folder / "sources").mkdir()
+    for n in range(20):
+        text = "".join(f"def f{n}_{i}(x):\n    return x + {i}\n\n\n" for i in range(20))
+        (folder / "sources" / f"f{n}.py").write_text(text)
+    (folder / "empty").mkdir()
+    corpus = f"--corpus={json.dumps({'a': str(folder / 'sources')})}"
+    for size in ("400", "344"):
+        output = f"--output={folder / size}.json"
+        assert cli.main(["tokenizer", corpus, output, f"--vocab_size={size}"]) == 0
+    tokenizer = f"--tokenizer={folder / '400.json'}"
+    rows = f"--output={folder / 'rows'}"
+    assert cli.main(["data", corpus, tokenizer, rows, "--sequence_length=32"]) == 0
+    paths = [f"--cache_dir={folder / 'rows'}", f"--checkpoint_dir={folder / 'checkpoint'}"]
+    assert cli.main(["train", *paths, *TRAIN, "--width=16"]) == 0
+    problem = {"task_id": "a/0", "prompt": "def f():\n", "entry_point": "f", "test": "def check"}
+    (folder / "problems.jsonl").write_text(json.dumps(problem) + "\n")
+    (folder / "torn.jsonl").write_text(json.dumps(problem) + "\n" + '{"task_id": "a/1", \n')
+    return folder
+
+
+@pytest.fixture
+def refused(place, capsys):
+    """argv with {here} for the folder -> the line that refuses it."""
+
+    def line(*argv):
+        capsys.readouterr()
+        assert cli.main([word.replace("{here}", str(place)) for word in argv]) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert not any("Traceback" in text for text in said)
+        assert said[-1].startswith(f"codex-jax {argv[0]}: ")
+        return said[-1].removeprefix(f"codex-jax {argv[0]}: ").replace(f"{place}/", "")
+
+    return line
+
+
+def test_a_missing_corpus(refused):
+    found = refused("tokenizer", '--corpus={"a": "{here}/absent"}', "--output={here}/t.json")
+    assert found == "corpus 'a': absent isn't a directory; set its path"
+
+
+def test_an_empty_corpus(refused):
+    found = refused("tokenizer", '--corpus={"a": "{here}/empty"}', "--output={here}/t.json")
+    assert found.startswith("no usable file in a")
+
+
+def test_a_binary_file_among_sources_is_left_out_and_counted(place, capsys):
+    (place / "mixed").mkdir()
+    (place / "mixed" / "b.py").write_bytes(b"\x00\xff\xfe" * 100)
+    (place / "mixed" / "a.py").write_text("x = 1\n" * 50)
+    corpus = f"--corpus={json.dumps({'m': str(place / 'mixed')})}"
+    flags = [f"--tokenizer={place / '400.json'}", "--sequence_length=32"]
+    assert cli.main(["data", corpus, *flags, f"--output={place / 'mixed-rows'}"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("m "))
+    assert row.split()[2] == "1"  # documents
+    assert row.endswith("1 not UTF-8")
+
+
+def test_a_checkpoint_of_another_config(refused):
+    paths = ("--cache_dir={here}/rows", "--checkpoint_dir={here}/checkpoint")
+    found = refused("train", *paths, *TRAIN, "--width=32")
+    assert found.startswith("checkpoint holds step 2 of another run")
+    assert "model.width: 16, 32" in found
+
+
+def test_a_tokenizer_of_another_run(refused):
+    paths = ("--checkpoint_dir={here}/checkpoint", "--problems={here}/problems.jsonl")
+    few = ("--max_new_tokens=8", "--output={here}/c.jsonl")
+    found = refused("sample", *paths, "--tokenizer={here}/344.json", *few)
+    assert found.startswith("344.json hashes to ")
+
+
+def test_a_malformed_line_is_named_by_its_number(refused):
+    paths = ("--checkpoint_dir={here}/checkpoint", "--tokenizer={here}/400.json")
+    found = refused("sample", *paths, "--problems={here}/torn.jsonl", "--output={here}/c.jsonl")
+    assert found.startswith("torn.jsonl:2: not JSON")
+
+
+def test_no_checkpoint(refused):
+    paths = ("--checkpoint_dir={here}/none", "--tokenizer={here}/400.json")
+    found = refused("sample", *paths, "--problems={here}/problems.jsonl", "--output={here}/c.jsonl")
+    assert found.startswith("none: no checkpoint here")
+
+
+def test_rows_that_were_never_made(refused):
+    paths = ("--cache_dir={here}/none", "--checkpoint_dir={here}/c")
+    assert "none" in refused("train", *paths, *TRAIN, "--width=32")
