@@ -7,6 +7,7 @@ appearing whole or not at all. The card lets a sampler build the decoder without
 import dataclasses
 import logging
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -155,6 +156,9 @@ class _DiskErrors:
     def __exit__(self, kind, error, traceback):
         if error is None or not any(sign in str(error) for sign in self._SIGNS):
             return False
+        # The writes that Orbax abandons complain once more as the interpreter collects them.
+        sys.unraisablehook = lambda abandoned: None
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         raise InputError(
             f"{self.directory}: the disk is full, this checkpoint was not written (earlier ones "
             "are whole); free space or turn checkpoint_dir, and run again to resume"
