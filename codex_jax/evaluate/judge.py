@@ -9,18 +9,25 @@ ask for something else (it adapts to answers), the program starts over and is as
 
 import builtins
 import contextlib
+import copy
 import dataclasses
 import json
 import math
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from codex_jax import records
+from codex_jax.evaluate import compare
 from codex_jax.evaluate.inside import values
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
+if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay for
+    from codex_jax import records
+
+_FULL = 75  # the fork server's exit status for answers that don't fit
+_SLOWER = 4  # than the reference a program may be on HumanEval+'s inputs
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
 VERDICT_OF = {
     "passed": "passed",
@@ -72,46 +79,77 @@ class JudgeTired(BaseException):
 class Plan:
     """A problem made ready for judging: its test compiled, the calls it will make foreseen."""
 
-    def __init__(self, problem: records.Problem):
+    def __init__(self, problem: "records.Problem"):
         self.entry_point = problem.entry_point
         self.setup = _setup_code(problem)
         self.test = compile(problem.test, "test", "exec", dont_inherit=True)
-        self.calls = self._foreseen() if problem.canonical_solution else []
+        self.cases: list[tuple[list, Any]] | None = None
+        self.calls: list[str] = []
+        self.least_cpu_s, self.least_answer_mb = 0.0, 0
+        if "plus_input" in problem.extra:
+            self._answer_inputs(problem)
+        elif problem.canonical_solution:
+            self._foresee()
 
     def check(self, candidate: Callable | None) -> None:
         """Runs the test on `candidate`, in a world of its own; None means the reference."""
         random.seed(0)  # tests that draw inputs must draw the same ones again
-        world: dict[str, Any] = {"__name__": "judge"}
-        if self.setup is not None:
-            exec(self.setup, world)
+        world = self._world()
         if candidate is None:
             candidate = self._recorder(world[self.entry_point])
+        if self.cases is not None:
+            return compare.check(candidate, self.entry_point, self.cases, self.tolerance)
         world[self.entry_point] = candidate
         exec(self.test, world)
         if "check" in world:
             world["check"](candidate)
 
-    def _foreseen(self) -> list[str]:
+    def _world(self) -> dict[str, Any]:
+        world: dict[str, Any] = {"__name__": "judge"}
+        if self.setup is not None:
+            exec(self.setup, world)
+        return world
+
+    def _answer_inputs(self, problem: "records.Problem") -> None:
+        """HumanEval+: what the reference says to each input, and what a program needs for it."""
+        self.tolerance = float(problem.extra.get("atol", 0))
+        inputs = [*problem.extra.get("base_input", []), *problem.extra["plus_input"]]
+        self.calls = [encode_call(tuple(given), {}) for given in inputs]
+        reference = self._world()[self.entry_point]
+        start = time.process_time()
+        self.cases = [(given, reference(*copy.deepcopy(given))) for given in inputs]
+        self.least_cpu_s = _SLOWER * (time.process_time() - start)
+        size = sum(len(json.dumps(values.encode(answer))) for _, answer in self.cases)
+        self.least_answer_mb = 2 * size >> 20
+
+    def limits(self, given: Limits) -> Limits:
+        """The limits given, or wider ones where the reference itself needs them."""
+        return dataclasses.replace(
+            given,
+            cpu_s=max(given.cpu_s, self.least_cpu_s),
+            answer_mb=max(given.answer_mb, self.least_answer_mb),
+        )
+
+    def _foresee(self) -> None:
         """Asks the reference; where it fails its own test, the calls up to there are known."""
-        self._calls: list[str] = []
         with contextlib.suppress(Exception), _patience(JUDGE_CPU_S):
             self.check(None)
-        return self._calls
 
     def _recorder(self, reference: Callable) -> Callable:
         def candidate(*arguments: Any, **named: Any) -> Any:
-            self._calls.append(encode_call(arguments, named))
+            self.calls.append(encode_call(arguments, named))
             return reference(*arguments, **named)
 
         return candidate
 
 
-def _setup_code(problem: records.Problem) -> Any:
+def _setup_code(problem: "records.Problem") -> Any:
     """The prompt's own definitions (imports and helpers that tests use), reference included."""
+    suffix = problem.extra.get("suffix", "")
     bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
     for body in bodies:
         with contextlib.suppress(SyntaxError):
-            return compile(problem.prompt + body, "prompt", "exec", dont_inherit=True)
+            return compile(problem.prompt + body + suffix, "prompt", "exec", dont_inherit=True)
     return None
 
 
@@ -134,8 +172,9 @@ class Candidate:
         self.asked = 0
         self.ended: ProgramEnded | None = None
         self.end_frame: dict | None = None
+        limits = plan.limits(limits)
         self._wall_s = 10 * limits.cpu_s + 30
-        self._limits = limits
+        self.limits = limits
         self._lines: list[bytes] = []
         self._unfinished: list[bytes] = []
         job = {"entry_point": plan.entry_point, "calls": self.calls}
@@ -207,7 +246,7 @@ class Candidate:
             operation, body = self.sandbox.receive_any(within_s=self._wall_s)
             if operation == b"X":
                 self.end_frame = json.loads(body)
-                self._end(*_cause_of_end(self.end_frame, self._limits))
+                self._end(*_cause_of_end(self.end_frame, self.limits))
             *lines, rest = body.split(b"\n")
             if lines:
                 self._lines = [b"".join(self._unfinished) + lines[0], *lines[1:]]
@@ -252,7 +291,7 @@ def _alter(arguments: tuple, changed: list) -> None:
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
         return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
-    if end["why"] == "output":
+    if end["exit"] == _FULL:
         return "output_limit", f"more than {limits.answer_mb} MiB of answers"
     if end["signal"] == signal.SIGKILL and end["why"] == "closed":
         return "exited_early", "it closed its channel, or was killed"
@@ -307,7 +346,11 @@ def _attempt(sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool) ->
         end = candidate.finish()
         sandbox.soiled = sandbox.soiled or end["dirty"]
     cpu_s = end["cpu_s"]
-    if cause in ("passed", "wrong_answer") and cpu_s > limits.cpu_s + 1 and math.isfinite(cpu_s):
+    if (
+        cause in ("passed", "wrong_answer")
+        and cpu_s > candidate.limits.cpu_s + 1
+        and math.isfinite(cpu_s)
+    ):
         cause, detail = "time_limit", f"{cpu_s:.1f} s of CPU over all its processes"
     return Outcome(cause, detail, round(cpu_s, 4))
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import plots
-from codex_jax.evaluate.evaluate import load_problems, load_samples, summary
+from codex_jax.evaluate import formats, plots
+from codex_jax.evaluate.evaluate import load_samples, summary
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 
@@ -37,7 +37,7 @@ def write_report(
     Raises:
       InputError: a file is missing or malformed, or a completion has no verdict.
     """
-    tasks = load_problems(problems)
+    tasks = formats.load_problems(problems)
     samples = load_samples(completions, tasks)
     found = {
         (row.task_id, row.sample_index): row

@@ -11,9 +11,9 @@ import os
 import pathlib
 import signal
 import sys
+import types
 from typing import Any
 
-from codex_jax import records
 from codex_jax.evaluate import backends, judge
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
@@ -38,7 +38,7 @@ class Worker:
     def problem(self, key: str, problem: dict[str, Any]) -> dict[str, Any]:
         """Makes a plan; {"unusable": why} where the test can't be judged from outside."""
         try:
-            self.plans[key] = judge.Plan(records.Problem(**problem))
+            self.plans[key] = judge.Plan(types.SimpleNamespace(**problem))  # type: ignore[arg-type]
         except judge.NotPlainData as error:
             return {"unusable": f"its test passes arguments that aren't plain data ({error})"}
         except (SyntaxError, ValueError) as error:

@@ -225,8 +225,8 @@ os._exit(0)
 """,
 )
 attack(
-    "an answer that isn't JSON",
-    ("protocol_violation", "exited_early"),
+    "bytes that aren't JSON",
+    ("protocol_violation", "exited_early", "wrong_answer"),
     """
 import os
 for fd in range(3, 64):
@@ -237,13 +237,44 @@ def secret(n): return 0
 )
 attack(
     "a hundred thousand open brackets",
-    ("protocol_violation", "exited_early"),
+    ("protocol_violation", "exited_early", "wrong_answer"),
     """
 import os
 for fd in range(3, 64):
     try: os.write(fd, b'[' * 100_000 + b'\\n')
     except OSError: pass
 def secret(n): return 0
+""",
+)
+
+for _what, _bytes in {
+    "noise": "b'\\xff\\xfe\\n' * 1000",
+    "open brackets": "b'[' * 1_000_000 + b'\\n'",
+    "half an answer": 'b\'{"ready": true}\\n{"value\'',
+    "values of no type": 'b\'{"ready": true}\\n\' + b\'{"value": {"tuple": 3}}\\n\' * 99',
+    "numbers": "b'1\\n' * 99",
+}.items():
+    attack(
+        f"{_what} in the shared memory",
+        ("protocol_violation", "exited_early", "wrong_answer"),
+        f"""
+import gc, os, struct
+rubbish = {_bytes}
+for thing in gc.get_objects():
+    if type(thing).__name__ == 'Answers':
+        thing.memory[8:8 + len(rubbish)] = rubbish
+        thing.memory[:8] = struct.pack('=Q', 8 + len(rubbish))
+os._exit(0)
+""",
+    )
+attack(
+    "a length beyond the shared memory",
+    ("protocol_violation", "exited_early", "wrong_answer"),
+    """
+import gc, os
+for thing in gc.get_objects():
+    if type(thing).__name__ == 'Answers': thing.memory[:8] = b'\\xff' * 8
+os._exit(0)
 """,
 )
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 
@@ -57,6 +58,11 @@ def browse(page, *flags: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     page = tmp_path / "report.html"
     write_report(output=str(page), **files(tmp_path))
@@ -84,16 +90,21 @@ def test_twenty_thousand_samples_load_at_once(tmp_path):
     write_report(output=str(page), **given)
     script = (
         "<script>document.querySelector('[data-cause=wrong_answer]').click();"
-        "document.title = state.shown.length + ' ' + list.querySelectorAll('.row').length + ' '"
-        " + Math.round(performance.now())</script></body>"
+        "document.title = state.shown.length + ' ' + list.querySelectorAll('.row').length"
+        "</script></body>"
     )
     page.write_text(page.read_text().replace("</body>", script))
-    title = re.compile(r"<title>(\d+) (\d+) (\d+)</title>")
-    found = [title.search(browse(page, "--dump-dom")).groups() for _ in range(3)]
-    assert {int(shown) for shown, _, _ in found} == {10_000}
-    assert all(10 < int(rows) < 100 for _, rows, _ in found)
-    # The quickest of three: a machine busy with other things is not the page's fault.
-    assert min(int(milliseconds) for *_, milliseconds in found) < 2000
+    empty = tmp_path / "empty.html"
+    empty.write_text("<!doctype html>")
+    start = cpu_s()
+    browse(empty, "--dump-dom")
+    started = cpu_s()
+    seen = browse(page, "--dump-dom")
+    shown, rows = re.search(r"<title>(\d+) (\d+)</title>", seen).groups()
+    assert shown == "10000"
+    assert 10 < int(rows) < 100
+    # CPU seconds beyond the browser's own: a busy machine is not the page's fault.
+    assert cpu_s() - started - (started - start) < 2
 
 
 def test_running_mean_of_a_constant_is_the_constant():

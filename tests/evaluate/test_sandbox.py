@@ -85,7 +85,7 @@ def secret(n): return (n * 7919 + 13) % 10007 + 0 * {}
 """
     programs = [p for i in range(4) for p in (spoiler + f"#{i}\nN = {i}", witness.format(i))]
     causes = [outcome.cause for outcome in judge(isolation, programs).values()]
-    assert sorted(causes) == ["exception"] * 4 + ["passed"] * 4
+    assert sorted(causes) == ["output_limit"] * 4 + ["passed"] * 4  # len() was made to lie
 
 
 def test_cpu_time_decides_not_wall_time(isolation):

@@ -3,15 +3,18 @@
 Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
 and a body. In: P parse a source; R run what was parsed; C another call for the running program;
 E end it. Out: H hello; D the parsed program's digest; S why it doesn't parse; A bytes the program
-answered; X how it ended. The program holds neither pipe: it has a socket to this process alone,
-and what it writes there is passed on as its answers, whatever it claims to be.
+answered; X how it ended. The program holds neither pipe: it has a socket to this process alone, to
+say that there are answers, and shared memory to lay them in; what lies there is passed on as its
+answers, whatever it claims to be.
 """
 
 import ast
 import contextlib
+import gc
 import hashlib
 import importlib
 import json
+import mmap
 import os
 import pathlib
 import select
@@ -29,8 +32,10 @@ _WARM = (
     "bisect collections copy datetime decimal fractions functools heapq itertools math operator "
     "random re statistics string typing"
 )
+_LENGTH = struct.Struct("=Q")
 _LOW_UID, _UIDS = 20_000, 40_000
-_CHUNK = 1 << 16
+_FULL = 75  # exit status of a program whose answers don't fit
+_GLANCE_S = 0.01  # to the first look at the answers of a program that hasn't called
 
 
 class Zygote:
@@ -88,27 +93,57 @@ class Zygote:
 
     def run(self, job):
         ours, theirs = socket.socketpair()
+        answers = Answers(job["limits"]["answer_mb"] << 20)
         self.runs += 1
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
         pid = confine.fork_apart()
         if pid == 0:
-            _Child(self, ours, theirs).live(self.code, job, uid)
+            _Child(self, ours, theirs, answers).live(self.code, job, uid)
         theirs.close()
-        end = Relay(self, ours, pid, job["limits"]).until_end()
+        end = Relay(self, ours, answers, pid, job["limits"]).until_end()
         ours.close()
+        answers.memory.close()
         end["dirty"] = not _tidied()
         self.send(b"X", json.dumps(end).encode())
+
+
+class Answers:
+    """Memory a program and the fork server share: the one appends lines, the other reads them.
+
+    Cheaper than a system call and two wake-ups for every answer; and what was answered before an
+    endless loop isn't lost with it. The length at its head is only the program's word.
+    """
+
+    def __init__(self, size):
+        self.memory = mmap.mmap(-1, size)
+        self.written = self.read = _LENGTH.size
+
+    def append(self, line):
+        """False where it doesn't fit."""
+        end = self.written + len(line)
+        if end > len(self.memory):
+            return False
+        self.memory[self.written : end] = line
+        self.memory[: _LENGTH.size] = _LENGTH.pack(end)
+        self.written = end
+        return True
+
+    def news(self):
+        end = min(_LENGTH.unpack_from(self.memory)[0], len(self.memory))
+        start, self.read = self.read, max(end, self.read)
+        return self.memory[start : self.read]
 
 
 class Relay:
     """Passes frames between one running program and the outside, and ends it at its limits."""
 
-    def __init__(self, zygote, channel, pid, limits):
+    def __init__(self, zygote, channel, answers, pid, limits):
         self.zygote, self.channel, self.pid, self.limits = zygote, channel, pid, limits
+        self.answers = answers
         channel.settimeout(2 * limits["cpu_s"])  # a program that doesn't read must not hold us up
         self.start = time.monotonic()
-        self.due = self.start + limits["cpu_s"]
-        self.answered = 0
+        self.clocks_due = self.start + limits["cpu_s"]
+        self.glance_due, self.glance_s = self.start + _GLANCE_S, _GLANCE_S
         self.why = ""  # set where this process decided the end
 
     def until_end(self):
@@ -116,7 +151,8 @@ class Relay:
         poll.register(self.channel.fileno(), select.POLLIN)
         poll.register(self.zygote.inbox, select.POLLIN)
         while not self.why:
-            for descriptor, _ in poll.poll(1000 * max(0.0, self.due - time.monotonic()) + 1):
+            patience_s = min(self.clocks_due, self.glance_due) - time.monotonic()
+            for descriptor, _ in poll.poll(1000 * max(0.0, patience_s) + 1):
                 if descriptor == self.zygote.inbox:
                     self._from_outside()
                 elif self._from_program():
@@ -124,6 +160,7 @@ class Relay:
             self._check_clocks()
         os.kill(self.pid, signal.SIGKILL)
         _, status, usage = os.wait4(self.pid, 0)
+        self._pass_on()
         return {
             "why": self.why,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
@@ -141,29 +178,36 @@ class Relay:
                 self.channel.sendall(body)
 
     def _from_program(self):
-        """Forwards what it wrote; True where it has closed its end."""
+        """Takes its word that there is something to read; True where it has closed its end."""
         try:
-            data = self.channel.recv(_CHUNK)
+            said = self.channel.recv(1 << 12)
         except ConnectionError:
             return True
-        self.answered += len(data)
-        if self.answered > self.limits["answer_mb"] * 1024 * 1024:
-            self.why = "output"
-        elif data:
-            self.zygote.send(b"A", data)
-        return not data
+        if said:
+            self._pass_on()
+        return not said
+
+    def _pass_on(self):
+        if news := self.answers.news():
+            self.zygote.send(b"A", news)
 
     def _check_clocks(self):
         """CPU time decides. Wall time ends sleepers, and what outlives even a busy machine."""
         now, limit = time.monotonic(), self.limits["cpu_s"]
-        if now < self.due or self.why:
+        if now >= self.glance_due:
+            self._pass_on()
+            self.glance_s *= 3
+            self.glance_due = now + self.glance_s
+        if now < self.clocks_due or self.why:
             return
         wall, cpu = now - self.start, self._cpu_s()
         if cpu >= limit:
             self.why = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
             self.why = "wall"
-        self.due = now + max(0.02, limit - cpu)  # pinned to one core, it can't be over earlier
+        self.clocks_due = now + max(
+            0.02, limit - cpu
+        )  # pinned to one core, it can't be over earlier
 
     def _cpu_s(self):
         try:
@@ -175,8 +219,8 @@ class Relay:
 class _Child:
     """One program's process, from the fork to its end."""
 
-    def __init__(self, zygote, ours, theirs):
-        self.settings, self.channel = zygote.settings, theirs
+    def __init__(self, zygote, ours, theirs, answers):
+        self.settings, self.channel, self.answers = zygote.settings, theirs, answers
         ours.close()
         os.close(zygote.inbox)
         os.close(zygote.outbox)
@@ -199,18 +243,21 @@ class _Child:
             if entry_point not in module.__dict__:
                 raise NameError(f"name {entry_point!r} is not defined")
         except BaseException as error:
-            self.send({"unready": described(error)})
+            self.answer({"unready": described(error)})
             return 0
-        self.send({"ready": True})
+        self.answer({"ready": True})
         function = module.__dict__[entry_point]
         for call in calls:
-            self.send(outcome(function, call))
+            self.answer(outcome(function, call))
+        self.channel.sendall(b".")
         for call in self.channel.makefile("rb"):
-            self.send(outcome(function, call))
+            self.answer(outcome(function, call))
+            self.channel.sendall(b".")
         return 0
 
-    def send(self, answer):
-        self.channel.sendall(json.dumps(answer).encode() + b"\n")
+    def answer(self, fields):
+        if not self.answers.append(json.dumps(fields).encode() + b"\n"):
+            os._exit(_FULL)
 
 
 def outcome(function, call):
@@ -265,6 +312,7 @@ def main():
     for name in _WARM.split():
         importlib.import_module(name)
     confine.hide_from_debuggers()
+    gc.freeze()  # collections in the forks leave our pages alone, and shared
     Zygote(json.loads(sys.argv[1])).serve()
 
 
