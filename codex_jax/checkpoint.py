@@ -15,10 +15,23 @@ import orbax.checkpoint as ocp
 
 from codex_jax import InputError
 
-# Orbax's threads log the traceback of an error that the next call raises to us anyway.
-logging.getLogger("absl").addFilter(
-    lambda record: not (record.exc_info and "orbax" in record.pathname)
-)
+
+def _quiet_writers() -> None:
+    """Keeps Orbax's threads from printing tracebacks of an error that the next call raises to us.
+
+    When one write fails, the others' callbacks find their event loop closed, or at exit their
+    modules gone, each saying so.
+    """
+    say = sys.unraisablehook
+    aftermath = ("Event loop is closed", "Python is likely shutting down")
+    sys.unraisablehook = lambda lost: None if str(lost.exc_value).endswith(aftermath) else say(lost)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.getLogger("absl").addFilter(
+        lambda record: not (record.exc_info and "orbax" in record.pathname)
+    )
+
+
+_quiet_writers()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,9 +169,6 @@ class _DiskErrors:
     def __exit__(self, kind, error, traceback):
         if error is None or not any(sign in str(error) for sign in self._SIGNS):
             return False
-        # The writes that Orbax abandons complain once more as the interpreter collects them.
-        sys.unraisablehook = lambda abandoned: None
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         raise InputError(
             f"{self.directory}: the disk is full, this checkpoint was not written (earlier ones "
             "are whole); free space or turn checkpoint_dir, and run again to resume"
