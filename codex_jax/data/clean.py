@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from codex_jax.data.contamination import Contamination
@@ -95,9 +95,13 @@ class Cleaner:
 
     def documents(self, tree: Tree, tally: Tally, what: str = "files") -> Iterator[Document]:
         """The tree's documents that pass every step, once each, in the order of their paths."""
-        licences = Licences(tree.path, self._cleaning.licences)
         entries = bar(list(list_files(tree)), what=what, unit="file")
-        for file in read_files(tree, entries):
+        return self.clean(read_files(tree, entries), tree, tally)
+
+    def clean(self, files: Iterable[File], tree: Tree, tally: Tally) -> Iterator[Document]:
+        """Those of the tree's `files` that pass every step."""
+        licences = Licences(tree.path, self._cleaning.licences)
+        for file in files:
             text, failed = self._read(file)
             for finding in () if failed else self._steps(file, text, tree.kind, licences, tally):
                 if not finding.stays:
@@ -106,11 +110,9 @@ class Cleaner:
             if failed:
                 tally.drop(file.path, file.language, failed)
                 continue
-            if self._cleaning.secrets:
-                text, replaced = replace_secrets(text)
-                tally.replaced.update(replaced)
             tally.kept[file.language] += 1
-            yield Document(file.path, text, file.language, file.pairs)
+            document = Document(file.path, text, file.language, file.pairs)
+            yield _without_secrets(document, tally) if self._cleaning.secrets else document
 
     def explain(self, tree: Tree, name: str) -> Iterator[tuple[str, Finding]]:
         """Path and findings of what is in the tree's file `name`, beyond the first failure too."""
@@ -159,3 +161,14 @@ class Cleaner:
         if task:
             tally.tasks_hit[task] += 1
         return Finding("contaminated", task or "no problem's words", not task)
+
+
+def _without_secrets(document: Document, tally: Tally) -> Document:
+    text, counts = replace_secrets(document.text)
+    tally.replaced.update(counts)
+    pairs = (
+        dataclasses.replace(pair, prose=replace_secrets(pair.prose)[0], code=code)
+        for pair in document.pairs
+        for code, _ in [replace_secrets(pair.code)]
+    )
+    return dataclasses.replace(document, text=text, pairs=tuple(pairs))

@@ -27,10 +27,11 @@ def examples(tree: Tree, cleaner: Cleaner, tally: Tally, seed: int, what: str) -
     """The tree's training texts, each as often as its weight asks."""
     for document in cleaner.documents(tree, tally, what):
         for again in range(repeats(document.path, tree.weight)):
-            yield from _render(document, tree, f"{document.path}#{again}", seed)
+            yield from render(document, tree, f"{document.path}#{again}", seed)
 
 
-def _render(document: Document, tree: Tree, key: str, seed: int) -> Iterator[Example]:
+def render(document: Document, tree: Tree, key: str, seed: int) -> Iterator[Example]:
+    """One document's training texts: itself, or one for each of its pairs."""
     if tree.kind == "code":
         yield Example(key, document.language, _code(document.text, tree, stateless(seed, key)))
         return
