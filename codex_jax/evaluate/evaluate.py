@@ -14,6 +14,7 @@ from codex_jax.evaluate import formats, sandbox
 from codex_jax.evaluate.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.pass_at_k import Estimate, estimate
 from codex_jax.evaluate.pool import Job, Pool
+from codex_jax.evaluate.ranking import selection
 
 GROUPS = ("blocks", "language")  # fields of problems by which the report breaks pass@k down
 
@@ -64,7 +65,8 @@ def evaluate(
     )
     book = Book(pathlib.Path(output) / "verdicts.jsonl", tasks, pool)
     book.judge(samples)
-    report = summary(tasks, book.verdicts(samples), ks)
+    verdicts = book.verdicts(samples)
+    report = summary(tasks, verdicts, ks) | {"selection": selection(samples, verdicts)}
     report |= {"isolation": backend.name, "python": str(python)}
     path = pathlib.Path(output) / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ ask for something else (it adapts to answers), the program starts over and is as
 """
 
 import builtins
+import collections
 import contextlib
 import copy
 import dataclasses
@@ -175,7 +176,7 @@ class Candidate:
         limits = plan.limits(limits)
         self._wall_s = 10 * limits.cpu_s + 30
         self.limits = limits
-        self._lines: list[bytes] = []
+        self._lines: collections.deque[bytes] = collections.deque()
         self._unfinished: list[bytes] = []
         job = {"entry_point": plan.entry_point, "calls": self.calls}
         job["limits"] = dataclasses.asdict(limits)
@@ -249,11 +250,11 @@ class Candidate:
                 self._end(*_cause_of_end(self.end_frame, self.limits))
             *lines, rest = body.split(b"\n")
             if lines:
-                self._lines = [b"".join(self._unfinished) + lines[0], *lines[1:]]
+                self._lines.extend([b"".join(self._unfinished) + lines[0], *lines[1:]])
                 self._unfinished = []
             self._unfinished.append(rest)
         try:
-            answer = json.loads(self._lines.pop(0))
+            answer = json.loads(self._lines.popleft())
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):

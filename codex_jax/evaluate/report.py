@@ -9,6 +9,7 @@ from typing import Any
 from codex_jax import InputError, records
 from codex_jax.evaluate import formats, plots
 from codex_jax.evaluate.evaluate import load_samples, summary
+from codex_jax.evaluate.ranking import selection
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 
@@ -59,6 +60,7 @@ def write_report(
         "sections": sections,
         "table": _table(report),
         "causes": _causes(report["causes"]),
+        "selection": _selection(selection(samples, rows)),
         "data": _data(tasks, samples, rows),
     }
     for name, text in filling.items():
@@ -149,6 +151,17 @@ def _causes(causes: Mapping[str, int]) -> str:
         f"<span>{count:,} · {count / total:.1%}</span></div>"
         for cause, count in causes.items()
     )
+
+
+def _selection(shares: Mapping[str, float]) -> str:
+    names = {
+        "random": "at random",
+        "mean_logprob": "by mean log-probability",
+        "sum_logprob": "by log-probability",
+        "oracle": "by an oracle",
+    }
+    lines = "".join(f"<tr><th>{names[n]}</th><td>{s:.1%}</td></tr>" for n, s in shares.items())
+    return f"<table>{lines}</table>"
 
 
 def _data(

@@ -58,7 +58,7 @@ class Sandbox:
         self.scratch.chmod(0o755)
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
         command = [str(python), "-I", "-S", "-c", _boot_text(), json.dumps(settings)]
-        self._unread = b""
+        self._unread = bytearray()
         self.soiled = False  # a program left something behind: not to be used again
         self._process = backend.start(command, python=python, scratch=self.scratch)
         try:
@@ -96,8 +96,9 @@ class Sandbox:
         size = 5 + struct.unpack(">I", self._unread[1:5])[0]
         while len(self._unread) < size:
             self._read_more(deadline)
-        frame, self._unread = self._unread[:size], self._unread[size:]
-        return frame[:1], frame[5:]
+        operation, body = bytes(self._unread[:1]), bytes(self._unread[5:size])
+        del self._unread[:size]
+        return operation, body
 
     def _read_more(self, deadline: float) -> None:
         stdout = self._process.stdout
