@@ -4,6 +4,8 @@ import os
 import pathlib
 import runpy
 import subprocess
+import tempfile
+import time
 
 import pytest
 
@@ -37,18 +39,25 @@ def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[
     return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
 
 
-def leftovers() -> set[str]:
-    """Command lines of sandboxes and judges that are still alive, and their folders."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    marks = ("codex_jax.evaluate.worker", "codex-jax-sandbox-")
-    alive = {line for line in listed.stdout.splitlines() if any(m in line for m in marks)}
-    return alive | {str(path) for path in pathlib.Path("/tmp").glob("codex-jax-sandbox-*")}
+def survivors() -> list[str]:
+    """Judges and sandboxes started from here, or orphaned, that are still alive."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    ours, found = {str(os.getpid()), "1"}, []
+    for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
+        if parent in ours and ("codex_jax" in command or "codex-jax-sandbox-" in command):
+            ours.add(pid)
+            found.append(command[:200])
+    return found
 
 
 @pytest.mark.slow
-def test_no_attack_gets_what_it_wants(isolation):
+def test_no_attack_gets_what_it_wants(isolation, monkeypatch):
     """Attacks and honest programs take turns: every one of the latter must still pass."""
-    before = leftovers()
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-test-", dir="/tmp"))
+    scratch.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
     attacks = [source for source, _ in ATTACKS.values()]
     honest = [HONEST.format(i, i) for i in range(len(attacks))]
     turns = [program for pair in zip(attacks, honest, strict=True) for program in pair]
@@ -61,7 +70,11 @@ def test_no_attack_gets_what_it_wants(isolation):
     assert not wrong
     harmed = [outcomes[source] for source in honest if outcomes[source].cause != "passed"]
     assert not harmed
-    assert leftovers() <= before
+    deadline = time.monotonic() + 15  # orphans of tests beside this one take a moment to go
+    while survivors() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not survivors()
+    scratch.rmdir()  # must be empty
     for folder in ("/usr", "/", "/dev", "/tmp"):
         assert not pathlib.Path(folder, "codex-jax-was-here").exists()
 
