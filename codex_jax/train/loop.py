@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import pathlib
-import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -94,31 +93,48 @@ def train(
     card = _card(batches, model, optimizer, compute, steps, seed, operative_config)
     checkpoints = Checkpoints(checkpoint_dir, keep=keep)
     state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed)
-    take_step = jitted_step(model, tx, compute)
+    step = jitted_step(model, tx, compute)
     place = functools.partial(_place, sharding.batch_sharding(devices), batches.batch_size)
     rows = batches.batches(start, _local_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
-    bar = progress.bar(what="train", total=steps, unit="step", done=start)
-    last: dict[str, float] = {}
-    # One turn more than steps: the end saves in the same place as everything before it.
-    for step in range(start, steps + 1):
-        if due(step, log_every, steps) and (line := metrics.flush()):
-            last = line
-            bar.set_postfix(loss=f"{line['loss']:.3f}", tok_s=f"{_rate(line):.0f}")
-        if due(step, save_every, steps) and step != checkpoints.latest:
-            checkpoints.save(step, state.params, state._replace(params=None), card)
-        if step == steps:
-            break
-        asked = time.perf_counter()
-        batch = next(rows)
-        metrics.waited(time.perf_counter() - asked)
-        state, values = take_step(state, place(batch))
-        metrics.add(step, values)
-        bar.update()
-    bar.close()
+
+    save = _saver(checkpoints, card)
+    turns = Turns(start=start, steps=steps, log_every=log_every, save_every=save_every)
+    run(
+        turns,
+        state,
+        take_step=lambda s, b: step(s, place(b)),
+        rows=rows,
+        metrics=metrics,
+        save=save,
+    )
     checkpoints.finish()
     checkpoints.close()
-    return last
+    return metrics.last
+
+
+class Turns(NamedTuple):
+    """Where a run begins and ends, and what happens how often on the way."""
+
+    start: int
+    steps: int
+    log_every: int
+    save_every: int
+
+
+def run(turns: Turns, state, *, take_step, rows: Iterator[Batch], metrics: Metrics, save) -> None:
+    """The loop. One turn more than steps: the end logs and saves where all before it does."""
+    with progress.bar(what="train", total=turns.steps, unit="step", done=turns.start) as bar:
+        for step in range(turns.start, turns.steps + 1):
+            if due(step, turns.log_every, turns.steps) and (line := metrics.flush()):
+                rate = line["tokens"] / line["seconds"]
+                bar.set_postfix(loss=f"{line['loss']:.3f}", tok_s=f"{rate:.0f}")
+            if due(step, turns.save_every, turns.steps):
+                save(step, state)
+            if step < turns.steps:
+                state, values = take_step(state, metrics.wait_for(rows))
+                metrics.add(step, values)
+                bar.update()
 
 
 def due(step: int, every: int, last: int) -> bool:
@@ -126,8 +142,12 @@ def due(step: int, every: int, last: int) -> bool:
     return step == last or (step > 0 and step % every == 0)
 
 
-def _rate(line: dict[str, float]) -> float:
-    return line["tokens"] / line["seconds"]
+def _saver(checkpoints: Checkpoints, card: Card):
+    def save(step, state):
+        if step != checkpoints.latest:
+            checkpoints.save(step, state.params, state._replace(params=None), card)
+
+    return save
 
 
 def _logical_axes(config: DecoderConfig):

@@ -4,10 +4,12 @@ import json
 import math
 import pathlib
 import time
+from collections.abc import Iterator
 
 import jax
 
 from codex_jax import InputError
+from codex_jax.records import Batch
 
 
 class Metrics:
@@ -21,12 +23,16 @@ class Metrics:
         self.path = path
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._waited = 0.0
+        self.last: dict[str, float] = {}
         self._window = time.perf_counter()
         _truncate(path, start)
 
-    def waited(self, seconds: float) -> None:
-        """Counts time spent waiting for data."""
-        self._waited += seconds
+    def wait_for(self, rows: Iterator[Batch]) -> Batch:
+        """The next batch, the time it took counted as waiting for data."""
+        asked = time.perf_counter()
+        batch = next(rows)
+        self._waited += time.perf_counter() - asked
+        return batch
 
     def add(self, step: int, values: dict[str, jax.Array]) -> None:
         self._pending.append((step, values))
@@ -52,7 +58,8 @@ class Metrics:
                 f"the loss of step {bad[0]['step']} is {bad[0]['loss']}; lower "
                 "Optimizer.learning_rate, and run again to resume from the newest checkpoint"
             )
-        return lines[-1]
+        self.last = lines[-1]
+        return self.last
 
 
 def _truncate(path: pathlib.Path, start: int) -> None:
