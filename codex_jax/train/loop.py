@@ -93,21 +93,11 @@ def train(
     card = _card(batches, model, optimizer, compute, steps, seed, operative_config)
     checkpoints = Checkpoints(checkpoint_dir, keep=keep)
     state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed)
-    step = jitted_step(model, tx, compute)
-    place = functools.partial(_place, sharding.batch_sharding(devices), batches.batch_size)
     rows = batches.batches(start, _local_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
-
-    save = _saver(checkpoints, card)
     turns = Turns(start=start, steps=steps, log_every=log_every, save_every=save_every)
-    run(
-        turns,
-        state,
-        take_step=lambda s, b: step(s, place(b)),
-        rows=rows,
-        metrics=metrics,
-        save=save,
-    )
+    step = _placing(jitted_step(model, tx, compute), devices, batches.batch_size)
+    run(turns, state, step, rows, metrics, save=_saver(checkpoints, card))
     checkpoints.finish()
     checkpoints.close()
     return metrics.last
@@ -122,7 +112,7 @@ class Turns(NamedTuple):
     save_every: int
 
 
-def run(turns: Turns, state, *, take_step, rows: Iterator[Batch], metrics: Metrics, save) -> None:
+def run(turns: Turns, state, take_step, rows: Iterator[Batch], metrics: Metrics, *, save) -> None:
     """The loop. One turn more than steps: the end logs and saves where all before it does."""
     with progress.bar(what="train", total=turns.steps, unit="step", done=turns.start) as bar:
         for step in range(turns.start, turns.steps + 1):
@@ -229,11 +219,12 @@ def _local_rows(devices, batches: Batches) -> slice:
     return slice(min(starts), max(stops))
 
 
-def _place(where, batch_size: int, batch: Batch) -> Batch:
-    """Local rows as global arrays."""
+def _placing(step, devices, batch_size: int):
+    """`step`, on a batch of local rows: each becomes its part of a global array."""
+    where = sharding.batch_sharding(devices)
 
     def put(local):
         shape = (batch_size, *local.shape[1:])
         return jax.make_array_from_process_local_data(where, local, shape)
 
-    return Batch(*map(put, batch))
+    return lambda state, batch: step(state, Batch(*map(put, batch)))
