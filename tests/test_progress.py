@@ -1,0 +1,36 @@
+"""Bars for people, lines for logs."""
+
+import sys
+
+import pytest
+
+from codex_jax import progress
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setattr(progress, "_INTERVAL_S", 0.0)
+
+
+def test_nobody_watching_gets_whole_lines(often, capsys):
+    assert list(progress.bar(range(3), what="things")) == [0, 1, 2]
+    error = capsys.readouterr().err
+    assert "\r" not in error
+    lines = error.splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith("things: ") for line in lines)
+    assert "3.00/3.00" in lines[-1]
+
+
+def test_a_person_watching_gets_one_line_redrawn(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    list(progress.bar(range(3), what="things"))
+    assert "\r" in capsys.readouterr().err
+
+
+def test_a_resumed_job_begins_where_it_was(often, capsys):
+    with progress.bar(what="steps", total=10, done=6) as bar:
+        bar.update(4)
+    lines = capsys.readouterr().err.splitlines()
+    assert "60%" in lines[0]
+    assert "100%" in lines[-1]

@@ -1,0 +1,83 @@
+"""JSON Lines there and back, and what is refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_jax import InputError, records
+from codex_jax.records import Completion, Problem, Verdict
+
+TEXT = st.text(max_size=20)
+EXTRA = st.dictionaries(TEXT.map(lambda t: "x" + t), TEXT | st.integers(), max_size=3)
+COMPLETIONS = st.builds(
+    Completion,
+    task_id=TEXT,
+    completion=TEXT,
+    sample_index=st.integers(0, 99),
+    mean_logprob=st.none() | st.floats(-9, 0),
+    extra=EXTRA,
+)
+PROBLEMS = st.builds(Problem, task_id=TEXT, prompt=TEXT, test=TEXT, extra=EXTRA)
+VERDICTS = st.builds(Verdict, task_id=TEXT, verdict=TEXT, seconds=st.none() | st.floats(0, 9))
+
+
+@given(COMPLETIONS | PROBLEMS | VERDICTS)
+def test_a_line_read_back_is_the_record(record):
+    line = records.to_line(record)
+    assert "\n" not in line
+    assert records.parse_record(line, type(record), where="here") == record
+
+
+@pytest.mark.parametrize("name", ["some.jsonl", "some.jsonl.gz"])
+def test_a_file_read_back_is_the_records(tmp_path, name):
+    written = [Completion(task_id="é", completion=f"x\n{i}", extra={"why": i}) for i in range(3)]
+    assert records.write_jsonl(tmp_path / "new" / name, iter(written)) == 3
+    assert list(records.read_jsonl(tmp_path / "new" / name, Completion)) == written
+    assert [p.name for p in (tmp_path / "new").iterdir()] == [name]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.jsonl"
+    records.write_jsonl(path, [Problem(task_id="a", prompt="")])
+
+    def broken():
+        yield Problem(task_id="b", prompt="")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        records.write_jsonl(path, broken())
+    assert [p.task_id for p in records.read_jsonl(path, Problem)] == ["a"]
+
+
+def test_a_humaneval_line_is_a_completion():
+    line = json.dumps({"task_id": "HumanEval/0", "completion": "    return 1"})
+    found = records.parse_record(line, Completion, where="f:1")
+    assert (found.sample_index, found.mean_logprob, found.extra) == (0, None, {})
+    assert json.loads(records.to_line(found)).keys() >= {"task_id", "completion"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"task_id": ', "f:7: not JSON"),
+        ("[1]", "f:7: expected a JSON object, found list"),
+        ('{"task_id": "a"}', "f:7: Completion lacks completion"),
+        ('{"task_id": 3, "completion": ""}', "f:7: task_id must be a string, found int"),
+    ],
+)
+def test_malformed_lines_are_refused_by_number(line, message):
+    with pytest.raises(InputError) as caught:
+        records.parse_record(line, Completion, where="f:7")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"no such file; expected JSON Lines of Problems"):
+        list(records.read_jsonl(tmp_path / "none.jsonl", Problem))
+
+
+def test_passed():
+    assert Verdict(task_id="a", verdict="passed").passed
+    assert not Verdict(task_id="a", verdict="crashed").passed
