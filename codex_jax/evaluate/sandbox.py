@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import secrets
 import select
 import shutil
 import struct
@@ -48,14 +49,18 @@ class Limits:
 class Sandbox:
     """A fork server in `backend`, started at once; a context manager.
 
+    What it needs on disk, if anything, lies in a new folder in `folder` or among temporary files.
+
     Raises:
       SandboxLostError: it doesn't come up in time; the message holds what it printed.
     """
 
-    def __init__(self, backend: backends.Backend, python: pathlib.Path):
+    def __init__(
+        self, backend: backends.Backend, python: pathlib.Path, folder: pathlib.Path | None = None
+    ):
         self.backend = backend
-        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-sandbox-"))
-        self.scratch.chmod(0o755)
+        name = f"codex-jax-sandbox-{secrets.token_hex(8)}"
+        self.scratch = (folder or pathlib.Path(tempfile.gettempdir())) / name
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
         command = [str(python), "-I", "-S", "-c", _boot_text(), json.dumps(settings)]
         self._unread = bytearray()

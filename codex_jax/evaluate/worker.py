@@ -9,8 +9,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
+import tempfile
 import types
 from typing import Any
 
@@ -30,6 +32,8 @@ class Worker:
         self.backend = backends.BACKENDS[settings["backend"]]
         self.python = pathlib.Path(settings["python"])
         self.limits = Limits(**settings["limits"])
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-judge-"))
+        self.folder.chmod(0o755)
         self.plans: dict[str, judge.Plan] = {}
         self.sandbox: Sandbox | None = None
         self.parsed: tuple[str, str, str] | None = None  # source, digest, why it doesn't parse
@@ -78,7 +82,8 @@ class Worker:
 
     def _ready(self) -> Sandbox:
         if self.sandbox is None:
-            self.sandbox, self.parsed, self.programs = Sandbox(self.backend, self.python), None, 0
+            self.parsed, self.programs = None, 0
+            self.sandbox = Sandbox(self.backend, self.python, self.folder)
         return self.sandbox
 
     def _count(self, cause: str) -> None:
@@ -92,14 +97,21 @@ class Worker:
             self.sandbox.stop()
         self.sandbox = None
 
+    def leave(self) -> None:
+        """The end, at whatever moment: no process and no file stays."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what tests print must not be taken for a reply
     os.sched_setaffinity(0, {settings["core"]})
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is what to leave
     worker = Worker(settings)
     _die_with_parent(worker, settings["parent"])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     try:
         for line in sys.stdin:
             request = json.loads(line)
@@ -110,12 +122,12 @@ def main() -> None:
             replies.write(json.dumps(reply) + "\n")
             replies.flush()
     finally:
-        worker.close()
+        worker.leave()
 
 
 def _die_with_parent(worker: Worker, parent: int) -> None:
     def stop(*_: object) -> None:
-        worker.close()
+        worker.leave()
         os._exit(1)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and closes our input

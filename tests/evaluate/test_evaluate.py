@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -126,17 +127,19 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(tmp_path):
     )
     command = [sys.executable, "-c", script, json.dumps(arguments)]
     root = str(pathlib.Path(__file__).parents[2])
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-test-", dir="/tmp"))
+    scratch.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(scratch)}
     for delay_s in (0.7, 1.0, 1.3):
-        run = subprocess.Popen(
-            command, env={**os.environ, "PYTHONPATH": root}, stderr=subprocess.DEVNULL
-        )
+        run = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         time.sleep(delay_s)
         run.send_signal(signal.SIGKILL)
         run.wait()
     deadline = time.monotonic() + 15
-    while children_of_runs() and time.monotonic() < deadline:
+    while (children_of_runs() or list(scratch.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not children_of_runs()
+    scratch.rmdir()  # must be empty
     report = evaluate(**arguments)
     assert report["causes"] == {"passed": 400}
     assert len(rows_of(tmp_path)) == 400

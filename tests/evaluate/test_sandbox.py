@@ -45,7 +45,7 @@ def survivors() -> list[str]:
     rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
     ours, found = {str(os.getpid()), "1"}, []
     for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
-        if parent in ours and ("codex_jax" in command or "codex-jax-sandbox-" in command):
+        if parent in ours and ("codex_jax" in command or "codex-jax-" in command):
             ours.add(pid)
             found.append(command[:200])
     return found
