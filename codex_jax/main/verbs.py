@@ -65,6 +65,16 @@ VERBS = {
         ),
         Verb("sample", "codex_jax.sample.generate:generate", "complete problems with a checkpoint"),
         Verb(
+            "import",
+            "codex_jax.sample.weights:import_weights",
+            "make a checkpoint of GPT-2's, Llama-like or StarCoder2's weights",
+        ),
+        Verb(
+            "export",
+            "codex_jax.sample.weights:export_weights",
+            "write a checkpoint as a Hugging Face folder",
+        ),
+        Verb(
             "evaluate",
             "codex_jax.evaluate.evaluate:evaluate",
             "run completions in a sandbox; verdicts and pass@k",
@@ -84,6 +94,8 @@ _EXTRAS = {
     "tensorflow_text": "data",
     "apache_beam": "beam",
     "matplotlib": "report",
+    "gguf": "weights",
+    "safetensors": "weights",
 }
 
 

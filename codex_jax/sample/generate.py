@@ -30,6 +30,7 @@ def generate(
     step: int | None = None,
     dtype: str = "float32",
     mesh: MeshShape | None = None,
+    begin: bool = True,
 ) -> int:
     """Samples completions of every problem; returns how many samples the output holds.
 
@@ -51,13 +52,14 @@ def generate(
       step: Checkpoint to sample from; the newest, unless given.
       dtype: Of activations and cache: "float32" or "bfloat16".
       mesh: Devices; every device a replica, unless given.
+      begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
     """
     policy = policy or Policy()
     text = Tokenizer.load(tokenizer)
     asked = list(read_jsonl(problems, Problem))
     _check(asked, problems, samples_per_problem, max_new_tokens, batch_size)
     card = _card(checkpoint_dir, step, tokenizer, text)
-    every = _requests(asked, text, samples_per_problem)
+    every = _requests(asked, text, samples_per_problem, begin)
     shape = plan(
         longest=_longest(every, card.model["max_length"], max_new_tokens),
         samples=samples_per_problem,
@@ -66,7 +68,7 @@ def generate(
         top_k=policy.top_k,
         dtype=dtype,
     )
-    manifest = _manifest(card, policy, max_new_tokens, stops, seed, dtype)
+    manifest = _manifest(card, policy, max_new_tokens, stops, seed, dtype, begin)
     with CompletionsFile(output, manifest) as file:
         if left := list(_left(every, file.done)):
             engine = _engine(checkpoint_dir, card, shape, mesh or MeshShape(), text, stops)
@@ -86,7 +88,7 @@ def _card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> 
     return card
 
 
-def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int, dtype: str):
+def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int, dtype: str, begin):
     """What the samples depend on, besides their problems."""
     return {
         "model": card.model,
@@ -97,6 +99,7 @@ def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int,
         "stops": list(stops),
         "seed": seed,
         "dtype": dtype,
+        "begin": begin,
     }
 
 
@@ -146,11 +149,11 @@ def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Complet
     )
 
 
-def _requests(asked: list[Problem], text: Tokenizer, n: int) -> list[Request]:
-    """A prompt begins as a document does: with end of text."""
+def _requests(asked: list[Problem], text: Tokenizer, n: int, begin: bool) -> list[Request]:
+    """Prompts as tokens; an empty one is end of text alone."""
     encoded = text.encode_batch([problem.prompt for problem in asked])
     return [
-        Request(problem.task_id, [text.eos_id, *ids], range(n))
+        Request(problem.task_id, [text.eos_id, *ids] if begin or not ids else ids, range(n))
         for problem, ids in zip(asked, encoded, strict=True)
     ]
 
