@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
-from codex_jax.train.step import train_step
+from codex_jax.train.step import REMAT, train_step
 
 
 class Batches(Protocol):
@@ -35,19 +35,22 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compute:
-    """How a step is computed; none of it changes what is computed, but for rounding.
+    """How a step is computed. A run may be resumed with another trade of time for memory.
 
     Args:
       dtype: Of activations and matrix products, "float32" or "bfloat16"; weights stay float32.
       microbatches: Turns in which a batch is taken, to save memory.
       loss_chunks: Pieces in which the logits are made, to save memory.
       z_loss: Weight of log²Z in the loss (PaLM: 1e-4).
+      remat: What the backward pass computes again: "none", "dots" (all but matrix products), or
+        "full" (all but each block's input).
     """
 
     dtype: str = "float32"
     microbatches: int = 1
     loss_chunks: int = 1
     z_loss: float = 0.0
+    remat: Literal["none", "dots", "full"] = "none"
 
 
 def train(
@@ -156,6 +159,9 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
             f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "
             f"{config.max_length}; raise it, or build the data with shorter rows"
         )
+    if compute.remat not in REMAT:
+        wanted = ", ".join(map(repr, REMAT))
+        raise InputError(f"Compute.remat is {compute.remat!r}; expected one of {wanted}")
     parts = sharding.data_parallel(devices) * compute.microbatches
     if batches.batch_size % parts:
         raise InputError(
@@ -167,7 +173,7 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
 def _card(batches, config, optimizer, compute, steps, seed, operative_config) -> Card:
     run = {"steps": steps, "seed": seed, "batch_size": batches.batch_size}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
-    run |= {f"compute.{k}": v for k, v in dataclasses.asdict(compute).items()}
+    run |= {"compute.dtype": compute.dtype, "compute.z_loss": compute.z_loss}
     return Card(
         model=config.to_json(),
         tokenizer_hash=batches.tokenizer_hash,
@@ -206,6 +212,7 @@ def jitted_step(config: DecoderConfig, tx, compute: Compute):
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
         z_loss=compute.z_loss,
+        remat=compute.remat,
     )
     return jax.jit(step, donate_argnums=0)
 

@@ -1,5 +1,6 @@
 """The loss and one step, as pure functions of state and batch."""
 
+import functools
 from typing import Any
 
 import jax
@@ -13,6 +14,17 @@ from codex_jax.records import Batch
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.state import TrainState
 
+# What the backward pass finds stored, from fastest to smallest.
+REMAT = {
+    "none": lambda block: block,
+    "dots": functools.partial(
+        jax.checkpoint,
+        policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        prevent_cse=False,
+    ),
+    "full": functools.partial(jax.checkpoint, prevent_cse=False),
+}
+
 
 def loss_sum(
     config: model.DecoderConfig,
@@ -22,10 +34,22 @@ def loss_sum(
     dtype=jnp.float32,
     chunks: int = 1,
     z_loss: float = 0.0,
+    remat: str = "none",
 ) -> Float[Array, ""]:
-    """Σ of weighted token losses over the batch, in nats; divide by Σ of weights."""
-    attend = packed_attention(batch.segment_ids)
-    hidden, _ = model.forward(config, params, batch.tokens, batch.positions, attend, dtype=dtype)
+    """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
+
+    Args:
+      remat: a key of REMAT: which of a block's values are stored and which computed again.
+    """
+    hidden, _ = model.forward(
+        config,
+        params,
+        batch.tokens,
+        batch.positions,
+        packed_attention(batch.segment_ids),
+        dtype=dtype,
+        wrap_block=REMAT[remat],
+    )
     table = params["embedding"] if config.tied else params["unembedding"].T
     return cross_entropy_sum(
         hidden.reshape(-1, config.width),

@@ -62,7 +62,10 @@ def test_every_mesh_equals_one_device(shape):
     assert_same(two_steps(sharding.make_mesh(sharding.MeshShape(**shape))), one_device())
 
 
-@pytest.mark.parametrize("compute", [{"microbatches": 4}, {"loss_chunks": 8}], ids=str)
+MEMORY_SAVERS = [{"microbatches": 4}, {"loss_chunks": 8}, {"remat": "dots"}, {"remat": "full"}]
+
+
+@pytest.mark.parametrize("compute", MEMORY_SAVERS, ids=str)
 def test_memory_savers_change_nothing(compute):
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     assert_same(two_steps(mesh, **compute), one_device())
