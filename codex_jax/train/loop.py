@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from codex_jax import InputError, model, progress, sharding
 from codex_jax.checkpoint import Card, Checkpoints
@@ -18,7 +19,7 @@ from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
-from codex_jax.train.step import REMAT, train_step
+from codex_jax.train.step import REMAT, attention_on, train_step
 
 
 class Batches(Protocol):
@@ -99,7 +100,7 @@ def train(
     rows = batches.batches(start, _local_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
     turns = Turns(start=start, steps=steps, log_every=log_every, save_every=save_every)
-    step = _placing(jitted_step(model, tx, compute), devices, batches.batch_size)
+    step = _placing(jitted_step(model, tx, compute, devices), devices, batches.batch_size)
     run(turns, state, step, rows, metrics, save=_saver(checkpoints, card))
     checkpoints.finish()
     checkpoints.close()
@@ -202,7 +203,7 @@ def restore_or_init(checkpoints: Checkpoints, config, tx, devices, card: Card, *
     return rest._replace(params=params), found
 
 
-def jitted_step(config: DecoderConfig, tx, compute: Compute):
+def jitted_step(config: DecoderConfig, tx, compute: Compute, devices: Mesh):
     """train_step, compiled; the state is donated, so that it exists once."""
     step = functools.partial(
         train_step,
@@ -213,6 +214,7 @@ def jitted_step(config: DecoderConfig, tx, compute: Compute):
         chunks=compute.loss_chunks,
         z_loss=compute.z_loss,
         remat=compute.remat,
+        attention=attention_on(devices, config),
     )
     return jax.jit(step, donate_argnums=0)
 

@@ -1,15 +1,18 @@
 """The loss and one step, as pure functions of state and batch."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from codex_jax import model
-from codex_jax.model.attention import packed_attention
+from codex_jax import model, sharding
+from codex_jax.model.attention import Attend, packed_attention
+from codex_jax.model.splash import fits, splash_attention
 from codex_jax.records import Batch
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.state import TrainState
@@ -35,18 +38,20 @@ def loss_sum(
     chunks: int = 1,
     z_loss: float = 0.0,
     remat: str = "none",
+    attention: Callable[[Array], Attend] = packed_attention,
 ) -> Float[Array, ""]:
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
 
     Args:
       remat: a key of REMAT: which of a block's values are stored and which computed again.
+      attention: makes the blocks' `attend` from segment ids (B, T).
     """
     hidden, _ = model.forward(
         config,
         params,
         batch.tokens,
         batch.positions,
-        packed_attention(batch.segment_ids),
+        attention(batch.segment_ids),
         dtype=dtype,
         wrap_block=REMAT[remat],
     )
@@ -60,6 +65,19 @@ def loss_sum(
         chunks,
         z_loss,
     )
+
+
+def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Callable[[Array], Attend]:
+    """The fastest packed attention of a mesh's devices: on TPU the splash kernel, where it fits."""
+
+    def attention(segment_ids):
+        splash = mesh.devices.flat[0].platform == "tpu" and mesh.shape["context"] == 1
+        if splash and fits(segment_ids.shape[1], config.head_size):
+            rows, heads = (sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "kv_heads"))
+            return splash_attention(segment_ids, mesh=mesh, rows=rows, heads=heads)
+        return packed_attention(segment_ids)
+
+    return attention
 
 
 def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):

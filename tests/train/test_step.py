@@ -25,7 +25,7 @@ def make_tx():
 def two_steps(mesh, **compute):
     tx = make_tx()
     now = state.born(CONFIG, tx, mesh, seed=0)
-    take = jitted_step(CONFIG, tx, Compute(**compute))
+    take = jitted_step(CONFIG, tx, Compute(**compute), mesh)
     metrics = []
     for n in range(2):
         batch = jax.device_put(CountingBatches().batch(n), sharding.batch_sharding(mesh))

@@ -1,0 +1,37 @@
+"""The kernel, interpreted on the CPU, against plain packed attention."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from codex_jax.model.attention import packed_attention
+from codex_jax.model.splash import fits, splash_attention
+
+
+def test_the_kernel_equals_plain_attention_on_a_mesh():
+    mesh = jax.make_mesh((2, 2), ("fsdp", "tensor"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    keys = jax.random.split(jax.random.key(0), 3)
+    q = jax.random.normal(keys[0], (2, 256, 4, 128))
+    k, v = (jax.random.normal(key, (2, 256, 2, 128)) for key in keys[1:])
+    segments = jnp.array([[1] * 100 + [2] * 156, [1] * 256])
+
+    def out_and_gradient(attend):
+        def total(q):
+            out, _ = attend(q, k, v, None, 0)
+            return jnp.sum(out**2), out
+
+        return jax.jit(jax.grad(total, has_aux=True))(q)
+
+    splash = splash_attention(
+        segments, mesh=mesh, rows=("fsdp",), heads=("tensor",), interpret=True
+    )
+    found, expected = out_and_gradient(splash), out_and_gradient(packed_attention(segments))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), found, expected)
+
+
+@pytest.mark.parametrize(
+    ("length", "head_size", "expected"), [(2048, 128, True), (2048, 64, False), (200, 128, False)]
+)
+def test_fits(length, head_size, expected):
+    assert fits(length, head_size) is expected
