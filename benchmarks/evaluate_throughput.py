@@ -62,6 +62,9 @@ def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) 
     evaluate(problems=problems, completions=completions, output=str(output), isolation=isolation)
     rows = list(records.read_jsonl(output / "verdicts.jsonl", records.Verdict))
     rows.sort(key=lambda row: (row.task_id, row.sample_index))
+    endless = [row.seconds or 0.0 for row in rows if row.cause == "time_limit"]
+    each = 1000 * sum(endless) / len(rows)
+    print(f"{len(endless)} programs ran into the time limit: {each:.2f} CPU ms a program of all")
     return [row.passed for row in rows]
 
 

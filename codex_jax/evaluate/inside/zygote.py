@@ -34,20 +34,16 @@ _WARM = (
 )
 _LENGTH = struct.Struct("=Q")
 _LOW_UID, _UIDS = 20_000, 40_000
+_FOLDERS = ("/tmp", "/dev/shm")  # all that programs can write to
 _FULL = 75  # exit status of a program whose answers don't fit
 _GLANCE_S = 0.01  # to the first look at the answers of a program that hasn't called
 
 
 class Zygote:
-    """Holds the two protocol pipes, away from descriptors 0 to 2, which programs inherit."""
+    """Holds the two protocol pipes, which no program inherits."""
 
-    def __init__(self, settings):
-        self.settings = settings
-        self.inbox, self.outbox = os.dup(0), os.dup(1)
-        null = os.open("/dev/null", os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        os.close(null)
+    def __init__(self, settings, inbox, outbox):
+        self.settings, self.inbox, self.outbox = settings, inbox, outbox
         self.code = None
         self.runs = 0
 
@@ -293,13 +289,14 @@ def described(error):
 
 
 def _tidied():
-    """Empties /tmp and /dev/shm of plain files; False where something else was left behind."""
-    for folder in ("/tmp", "/dev/shm"):
+    """Empties what programs may write to of plain files; False where anything else is left."""
+    for folder in _FOLDERS:
         try:
-            for entry in os.scandir(folder):
-                if entry.is_dir(follow_symlinks=False):
-                    return False
-                pathlib.Path(entry.path).unlink()
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        return False
+                    pathlib.Path(entry.path).unlink()
         except FileNotFoundError:
             continue
         except OSError:
@@ -313,7 +310,11 @@ def main():
         importlib.import_module(name)
     confine.hide_from_debuggers()
     gc.freeze()  # collections in the forks leave our pages alone, and shared
-    Zygote(json.loads(sys.argv[1])).serve()
+    inbox, outbox = os.dup(0), os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):  # these the programs inherit
+        os.dup2(null, descriptor)
+    Zygote(json.loads(sys.argv[1]), inbox, outbox).serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,205 @@
+"""The parts of the fork server that can be looked at from outside: filter, answers, outcomes."""
+
+import dataclasses
+import errno
+import json
+import os
+import platform
+import struct
+import threading
+
+import pytest
+
+from codex_jax.evaluate.inside import confine, zygote
+from codex_jax.evaluate.sandbox import Limits
+
+ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
+
+
+def filtered(number: int, argument: int = 0, arch: int | None = None) -> int:
+    """What the kernel would do: a classic BPF machine over struct seccomp_data."""
+    if arch is None:
+        arch = confine._AUDIT_ARCH[platform.machine()]
+    memory = {0: number, 4: arch, 16: argument}
+    lines = list(struct.iter_unpack("=HBBI", confine._program()))
+    place = register = 0
+    while True:
+        code, hit, miss, operand = lines[place]
+        place += 1
+        if code == 0x06:
+            return operand
+        if code == 0x20:
+            register = memory[operand]
+            continue
+        holds = {
+            0x15: register == operand,
+            0x35: register >= operand,
+            0x45: bool(register & operand),
+        }[code]
+        place += hit if holds else miss
+
+
+def numbers(pair):
+    return pair[confine._column()]
+
+
+def test_the_filter_refuses_what_it_lists_and_allows_the_rest():
+    refused = {numbers(pair) for pair in confine._REFUSED.values()}
+    special = {numbers(p) for p in (confine._CLONE, confine._CLONE3, confine._SOCKET)}
+    for number in range(460):
+        expected = DENY | errno.EPERM if number in refused else ALLOW
+        if number not in special:
+            assert filtered(number) == expected, number
+
+
+@pytest.mark.parametrize(
+    ("pair", "argument", "verdict"),
+    [
+        (confine._CLONE, 0x01200011, ALLOW),  # fork
+        (confine._CLONE, 0x003D0F00, ALLOW),  # a thread
+        (confine._CLONE, 0x10000000, DENY | errno.EPERM),  # a user namespace
+        (confine._CLONE, 0x20000011, DENY | errno.EPERM),  # a PID namespace
+        (confine._CLONE3, 0, DENY | errno.ENOSYS),
+        (confine._SOCKET, 1, ALLOW),
+        (confine._SOCKET, 2, ALLOW),
+        (confine._SOCKET, 10, ALLOW),
+        (confine._SOCKET, 16, DENY | errno.EAFNOSUPPORT),  # netlink
+        (confine._SOCKET, 40, DENY | errno.EAFNOSUPPORT),  # vsock: out of a virtual machine
+    ],
+)
+def test_the_filter_looks_at_arguments_where_it_must(pair, argument, verdict):
+    assert filtered(numbers(pair), argument) == verdict
+
+
+def test_other_architectures_die():
+    assert filtered(0, arch=0x40000003) == KILL  # i386, whose numbers mean other calls
+    assert filtered(0x40000000 + 1) == DENY | errno.ENOSYS  # x32
+
+
+def test_answers_are_read_once_and_a_lying_length_reads_no_further():
+    answers = zygote.Answers(64)
+    assert answers.append(b"one\n") and answers.news() == b"one\n" and answers.news() == b""
+    assert answers.append(b"two\n")
+    assert not answers.append(b"x" * 60)
+    assert answers.news() == b"two\n"
+    answers.memory[:8] = b"\xff" * 8
+    assert len(answers.news()) == 64 - 8 - 8
+    answers.memory[:8] = bytes(8)
+    assert answers.news() == b""
+
+
+def call(function, *arguments):
+    return zygote.outcome(function, json.dumps([list(arguments), {"dict": []}]))
+
+
+def test_outcomes():
+    assert call(lambda x: x + 1, 2) == {"value": 3}
+    assert call(list.append, [1], 2) == {"value": None, "arguments": [[1, 2], 2]}
+    assert call(lambda x: 1 // x, 0)["raised"][:2] == ["ZeroDivisionError"] * 2
+    assert call(lambda: None, 1)["raised"][0] == "TypeError"
+
+
+def test_exceptions_are_described_by_their_nearest_builtin():
+    class MineError(KeyError):
+        def __str__(self):
+            raise RuntimeError
+
+    assert zygote.described(MineError()) == [
+        "KeyError",
+        "MineError",
+        "(its message can't be read)",
+        None,
+    ]
+    assert zygote.described(OSError(28, "full"))[3] == 28
+
+
+class Talk:
+    """A fork server in this process, spoken to through pipes as from outside."""
+
+    def __init__(self):
+        inbox, self.to = os.pipe()
+        self.back, outbox = os.pipe()
+        self.server = zygote.Zygote({"own_uid": False, "seccomp": False}, inbox, outbox)
+
+    def send(self, operation: bytes, body: bytes = b"") -> None:
+        os.write(self.to, operation + struct.pack(">I", len(body)) + body)
+
+    def receive(self) -> tuple[bytes, bytes]:
+        head = os.read(self.back, 5)
+        size = struct.unpack(">I", head[1:])[0]
+        return head[:1], os.read(self.back, size) if size else b""
+
+    def start(self, source: str, *calls: str, **limits: object) -> threading.Thread:
+        """Runs a trusted program; it is confined by its limits alone."""
+        self.server.parse(source.encode())
+        operation, said = self.receive()
+        assert operation == b"D", said
+        limits = dataclasses.asdict(Limits(memory_mb=1 << 20, processes=1 << 15, **limits))
+        job = {"entry_point": "f", "calls": list(calls), "limits": limits}
+        thread = threading.Thread(target=self.server.run, args=(job,))
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def talk(monkeypatch, tmp_path):
+    """Without privileges to drop, and without namespaces, so that any user can run it."""
+    monkeypatch.setattr(confine, "fork_apart", os.fork)
+    monkeypatch.setattr(confine, "surrender", lambda **_: None)
+    monkeypatch.setattr(zygote, "_FOLDERS", (str(tmp_path),))
+    return Talk()
+
+
+def test_calls_foreseen_and_live_are_answered_until_the_end(talk):
+    thread = talk.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]')
+    operation, body = talk.receive()
+    answers = [json.loads(line) for line in body.splitlines()]
+    assert (operation, answers) == (b"A", [{"ready": True}, {"value": 2}])
+    talk.send(b"C", b'[[5], {"dict": []}]\n')
+    assert talk.receive() == (b"A", b'{"value": 6}\n')
+    talk.send(b"E")
+    operation, body = talk.receive()
+    thread.join()
+    end = json.loads(body)
+    assert (operation, end["why"], end["dirty"]) == (b"X", "ended", False)
+
+
+def test_what_was_answered_before_an_endless_loop_is_told_and_the_loop_ended(talk):
+    source = "def f(n):\n    while n: pass\n    return n\n"
+    thread = talk.start(source, '[[0], {"dict": []}]', '[[1], {"dict": []}]', cpu_s=0.5)
+    assert talk.receive() == (b"A", b'{"ready": true}\n{"value": 0}\n')
+    operation, body = talk.receive()
+    thread.join()
+    end = json.loads(body)
+    assert (operation, end["why"]) == (b"X", "cpu")
+    assert 0.4 < end["cpu_s"] < 2
+
+
+def test_sleepers_are_ended_by_the_clock_on_the_wall(talk):
+    thread = talk.start("import time\ntime.sleep(60)\ndef f(): pass\n", cpu_s=0.2)
+    assert json.loads(talk.receive()[1])["why"] == "wall"
+    thread.join()
+
+
+def test_an_exit_is_told_with_its_status(talk):
+    thread = talk.start("import os\nos._exit(3)\n")
+    end = json.loads(talk.receive()[1])
+    thread.join()
+    assert (end["why"], end["exit"], end["signal"]) == ("closed", 3, 0)
+
+
+def test_equal_syntax_has_equal_digests_and_bad_syntax_none(talk):
+    told = []
+    for source in (b"x = 1", b"x  =  (1)  # one\n", b"x = 2", b"x = (", b"x = \0"):
+        talk.server.parse(source)
+        told.append(talk.receive())
+    assert told[0] == told[1] != told[2]
+    assert [operation for operation, _ in told] == [b"D", b"D", b"D", b"S", b"S"]
+
+
+def test_files_left_behind_are_removed_and_folders_told(talk, tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("/usr")
+    assert zygote._tidied() and not list(tmp_path.iterdir())
+    (tmp_path / "folder").mkdir()
+    assert not zygote._tidied()
