@@ -12,7 +12,9 @@ from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.stops import PAPER_STOPS, cut, stop_table
 from codex_jax.sharding import MeshShape
-from codex_jax.tokenizer import Tokenizer
+from codex_jax.tokenizer import SPECIALS, Tokenizer
+
+_, PREFIX, MIDDLE, SUFFIX = SPECIALS
 
 
 def generate(
@@ -41,7 +43,7 @@ def generate(
     Args:
       checkpoint_dir: Directory that train wrote.
       tokenizer: The tokenizer the model was trained with (tokenizer.json).
-      problems: JSON Lines with task_id and prompt (HumanEval's format), .gz or not.
+      problems: JSON Lines of task_id, prompt and, to ask for what stands between, suffix; or .gz.
       output: JSON Lines of completions, appended to; beside it stands its .job.json.
       policy: Temperature, top-k, min-p and top-p.
       samples_per_problem: Samples of each prompt (n).
@@ -61,7 +63,7 @@ def generate(
     card = _card(checkpoint_dir, step, tokenizer, text)
     every = _requests(asked, text, samples_per_problem, begin)
     shape = plan(
-        longest=_longest(every, card.model["max_length"], max_new_tokens),
+        longest=_longest(every, card.model, max_new_tokens),
         samples=samples_per_problem,
         rows=batch_size,
         new=max_new_tokens,
@@ -151,11 +153,24 @@ def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Complet
 
 def _requests(asked: list[Problem], text: Tokenizer, n: int, begin: bool) -> list[Request]:
     """Prompts as tokens; an empty one is end of text alone."""
-    encoded = text.encode_batch([problem.prompt for problem in asked])
-    return [
-        Request(problem.task_id, [text.eos_id, *ids] if begin or not ids else ids, range(n))
-        for problem, ids in zip(asked, encoded, strict=True)
-    ]
+    requests = []
+    for problem in asked:
+        ids = _prompt(problem, text)
+        ids = [text.eos_id, *ids] if begin or not ids else ids
+        requests.append(Request(problem.task_id, ids, range(n)))
+    return requests
+
+
+def _prompt(problem: Problem, text: Tokenizer) -> list[int]:
+    """A prompt's tokens; with a suffix, those that ask for what stands between (PSM)."""
+    ids, suffix = text.encode(problem.prompt), problem.extra.get("suffix")
+    if suffix is None:
+        return ids
+    if not isinstance(suffix, str):
+        found = type(suffix).__name__
+        raise InputError(f"{problem.task_id}: suffix must be a string, found {found}")
+    before, between, after = (text.special_id(name) for name in (PREFIX, MIDDLE, SUFFIX))
+    return [before, *ids, after, *text.encode(suffix), between]
 
 
 def _left(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Request]:
@@ -180,12 +195,19 @@ def _check(asked: list[Problem], path: str, n: int, new: int, rows: int) -> None
         seen.add(problem.task_id)
 
 
-def _longest(requests: list[Request], limit: int, new: int) -> int:
+def _longest(requests: list[Request], config: dict, new: int) -> int:
     """Tokens of the longest prompt; the sizes compiled rest on it, not on what is left."""
+    limit, vocabulary = config["max_length"], config["vocab_size"]
     longest = max(requests, key=lambda request: len(request.tokens))
     if len(longest.tokens) + new > limit:
         raise InputError(
             f"{longest.name}: prompt of {len(longest.tokens)} tokens and max_new_tokens = {new} "
             f"exceed the model's max_length {limit}; turn max_new_tokens down"
         )
+    for request in requests:
+        if max(request.tokens) >= vocabulary:
+            raise InputError(
+                f"{request.name}: token {max(request.tokens)} of its prompt is none of the model's "
+                f"{vocabulary}; this model knows no infilling (leave suffix out)"
+            )
     return len(longest.tokens)

