@@ -7,7 +7,6 @@ same BPE without tokens of more than one whitespace character, as GPT-3's was on
 """
 
 import argparse
-import pathlib
 
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers

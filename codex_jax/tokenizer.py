@@ -3,7 +3,7 @@
 GPT-2's scheme as in the Codex paper (section 3.2: tokens for runs of whitespace save about 30 % of
 tokens on code), with two changes: a newline and the indentation after it are one token, and numbers
 are cut to three digits. Ids 0..255 are the bytes (so id 0 is "!", an ordinary token); the special
-tokens are the last ids, and no text ever encodes to them. `tokenizers` learns; `tiktoken` encodes,
+tokens are the last ids, and no text ever encodes to them. `tokenizers` learns, `tiktoken` encodes,
 eight times as fast.
 """
 
