@@ -19,6 +19,13 @@ class _Lines:
         sys.stderr.flush()
 
 
+class _ByTheClock(tqdm):
+    """A bar that a postfix doesn't redraw: only the interval does."""
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        super().set_postfix_str(s, refresh=False)
+
+
 def bar(
     items: Iterable | None = None,
     *,
@@ -29,7 +36,8 @@ def bar(
 ) -> tqdm:
     """A tqdm over `items` (or to be moved by .update); `done` is where a resumed job begins."""
     watched = sys.stderr.isatty()
-    return tqdm(
+    kind = tqdm if watched else _ByTheClock
+    return kind(
         items,
         desc=what,
         total=total,

@@ -34,3 +34,13 @@ def test_a_resumed_job_begins_where_it_was(often, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert "60%" in lines[0]
     assert "100%" in lines[-1]
+
+
+def test_a_postfix_alone_makes_no_line(capsys):
+    with progress.bar(what="steps", total=10) as bar:
+        for loss in range(5):
+            bar.set_postfix_str(f"loss {loss}")
+        bar.update(10)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "loss 4" in lines[-1]

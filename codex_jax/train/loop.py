@@ -122,7 +122,7 @@ def run(turns: Turns, state, take_step, rows: Iterator[Batch], metrics: Metrics,
         for step in range(turns.start, turns.steps + 1):
             if due(step, turns.log_every, turns.steps) and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
-                bar.set_postfix(loss=f"{line['loss']:.3f}", tok_s=f"{rate:.0f}")
+                bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
             if due(step, turns.save_every, turns.steps):
                 save(step, state)
             if step < turns.steps:
