@@ -15,6 +15,7 @@ from codex_jax import InputError, records
 from codex_jax.curate import chains
 from codex_jax.evaluate.evaluate import evaluate, summary, table
 from codex_jax.evaluate.pool import Pool
+from tests.evaluate.processes import processes
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
@@ -146,11 +147,10 @@ def test_killed_at_any_moment_it_loses_and_doubles_nothing(tmp_path):
 
 
 def children_of_runs() -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True)
     return [
-        line
-        for line in listed.stdout.splitlines()
-        if "codex_jax.evaluate.worker" in line and line.split()[0] == "1"
+        process.command
+        for process in processes()
+        if "codex_jax.evaluate.worker" in process.command and process.parent == 1
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from codex_jax import InputError, records
 from codex_jax.evaluate import backends, sandbox
 from codex_jax.evaluate.pool import Job, Pool
+from tests.evaluate.processes import processes
 
 _LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))
 ANY, ATTACKS = _LISTED["ANY"], _LISTED["ATTACKS"]
@@ -41,12 +42,11 @@ def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[
 
 def survivors() -> list[str]:
     """Judges and sandboxes started from here, or orphaned, that are still alive."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    ours, found = {str(os.getpid()), "1"}, []
-    for pid, parent, command in sorted(rows, key=lambda row: int(row[0])):
-        if parent in ours and ("codex_jax" in command or "codex-jax-" in command):
-            ours.add(pid)
+    ours, found = {os.getpid(), 1}, []
+    for process in processes():
+        command = process.command
+        if process.parent in ours and ("codex_jax" in command or "codex-jax-" in command):
+            ours.add(process.pid)
             found.append(command[:200])
     return found
 

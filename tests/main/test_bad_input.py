@@ -70,7 +70,7 @@ def test_a_binary_file_among_sources_is_left_out_and_counted(place, capsys):
     assert cli.main(["data", corpus, *flags, f"--output={place / 'mixed-rows'}"]) == 0
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("m "))
     assert row.split()[2] == "1"  # documents
-    assert row.endswith("1 not UTF-8")
+    assert row.endswith("1 binary")
 
 
 def test_a_checkpoint_of_another_config(refused):

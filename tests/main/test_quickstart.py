@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import time
 
 import pytest
 
+from codex_jax import InputError
+from codex_jax.evaluate import sandbox
 from codex_jax.main import cli, quickstart
 
 TINY = {
@@ -35,11 +36,6 @@ train.save_every = 10
     "report": "report.ks = (1, 2)",
 }
 
-SANDBOX = pytest.mark.skipif(
-    not (shutil.which("runsc") or shutil.which("bwrap")),
-    reason="neither runsc nor bwrap on PATH: nothing to judge with",
-)
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -62,8 +58,11 @@ def command(place: pathlib.Path, run: str) -> list[str]:
 
 
 @pytest.mark.slow
-@SANDBOX
 def test_killed_and_run_again_it_ends_as_if_undisturbed(place):
+    try:
+        sandbox.choose("auto")
+    except InputError as error:
+        pytest.skip(str(error))
     straight = subprocess.run(command(place, "a"), capture_output=True, text=True)
     assert straight.returncode == 0, straight.stderr
     assert "pass@1" in straight.stdout
