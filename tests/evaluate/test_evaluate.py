@@ -41,7 +41,11 @@ def some_chains(count=4):
 def rows_of(folder) -> dict[tuple[str, int], records.Verdict]:
     rows = list(records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict))
     assert len({(r.task_id, r.sample_index) for r in rows}) == len(rows)
-    return {(row.task_id, row.sample_index): row for row in rows}
+    # As finished in the file, which two workers make a matter of chance; here by sample.
+    return {
+        (row.task_id, row.sample_index): row
+        for row in sorted(rows, key=lambda row: (row.task_id, row.sample_index))
+    }
 
 
 def test_right_chains_pass_and_wrong_ones_fail(isolation, tmp_path, capsys):
