@@ -114,13 +114,13 @@ def shardings(shapes: Any, axes: Any, mesh: Mesh) -> Any:
 def check_divides(name: str, shape: Any, logical: Sequence[str], mesh: Mesh) -> None:
     """Raises InputError where a dimension doesn't divide by the mesh axes it lies on."""
     for size, axis in zip(shape.shape, logical, strict=True):
-        for mesh_axes in [LOGICAL_TO_MESH.get(axis, ())]:
-            parts = math.prod(mesh.shape[a] for a in mesh_axes)
-            if size % parts:
-                raise InputError(
-                    f"{name}: dimension {axis!r} is {size}, which {'×'.join(mesh_axes)} = {parts} "
-                    f"does not divide; turn MeshShape.{mesh_axes[-1]} or the model's {axis}"
-                )
+        mesh_axes = LOGICAL_TO_MESH.get(axis, ())
+        parts = math.prod(mesh.shape[a] for a in mesh_axes)
+        if size % parts:
+            raise InputError(
+                f"{name}: dimension {axis!r} is {size}, which {'×'.join(mesh_axes)} = {parts} "
+                f"does not divide; turn MeshShape.{mesh_axes[-1]} or the model's {axis}"
+            )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
