@@ -1,12 +1,15 @@
 """The sharding table, meshes, and a report that can fail."""
 
+import dataclasses
+import importlib.util
+
 import jax
 import pytest
 from jax.sharding import PartitionSpec
 
 from codex_jax import InputError, sharding
 from codex_jax.model import DecoderConfig, abstract
-from codex_jax.sharding import MeshShape
+from codex_jax.sharding import MeshShape, chips, topology
 
 
 def test_logical_axes_become_mesh_axes():
@@ -60,3 +63,46 @@ def test_a_large_parameter_left_whole_fails():
     axes = {"table": ("position", "norm")}
     with pytest.raises(InputError, match=r"table .* stands whole"):
         sharding.report(shapes, axes, sharding.make_mesh(MeshShape()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What `arrange` looks at."""
+
+    id: int
+    slice_index: int
+    platform: str = "cpu"
+    device_kind: str = "cpu"
+    process_index: int = 0
+
+
+def test_slices_lie_along_replica():
+    devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
+    placed = sharding.arrange((4, 2, 1, 1), devices)
+    assert placed.shape == (4, 2, 1, 1)
+    assert [{d.slice_index for d in row.flat} for row in placed] == [{0}, {0}, {1}, {1}]
+
+
+def test_a_replica_that_cannot_span_the_slices_is_refused():
+    devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
+    with pytest.raises(InputError, match=r"2 slices, MeshShape.replica is 1; turn it"):
+        sharding.arrange((1, 8, 1, 1), devices)
+
+
+def test_chips_are_known_by_their_kind():
+    assert chips.of("TPU v5").name == "v5p"
+    assert chips.of("TPU v5 lite").name == "v5e"
+    assert chips.of("NVIDIA H100 80GB HBM3").name == "h100"
+    assert chips.of("cpu") is None
+
+
+@pytest.mark.parametrize("name", ["v5p", "v9:4x4", "h100:2x2", "v5p:4x", "v5e:2x2x2x2"])
+def test_an_unknown_topology_is_refused_with_examples(name):
+    with pytest.raises(InputError, match=r"is unknown; expected CHIP:AxB .* v5p:4x4x8"):
+        topology.parse(name)
+
+
+def test_a_missing_libtpu_names_the_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'codex-jax\[tpu\]'"):
+        topology.devices("v5p:2x2x1")

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError
@@ -72,10 +73,36 @@ class MeshShape:
 
 
 def make_mesh(shape: MeshShape, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The mesh over `devices` (all, unless given), axes typed Auto so that jit propagates."""
+    """The mesh over `devices` (all, unless given), axes typed Auto so that jit propagates.
+
+    Raises:
+      InputError: sizes that don't fit the devices, or slices that replica doesn't span.
+    """
     devices = jax.devices() if devices is None else list(devices)
-    sizes = shape.resolve(len(devices))
-    return jax.make_mesh(sizes, AXES, devices=devices, axis_types=(AxisType.Auto,) * len(AXES))
+    placed = arrange(shape.resolve(len(devices)), devices)
+    return Mesh(placed, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def arrange(sizes: Sequence[int], devices: Sequence[Any]) -> np.ndarray:
+    """Devices as an array of these sizes, neighbours close; slices lie along replica, the first.
+
+    Between slices there is only the data centre's network, fit for gradients once a step.
+
+    Raises:
+      InputError: replica is not a multiple of the number of slices.
+    """
+    slices = len({getattr(device, "slice_index", None) or 0 for device in devices})
+    if sizes[0] % slices:
+        raise InputError(
+            f"the devices lie in {slices} slices, MeshShape.replica is {sizes[0]}; "
+            f"turn it to a multiple of {slices}, for only replicas can span slices"
+        )
+    inner = (sizes[0] // slices, *sizes[1:])
+    split = {"allow_split_physical_axes": True}
+    if slices == 1:
+        return mesh_utils.create_device_mesh(inner, devices, **split)
+    outer = (slices, *(1 for _ in sizes[1:]))
+    return mesh_utils.create_hybrid_device_mesh(inner, outer, devices, **split)
 
 
 def spec(axes: Sequence[str | None]) -> PartitionSpec:
