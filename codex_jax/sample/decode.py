@@ -2,215 +2,92 @@
 
 A row works on one sample of one resident prompt. The prompt's cache lies outside the row, so when
 a sample ends, the row takes the next one of the queue within the loop by changing a few numbers.
-The last token of a prompt is kept out of its cache and fed as the row's first input.
+The last token of a prompt is kept out of its cache and fed as the row's first input. What is asked
+of a sample (policy, seed, length, stops) is looked up at its slot, so that requests of all kinds
+run side by side.
 """
 
-import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from codex_jax import model
 from codex_jax.sample import attention
-from codex_jax.sample.policy import Knobs, choose, sample_key
+from codex_jax.sample.policy import Adjustments, Knobs, adjust, choose, logprob, sample_key
+from codex_jax.sample.state import FULL, RUNNING, STOPPED, TOP, Jobs, Queue, Shape, State
 from codex_jax.sample.stops import FOUND
 
-RUNNING, STOPPED, FULL = 0, 1, 2  # why a sample ended: a stop (or end of text), or its length
 
+class Work(NamedTuple):
+    """What the host gives to a call of the loop; the sizes of its arrays stand.
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The sizes that are compiled in.
-
-    Args:
-      rows: Samples that run at a time (B).
-      prompts: Prompts resident at a time (P).
-      prefix: Longest prompt, in tokens.
-      new: Most new tokens of a sample.
-      tile: Rows that read a prompt together.
-      queue: Samples that can wait on the device.
-      top_k: As in Policy; 0 is none.
-      dtype: Of activations and caches.
+    `adjustments` is None where nothing running asks for any, nor for likely tokens: the loop is
+    compiled once with them and once without.
     """
 
-    rows: int
-    prompts: int
-    prefix: int
-    new: int
-    tile: int
-    queue: int
-    top_k: int = 0
-    dtype: str = "float32"
-
-    @property
-    def slots(self) -> int:
-        """Places for output: what runs and what waits."""
-        return self.rows + self.queue
-
-
-class Prompts(NamedTuple):
-    """Resident prompts, each stored once."""
-
-    cache: attention.Cache
-    length: Int[Array, "P"]  # tokens in the cache: all but the last
-    last: Int[Array, "P"]
-    hash: Int[Array, "P"]
-
-
-class Queue(NamedTuple):
-    """Samples that wait, from `head` to `tail`."""
-
-    prompt: Int[Array, "Q"]
-    sample: Int[Array, "Q"]
-    slot: Int[Array, "Q"]
-    head: Int[Array, ""]
-    tail: Int[Array, ""]
-
-
-class Rows(NamedTuple):
-    """What runs. `slot` is where a row's output goes; out of range where the row is idle."""
-
-    cache: attention.Cache
-    prompt: Int[Array, "B"]
-    sample: Int[Array, "B"]
-    slot: Int[Array, "B"]
-    length: Int[Array, "B"]
-    token: Int[Array, "B"]
-    stop: Int[Array, "B"]
-
-
-class Output(NamedTuple):
-    """Finished and half-finished samples."""
-
-    tokens: Int[Array, "O N"]
-    logprobs: Float[Array, "O N"]
-    length: Int[Array, "O"]
-    reason: Int[Array, "O"]
-
-
-class State(NamedTuple):
-    """All that changes while decoding; donated to each call."""
-
-    prompts: Prompts
+    jobs: Jobs
     queue: Queue
-    rows: Rows
-    output: Output
-    steps: Int[Array, ""]  # since the start
-    busy: Int[Array, ""]  # rows × steps that worked
+    dropped: Bool[Array, "O"]  # slots whose samples end at once, or are new and unfinished
+    steps: Int[Array, ""]  # of this call, at most
+    eager: Bool[Array, ""]  # return as soon as nothing waits although rows run
+    adjustments: Adjustments | None = None
 
 
-def start(config: model.DecoderConfig, shape: Shape) -> State:
-    """Nothing resident, nothing running."""
-
-    def zeros(*sizes):
-        return jnp.zeros(sizes, jnp.int32)
-
-    dtype = jnp.dtype(shape.dtype)
-    B, P, Q, out = shape.rows, shape.prompts, shape.queue, shape.slots
-    prefix = attention.empty(config, rows=P, slots=shape.prefix, dtype=dtype)
-    suffix = attention.empty(config, rows=B, slots=shape.new, dtype=dtype)
-    return State(
-        Prompts(prefix, zeros(P), zeros(P), jnp.zeros(P, jnp.uint32)),
-        Queue(zeros(Q), zeros(Q), zeros(Q), zeros(), zeros()),
-        Rows(suffix, zeros(B), zeros(B), zeros(B) + out, zeros(B), zeros(B), zeros(B)),
-        Output(zeros(out, shape.new), jnp.zeros((out, shape.new)), zeros(out), zeros(out)),
-        zeros(),
-        zeros(),
+def _begin(state: State, work: Work) -> State:
+    """A new queue in place of the old one; dropped slots free, their outputs unfinished."""
+    rows, output = state.rows, state.output
+    dropped = work.dropped.at[rows.slot].get(mode="fill", fill_value=False)
+    slot = jnp.where(dropped, len(output.reason), rows.slot)
+    reason = jnp.where(work.dropped, RUNNING, output.reason)
+    length = jnp.where(work.dropped, 0, output.length)
+    return state._replace(
+        rows=rows._replace(slot=slot, length=jnp.where(dropped, 0, rows.length)),
+        output=output._replace(reason=reason, length=length),
+        queue=work.queue,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "dtype"))
-def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
-    """Keys and values of one prompt, right-padded to a bucket: two tuples of (K, T, H).
-
-    A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
-    depends on nothing else.
-    """
-    positions = jnp.arange(tokens.shape[1])[None]
-    seen = (positions < length).astype(jnp.int32)
-    attend = model.attention.packed_attention(seen)
-
-    def keeping(q, k, v, cache, layer):
-        out, _ = attend(q, k, v, None, layer)
-        return out, (*cache, (k[0].swapaxes(0, 1), v[0].swapaxes(0, 1)))
-
-    _, cache = model.forward(
-        config, params, tokens, positions, keeping, (), dtype=jnp.dtype(dtype), scan=False
-    )
-    return tuple(zip(*cache, strict=True))
-
-
-def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> State:
-    """Makes a prefilled prompt resident at `place`."""
-    prompts = state.prompts
-
-    def put(blocks, new):
-        borders = attention.borders(new.shape[1])
-        here = [
-            jax.lax.dynamic_update_slice(
-                block, new[None, :, first:last].astype(block.dtype), (place, 0, 0, 0)
-            )
-            for block, (first, last) in zip(blocks, borders, strict=False)
-        ]
-        return (*here, *blocks[len(here) :])
-
-    cache = attention.Cache(
-        *(
-            tuple(put(blocks, layer) for blocks, layer in zip(old, new, strict=True))
-            for old, new in zip(prompts.cache, keys_and_values, strict=True)
-        )
-    )
-    prompts = Prompts(
-        cache,
-        prompts.length.at[place].set(length),
-        prompts.last.at[place].set(last),
-        prompts.hash.at[place].set(prompt_hash),
-    )
-    return state._replace(prompts=prompts)
-
-
-def enqueue(state: State, queue: Queue) -> State:
-    """A new queue in place of the old one; the outputs that it will write are marked unfinished."""
-    waiting = jnp.arange(len(queue.slot)) < queue.tail
-    slot = jnp.where(waiting, queue.slot, len(state.output.reason))
-    reason = state.output.reason.at[slot].set(RUNNING, mode="drop")
-    return state._replace(queue=queue, output=state.output._replace(reason=reason))
-
-
-def _refill(state: State) -> State:
+def _refill(state: State, jobs: Jobs) -> State:
     """Idle rows take what waits, in order."""
     rows, queue, output = state.rows, state.queue, state.output
     idle = rows.slot >= len(output.reason)
     index = queue.head + jnp.cumsum(idle) - 1
     takes = idle & (index < queue.tail)
-
-    def taken(waiting, old):
-        return jnp.where(takes, waiting.at[index].get(mode="clip"), old)
-
-    prompt = taken(queue.prompt, rows.prompt)
+    slot = jnp.where(takes, queue.slot.at[index].get(mode="clip"), rows.slot)
+    last = state.prompts.last[jobs.prompt.at[slot].get(mode="clip")]
     rows = rows._replace(
-        prompt=prompt,
-        sample=taken(queue.sample, rows.sample),
-        slot=taken(queue.slot, rows.slot),
+        slot=slot,
         length=jnp.where(takes, 0, rows.length),
-        token=jnp.where(takes, state.prompts.last[prompt], rows.token),
-        stop=jnp.where(takes, 0, rows.stop),
+        token=jnp.where(takes, last, rows.token),
+        stop=jnp.where(takes, jobs.stop.at[slot].get(mode="clip"), rows.stop),
     )
     return state._replace(rows=rows, queue=queue._replace(head=queue.head + takes.sum()))
+
+
+def _likely(state: State, logits) -> State:
+    """Writes each row's likeliest tokens."""
+    rows, output = state.rows, state.output
+    values, tokens = jax.lax.top_k(logits, TOP)
+    values = values - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    at = rows.slot, rows.length
+    output = output._replace(
+        top=output.top.at[at].set(tokens, mode="drop"),
+        top_logprobs=output.top_logprobs.at[at].set(values, mode="drop"),
+    )
+    return state._replace(output=output)
 
 
 def _record(state: State, tokens, logprobs, stop, reason) -> State:
     """Writes what the rows said, and sets those free that ended."""
     rows, output = state.rows, state.output
     at = rows.slot, rows.length
-    output = Output(
-        output.tokens.at[at].set(tokens, mode="drop"),
-        output.logprobs.at[at].set(logprobs, mode="drop"),
-        output.length.at[rows.slot].set(rows.length + 1, mode="drop"),
-        output.reason.at[rows.slot].set(reason, mode="drop"),
+    output = output._replace(
+        tokens=output.tokens.at[at].set(tokens, mode="drop"),
+        logprobs=output.logprobs.at[at].set(logprobs, mode="drop"),
+        length=output.length.at[rows.slot].set(rows.length + 1, mode="drop"),
+        reason=output.reason.at[rows.slot].set(reason, mode="drop"),
     )
     live = rows.slot < len(output.reason)
     ended = reason != RUNNING
@@ -225,56 +102,77 @@ def _record(state: State, tokens, logprobs, stop, reason) -> State:
     return state._replace(rows=rows, output=output, steps=state.steps + 1, busy=busy)
 
 
+def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
+    """(state with the new keys and values, logits) of one token a row."""
+    rows, prompts = state.rows, state.prompts
+    live = rows.slot < shape.slots
+    tiles = attention.arrange(jobs.prompt, live, shape.prompts, shape.tile)
+    attend = attention.shared_prefix_attention(
+        prompts.cache, prompts.length, tiles, shape.tile, rows.length
+    )
+    positions = prompts.length[jobs.prompt] + rows.length
+    hidden, cache = model.forward(
+        config,
+        params,
+        rows.token[:, None],
+        positions[:, None],
+        attend,
+        rows.cache,
+        dtype=jnp.dtype(shape.dtype),
+        scan=False,
+    )
+    state = state._replace(rows=rows._replace(cache=cache))
+    return state, model.unembed(config, params, hidden[:, 0])
+
+
+def _drawn(state: State, jobs: Jobs, logits, adjustments: Adjustments | None):
+    """(state, tokens): with adjustments, likely tokens are noted on the way."""
+    rows = state.rows
+    raw = jax.lax.optimization_barrier(logits)  # both variants then draw by the same code
+    if adjustments is not None:
+        state = _likely(state, raw)
+        said = state.output.tokens.at[rows.slot].get(mode="clip")
+        valid = jnp.arange(said.shape[1]) < rows.length[:, None]
+        raw = jax.lax.optimization_barrier(adjust(raw, said, valid, adjustments))
+    keys = sample_key(jobs.seed, state.prompts.hash[jobs.prompt], jobs.sample, rows.length)
+    return state, choose(raw, keys, Knobs(jobs.temperature, jobs.top_k, jobs.min_p, jobs.top_p))
+
+
 def decode(
     config: model.DecoderConfig,
     shape: Shape,
     params: model.Params,
     state: State,
     table: Int[Array, "A V"],
-    knobs: Knobs,
-    seed: Int[Array, ""],
-    limits: Int[Array, "3"],
+    work: Work,
 ) -> State:
-    """Up to `limits[0]` steps; every row makes one token a step.
+    """Up to `work.steps` steps; every row makes one token a step.
 
     Args:
-      table: the stop automaton of `stops.stop_table`.
-      limits: steps of this call; new tokens of a sample; 1 where to return as soon as nothing
-        waits although rows run (there is more to enqueue), else 0.
+      table: stop automata, as `stops.Automata` lays them out.
     """
-    end = state.steps + limits[0]
+    state = _begin(state, work)
+    end = state.steps + work.steps
 
     def goes_on(state):
         waits = state.queue.head < state.queue.tail
         runs = (state.rows.slot < shape.slots).any()
-        return (state.steps < end) & (waits | (runs & (limits[2] == 0)))
+        return (state.steps < end) & (waits | (runs & ~work.eager))
 
     def step(state):
-        state = _refill(state)
-        rows, prompts = state.rows, state.prompts
+        state = _refill(state, work.jobs)
+        rows = state.rows
+
+        def of_rows(x):
+            return x.at[rows.slot].get(mode="clip")
+
+        jobs, adjustments = jax.tree.map(of_rows, (work.jobs, work.adjustments))
         live = rows.slot < shape.slots
-        tiles = attention.arrange(rows.prompt, live, shape.prompts, shape.tile)
-        attend = attention.shared_prefix_attention(
-            prompts.cache, prompts.length, tiles, shape.tile, rows.length
-        )
-        positions = prompts.length[rows.prompt] + rows.length
-        hidden, cache = model.forward(
-            config,
-            params,
-            rows.token[:, None],
-            positions[:, None],
-            attend,
-            rows.cache,
-            dtype=jnp.dtype(shape.dtype),
-            scan=False,
-        )
-        logits = model.unembed(config, params, hidden[:, 0])
-        keys = sample_key(seed, prompts.hash[rows.prompt], rows.sample, rows.length)
-        tokens, logprobs = choose(logits, keys, knobs, top_k=shape.top_k)
+        state, logits = _logits(config, shape, params, state, jobs)
+        state, tokens = _drawn(state, jobs, logits, adjustments)
         stop = table[rows.stop, tokens].astype(jnp.int32)
-        full = jnp.where(rows.length + 1 >= limits[1], FULL, RUNNING)
-        reason = jnp.where(stop == FOUND, STOPPED, full)
-        state = state._replace(rows=rows._replace(cache=cache))
-        return _record(state, tokens, logprobs, stop, jnp.where(live, reason, RUNNING))
+        full = jnp.where(rows.length + 1 >= jobs.new, FULL, RUNNING)
+        reason = jnp.where(live, jnp.where(stop == FOUND, STOPPED, full), RUNNING)
+        return _record(state, tokens, logprob(logits, tokens), stop, reason)
 
     return jax.lax.while_loop(goes_on, step, state)

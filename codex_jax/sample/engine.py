@@ -1,57 +1,51 @@
-"""The host's half of sampling: prompts in, samples out, the device kept supplied.
+"""The host's half of sampling: requests in, samples out, the device kept supplied.
 
-Between two calls of the compiled loop it frees prompts whose samples have all ended, prefills the
-next ones into their places, lengthens the queue, and takes what is finished.
+    engine = Engine(config, params, plan(...), token_bytes=..., eos_id=..., mesh=...)
+    engine.submit(Request(name, tokens, ...))    at any time; requests may differ in everything
+    for told in engine.step(steps=8):            one call of the compiled loop
+        ...                                      Sample (or a piece of one), or Scored
+    engine.cancel(name)                          its samples end without another word
+    engine.idle                                  whether nothing is left to do
+
+    for samples in engine.batches(requests):     or all of that, for a whole job
+        ...                                      the finished Samples of each call
+
+Between two calls of the loop it frees prompts whose samples have all ended, prefills the next ones
+into their places, lengthens the queue, and takes what is finished. One thread at a time may use an
+engine. A sample depends on (parameters, prompt, policy, seed, index, stops, new) alone.
 """
 
 import collections
-import hashlib
+import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from codex_jax import model
-from codex_jax.sample import decode, placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.stops import FOUND
+from codex_jax import InputError, model
+from codex_jax.sample import placement, prefill
+from codex_jax.sample.decode import Work, decode
+from codex_jax.sample.places import Places
+from codex_jax.sample.policy import MOST_BIASED, Adjustments
+from codex_jax.sample.requests import Request, Sample, Scored, Top, prompt_hash
+from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, start
+from codex_jax.sample.stops import Automata, cut
 
-_STEPS = 64  # of one call of the loop
+STEPS = 64  # of one call of the loop
 _BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
 
 
-class Request(NamedTuple):
-    """Some samples of one prompt."""
-
-    name: str
-    tokens: Sequence[int]
-    samples: Sequence[int]  # their indices
-
-
-class Sample(NamedTuple):
-    """One finished sample."""
-
-    name: str
-    index: int
-    tokens: np.ndarray  # int32, the ending one included
-    logprobs: np.ndarray  # float32, raw, in nats
-    stopped: bool  # by a stop or end of text, rather than by its length
-
-
-class Running(NamedTuple):
-    """A sample that waits or runs: which request's, which index, and at which place it lies."""
+@dataclasses.dataclass(eq=False)
+class _Running:
+    """A sample that waits or runs. `start` is its automaton's; None where the host must look."""
 
     request: Request
     index: int
     place: int
-
-
-def prompt_hash(tokens: Sequence[int]) -> np.uint32:
-    """Half of what a sample's key is made of."""
-    digest = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).digest()
-    return np.uint32(int.from_bytes(digest[:4], "little"))
+    start: int | None
+    told: int = 0  # tokens already told
 
 
 def bucket(length: int) -> int:
@@ -59,129 +53,311 @@ def bucket(length: int) -> int:
     return max(_BUCKET, 1 << (length - 1).bit_length())
 
 
-def plan(
-    *, longest: int, samples: int, rows: int, new: int, top_k: int = 0, dtype: str = "float32"
-) -> decode.Shape:
+def plan(*, longest: int, samples: int, rows: int, new: int, dtype: str = "float32") -> Shape:
     """Sizes for a job: room for twice the prompts that fill the rows.
 
     Args:
       longest: tokens of the longest prompt.
       samples: most samples of a prompt.
     """
-    tile = min(8, 1 << (samples - 1).bit_length())
-    return decode.Shape(
+    return Shape(
         rows=rows,
         prompts=2 * -(-rows // samples) + 4,
         prefix=bucket(longest),
         new=new,
-        tile=tile,
+        tile=min(8, 1 << (samples - 1).bit_length()),
         queue=max(4 * rows, samples),
-        top_k=top_k,
         dtype=dtype,
     )
 
 
 class Engine:
-    """Runs requests; parameters and sizes stand, everything else may change between runs.
-
-    `drained` tells, after each sample of `run`, whether it is the last before the device works on.
-    """
+    """Runs requests on the device; see above."""
 
     def __init__(
         self,
         config: model.DecoderConfig,
         params: model.Params,
-        shape: decode.Shape,
+        shape: Shape,
         *,
-        stop_table: np.ndarray,
+        token_bytes: Sequence[bytes],
         eos_id: int,
         mesh: Mesh,
+        stop_states: int = 256,
     ):
+        """
+        Args:
+          token_bytes: what each token of the vocabulary says.
+          stop_states: room for the automata of stop strings; stops that find none are looked for
+            by the host, after each call of the loop.
+        """
         self.config, self.shape = config, shape
-        self.drained = False
+        self._token_bytes, self._eos_id = token_bytes, eos_id
         self.params = jax.jit(lambda p: {**p, "blocks": model.split(p["blocks"])})(params)
-        whole = NamedSharding(mesh, PartitionSpec())
-        table = stop_table.copy()
-        table[:, eos_id] = FOUND
-        self._table = jax.device_put(table, whole)
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
+        self._table = self._device_table()
         places = placement.state_shardings(config, shape, mesh)
-        self._state = jax.jit(decode.start, static_argnums=(0, 1), out_shardings=places)(
-            config, shape
-        )
+        self._state = jax.jit(start, static_argnums=(0, 1), out_shardings=places)(config, shape)
         # Each call leaves the state where it found it, so nothing is compiled twice.
         self._decode = jax.jit(
-            decode.decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places
+            decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places
         )
-        self._admit_on_device = jax.jit(decode.admit, donate_argnums=0, out_shardings=places)
-        self._enqueue_on_device = jax.jit(decode.enqueue, donate_argnums=0, out_shardings=places)
+        self._admit = jax.jit(prefill.admit, donate_argnums=0, out_shardings=places)
+        slots, vocabulary = shape.slots, config.vocab_size
+        ints = {name: np.zeros(slots, np.int32) for name in Jobs._fields}
+        floats = {name: np.zeros(slots, np.float32) for name in ("temperature", "min_p", "top_p")}
+        self._jobs = Jobs(**ints | floats | {"seed": np.zeros(slots, np.uint32)})
+        self._adjustments = Adjustments(
+            np.zeros(slots, np.float32),
+            np.zeros(slots, np.float32),
+            np.full((slots, MOST_BIASED), vocabulary, np.int32),
+            np.zeros((slots, MOST_BIASED), np.float32),
+        )
+        self._places = Places(shape.prompts)
+        self._free_slots = list(range(slots))
+        self._pending: collections.deque[Request] = collections.deque()  # not yet prefilled
+        self._waiting: collections.deque[_Running] = collections.deque()  # without a slot yet
+        self._running: dict[int, _Running] = {}  # by slot, in the device's queue or in a row
+        self._queued: list[int] = []  # slots in the device's queue, in order
+        self._dropped = np.zeros(slots, bool)
+        self._scores: list[tuple[Request, prefill.Scores]] = []
 
     @property
     def occupancy(self) -> float:
         """Share of rows × steps that worked."""
         return float(self._state.busy) / max(1, int(self._state.steps) * self.shape.rows)
 
-    def run(self, requests: Iterable[Request], *, policy: Policy, seed: int) -> Iterator[Sample]:
-        """Samples, as they finish."""
-        knobs, seed = policy.arrays(), np.uint32(seed % (1 << 32))
-        source = iter(requests)
-        upcoming = next(source, None)
-        free_places = list(range(self.shape.prompts))
-        free_slots = list(range(self.shape.slots))
-        waiting: collections.deque[Running] = collections.deque()
-        left: dict[int, int] = {}  # samples of the prompt at a place that haven't finished
-        out: dict[int, Running] = {}
-        queued: list[int] = []  # slots on the device's queue, in order
-        while upcoming or waiting or out:
-            while upcoming and free_places and len(waiting) < self.shape.queue:
-                place = free_places.pop()
-                self._admit(place, upcoming.tokens)
-                left[place] = len(upcoming.samples)
-                waiting.extend(Running(upcoming, index, place) for index in upcoming.samples)
-                upcoming = next(source, None)
-            while waiting and len(queued) < self.shape.queue and free_slots:
-                slot = free_slots.pop()
-                out[slot] = waiting.popleft()
-                queued.append(slot)
-            self._enqueue([(out[slot], slot) for slot in queued])
-            # Where no prompt's place is free, rows may idle: look again soon.
-            steps = _STEPS if waiting or not upcoming else _STEPS // 8
-            limits = np.array([steps, self.shape.new, bool(waiting)], np.int32)
-            self._state = self._decode(
-                self.config, self.shape, self.params, self._state, self._table, knobs, seed, limits
-            )
-            output, head = jax.device_get((self._state.output, self._state.queue.head))
-            queued = queued[int(head) :]
-            unstarted = set(queued)
-            finished = [s for s in out if s not in unstarted and output.reason[s]]
-            for slot in finished:
-                self.drained = slot == finished[-1]
-                running = out.pop(slot)
-                free_slots.append(slot)
-                left[running.place] -= 1
-                if not left[running.place]:
-                    free_places.append(running.place)
-                size = output.length[slot]
-                yield Sample(
-                    running.request.name,
-                    running.index,
-                    output.tokens[slot, :size],
-                    output.logprobs[slot, :size],
-                    bool(output.reason[slot] == decode.STOPPED),
-                )
+    @property
+    def idle(self) -> bool:
+        """Whether every request is finished."""
+        return not (self._pending or self._waiting or self._running or self._scores)
 
-    def _admit(self, place: int, tokens: Sequence[int]) -> None:
-        size = bucket(len(tokens))
-        padded = np.zeros((1, size), np.int32)
-        padded[0, : len(tokens)] = tokens
-        length = np.int32(len(tokens) - 1)
-        cache = decode.prefill(self.config, self.params, padded, length, dtype=self.shape.dtype)
-        self._state = self._admit_on_device(
-            self._state, np.int32(place), cache, length, np.int32(tokens[-1]), prompt_hash(tokens)
+    @property
+    def running(self) -> int:
+        """Samples that rows work on."""
+        return len(self._running) - len(self._queued)
+
+    @property
+    def waiting(self) -> int:
+        """Samples that no row works on yet."""
+        pending = sum(len(request.samples) for request in self._pending)
+        return pending + len(self._waiting) + len(self._queued)
+
+    def submit(self, request: Request) -> None:
+        """Takes a request in; it begins at one of the next steps.
+
+        Raises:
+          InputError: it asks for more than the engine's sizes or the model's vocabulary hold.
+        """
+        tokens, most = request.tokens, self.shape.new
+        if not 1 <= len(tokens) <= self.shape.prefix:
+            raise InputError(
+                f"{request.name}: prompt of {len(tokens)} tokens; expected 1 to {self.shape.prefix}"
+            )
+        if not 0 <= min(tokens) <= max(tokens) < self.config.vocab_size:
+            wrong = min(tokens) if min(tokens) < 0 else max(tokens)
+            raise InputError(
+                f"{request.name}: token {wrong} of its prompt is none of the model's "
+                f"{self.config.vocab_size}"
+            )
+        new = most if request.new is None else request.new
+        if request.samples and not 1 <= new <= most:
+            raise InputError(f"{request.name}: {new} new tokens; expected 1 to {most}")
+        self._pending.append(request._replace(new=new))
+
+    def cancel(self, name: str, index: int | None = None) -> None:
+        """Ends the samples of the requests of this name (or the one of this index)."""
+
+        def meant(running: _Running) -> bool:
+            return running.request.name == name and index in (None, running.index)
+
+        if index is None:
+            self._pending = collections.deque(r for r in self._pending if r.name != name)
+            self._scores = [(r, found) for r, found in self._scores if r.name != name]
+        for running in [running for running in self._waiting if meant(running)]:
+            self._waiting.remove(running)
+            self._let_go(running)
+        for slot in [slot for slot, running in self._running.items() if meant(running)]:
+            self._end(slot)
+
+    def step(self, *, steps: int = STEPS) -> list[Sample | Scored]:
+        """Admits what waits, makes up to `steps` tokens a row, and tells what is new."""
+        self._prefill()
+        self._fill_queue()
+        scores, self._scores = self._scores, []
+        if self._running:
+            self._dispatch(steps)
+        found: list[Sample | Scored] = [self._scored(*score) for score in scores]
+        return found + (self._collect() if self._running else [])
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[list[Sample]]:
+        """The finished samples of each step, until all requests are."""
+        source = iter(requests)
+        while True:
+            while len(self._waiting) < self.shape.queue and len(self._pending) < 2:
+                if (request := next(source, None)) is None:
+                    break
+                self.submit(request)
+                self._prefill()
+            if self.idle:
+                return
+            yield [told for told in self.step() if isinstance(told, Sample) and told.reason]
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Sample]:
+        """Samples, as they finish."""
+        return itertools.chain.from_iterable(self.batches(requests))
+
+    def _prefill(self) -> None:
+        """Makes pending prompts resident while there are places, and their samples wait."""
+        while self._pending and len(self._waiting) < self.shape.queue:
+            request = self._pending[0]
+            place = 0
+            if request.samples:
+                found = self._places.take(request.tokens, len(request.samples))
+                if found is None:
+                    return
+                place, fresh = found
+                if fresh:
+                    self._make_resident(place, request.tokens)
+            if request.echo:
+                self._scores.append((request, self._on_device(prefill.score, request.tokens)))
+            self._pending.popleft()
+            for index in request.samples:
+                start = self._automata.hold(request.stops)
+                self._waiting.append(_Running(request, index, place, start))
+
+    def _make_resident(self, place: int, tokens: Sequence[int]) -> None:
+        length, last = np.int32(len(tokens) - 1), np.int32(tokens[-1])
+        cache = self._on_device(prefill.prefill, tokens)
+        self._state = self._admit(
+            self._state, np.int32(place), cache, length, last, prompt_hash(tokens)
         )
 
-    def _enqueue(self, items: list[tuple[Running, int]]) -> None:
-        arrays = np.zeros((3, self.shape.queue), np.int32)
-        for column, (running, slot) in enumerate(items):
-            arrays[:, column] = running.place, running.index, slot
-        queue = decode.Queue(*arrays, np.int32(0), np.int32(len(items)))
-        self._state = self._enqueue_on_device(self._state, queue)
+    def _on_device(self, function, tokens: Sequence[int]):
+        padded = np.zeros((1, bucket(len(tokens))), np.int32)
+        padded[0, : len(tokens)] = tokens
+        length = np.int32(len(tokens))
+        return function(self.config, self.params, padded, length, dtype=self.shape.dtype)
+
+    def _fill_queue(self) -> None:
+        """Gives slots to what waits."""
+        while self._waiting and len(self._queued) < self.shape.queue and self._free_slots:
+            slot, running = self._free_slots.pop(), self._waiting.popleft()
+            self._running[slot] = running
+            self._queued.append(slot)
+            self._dropped[slot] = True
+            request, policy = running.request, running.request.policy
+            job = Jobs(
+                prompt=running.place,
+                sample=running.index,
+                seed=request.seed % (1 << 32),
+                new=request.new,
+                stop=running.start or 0,
+                temperature=policy.temperature,
+                top_k=policy.top_k,
+                min_p=policy.min_p,
+                top_p=policy.top_p,
+            )
+            for array, value in zip(self._jobs, job, strict=True):
+                array[slot] = value
+            self._adjust(slot, policy)
+
+    def _adjust(self, slot: int, policy) -> None:
+        presence, frequency, token, bias = self._adjustments
+        presence[slot], frequency[slot] = policy.presence_penalty, policy.frequency_penalty
+        token[slot] = self.config.vocab_size
+        wanted = policy.logit_bias or {}
+        token[slot, : len(wanted)], bias[slot, : len(wanted)] = list(wanted), list(wanted.values())
+
+    def _dispatch(self, steps: int) -> None:
+        """One call of the loop."""
+        more = bool(self._waiting)
+        if self._pending and not more:
+            steps = -(-steps // 8)  # all places are taken and rows may idle: look again soon
+        queue = np.zeros(self.shape.queue, np.int32)
+        queue[: len(self._queued)] = self._queued
+        adjusted = any(r.request.policy.adjusts or r.request.top for r in self._running.values())
+        work = Work(
+            self._jobs,
+            Queue(queue, np.int32(0), np.int32(len(self._queued))),
+            self._dropped,
+            np.int32(steps),
+            np.bool_(more),
+            self._adjustments if adjusted else None,
+        )
+        self._state = self._decode(
+            self.config, self.shape, self.params, self._state, self._stop_table(), work
+        )
+
+    def _stop_table(self) -> jax.Array:
+        if self._automata.changed:
+            self._automata.changed = False
+            self._table = self._device_table()
+        return self._table
+
+    def _device_table(self) -> jax.Array:
+        return jax.device_put(self._automata.table.copy(), self._whole)
+
+    def _collect(self) -> list[Sample]:
+        """What the last call of the loop has made."""
+        output = self._state.output
+        wanted = [output.tokens, output.logprobs, output.length, output.reason]
+        if any(running.request.top for running in self._running.values()):
+            wanted += [output.top, output.top_logprobs]
+        head, (tokens, logprobs, length, reason, *top) = jax.device_get(
+            (self._state.queue.head, wanted)
+        )
+        self._dropped[:] = False
+        self._queued = self._queued[int(head) :]
+        unstarted = set(self._queued)
+        found = []
+        for slot, running in [item for item in self._running.items() if item[0] not in unstarted]:
+            size = int(length[slot])
+            over = "" if reason[slot] == RUNNING else "length"
+            over = "stop" if reason[slot] == STOPPED else over
+            if running.start is None:
+                size, over = self._look(running, tokens[slot, :size], over)
+            piece = slice(running.told, size)
+            if over or (running.request.stream and size > running.told):
+                likely = Top(*(x[slot, piece] for x in top)) if running.request.top else None
+                sample = Sample(
+                    running.request.name,
+                    running.index,
+                    tokens[slot, piece],
+                    logprobs[slot, piece],
+                    over,
+                    likely,
+                )
+                found.append(sample)
+                running.told = size
+            if over:
+                self._end(slot)
+        return found
+
+    def _look(self, running: _Running, tokens: np.ndarray, over: str) -> tuple[int, str]:
+        """(tokens up to a stop that the device had no automaton for, why the sample ended)."""
+        said = b""
+        for size, token in enumerate(tokens, 1):
+            said += self._token_bytes[token]
+            if cut(said, running.request.stops)[1]:
+                return size, "stop"
+        return len(tokens), over
+
+    def _end(self, slot: int) -> None:
+        """Frees a slot; a row that still works on it is told at the next call."""
+        self._let_go(self._running.pop(slot))
+        if slot in self._queued:
+            self._queued.remove(slot)
+        self._dropped[slot] = True
+        self._free_slots.append(slot)
+
+    def _let_go(self, running: _Running) -> None:
+        self._places.leave(running.place)
+        if running.start is not None:
+            self._automata.release(running.request.stops)
+
+    def _scored(self, request: Request, scores: prefill.Scores) -> Scored:
+        last = len(request.tokens) - 1
+        logprobs, *top = (x[:last] for x in jax.device_get(scores))
+        return Scored(request.name, logprobs, Top(*top))

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from codex_jax import InputError, checkpoint, model, progress
 from codex_jax.records import Completion, Problem, read_jsonl
 from codex_jax.sample import placement
-from codex_jax.sample.decode import Shape
-from codex_jax.sample.engine import Engine, Request, Sample, plan
+from codex_jax.sample.engine import Engine, plan
 from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
-from codex_jax.sample.stops import PAPER_STOPS, cut, stop_table
+from codex_jax.sample.requests import Request, Sample
+from codex_jax.sample.state import Shape
+from codex_jax.sample.stops import PAPER_STOPS, cut
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 
@@ -61,21 +62,20 @@ def generate(
     asked = list(read_jsonl(problems, Problem))
     _check(asked, problems, samples_per_problem, max_new_tokens, batch_size)
     card = _card(checkpoint_dir, step, tokenizer, text)
-    every = _requests(asked, text, samples_per_problem, begin)
+    whole = Request("", (), range(samples_per_problem), policy, seed, max_new_tokens, stops)
+    every = _requests(asked, text, whole, begin)
     shape = plan(
         longest=_longest(every, card.model, max_new_tokens),
         samples=samples_per_problem,
         rows=batch_size,
         new=max_new_tokens,
-        top_k=policy.top_k,
         dtype=dtype,
     )
     manifest = _manifest(card, policy, max_new_tokens, stops, seed, dtype, begin)
     with CompletionsFile(output, manifest) as file:
         if left := list(_left(every, file.done)):
-            engine = _engine(checkpoint_dir, card, shape, mesh or MeshShape(), text, stops)
-            samples = engine.run(left, policy=policy, seed=seed)
-            _write(samples, file, engine, text, stops, len(asked) * samples_per_problem)
+            engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), text)
+            _write(left, file, engine, text, len(asked) * samples_per_problem)
         return len(file.done)
 
 
@@ -105,33 +105,30 @@ def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int,
     }
 
 
-def _engine(checkpoint_dir, card, shape: Shape, mesh: MeshShape, text, stops) -> Engine:
+def load_engine(
+    checkpoint_dir: str, card: checkpoint.Card, shape: Shape, mesh: MeshShape, text: Tokenizer
+) -> Engine:
     """The checkpoint's model on the devices, ready to run."""
     config = model.DecoderConfig.from_json(card.model)
     devices = placement.make_mesh(mesh, config, shape.rows)
     shapes = placement.params_shapes(config, devices)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
-    table = token_stops(text, stops)
-    return Engine(config, params, shape, stop_table=table, eos_id=text.eos_id, mesh=devices)
+    said = [text.token_bytes(token) for token in range(text.vocab_size)]
+    return Engine(config, params, shape, token_bytes=said, eos_id=text.eos_id, mesh=devices)
 
 
-def _write(samples: Iterator[Sample], file, engine: Engine, text, stops, total: int) -> None:
+def _write(left: list[Request], file, engine: Engine, text: Tokenizer, total: int) -> None:
     """Samples to the file, as they finish."""
-    tokens = 0
+    tokens, stops = 0, left[0].stops
     with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
-        for sample in samples:
-            file.append(completion(sample, text, stops))
-            tokens += len(sample.tokens)
-            bar.update()
-            if engine.drained:
-                file.flush()
-                rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
-                bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
-
-
-def token_stops(text: Tokenizer, stops: Sequence[str]):
-    """The stop automaton over a tokenizer's vocabulary."""
-    return stop_table([text.token_bytes(token) for token in range(text.vocab_size)], stops)
+        for samples in engine.batches(left):
+            for sample in samples:
+                file.append(completion(sample, text, stops))
+                tokens += len(sample.tokens)
+            file.flush()
+            bar.update(len(samples))
+            rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
+            bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
 
 
 def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Completion:
@@ -147,17 +144,17 @@ def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Complet
         mean_logprob=total / len(ids),
         sum_logprob=total,
         tokens=len(ids),
-        finish_reason="stop" if sample.stopped else "length",
+        finish_reason=sample.reason,
     )
 
 
-def _requests(asked: list[Problem], text: Tokenizer, n: int, begin: bool) -> list[Request]:
+def _requests(asked: list[Problem], text: Tokenizer, whole: Request, begin: bool) -> list[Request]:
     """Prompts as tokens; an empty one is end of text alone."""
     requests = []
     for problem in asked:
         ids = _prompt(problem, text)
         ids = [text.eos_id, *ids] if begin or not ids else ids
-        requests.append(Request(problem.task_id, ids, range(n)))
+        requests.append(whole._replace(name=problem.task_id, tokens=ids))
     return requests
 
 

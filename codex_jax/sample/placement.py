@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError, model, sharding
-from codex_jax.sample import decode
+from codex_jax.sample import state as states
 
 
 def make_mesh(shape: sharding.MeshShape, config: model.DecoderConfig, rows: int) -> Mesh:
@@ -46,9 +46,9 @@ def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
     return jax.tree.map(one, shapes, axes)
 
 
-def state_shardings(config: model.DecoderConfig, shape: decode.Shape, mesh: Mesh) -> decode.State:
+def state_shardings(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> states.State:
     """The loop's state: caches by row and head, all else on every device."""
-    state = jax.eval_shape(lambda: decode.start(config, shape))
+    state = jax.eval_shape(lambda: states.start(config, shape))
     whole = NamedSharding(mesh, PartitionSpec())
     prefix = NamedSharding(mesh, sharding.spec((None, "kv_heads", None, "head")))
     suffix = NamedSharding(mesh, sharding.spec(("batch", "kv_heads", None, "head")))

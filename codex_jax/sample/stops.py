@@ -1,6 +1,6 @@
 """Stop strings: an automaton over tokens for the device, the exact cut on bytes for the host."""
 
-from collections import deque
+import collections
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +36,64 @@ def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> np.ndarray
     return states
 
 
+class Automata:
+    """Stop automata of several requests in one table of fixed size, `table`, int16 (states, V).
+
+    A set of stops lies there while somebody holds it, and after that until its room is wanted.
+    State 0 says that nothing but end of text stops, and FOUND is everybody's.
+    """
+
+    def __init__(self, token_bytes: Sequence[bytes], *, eos_id: int, states: int):
+        self._token_bytes, self._eos_id = token_bytes, eos_id
+        self.table = np.zeros((max(states, 2), len(token_bytes)), np.int16)
+        self.table[FOUND] = FOUND
+        self.table[:, eos_id] = FOUND
+        self.changed = False  # set by an addition, for the holder of a copy to clear
+        self._spans: dict[tuple[str, ...], tuple[int, int]] = {(): (0, 2)}
+        self._holders: collections.Counter[tuple[str, ...]] = collections.Counter({(): 1})
+
+    def hold(self, stops: Sequence[str]) -> int | None:
+        """The state that these stops start in; None where they find no room, and aren't held."""
+        key = tuple(stops)
+        if key not in self._spans and not self._add(key):
+            return None
+        self._holders[key] += 1
+        return self._spans[key][0]
+
+    def release(self, stops: Sequence[str]) -> None:
+        """Undoes one `hold`."""
+        self._holders[tuple(stops)] -= 1
+
+    def _add(self, key: tuple[str, ...]) -> bool:
+        # Every byte of every stop is at most a state: a bound that costs nothing to know.
+        if sum(len(stop.encode()) for stop in key) > 4 * len(self.table):
+            return False
+        own = stop_table(self._token_bytes, key)
+        size = len(own) - 1  # all states but FOUND
+        place = self._gap(size)
+        if place is None:
+            unused = [key for key in self._spans if not self._holders[key]]
+            for other in unused:
+                del self._spans[other]
+            place = self._gap(size)
+        if place is None:
+            return False
+        number = np.r_[place, FOUND, np.arange(place + 1, place + size)].astype(np.int16)
+        self.table[place : place + size] = number[own[np.arange(len(own)) != FOUND]]
+        self.table[place : place + size, self._eos_id] = FOUND
+        self._spans[key], self.changed = (place, place + size), True
+        return True
+
+    def _gap(self, size: int) -> int | None:
+        """Where the first `size` free states begin."""
+        end = 0
+        for first, last in sorted(self._spans.values()):
+            if first - end >= size:
+                return end
+            end = max(end, last)
+        return end if len(self.table) - end >= size else None
+
+
 def _automaton(stops: Sequence[bytes]) -> np.ndarray:
     """int16 (states, 256): the next state for each byte."""
     children: list[dict[int, int]] = [{}, {}]
@@ -53,7 +111,7 @@ def _automaton(stops: Sequence[bytes]) -> np.ndarray:
             state = children[state][byte]
     table = np.zeros((len(children), 256), np.int16)
     fallback = [0] * len(children)
-    queue = deque([0])
+    queue = collections.deque([0])
     while queue:
         state = queue.popleft()
         if state:

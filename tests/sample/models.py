@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import model, sharding
-from codex_jax.sample import engine, placement, stops
+from codex_jax.sample import engine, placement
+from codex_jax.sample.requests import Request
 
 V = 64
 CONFIG = model.DecoderConfig(
@@ -50,7 +51,7 @@ def counting_model():
     return config, params
 
 
-def start(config, params, *, stop=(), devices=1, mesh=None, **sizes):
+def start(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
     """An engine on the first devices."""
     sizes = {"longest": 200, "samples": 4, "rows": 16, "new": 24} | sizes
     shape = engine.plan(**sizes)
@@ -58,12 +59,20 @@ def start(config, params, *, stop=(), devices=1, mesh=None, **sizes):
     params = jax.device_put(
         params, jax.tree.map(lambda s: s.sharding, placement.params_shapes(config, mesh))
     )
-    table = stops.stop_table(TOKEN_BYTES, stop)
-    return engine.Engine(config, params, shape, stop_table=table, eos_id=EOS, mesh=mesh)
+    return engine.Engine(
+        config,
+        params,
+        shape,
+        token_bytes=TOKEN_BYTES,
+        eos_id=EOS,
+        mesh=mesh,
+        stop_states=stop_states,
+    )
 
 
-def requests(prompts=PROMPTS, n=4):
-    return [engine.Request(str(i), tokens, range(n)) for i, tokens in enumerate(prompts)]
+def requests(prompts=PROMPTS, n=4, **asked):
+    """A request a prompt, its name the prompt's index."""
+    return [Request(str(i), tokens, range(n), **asked) for i, tokens in enumerate(prompts)]
 
 
 def collect(samples):

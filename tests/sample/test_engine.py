@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from codex_jax import sharding
-from codex_jax.sample.engine import bucket, prompt_hash
+from codex_jax.sample.engine import bucket
 from codex_jax.sample.policy import Policy
+from codex_jax.sample.requests import prompt_hash
 from tests.sample import models
 
 GREEDY = Policy(temperature=0.0)
@@ -20,7 +21,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def undisturbed(engine):
-    return models.collect(engine.run(models.requests(), policy=WARM, seed=7))
+    return models.collect(engine.run(models.requests(policy=WARM, seed=7)))
 
 
 def same(a, b):
@@ -28,25 +29,24 @@ def same(a, b):
     for key in a:
         np.testing.assert_array_equal(a[key].tokens, b[key].tokens)
         np.testing.assert_array_equal(a[key].logprobs, b[key].logprobs)
-        assert a[key].stopped == b[key].stopped
+        assert a[key].reason == b[key].reason
 
 
 def test_next_token_is_this_token_plus_one():
     config, params = models.counting_model()
     engine = models.start(config, params, new=30, samples=2)
-    found = models.collect(
-        engine.run(models.requests([[5], [9, 50], [1, 2, 3]], 2), policy=WARM, seed=0)
-    )
+    found = models.collect(engine.run(models.requests([[5], [9, 50], [1, 2, 3]], 2, policy=WARM)))
     np.testing.assert_array_equal(found["0", 0].tokens, np.arange(6, 36))
     np.testing.assert_array_equal(found["1", 1].tokens, np.arange(51, 64))  # ends at end of text
-    assert found["1", 1].stopped and not found["0", 0].stopped
+    assert found["1", 1].reason == "stop" and found["0", 0].reason == "length"
     assert len(found) == 6
 
 
 def test_a_stop_across_tokens_ends_a_sample():
     config, params = models.counting_model()
-    engine = models.start(config, params, stop=["\x0a\x0b\x0c", "\x14"])
-    found = models.collect(engine.run(models.requests([[5], [15], [30]], 1), policy=GREEDY, seed=0))
+    engine = models.start(config, params)
+    requests = models.requests([[5], [15], [30]], 1, policy=GREEDY, stops=["\x0a\x0b\x0c", "\x14"])
+    found = models.collect(engine.run(requests))
     assert found["0", 0].tokens[-1] == 12
     assert found["1", 0].tokens[-1] == 20
     assert found["2", 0].tokens[-1] == 54  # by length
@@ -57,7 +57,7 @@ def test_cached_equals_uncached(config):
     """Each sampled token's log-probability is that of one pass over the whole text."""
     params = models.random_params(config)
     engine = models.start(config, params)
-    for sample in engine.run(models.requests(n=2), policy=WARM, seed=1):
+    for sample in engine.run(models.requests(n=2, policy=WARM, seed=1)):
         prompt = models.PROMPTS[int(sample.name)]
         all_logprobs = models.teacher_forced(config, params, [*prompt, *sample.tokens[:-1]])
         expected = all_logprobs[len(prompt) - 1 :][np.arange(len(sample.tokens)), sample.tokens]
@@ -65,7 +65,7 @@ def test_cached_equals_uncached(config):
 
 
 def test_greedy_takes_the_likeliest_of_an_uncached_pass(engine):
-    for sample in engine.run(models.requests(n=1), policy=GREEDY, seed=0):
+    for sample in engine.run(models.requests(n=1, policy=GREEDY)):
         prompt = models.PROMPTS[int(sample.name)]
         text = [*prompt, *sample.tokens[:-1]]
         logprobs = models.teacher_forced(models.CONFIG, models.random_params(), text)
@@ -73,14 +73,13 @@ def test_greedy_takes_the_likeliest_of_an_uncached_pass(engine):
 
 
 def test_top_1_is_greedy(engine):
-    top_1 = models.start(models.CONFIG, models.random_params(), top_k=1)
-    a = models.collect(top_1.run(models.requests(), policy=Policy(top_k=1), seed=3))
-    b = models.collect(engine.run(models.requests(), policy=GREEDY, seed=0))
+    a = models.collect(engine.run(models.requests(policy=Policy(top_k=1), seed=3)))
+    b = models.collect(engine.run(models.requests(policy=GREEDY)))
     same(a, b)
 
 
 def test_samples_differ_from_each_other_and_by_seed(engine, undisturbed):
-    other = models.collect(engine.run(models.requests(), policy=WARM, seed=8))
+    other = models.collect(engine.run(models.requests(policy=WARM, seed=8)))
     every = [tuple(s.tokens) for s in (*undisturbed.values(), *other.values())]
     long = [text for text in every if len(text) > 3]
     assert len(set(long)) == len(long) > 0.7 * len(every)
@@ -91,22 +90,22 @@ def test_order_neighbours_and_rows_change_no_bit(engine, undisturbed):
     for _ in range(3):
         some = [
             request._replace(samples=rng.permutation(4)[: rng.integers(1, 5)].tolist())
-            for request in models.requests()
+            for request in models.requests(policy=WARM, seed=7)
         ]
         rng.shuffle(some)
-        found = models.collect(engine.run(some, policy=WARM, seed=7))
+        found = models.collect(engine.run(some))
         same(found, {key: undisturbed[key] for key in found})
 
 
 def test_room_for_longer_prompts_changes_no_bit(undisturbed):
     roomy = models.start(models.CONFIG, models.random_params(), longest=400)
-    same(models.collect(roomy.run(models.requests(), policy=WARM, seed=7)), undisturbed)
+    same(models.collect(roomy.run(models.requests(policy=WARM, seed=7))), undisturbed)
 
 
 def test_more_prompts_than_places_all_get_done(engine):
     """Many prompts of one sample: places run out before rows do."""
     prompts = [[n % 60, n // 60] for n in range(100)]
-    found = models.collect(engine.run(models.requests(prompts, n=1), policy=WARM, seed=0))
+    found = models.collect(engine.run(models.requests(prompts, n=1, policy=WARM)))
     assert len(found) == 100
 
 
@@ -114,7 +113,7 @@ def test_rows_are_refilled_within_the_loop():
     config, params = models.counting_model()
     engine = models.start(config, params, samples=20, new=60, rows=16)
     prompts = [[5 + 10 * (n % 5)] for n in range(20)]  # 13 to 53 tokens long
-    assert len(list(engine.run(models.requests(prompts, n=20), policy=GREEDY, seed=0))) == 400
+    assert len(list(engine.run(models.requests(prompts, n=20, policy=GREEDY)))) == 400
     assert engine.occupancy > 0.9
 
 
@@ -127,8 +126,8 @@ def test_greedy_on_eight_devices_equals_one(engine, mesh):
         devices=8,
         mesh=sharding.MeshShape(**mesh),
     )
-    a = models.collect(eight.run(models.requests(), policy=GREEDY, seed=0))
-    b = models.collect(engine.run(models.requests(), policy=GREEDY, seed=0))
+    a = models.collect(eight.run(models.requests(policy=GREEDY)))
+    b = models.collect(engine.run(models.requests(policy=GREEDY)))
     assert {k: v.tokens.tolist() for k, v in a.items()} == {
         k: v.tokens.tolist() for k, v in b.items()
     }
@@ -137,14 +136,14 @@ def test_greedy_on_eight_devices_equals_one(engine, mesh):
 def test_nothing_is_compiled_after_warm_up():
     """300 prompt lengths, another policy and seed, after one prompt of each bucket."""
     engine = models.start(models.CONFIG, models.random_params(), longest=300, samples=1)
-    run = functools.partial(engine.run, policy=Policy(temperature=0.3))
-    list(run(models.requests([[1] * n for n in (1, 65, 129, 257)], n=1), seed=1))
+    ask = functools.partial(models.requests, n=1)
+    list(engine.run(ask([[1] * n for n in (1, 65, 129, 257)], policy=GREEDY, stops=["\n"])))
     compiled = []
     listen = functools.partial(_note_compilations, compiled)
     jax.monitoring.register_event_duration_secs_listener(listen)
     prompts = [[n % 60] * n for n in range(1, 301)]
-    assert len(list(run(models.requests(prompts, n=1), seed=2))) == 300
-    list(engine.run(models.requests(prompts[:9], n=1), policy=WARM, seed=2))
+    assert len(list(engine.run(ask(prompts, policy=Policy(temperature=0.3), seed=2)))) == 300
+    list(engine.run(ask(prompts[:9], policy=WARM, stops=["abc", "de"])))
     jax.monitoring.unregister_event_duration_listener(listen)
     assert compiled == []
 
@@ -162,10 +161,9 @@ def test_buckets_and_hashes():
 def test_first_tokens_follow_the_exact_softmax(engine):
     """χ² of 2000 samples of one prompt against a pass without cache."""
     n = 2000
-    request = models.requests([[3, 5, 7]], n)
-    drawn = [
-        s.tokens[0] for s in engine.run(request, policy=Policy(temperature=1, top_p=1), seed=5)
-    ]
+    policy = Policy(temperature=1, top_p=1)
+    request = models.requests([[3, 5, 7]], n, policy=policy, seed=5)
+    drawn = [s.tokens[0] for s in engine.run(request)]
     p = np.exp(models.teacher_forced(models.CONFIG, models.random_params(), [3, 5, 7])[-1])
     counts = np.bincount(drawn, minlength=models.V)
     often = p * n >= 5

@@ -11,9 +11,9 @@ import pytest
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.records import Completion, Problem, read_jsonl
-from codex_jax.sample.engine import Request, Sample
 from codex_jax.sample.generate import _longest, _prompt, completion, generate
 from codex_jax.sample.policy import Policy
+from codex_jax.sample.requests import Request, Sample
 from codex_jax.tokenizer import Tokenizer
 
 PROBLEMS = [{"task_id": f"t/{n}", "prompt": f"def f{n}(x):\n" + "    # é\n" * n} for n in range(6)]
@@ -173,7 +173,7 @@ def test_a_tokenizer_of_another_training_is_refused(trained, tmp_path):
 def test_a_completion_ends_before_its_stop(trained):
     text = Tokenizer.load(trained["tokenizer"])
     ids = text.encode("    return x\n\ndef g")
-    sample = Sample("t/0", 2, np.array(ids), np.full(len(ids), -0.5, "f"), True)
+    sample = Sample("t/0", 2, np.array(ids), np.full(len(ids), -0.5, "f"), "stop")
     found = completion(sample, text, ["\ndef"])
     assert found.completion == "    return x\n"
     assert found.sum_logprob == -0.5 * len(ids)

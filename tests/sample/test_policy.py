@@ -6,20 +6,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
-from codex_jax.sample.policy import Policy, choose, sample_key
+from codex_jax.sample.policy import Knobs, Policy, choose, logprob, sample_key
 
 ROWS = 4000
+
+
+def knobs(policy, rows):
+    """A policy's numbers for every row."""
+    numbers = (policy.temperature, policy.top_k, policy.min_p, policy.top_p)
+    kinds = (np.float32, np.int32, np.float32, np.float32)
+    return Knobs(*(np.full(rows, x, kind) for x, kind in zip(numbers, kinds, strict=True)))
 
 
 def draw(logits, policy, seed=0, rows=ROWS):
     """`rows` independent draws from one distribution, with their log-probabilities."""
     index = jnp.arange(rows)
-    keys = sample_key(np.uint32(seed), index.astype(jnp.uint32), index, index)
+    keys = sample_key(jnp.full(rows, seed, jnp.uint32), index.astype(jnp.uint32), index, index)
     stacked = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (rows, len(logits)))
-    drawn = jax.jit(choose, static_argnames="top_k")(
-        stacked, keys, policy.arrays(), top_k=policy.top_k
-    )
-    return map(np.asarray, drawn)
+    tokens = jax.jit(choose)(stacked, keys, knobs(policy, rows))
+    return map(np.asarray, (tokens, logprob(stacked, tokens)))
 
 
 def exact(logits, policy):
@@ -91,21 +96,20 @@ def test_logprob_is_of_the_raw_distribution():
 def test_a_row_knows_nothing_of_its_neighbours():
     logits = jax.random.normal(jax.random.key(0), (32, 100))
     index = jnp.arange(32)
-    keys = sample_key(np.uint32(3), index.astype(jnp.uint32), index, index)
+    keys = sample_key(jnp.full(32, 3), index, index, index)
     run = jax.jit(choose)
-    whole = run(logits, keys, Policy().arrays())
+    whole = run(logits, keys, knobs(Policy(), 32))
     order = np.random.default_rng(0).permutation(32)
-    moved = run(logits[order], keys[order], Policy().arrays())
-    for before, after in zip(whole, moved, strict=True):
-        np.testing.assert_array_equal(np.asarray(before)[order], after)
+    moved = run(logits[order], keys[order], knobs(Policy(), 32))
+    np.testing.assert_array_equal(np.asarray(whole)[order], moved)
 
 
 def test_keys_differ_in_each_number():
     base = (0, 1, 2, 3)
     variants = [base, (9, 1, 2, 3), (0, 9, 2, 3), (0, 1, 9, 3), (0, 1, 2, 9), (0, 1, 3, 2)]
     drawn = {
-        float(jax.random.uniform(sample_key(np.uint32(s), *(jnp.array([n]) for n in rest))[0]))
-        for s, *rest in variants
+        float(jax.random.uniform(sample_key(*(jnp.array([n]) for n in numbers))[0]))
+        for numbers in variants
     }
     assert len(drawn) == len(variants)
 

@@ -1,0 +1,95 @@
+"""A prompt's keys and values, computed once and made resident; its own log-probabilities too."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from codex_jax import model
+from codex_jax.sample import attention
+from codex_jax.sample.policy import logprob
+from codex_jax.sample.state import TOP, State
+
+_SCORED = 64  # positions of a prompt whose logits are held at a time
+
+
+class Scores(NamedTuple):
+    """Of a prompt's tokens, each given those before it; of the first there is nothing to say."""
+
+    logprobs: Float[Array, "T-1"]
+    top: Int[Array, "T-1 5"]
+    top_logprobs: Float[Array, "T-1 5"]
+
+
+def _forward(config, params, tokens, length, dtype):
+    """(hidden states, keys and values) of one prompt, right-padded."""
+    positions = jnp.arange(tokens.shape[1])[None]
+    attend = model.attention.packed_attention((positions < length).astype(jnp.int32))
+
+    def keeping(q, k, v, cache, layer):
+        out, _ = attend(q, k, v, None, layer)
+        return out, (*cache, (k[0].swapaxes(0, 1), v[0].swapaxes(0, 1)))
+
+    return model.forward(
+        config, params, tokens, positions, keeping, (), dtype=jnp.dtype(dtype), scan=False
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "dtype"))
+def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
+    """Keys and values of one prompt, right-padded to a bucket: two tuples of (K, T, H).
+
+    A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
+    depends on nothing else.
+    """
+    _, cache = _forward(config, params, tokens, length, dtype)
+    return tuple(zip(*cache, strict=True))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "dtype"))
+def score(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
+    """`Scores` of one prompt, right-padded to a bucket; what stands behind its length is noise."""
+    hidden, _ = _forward(config, params, tokens, length, dtype)
+
+    def of_some(inputs):
+        hidden, following = inputs
+        logits = model.unembed(config, params, hidden)
+        best, top = jax.lax.top_k(logits, TOP)
+        total = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+        return Scores(logprob(logits, following), top, best - total)
+
+    following = jnp.roll(tokens[0], -1)
+    parts = (hidden[0].reshape(-1, _SCORED, hidden.shape[-1]), following.reshape(-1, _SCORED))
+    scores = jax.lax.map(of_some, parts)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), scores)
+
+
+def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> State:
+    """Makes a prefilled prompt resident at `place`."""
+    prompts = state.prompts
+
+    def put(blocks, new):
+        borders = attention.borders(new.shape[1])
+        here = [
+            jax.lax.dynamic_update_slice(
+                block, new[None, :, first:last].astype(block.dtype), (place, 0, 0, 0)
+            )
+            for block, (first, last) in zip(blocks, borders, strict=False)
+        ]
+        return (*here, *blocks[len(here) :])
+
+    cache = attention.Cache(
+        *(
+            tuple(put(blocks, layer) for blocks, layer in zip(old, new, strict=True))
+            for old, new in zip(prompts.cache, keys_and_values, strict=True)
+        )
+    )
+    prompts = prompts._replace(
+        cache=cache,
+        length=prompts.length.at[place].set(length),
+        last=prompts.last.at[place].set(last),
+        hash=prompts.hash.at[place].set(prompt_hash),
+    )
+    return state._replace(prompts=prompts)
