@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 Attend = Callable[[Array, Array, Array, Any, Any], tuple[Array, Any]]
+
+ATTENTION = "attention"  # what its results are called where a backward pass chooses what to keep
 
 _MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
 
@@ -59,7 +62,7 @@ def packed_attention(segment_ids: Int[Array, "B T"]) -> Attend:
 
     def attend(q, k, v, cache, layer):
         del layer
-        return dot_product(q, k, v, mask), cache
+        return checkpoint_name(dot_product(q, k, v, mask), ATTENTION), cache
 
     return attend
 

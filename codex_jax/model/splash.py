@@ -18,7 +18,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
-from codex_jax.model.attention import Attend
+from codex_jax.model.attention import ATTENTION, Attend
 
 _BLOCK = 512  # rows and columns of the scores at hand at a time
 _LANES = 128  # a block's sides must be multiples of it
@@ -81,5 +81,10 @@ def _kernel(heads: int, length: int, interpret: bool):
     )
     causal = masks.MultiHeadMask([masks.CausalMask((length, length))] * heads)
     return kernel.make_splash_mha(
-        causal, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret
+        causal,
+        block_sizes=sizes,
+        head_shards=1,
+        q_seq_shards=1,
+        residual_checkpoint_name=ATTENTION,
+        interpret=interpret,
     )

@@ -16,10 +16,11 @@ from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
+from codex_jax.train import remat
 from codex_jax.train import state as states
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
-from codex_jax.train.step import REMAT, attention_on, train_step
+from codex_jax.train.step import attention_on, train_step
 
 
 class Batches(Protocol):
@@ -43,15 +44,16 @@ class Compute:
       microbatches: Turns in which a batch is taken, to save memory.
       loss_chunks: Pieces in which the logits are made, to save memory.
       z_loss: Weight of log²Z in the loss (PaLM: 1e-4).
-      remat: What the backward pass computes again: "none", "dots" (all but matrix products), or
-        "full" (all but each block's input).
+      remat: What the backward pass computes again: "none"; "minimal" (all but matrix products and
+        attention's result); "save_dots" (all but matrix products); "offload" (the same, kept in
+        the host's memory); "full" (all but each block's input).
     """
 
     dtype: str = "float32"
     microbatches: int = 1
     loss_chunks: int = 1
     z_loss: float = 0.0
-    remat: Literal["none", "dots", "full"] = "none"
+    remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
 
 def train(
@@ -160,8 +162,8 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
             f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "
             f"{config.max_length}; raise it, or build the data with shorter rows"
         )
-    if compute.remat not in REMAT:
-        wanted = ", ".join(map(repr, REMAT))
+    if compute.remat not in remat.PRESETS:
+        wanted = ", ".join(map(repr, remat.PRESETS))
         raise InputError(f"Compute.remat is {compute.remat!r}; expected one of {wanted}")
     parts = sharding.data_parallel(devices) * compute.microbatches
     if batches.batch_size % parts:

@@ -15,18 +15,8 @@ from codex_jax.model.attention import Attend, packed_attention
 from codex_jax.model.splash import fits, splash_attention
 from codex_jax.records import Batch
 from codex_jax.train.loss import cross_entropy_sum
+from codex_jax.train.remat import wrap as rematerialise
 from codex_jax.train.state import TrainState
-
-# What the backward pass finds stored, from fastest to smallest.
-REMAT = {
-    "none": lambda block: block,
-    "dots": functools.partial(
-        jax.checkpoint,
-        policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-        prevent_cse=False,
-    ),
-    "full": functools.partial(jax.checkpoint, prevent_cse=False),
-}
 
 
 def loss_sum(
@@ -43,7 +33,7 @@ def loss_sum(
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
 
     Args:
-      remat: a key of REMAT: which of a block's values are stored and which computed again.
+      remat: one of remat.PRESETS: which of a block's values are stored, which computed again.
       attention: makes the blocks' `attend` from segment ids (B, T).
     """
     hidden, _ = model.forward(
@@ -53,7 +43,7 @@ def loss_sum(
         batch.positions,
         attention(batch.segment_ids),
         dtype=dtype,
-        wrap_block=REMAT[remat],
+        wrap_block=rematerialise(remat),
     )
     table = params["embedding"] if config.tied else params["unembedding"].T
     return cross_entropy_sum(

@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"model": DecoderConfig(vocab_size=65, layers=1, width=32, heads=4)}, "the data has 64"),
         ({"model": DecoderConfig(vocab_size=64, layers=1, width=32, heads=4, max_length=8)}, "32"),
         ({"compute": Compute(microbatches=3)}, "not a multiple of 24"),
-        ({"compute": Compute(remat="some")}, "remat is 'some'; expected one of 'none', 'dots'"),
+        ({"compute": Compute(remat="some")}, "remat is 'some'; expected one of 'none', 'minimal'"),
         ({"mesh": MeshShape(tensor=3)}, "does not fit 8 devices"),
         ({"batches": CountingBatches(batch_size=4)}, "batch_size 4 is not a multiple of 8"),
     ],

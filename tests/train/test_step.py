@@ -10,7 +10,7 @@ import pytest
 from codex_jax import model, sharding
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
-from codex_jax.train import optimizer, state, step
+from codex_jax.train import optimizer, remat, state, step
 from codex_jax.train.loop import Compute, jitted_step
 from tests.train.counting import CountingBatches
 
@@ -62,7 +62,11 @@ def test_every_mesh_equals_one_device(shape):
     assert_same(two_steps(sharding.make_mesh(sharding.MeshShape(**shape))), one_device())
 
 
-MEMORY_SAVERS = [{"microbatches": 4}, {"loss_chunks": 8}, {"remat": "dots"}, {"remat": "full"}]
+MEMORY_SAVERS = [
+    {"microbatches": 4},
+    {"loss_chunks": 8},
+    *({"remat": preset} for preset in remat.PRESETS if preset != "none"),
+]
 
 
 @pytest.mark.parametrize("compute", MEMORY_SAVERS, ids=str)
