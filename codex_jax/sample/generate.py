@@ -11,7 +11,8 @@ from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample
 from codex_jax.sample.state import Shape
-from codex_jax.sample.stops import PAPER_STOPS, cut
+from codex_jax.sample.stops import PAPER_STOPS
+from codex_jax.sample.text import whole_text
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 
@@ -134,12 +135,10 @@ def _write(left: list[Request], file, engine: Engine, text: Tokenizer, total: in
 def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Completion:
     """A sample as text, without what ended it."""
     ids = sample.tokens.tolist()
-    said = text.decode_bytes(ids[:-1] if ids[-1] == text.eos_id else ids)
-    said, _ = cut(said, stops)
     total = float(sample.logprobs.astype("float64").sum())
     return Completion(
         task_id=sample.name,
-        completion=said.decode("utf-8", errors="replace"),
+        completion=whole_text(ids, text.token_bytes, eos_id=text.eos_id, stops=stops),
         sample_index=sample.index,
         mean_logprob=total / len(ids),
         sum_logprob=total,
