@@ -1,6 +1,5 @@
 """The loss and one step, as pure functions of state and batch."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
