@@ -53,7 +53,8 @@ ROOMS = {
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "progress"}, {"numpy", "matplotlib"}),
     "curate": Room({"records", "progress"}, {"numpy"}),
-    "main": Room(LEAVES | STAGES, {"gin", "absl", "jax", "numpy"}),
+    # compile draws with matplotlib, imported where it draws.
+    "main": Room(LEAVES | STAGES, {"gin", "absl", "jax", "matplotlib", "numpy"}),
 }
 
 # (module, what importing it must not load). A stage loads only what it computes with.

@@ -29,7 +29,7 @@ class Request(NamedTuple):
     """argv, taken apart."""
 
     files: list[str]
-    flags: list[tuple[str, str, str]]  # (as typed, name, value)
+    flags: list[tuple[str, str, str | None]]  # (as typed, name, value)
     help: bool
     dry_run: bool
 
@@ -58,19 +58,20 @@ def parse(argv: Sequence[str]) -> Request:
     """Flags as --name=value or --name value; a bare word is a gin file.
 
     Raises:
-      InputError: a flag without a value, or a word that is no gin file.
+      InputError: a word that is no gin file.
     """
     request = Request([], [], bool({"--help", "-h"} & set(argv)), _dry(argv))
-    words = iter(w for w in argv if w not in ("--help", "-h", "--dry_run", "--dry-run"))
-    for word in words:
+    words = [w for w in argv if w not in ("--help", "-h", "--dry_run", "--dry-run")]
+    while words:
+        word = words.pop(0)
         if not word.startswith("--"):
             if not word.endswith(".gin"):
                 raise InputError(f"{word!r}: expected FILE.gin or --NAME=VALUE")
             request.files.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        if not equals and (value := next(words, None)) is None:
-            raise InputError(f"{word} has no value; write {word}=VALUE")
+        if not equals:  # a flag alone may be a switch: that is for `run` to know
+            value = words.pop(0) if words and not words[0].startswith("--") else None
         name = name if name.startswith("gin.") else name.replace("-", "_")
         if name == "gin_file":
             request.files.append(value)

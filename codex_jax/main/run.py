@@ -51,7 +51,7 @@ def configure(
     verb: Verb,
     descriptions: dict[str, Description],
     files: Iterable[Any],
-    flags: Iterable[tuple[str, str, str]],
+    flags: Iterable[tuple[str, str, str | None]],
 ) -> Run:
     """Files, then flags (as typed, name, value), checked and frozen.
 
@@ -63,8 +63,18 @@ def configure(
         bindings.read_file(path)
     for typed, name, value in flags:
         key = name.removeprefix("gin.") if name.startswith("gin.") else owned(name, descriptions)
-        bindings.read_flag(Flag(typed, key, value))
+        text = switched_on(typed, key, descriptions) if value is None else value
+        bindings.read_flag(Flag(typed, key, text))
     return Run(verb, resolve.Resolver(verb, bindings).resolve())
+
+
+def switched_on(typed: str, key: str, descriptions: dict[str, Description]) -> str:
+    """The value of a flag that came without one: only a bool can."""
+    owner, _, name = key.rpartition(".")
+    setting = descriptions[owner].settings.get(name) if owner in descriptions else None
+    if setting is None or setting.hint is not bool:
+        raise InputError(f"{typed} has no value; write {typed}=VALUE")
+    return "True"
 
 
 def owned(name: str, descriptions: dict[str, Description]) -> str:

@@ -63,6 +63,11 @@ VERBS = {
             "train a decoder on packed rows, resuming by itself",
             wires={"batches": _BATCHES},
         ),
+        Verb(
+            "compile",
+            "codex_jax.main.compile.verb:compile_for",
+            "fit a train step to a TPU pod that isn't here",
+        ),
         Verb("sample", "codex_jax.sample.generate:generate", "complete problems with a checkpoint"),
         Verb(
             "import",

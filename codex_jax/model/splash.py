@@ -16,7 +16,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
     splash_attention_mask as masks,
 )
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from codex_jax.model.attention import ATTENTION, Attend
 
@@ -24,9 +24,9 @@ _BLOCK = 512  # rows and columns of the scores at hand at a time
 _LANES = 128  # a block's sides must be multiples of it
 
 
-def fits(length: int, head_size: int) -> bool:
-    """Whether the kernel takes sequences of this length with heads of this size."""
-    return length % _LANES == 0 and head_size % _LANES == 0
+def fits(length: int) -> bool:
+    """Whether the kernel takes sequences of this length."""
+    return length % _LANES == 0
 
 
 def splash_attention(
@@ -61,10 +61,16 @@ def splash_attention(
 
     def attend(q, k, v, cache, layer):
         del layer
-        q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
-        return jnp.swapaxes(local(q, k, v, segment_ids), 1, 2), cache
+        size = q.shape[-1]
+        q, k, v = (_padded(jnp.swapaxes(x, 1, 2)) for x in (q * size**-0.5, k, v))
+        return jnp.swapaxes(local(q, k, v, segment_ids), 1, 2)[..., :size], cache
 
     return attend
+
+
+def _padded(x: Float[Array, "B N T H"]) -> Float[Array, "B N T J"]:
+    """Heads filled up with zeros to whole lanes, which change no score."""
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, -x.shape[-1] % _LANES)))
 
 
 def _kernel(heads: int, length: int, interpret: bool):

@@ -22,6 +22,7 @@ class Chip:
       bandwidth: of that memory, bytes/s.
       link: of all links to neighbours together, bytes/s one way; 0 where there are none.
       clock: of the compiler's cycle estimates, Hz; 0 where it makes none.
+      devices: JAX devices of one chip of the topology.
       options: that `get_topology_desc` wants besides the name.
     """
 
@@ -32,6 +33,7 @@ class Chip:
     bandwidth: float
     link: float = 0
     clock: float = 0
+    devices: int = 1
     options: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -87,6 +89,7 @@ CHIPS = (
         bandwidth=3.69e12,
         link=300e9,
         clock=2.2e9,
+        devices=2,
     ),
     Chip(name="a100", kind="NVIDIA A100", peak=312e12, hbm=80, bandwidth=2.04e12),
     Chip(name="h100", kind="NVIDIA H100", peak=989e12, hbm=80, bandwidth=3.35e12),

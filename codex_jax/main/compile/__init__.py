@@ -1,0 +1,1 @@
+"""compile: a step fitted to a TPU pod without the pod."""

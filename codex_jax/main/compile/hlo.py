@@ -1,0 +1,169 @@
+"""A scheduled TPU program's text, added up: estimated cycles, collectives, the largest values.
+
+XLA's TPU compiler writes `estimated_cycles` on every fusion and custom call it schedules, Pallas
+kernels excepted. A loop's trip count is the constant its condition compares with.
+"""
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+_BYTES = {"pred": 1, "bf16": 2, "f16": 2}
+_SHAPE = re.compile(r"\b(pred|bf16|[suf]\d+|f8\w+)\[([\d,]*)\](?:\{[^}]*\})?")
+_NAME = r"%?([\w.\-]+)"
+_INSTRUCTION = re.compile(rf"^  (?:ROOT )?{_NAME} = (.*?) ([\w\-]+)\(")
+_KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_ALIASES = {"tuple", "get-tuple-element", "bitcast", "while", "conditional", "call"} | {
+    "copy-start",
+    "copy-done",
+    "optimization-barrier",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """One array of the program: what it weighs on a device, and which line of ours made it."""
+
+    bytes: int
+    shape: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """One run of the program on one device.
+
+    Attributes:
+      cycles: estimated, kernels excepted.
+      collectives: kind to (times run, bytes of the arrays gathered, reduced or scattered).
+      kernels: Pallas calls run, that the cycles leave out.
+      values: the largest, arguments among them.
+    """
+
+    cycles: int
+    collectives: dict[str, tuple[int, int]]
+    kernels: int
+    values: tuple[Value, ...]
+
+
+def read(text: str, *, largest: int = 10) -> Cost:
+    """The cost of the module that `compiled.as_text()` printed."""
+    computations, entry = _computations(text)
+    total: Counter[str] = Counter()
+    values: dict[tuple[str, str], Value] = {}
+    for line, times in _walk(computations, entry, 1):
+        _add(line, times, computations, total)
+        if value := _value(line):
+            values[value.shape, value.source] = value
+    kinds = {kind: (total[kind], total[kind + " bytes"]) for kind in _KINDS if total[kind]}
+    ordered = sorted(values.values(), key=lambda value: -value.bytes)
+    return Cost(total["cycles"], kinds, total["kernels"], tuple(ordered[:largest]))
+
+
+def size(text: str) -> int:
+    """Bytes of all arrays that a type names."""
+    return sum(_array_bytes(*found) for found in _SHAPE.findall(text))
+
+
+def _array_bytes(kind: str, dims: str) -> int:
+    elements = 1
+    for dim in filter(None, dims.split(",")):
+        elements *= int(dim)
+    bits = re.search(r"\d+", kind)
+    return elements * (_BYTES.get(kind) or max(1, int(bits.group()) // 8))
+
+
+def _computations(text: str) -> tuple[dict[str, list[str]], str]:
+    """Name to lines, and the entry's name."""
+    found: dict[str, list[str]] = {}
+    entry = name = ""
+    for line in text.splitlines():
+        header = re.match(rf"^(ENTRY )?{_NAME} \(.*\{{\s*$", line)
+        if header:
+            name = header.group(2)
+            entry = name if header.group(1) else entry
+            found[name] = []
+        elif line.startswith("  ") and name:
+            found[name].append(line)
+        elif line.startswith("}}") and name:  # a kernel's own text has line breaks
+            found[name][-1] += line
+    return found, entry
+
+
+def _walk(computations: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
+    """Every scheduled line with how often it runs."""
+    for line in computations.get(name, ()):
+        yield line, times
+        if " while(" in line:
+            turns = _trips(computations, _called(line, "condition"))
+            yield from _walk(computations, _called(line, "body"), times * turns)
+        elif " conditional(" in line or " call(" in line:
+            branch = re.search(
+                rf"(?:to_apply|true_computation|branch_computations=\{{)=?{_NAME}", line
+            )
+            yield from _walk(computations, branch.group(1) if branch else "", times)
+
+
+def _called(line: str, role: str) -> str:
+    found = re.search(rf"{role}={_NAME}", line)
+    return found.group(1) if found else ""
+
+
+def _trips(computations: dict[str, list[str]], condition: str) -> int:
+    """The largest integer that a loop's condition, or a fusion in it, holds."""
+    lines = list(computations.get(condition, ()))
+    for line in list(lines):
+        lines += computations.get(_called(line, "calls"), ())
+    numbers = [re.search(r"s32\[\][^=]*constant\((\d+)\)", line) for line in lines]
+    return max((int(n.group(1)) for n in numbers if n), default=1)
+
+
+def _add(line: str, times: int, computations: dict[str, list[str]], total: Counter[str]) -> None:
+    found = _INSTRUCTION.match(line)
+    if not found:
+        return
+    _, result, op = found.groups()
+    if cycles := re.search(r'"estimated_cycles":"(\d+)"', line):
+        total["cycles"] += times * int(cycles.group(1))
+    if op == "custom-call" and "tpu_custom_call" in line:
+        total["kernels"] += times
+    if kind := _collective(op, line):
+        moved = size(result)
+        if kind == "reduce-scatter":
+            moved = _scattered(line, computations) or moved
+        total[kind] += times
+        total[kind + " bytes"] += times * (moved // 2 if op.endswith("-start") else moved)
+
+
+def _collective(op: str, line: str) -> str:
+    """The kind, or ''. TPU's scatter is a fusion around an all-reduce of which a part is kept."""
+    if op == "fusion" and "calls=%all-reduce-scatter" in line:
+        return "reduce-scatter"
+    plain = op.removesuffix("-start")
+    return plain if plain in _KINDS else ""
+
+
+def _scattered(line: str, computations: dict[str, list[str]]) -> int:
+    inside = computations.get(_called(line, "calls"), ())
+    reduced = [_INSTRUCTION.match(inner) for inner in inside if " all-reduce(" in inner]
+    return sum(size(found.group(2)) for found in reduced if found)
+
+
+def _value(line: str) -> Value | None:
+    """An array in HBM (S(1) and up are on-chip memories) that the line makes or is given."""
+    found = _INSTRUCTION.match(line)
+    if not found or found.group(3) in _ALIASES or "S(1)" in found.group(2):
+        return None
+    arrays = list(_SHAPE.finditer(found.group(2)))
+    if not arrays:
+        return None
+    shape = max(arrays, key=lambda match: _array_bytes(*match.groups()))
+    source = re.search(r'op_name="([^"]*)"', line)
+    if found.group(3) == "parameter" and not source:
+        return None  # a loop's own view of what was counted where it was made
+    return Value(
+        _array_bytes(*shape.groups()),
+        f"{shape.group(1)}[{shape.group(2)}]",
+        (source.group(1) if source else found.group(3)).replace("/while/body/closed_call", ""),
+    )

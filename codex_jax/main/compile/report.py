@@ -1,0 +1,86 @@
+"""What was measured, as a page of text."""
+
+from codex_jax.main.compile.jobs import TrainJob
+from codex_jax.main.compile.measure import Measured
+from codex_jax.sharding import AXES
+
+_GIB = 2**30
+
+
+def page(job: TrainJob, found: Measured) -> str:
+    """Memory, time and its formula, collectives, the largest values."""
+    lines = [_title(job)]
+    if found.trouble:
+        lines.append(row("does not fit", found.trouble))
+    else:
+        lines += [row("HBM a device", _memory(found, job.chip.hbm)), *_times(job, found)]
+        lines += [*_collectives(found, job.chip.link), *_values(found)]
+        took = f"in {found.compile_seconds:.0f} s, with {found.compile_gib:.1f} GiB of memory"
+        lines.append(row("compiled", took))
+    if not found.fits:
+        lines.append(
+            row("does not fit", "turn batch_size, Compute.remat, Compute.loss_chunks or the mesh")
+        )
+    return "\n".join(lines)
+
+
+def _title(job: TrainJob) -> str:
+    slices = f" × {job.slices} slices" if job.slices > 1 else ""
+    sizes = zip(AXES, job.mesh.resolve(job.devices), strict=True)
+    mesh = " × ".join(f"{axis} {size}" for axis, size in sizes if size > 1) or "1 device"
+    return (
+        f"train step of {job.batch_size} rows of {job.sequence_length} on {job.topology}{slices}, "
+        f"{mesh}, remat {job.compute.remat}, {job.compute.dtype}"
+    )
+
+
+def _times(job: TrainJob, found: Measured) -> list[str]:
+    cycles = f"{found.seconds * job.chip.clock / 1e6:,.0f} M cycles at {job.chip.clock / 1e9} GHz"
+    kernels = job.kernel_seconds(found.kernels)
+    seconds = found.seconds + kernels
+    lines = [row("XLA's estimate", f"{found.seconds:.3f} s a step: {cycles}")]
+    if kernels:
+        bound = f"at least {kernels:.3f} s more, at peak rate"
+        lines.append(row("without", f"{found.kernels} calls of attention kernels: {bound}"))
+    formula = "tokens × (6 × matrix weights + 6 × layers × heads × head size × length)"
+    lines.append(row("MFU", f"{job.mfu(seconds):.3f} = {formula}"))
+    lines.append(row("", f"      / (devices × {job.chip.peak:.3g} FLOP/s × {seconds:.3f} s)"))
+    if found.host:
+        lines.append(row("host memory", f"{found.host / _GIB:.1f} GiB a device"))
+    return lines
+
+
+def row(name: str, value: str) -> str:
+    """A line of the report."""
+    return f"{name:17} {value}"
+
+
+def _memory(found: Measured, limit: float) -> str:
+    return (
+        f"{found.hbm / _GIB:.1f} of {limit} GiB: arguments {found.arguments / _GIB:.1f}, "
+        f"temporaries {found.temporaries / _GIB:.1f}, output {found.outputs / _GIB:.1f} "
+        f"({found.aliased / _GIB:.1f} of it in the arguments' place)"
+    )
+
+
+def _collectives(found: Measured, link: float) -> list[str]:
+    """A line a kind; an all-reduce crosses the links twice."""
+    lines = [
+        row(kind, f"{moved / 1e9:8.2f} GB in {times:,} calls")
+        for kind, (times, moved) in found.collectives.items()
+    ]
+    crossed = sum(
+        moved * (2 if kind == "all-reduce" else 1) for kind, (_, moved) in found.collectives.items()
+    )
+    if crossed:
+        bound = f"{crossed / link:.3f} s at {link / 1e9:.0f} GB/s of links, were none overlapped"
+        lines.append(row("on the wire", bound))
+    return lines
+
+
+def _values(found: Measured) -> list[str]:
+    head = [row("largest values", "(several may use the same memory in turn)")]
+    return head + [
+        f"  {size / 2**20:10,.1f} MiB  {shape:28} {source[-90:]}"
+        for size, shape, source in found.values
+    ]
