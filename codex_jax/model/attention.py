@@ -17,7 +17,7 @@ Attend = Callable[[Array, Array, Array, Any, Any], tuple[Array, Any]]
 
 ATTENTION = "attention"  # what its results are called where a backward pass chooses what to keep
 
-_MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
+MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
 
 
 def rotary(
@@ -44,7 +44,7 @@ def dot_product(
     K = k.shape[2]
     grouped = q.reshape(B, T, K, N // K, H)
     scores = jnp.einsum("BTKGH,BSKH->BKGTS", grouped, k, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask[:, None, None], scores * H**-0.5, _MASKED)
+    scores = jnp.where(mask[:, None, None], scores * H**-0.5, MASKED)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     return jnp.einsum("BKGTS,BSKH->BTKGH", weights, v).reshape(B, T, N, H)
 

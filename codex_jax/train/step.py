@@ -1,18 +1,15 @@
 """The loss and one step, as pure functions of state and batch."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from codex_jax import model, sharding
-from codex_jax.model.attention import Attend, packed_attention
-from codex_jax.model.splash import fits, splash_attention
+from codex_jax import model
 from codex_jax.records import Batch
+from codex_jax.train.attention import Attention, plain
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.remat import wrap as rematerialise
 from codex_jax.train.state import TrainState
@@ -27,20 +24,21 @@ def loss_sum(
     chunks: int = 1,
     z_loss: float = 0.0,
     remat: str = "none",
-    attention: Callable[[Array], Attend] = packed_attention,
+    attention: Attention = plain,
 ) -> Float[Array, ""]:
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
 
     Args:
       remat: one of remat.PRESETS: which of a block's values are stored, which computed again.
-      attention: makes the blocks' `attend` from segment ids (B, T).
+      attention: makes the blocks' `attend` for a batch, whose columns it may deal out anew.
     """
+    batch, attend = attention(batch)
     hidden, _ = model.forward(
         config,
         params,
         batch.tokens,
         batch.positions,
-        attention(batch.segment_ids),
+        attend,
         dtype=dtype,
         wrap_block=rematerialise(remat),
     )
@@ -54,19 +52,6 @@ def loss_sum(
         chunks,
         z_loss,
     )
-
-
-def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Callable[[Array], Attend]:
-    """The fastest packed attention of a mesh's devices: on TPU the splash kernel, where it fits."""
-
-    def attention(segment_ids):
-        splash = mesh.devices.flat[0].platform == "tpu" and mesh.shape["context"] == 1
-        if splash and fits(segment_ids.shape[1], config.head_size):
-            rows, heads = (sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "kv_heads"))
-            return splash_attention(segment_ids, mesh=mesh, rows=rows, heads=heads)
-        return packed_attention(segment_ids)
-
-    return attention
 
 
 def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):

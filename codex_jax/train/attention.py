@@ -1,0 +1,44 @@
+"""Which attention a step uses: by the mesh, the platform, the length and the heads' size."""
+
+from collections.abc import Callable
+
+import jax
+from jax.sharding import Mesh
+
+from codex_jax import model, sharding
+from codex_jax.model.attention import Attend, packed_attention
+from codex_jax.model.ring import ring_attention, zigzag
+from codex_jax.model.splash import fits, splash_attention
+from codex_jax.records import Batch
+
+# A batch -> the batch, its columns in the order that attention wants them in, and `attend`.
+Attention = Callable[[Batch], tuple[Batch, Attend]]
+
+
+def plain(batch: Batch) -> tuple[Batch, Attend]:
+    """XLA's attention, that holds the scores of whole rows."""
+    return batch, packed_attention(batch.segment_ids)
+
+
+def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
+    """The fastest on a mesh: the ring where columns are split; on TPU splash, where it fits."""
+    rows, (columns,), heads = (
+        sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "kv_heads")
+    )
+    platform = mesh.devices.flat[0].platform
+
+    def attention(batch: Batch):
+        length = batch.tokens.shape[1]
+        if mesh.shape[columns] > 1:
+            order = zigzag(length, mesh.shape[columns])
+            dealt = Batch(*(x[:, order] for x in batch))
+            dealt = jax.lax.with_sharding_constraint(dealt, sharding.batch_sharding(mesh))
+            ring = ring_attention(
+                dealt.segment_ids, mesh=mesh, rows=rows, columns=columns, heads=heads
+            )
+            return dealt, ring
+        if platform == "tpu" and fits(length):
+            return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
+        return plain(batch)
+
+    return attention
