@@ -8,12 +8,14 @@ from typing import Any
 from codex_jax import InputError
 from codex_jax.sharding.chips import CHIPS, Chip
 
-# libtpu's own words where ours differ, and what it would else ask the cloud for, at length.
+# libtpu's own words where ours differ; what it would else ask the cloud for, at length; and leave
+# to load it beside another process that compiles, since nobody here drives a chip.
 _EXTERNAL = {"v7x": "tpu7x"}
 _ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5p-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 
