@@ -21,6 +21,20 @@ _TMP_MB = 64
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL")
 _SYSTEM_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
+# Settings that runtimes and compilers look for outside of /usr.
+_TOOLCHAIN_FILES = ("alternatives", "java-*-openjdk", "R", "mono", "php", "gnat")
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a sandbox sees besides the system: a read-only folder at /kit, and its own /tmp."""
+
+    kit: pathlib.Path | None = None
+    tmp_mb: int = _TMP_MB
+    toolchains: bool = False  # their settings in /etc
+
+
+_PLAIN = View()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +51,17 @@ class Gvisor:
         return shutil.which("runsc") is not None
 
     def start(
-        self, command: list[str], *, python: pathlib.Path, scratch: pathlib.Path
+        self,
+        command: list[str],
+        *,
+        python: pathlib.Path,
+        scratch: pathlib.Path,
+        view: View = _PLAIN,
     ) -> subprocess.Popen:
         bundle = scratch / "bundle"
         scratch.mkdir(mode=0o700)
         (bundle / "rootfs").mkdir(parents=True)
-        config = _bundle_config(command, python)
+        config = _bundle_config(command, python, view)
         (bundle / "config.json").write_text(json.dumps(config), encoding="utf-8")
         run = [*self._runsc(scratch), "run", "-bundle", str(bundle), scratch.name]
         return _popen(run)
@@ -61,16 +80,17 @@ class Gvisor:
         return ["runsc", f"--root={scratch / 'state'}", *flags]
 
 
-def _bundle_config(command: list[str], python: pathlib.Path) -> dict:
+def _bundle_config(command: list[str], python: pathlib.Path, view: View) -> dict:
     kinds = ("bounding", "effective", "permitted", "inheritable")
     folders = ["/usr", *_interpreter_folders(python)]
     folders += ["/" + link for link in _SYSTEM_LINKS if pathlib.Path("/", link).is_dir()]
+    seen = {folder: os.path.realpath(folder) for folder in folders} | _shown(view)
     mounts = [
-        {"destination": f, "type": "bind", "source": os.path.realpath(f), "options": ["ro"]}
-        for f in folders
+        {"destination": place, "type": "bind", "source": source, "options": ["ro"]}
+        for place, source in seen.items()
     ]
     tmp = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}
-    mounts.append({**tmp, "options": [f"size={_TMP_MB}m", "mode=1777", "nosuid", "nodev"]})
+    mounts.append({**tmp, "options": [f"size={view.tmp_mb}m", "mode=1777", "nosuid", "nodev"]})
     return {
         "ociVersion": "1.0.0",
         "hostname": "sandbox",
@@ -103,7 +123,12 @@ class Bubblewrap:
         return _bwrap() is not None
 
     def start(
-        self, command: list[str], *, python: pathlib.Path, scratch: pathlib.Path
+        self,
+        command: list[str],
+        *,
+        python: pathlib.Path,
+        scratch: pathlib.Path,
+        view: View = _PLAIN,
     ) -> subprocess.Popen:
         binary = _bwrap()
         assert binary is not None
@@ -111,7 +136,7 @@ class Bubblewrap:
         flags += ["--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--as-pid-1"]
         for capability in _CAPABILITIES:
             flags += ["--cap-add", capability]
-        flags += _view(python)
+        flags += _view(python, view)
         argv = [str(_reachable(binary, scratch)), *flags, "--", *command]
         return _popen(argv, as_nobody=os.geteuid() == 0)
 
@@ -119,7 +144,7 @@ class Bubblewrap:
         """Nothing: --die-with-parent has taken every process along."""
 
 
-def _view(python: pathlib.Path) -> list[str]:
+def _view(python: pathlib.Path, view: View) -> list[str]:
     """The file system inside: the system read-only, an empty /tmp, nothing else to write to."""
     flags: list[str] = []
     for folder in ["/usr", *_interpreter_folders(python)]:
@@ -132,8 +157,19 @@ def _view(python: pathlib.Path) -> list[str]:
             flags += ["--ro-bind", str(path), str(path)]
     for path in _SYSTEM_FILES:
         flags += ["--ro-bind-try", path, path]
+    for place, source in _shown(view).items():
+        flags += ["--ro-bind", source, place]
     flags += ["--dev", "/dev", "--remount-ro", "/dev"]
-    return [*flags, "--size", str(_TMP_MB << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
+    return [*flags, "--size", str(view.tmp_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
+
+
+def _shown(view: View) -> dict[str, str]:
+    """Place inside -> folder outside, read-only there."""
+    found = {"/kit": str(view.kit)} if view.kit else {}
+    if view.toolchains:
+        for name in _TOOLCHAIN_FILES:
+            found |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}
+    return found
 
 
 @functools.cache
