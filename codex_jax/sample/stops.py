@@ -138,6 +138,10 @@ def _absorbing(table: np.ndarray, fallback: list[int]) -> np.ndarray:
 
 
 def cut(text: bytes, stops: Sequence[str]) -> tuple[bytes, bool]:
-    """(what stands before the earliest stop string, whether there was one)."""
-    places = [place for stop in stops if (place := text.find(stop.encode())) >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    """(what stands before the stop string that is whole first, whether there was one).
+
+    First to end, not to begin: what comes later can't change it, however the text arrives.
+    """
+    found = [stop for stop in map(str.encode, stops) if stop in text]
+    ends = [(text.find(stop) + len(stop), text.find(stop)) for stop in found]
+    return (text[: min(ends)[1]], True) if ends else (text, False)

@@ -38,6 +38,11 @@ def test_the_five_stops_of_the_paper(stop):
     assert cut((body + stop + " more").encode(), PAPER_STOPS) == (body.encode(), True)
 
 
+def test_the_stop_that_is_whole_first_cuts():
+    assert cut(b"x\naay", ["a", "\naa"]) == (b"x\n", True)
+    assert cut(b"x\naay", ["aa", "\naa"]) == (b"x", True)
+
+
 def test_without_a_stop_nothing_is_cut():
     assert cut(b"    return 1", PAPER_STOPS) == (b"    return 1", False)
 
