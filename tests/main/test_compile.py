@@ -34,6 +34,16 @@ HloModule jit_step, is_scheduled=true
   ROOT %dynamic-slice.1 = bf16[16,8]{1,0} dynamic-slice(%all-reduce.9)
 }
 
+%started.1 (part: bf16[16,8]) -> bf16[32,8] {
+  %all-gather.2 = bf16[32,8]{1,0} all-gather(%part), channel_id=79, dimensions={0}
+  ROOT %custom-call.2 = bf16[32,8]{1,0} custom-call(%part, %all-gather.2)
+}
+
+%beside.1 (part: bf16[16,8]) -> bf16[32,8] {
+  %all-gather.3 = bf16[32,8]{1,0} all-gather(%part), channel_id=79, dimensions={0}
+  ROOT %tuple.2 = bf16[32,8]{1,0} tuple(%product, %all-gather.3)
+}
+
 %condition.1 (state: (s32[], f32[8])) -> pred[] {
   %limit = s32[]{:T(128)} constant(12)
   ROOT %less = pred[] compare(%index, %limit), direction=LT
@@ -42,6 +52,8 @@ HloModule jit_step, is_scheduled=true
 %body.1 (state: (s32[], f32[8])) -> (s32[], f32[8]) {
   %gathered = bf16[64,8]{1,0:T(8,128)(2,1)} all-gather(%part), replica_groups={{0,1}}
   %fusion.1 = f32[1024]{0:T(1024)} fusion(%gathered), metadata={op_name="jit(step)/while/body/closed_call/dot"}, backend_config={"estimated_cycles":"100"}
+  %start = bf16[32,8]{1,0} fusion(%part), kind=kCustom, calls=%started.1
+  %product = bf16[32,8]{1,0} fusion(%part, %start), kind=kOutput, calls=%beside.1
   %scattered = bf16[16,8]{1,0} fusion(%fusion.1), kind=kCustom, calls=%all-reduce-scatter.1, backend_config={"estimated_cycles":"7"}
   %kernel = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", backend_config={"body":
 }}, metadata={op_name="jit(step)/splash"}, backend_config={"estimated_cycles":"3"}
@@ -61,9 +73,9 @@ def test_a_program_is_added_up_over_its_loops():
     assert cost.cycles == 1000 + 12 * (100 + 7 + 3)
     assert cost.kernels == 12
     assert cost.collectives == {
-        "all-gather": (12, 12 * 64 * 8 * 2),
-        "all-reduce": (1, 8 * 4 + 4),
-        "reduce-scatter": (12, 12 * 64 * 8 * 2),
+        "all-gather": (12 + 12, 12 * (64 + 32) * 8 * 2, 12 * 32 * 8 * 2),
+        "all-reduce": (1, 8 * 4 + 4, 0),
+        "reduce-scatter": (12, 12 * 64 * 8 * 2, 0),
     }
 
 

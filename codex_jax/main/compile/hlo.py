@@ -36,13 +36,14 @@ class Cost:
 
     Attributes:
       cycles: estimated, kernels excepted.
-      collectives: kind to (times run, bytes of the arrays gathered, reduced or scattered).
+      collectives: kind to (times run, bytes of the arrays gathered, reduced or scattered, and of
+        these the bytes that travel while a fusion computes).
       kernels: Pallas calls run, that the cycles leave out.
       values: the largest, arguments among them.
     """
 
     cycles: int
-    collectives: dict[str, tuple[int, int]]
+    collectives: dict[str, tuple[int, int, int]]
     kernels: int
     values: tuple[Value, ...]
 
@@ -52,11 +53,20 @@ def read(text: str, *, largest: int = 10) -> Cost:
     computations, entry = _computations(text)
     total: Counter[str] = Counter()
     values: dict[tuple[str, str], Value] = {}
+    channels: set[str] = set()
     for line, times in _walk(computations, entry, 1):
-        _add(line, times, computations, total)
+        _add(line, times, total)
+        for kind, moved, hidden in _collectives(line, computations, channels):
+            total[kind] += times
+            total[kind + " bytes"] += times * moved
+            total[kind + " hidden"] += times * hidden
         if value := _value(line):
             values[value.shape, value.source] = value
-    kinds = {kind: (total[kind], total[kind + " bytes"]) for kind in _KINDS if total[kind]}
+    kinds = {
+        kind: (total[kind], total[kind + " bytes"], total[kind + " hidden"])
+        for kind in _KINDS
+        if total[kind]
+    }
     ordered = sorted(values.values(), key=lambda value: -value.bytes)
     return Cost(total["cycles"], kinds, total["kernels"], tuple(ordered[:largest]))
 
@@ -119,35 +129,35 @@ def _trips(computations: dict[str, list[str]], condition: str) -> int:
     return max((int(n.group(1)) for n in numbers if n), default=1)
 
 
-def _add(line: str, times: int, computations: dict[str, list[str]], total: Counter[str]) -> None:
-    found = _INSTRUCTION.match(line)
-    if not found:
-        return
-    _, result, op = found.groups()
+def _add(line: str, times: int, total: Counter[str]) -> None:
     if cycles := re.search(r'"estimated_cycles":"(\d+)"', line):
         total["cycles"] += times * int(cycles.group(1))
-    if op == "custom-call" and "tpu_custom_call" in line:
+    if " custom-call(" in line and "tpu_custom_call" in line:
         total["kernels"] += times
-    if kind := _collective(op, line):
-        moved = size(result)
-        if kind == "reduce-scatter":
-            moved = _scattered(line, computations) or moved
-        total[kind] += times
-        total[kind + " bytes"] += times * (moved // 2 if op.endswith("-start") else moved)
 
 
-def _collective(op: str, line: str) -> str:
-    """The kind, or ''. TPU's scatter is a fusion around an all-reduce of which a part is kept."""
-    if op == "fusion" and "calls=%all-reduce-scatter" in line:
-        return "reduce-scatter"
-    plain = op.removesuffix("-start")
-    return plain if plain in _KINDS else ""
+def _collectives(
+    line: str, computations: dict[str, list[str]], channels: set[str]
+) -> Iterator[tuple[str, int, int]]:
+    """(kind, bytes, bytes that travel beside computation) of what a line, or its fusion, sends.
 
-
-def _scattered(line: str, computations: dict[str, list[str]]) -> int:
-    inside = computations.get(_called(line, "calls"), ())
-    reduced = [_INSTRUCTION.match(inner) for inner in inside if " all-reduce(" in inner]
-    return sum(size(found.group(2)) for found in reduced if found)
+    An asynchronous collective stands in several fusions, which share its channel: it counts once.
+    TPU's reduce-scatter is a fusion around an all-reduce of which each device keeps its part.
+    """
+    called = _called(line, "calls")
+    scatters = called.startswith("all-reduce-scatter")
+    for inner in (line, *computations.get(called, ())):
+        found = _INSTRUCTION.match(inner)
+        if not found or found.group(3).removesuffix("-start") not in _KINDS:
+            continue
+        channel = re.search(r"channel_id=(\d+)", inner)
+        if channel and channel.group(1) in channels:
+            continue
+        channels.update(channel.groups() if channel else ())
+        kind = found.group(3).removesuffix("-start")
+        moved = size(found.group(2)) // (2 if found.group(3).endswith("-start") else 1)
+        hidden = moved if inner is not line and not scatters else 0
+        yield ("reduce-scatter" if scatters else kind), moved, hidden
 
 
 def _value(line: str) -> Value | None:

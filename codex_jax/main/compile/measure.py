@@ -29,7 +29,7 @@ class Measured:
       host: bytes kept in the host's memory.
       seconds: of one run by the compiler's estimate, its kernels excepted.
       kernels: Pallas calls in a run.
-      collectives: kind to (times run, bytes).
+      collectives: kind to (times run, bytes, of these bytes that travel beside computation).
       values: the largest, as (bytes, shape, source).
       compile_seconds: that the compiler took.
       compile_gib: the most memory this process had by then.
@@ -44,7 +44,7 @@ class Measured:
     host: int = 0
     seconds: float = 0.0
     kernels: int = 0
-    collectives: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    collectives: dict[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     values: tuple[tuple[int, str, str], ...] = ()
     compile_seconds: float = 0.0
     compile_gib: float = 0.0
