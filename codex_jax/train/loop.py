@@ -218,6 +218,7 @@ def jitted_step(config: DecoderConfig, tx, compute: Compute, devices: Mesh):
         z_loss=compute.z_loss,
         remat=compute.remat,
         attention=attention_on(devices, config),
+        mesh=devices,
     )
     return jax.jit(step, donate_argnums=0)
 

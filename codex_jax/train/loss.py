@@ -2,14 +2,18 @@
 
 The unembedding and the softmax are one function with its own gradient: while a chunk's logits are
 at hand, the forward pass also computes what the backward pass will want of them (the gradient of
-the hidden states and of the table), so nothing is kept and nothing is computed twice.
+the hidden states and of the table), so nothing is kept and nothing is computed twice. On a mesh
+every device cuts its own tokens into chunks; the table is gathered once, its gradient summed once.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
+
+from codex_jax import sharding
 
 
 def _chunk_terms(table, vocab_size, z_loss, hidden, targets, weights):
@@ -25,50 +29,83 @@ def _chunk_terms(table, vocab_size, z_loss, hidden, targets, weights):
     return loss, (softmax - hit) * weights[:, None]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
 def cross_entropy_sum(
-    hidden: Float[Array, "C D"],
+    hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
-    targets: Int[Array, "C"],
-    weights: Float[Array, "C"],
+    targets: Int[Array, "B T"],
+    weights: Float[Array, "B T"],
     vocab_size: int,
     chunks: int = 1,
     z_loss: float = 0.0,
+    mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Σ weight · (−log p(target) + z_loss · log²Z) over all tokens, in f32.
 
     Args:
       table: the unembedding; rows from vocab_size on are padding.
-      chunks: pieces the tokens are cut into; logits of one piece exist at a time.
+      chunks: pieces into which a device's tokens are cut; logits of one piece exist at a time.
       z_loss: PaLM's auxiliary term (section 5), that keeps log Z near 0.
+      mesh: on which hidden states and table lie as the sharding table says; None on one device.
     """
-    return _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss)[0]
+    return _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh)[0]
 
 
-def _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss):
-    dtype = hidden.dtype
+def _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh):
+    local = functools.partial(_local, vocab_size=vocab_size, chunks=chunks, z_loss=z_loss)
+    if mesh is None:
+        loss, *gradients = local(hidden, table.astype(hidden.dtype), targets, weights)
+    else:
+        spread = _spread(local, mesh)
+        loss, *gradients = spread(hidden, table.astype(hidden.dtype), targets, weights)
+    d_hidden, d_table = gradients
+    return loss, (d_hidden, d_table.astype(table.dtype))
+
+
+def _spread(local, mesh: Mesh):
+    """`local` on every device's own tokens and the whole width; the vocabulary stays split."""
+    rows, columns, (split,) = (
+        sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "embed")
+    )
+    others = tuple(axis for axis in (*rows, *columns) if axis != split)
+    tokens, table = PartitionSpec(rows, columns), PartitionSpec(None, split)
+
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(tokens, table, tokens, tokens),
+        out_specs=(PartitionSpec(), tokens, table),
+        axis_names={split, *others},
+        check_vma=False,
+    )
+    def spread(hidden, table, targets, weights):
+        table = jax.lax.all_gather(table, split, axis=1, tiled=True)
+        loss, d_hidden, d_table = local(hidden, table, targets, weights)
+        d_table = jax.lax.psum_scatter(d_table, split, scatter_dimension=1, tiled=True)
+        return jax.lax.psum(loss, (split, *others)), d_hidden, jax.lax.psum(d_table, others)
+
+    return spread
+
+
+def _local(hidden, table, targets, weights, *, vocab_size, chunks, z_loss):
+    """(Σ w·loss, its gradients by hidden and, in f32, by table)."""
 
     def step(carry, chunk):
         loss, d_table = carry
         h, y, w = chunk
-        more, d_logits = _chunk_terms(table.astype(dtype), vocab_size, z_loss, h, y, w)
-        d_logits = d_logits.astype(dtype)
-        d_hidden = jnp.einsum("CV,VD->CD", d_logits, table.astype(dtype))
+        more, d_logits = _chunk_terms(table, vocab_size, z_loss, h, y, w)
+        d_logits = d_logits.astype(h.dtype)
+        d_hidden = jnp.einsum("CV,VD->CD", d_logits, table)
         d_table += jnp.einsum("CV,CD->VD", d_logits, h, preferred_element_type=jnp.float32)
         return (loss + more, d_table), d_hidden
 
+    cut = [x.reshape(chunks, -1, *x.shape[2:]) for x in (hidden, targets, weights)]
     start = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
-    if chunks == 1:
-        (loss, d_table), d_hidden = step(start, (hidden, targets, weights))
-    else:
-        cut = jax.tree.map(
-            lambda x: x.reshape(chunks, -1, *x.shape[1:]), (hidden, targets, weights)
-        )
-        (loss, d_table), d_hidden = jax.lax.scan(step, start, cut)
-    return loss, (d_hidden.reshape(hidden.shape), d_table.astype(table.dtype))
+    (loss, d_table), d_hidden = jax.lax.scan(step, start, cut)
+    return loss, d_hidden.reshape(hidden.shape), d_table
 
 
-def _backward(vocab_size, chunks, z_loss, gradients, scale):
+def _backward(vocab_size, chunks, z_loss, mesh, gradients, scale):
     d_hidden, d_table = gradients
     return (d_hidden * scale).astype(d_hidden.dtype), d_table * scale, None, None
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from codex_jax import model
@@ -25,12 +26,14 @@ def loss_sum(
     z_loss: float = 0.0,
     remat: str = "none",
     attention: Attention = plain,
+    mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
 
     Args:
       remat: one of remat.PRESETS: which of a block's values are stored, which computed again.
       attention: makes the blocks' `attend` for a batch, whose columns it may deal out anew.
+      mesh: over which batch and parameters lie; None on one device.
     """
     batch, attend = attention(batch)
     hidden, _ = model.forward(
@@ -43,15 +46,9 @@ def loss_sum(
         wrap_block=rematerialise(remat),
     )
     table = params["embedding"] if config.tied else params["unembedding"].T
-    return cross_entropy_sum(
-        hidden.reshape(-1, config.width),
-        table,
-        batch.targets.reshape(-1),
-        batch.loss_weights.reshape(-1),
-        config.vocab_size,
-        chunks,
-        z_loss,
-    )
+    targets, weights = batch.targets, batch.loss_weights
+    options = (config.vocab_size, chunks, z_loss, mesh)
+    return cross_entropy_sum(hidden, table, targets, weights, *options)
 
 
 def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):

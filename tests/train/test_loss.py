@@ -7,23 +7,23 @@ import pytest
 
 from codex_jax.train.loss import cross_entropy_sum
 
-V, D, C = 11, 8, 12
+V, D, B, T = 11, 8, 2, 6
 
 
 @pytest.fixture
 def inputs():
     keys = jax.random.split(jax.random.key(0), 4)
-    hidden = jax.random.normal(keys[0], (C, D))
+    hidden = jax.random.normal(keys[0], (B, T, D))
     table = jax.random.normal(keys[1], (16, D))  # rows 11..15 are padding
-    targets = jax.random.randint(keys[2], (C,), 0, V)
-    weights = jax.random.uniform(keys[3], (C,)) * (jnp.arange(C) % 4 > 0)
+    targets = jax.random.randint(keys[2], (B, T), 0, V)
+    weights = jax.random.uniform(keys[3], (B, T)) * (jnp.arange(T) % 4 > 0)
     return hidden, table, targets, weights
 
 
 def plain(hidden, table, targets, weights, z_loss):
     logits = hidden @ table[:V].T
     log_z = jax.nn.logsumexp(logits, axis=-1)
-    said = logits[jnp.arange(C), targets]
+    said = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return jnp.sum(weights * (log_z - said + z_loss * log_z**2))
 
 
