@@ -37,11 +37,10 @@ print(json.dumps(check_correctness(problem, source, 2.0)["result"]))
 
 
 def ours(isolation: str) -> dict[str, str]:
-    backend, python = sandbox.choose(isolation)
     limits = sandbox.Limits(cpu_s=1.0, memory_mb=256)
-    pool = Pool({"p": SECRET}, backend=backend, python=python, limits=limits, workers=2)
     jobs = {Job("p", source): name for name, (source, _) in ATTACKS.items()}
-    return {jobs[job]: outcome.cause for job, outcome in pool.judge(list(jobs))}
+    with Pool({"p": SECRET}, isolation=isolation, limits=limits, workers=2) as pool:
+        return {jobs[job]: outcome.cause for job, outcome in pool.judge(list(jobs))}
 
 
 def theirs(source: str) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate import formats, sandbox
+from codex_jax.evaluate import formats
 from codex_jax.evaluate.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.pass_at_k import Estimate, estimate
 from codex_jax.evaluate.pool import Job, Pool
 from codex_jax.evaluate.ranking import selection
+from codex_jax.evaluate.sandbox import Limits
 
 GROUPS = ("blocks", "language")  # fields of problems by which the report breaks pass@k down
 
@@ -54,20 +55,15 @@ def evaluate(
         )
     tasks = formats.load_problems(problems)
     samples = load_samples(completions, tasks)
-    backend, python = sandbox.choose(isolation)
-    limits = sandbox.Limits(cpu_s=timeout_s, memory_mb=memory_mb)
-    pool = Pool(
-        tasks,
-        backend=backend,
-        python=python,
-        limits=limits,
-        workers=workers or len(os.sched_getaffinity(0)),
-    )
-    book = Book(pathlib.Path(output) / "verdicts.jsonl", tasks, pool)
-    book.judge(samples)
+    limits = Limits(cpu_s=timeout_s, memory_mb=memory_mb)
+    cores = workers or len(os.sched_getaffinity(0))
+    with Pool(tasks, isolation=isolation, limits=limits, workers=cores) as pool:
+        book = Book(pathlib.Path(output) / "verdicts.jsonl", tasks, pool)
+        book.judge(samples)
+        backend, python = pool.kind()
     verdicts = book.verdicts(samples)
     report = summary(tasks, verdicts, ks) | {"selection": selection(samples, verdicts)}
-    report |= {"isolation": backend.name, "python": str(python)}
+    report |= {"isolation": backend, "python": python}
     path = pathlib.Path(output) / "report.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(table(report))
@@ -115,7 +111,7 @@ class Book:
 
     def _circumstances(self, problem: records.Problem) -> str:
         judged = dataclasses.asdict(dataclasses.replace(problem, task_id=""))
-        return _sha([judged, self.pool.backend.name, str(self.pool.python), str(self.pool.limits)])
+        return _sha([judged, *self.pool.kind(), str(self.pool.limits)])
 
     def key(self, sample: records.Completion) -> str:
         return _sha([self.circumstances[sample.task_id], self.source(sample)])
@@ -156,7 +152,7 @@ class Book:
             verdict=VERDICT_OF[outcome.cause],
             cause=outcome.cause,
             detail=outcome.detail,
-            isolation=self.pool.backend.name,
+            isolation=self.pool.kind()[0],
             seconds=outcome.cpu_s,
             extra={"key": key},
         )

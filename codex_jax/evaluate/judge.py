@@ -9,27 +9,25 @@ ask for something else (it adapts to answers), the program starts over and is as
 
 import builtins
 import collections
-import contextlib
-import copy
 import dataclasses
 import errno
 import json
 import math
-import random
 import signal
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from codex_jax.evaluate import compare
 from codex_jax.evaluate.inside import values
+from codex_jax.evaluate.plan import (
+    Diverged,
+    JudgeTired,
+    NotPlainData,
+    Plan,
+    encode_call,
+    patience,
+)
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
-if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay for
-    from codex_jax import records
-
 _FULL = 75  # the fork server's exit status for answers that don't fit
-_SLOWER = 4  # than the reference a program may be on HumanEval+'s inputs
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
 VERDICT_OF = {
     "passed": "passed",
@@ -42,6 +40,7 @@ VERDICT_OF = {
     "process_limit": "crashed",
     "exited_early": "crashed",
     "protocol_violation": "crashed",
+    "infra_error": "infra_error",  # our trouble, not the program's: it has no verdict
 }
 
 
@@ -66,121 +65,22 @@ class ProgramError(Exception):
     """An exception of the program's that has no builtin name."""
 
 
-class Diverged(BaseException):
-    """The test asked for a call that wasn't foreseen."""
-
-
-class NotPlainData(BaseException):
-    """The test passes something that can't be sent into the sandbox."""
-
-
-class JudgeTired(BaseException):
-    """check() itself has used up its time on the answers."""
-
-
-class Plan:
-    """A problem made ready for judging: its test compiled, the calls it will make foreseen."""
-
-    def __init__(self, problem: "records.Problem"):
-        self.entry_point = problem.entry_point
-        self.setup = _setup_code(problem)
-        self.test = compile(problem.test, "test", "exec", dont_inherit=True)
-        self.cases: list[tuple[list, Any]] | None = None
-        self.calls: list[str] = []
-        self.least_cpu_s, self.least_answer_mb = 0.0, 0
-        if "plus_input" in problem.extra:
-            self._answer_inputs(problem)
-        elif problem.canonical_solution:
-            self._foresee()
-
-    def check(self, candidate: Callable | None) -> None:
-        """Runs the test on `candidate`, in a world of its own; None means the reference."""
-        random.seed(0)  # tests that draw inputs must draw the same ones again
-        world = self._world()
-        if candidate is None:
-            candidate = self._recorder(world[self.entry_point])
-        if self.cases is not None:
-            return compare.check(candidate, self.entry_point, self.cases, self.tolerance)
-        world[self.entry_point] = candidate
-        exec(self.test, world)
-        if "check" in world:
-            world["check"](candidate)
-
-    def _world(self) -> dict[str, Any]:
-        world: dict[str, Any] = {"__name__": "judge"}
-        if self.setup is not None:
-            exec(self.setup, world)
-        return world
-
-    def _answer_inputs(self, problem: "records.Problem") -> None:
-        """HumanEval+: what the reference says to each input, and what a program needs for it."""
-        self.tolerance = float(problem.extra.get("atol", 0))
-        inputs = [*problem.extra.get("base_input", []), *problem.extra["plus_input"]]
-        self.calls = [encode_call(tuple(given), {}) for given in inputs]
-        reference = self._world()[self.entry_point]
-        start = time.process_time()
-        self.cases = [(given, reference(*copy.deepcopy(given))) for given in inputs]
-        self.least_cpu_s = _SLOWER * (time.process_time() - start)
-        size = sum(len(json.dumps(values.encode(answer))) for _, answer in self.cases)
-        self.least_answer_mb = 2 * size >> 20
-
-    def limits(self, given: Limits) -> Limits:
-        """The limits given, or wider ones where the reference itself needs them."""
-        return dataclasses.replace(
-            given,
-            cpu_s=max(given.cpu_s, self.least_cpu_s),
-            answer_mb=max(given.answer_mb, self.least_answer_mb),
-        )
-
-    def _foresee(self) -> None:
-        """Asks the reference; where it fails its own test, the calls up to there are known."""
-        with contextlib.suppress(Exception), _patience(JUDGE_CPU_S):
-            self.check(None)
-
-    def _recorder(self, reference: Callable) -> Callable:
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            self.calls.append(encode_call(arguments, named))
-            return reference(*arguments, **named)
-
-        return candidate
-
-
-def _setup_code(problem: "records.Problem") -> Any:
-    """The prompt's own definitions (imports and helpers that tests use), reference included."""
-    suffix = problem.extra.get("suffix", "")
-    bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
-    for body in bodies:
-        with contextlib.suppress(SyntaxError):
-            return compile(problem.prompt + body + suffix, "prompt", "exec", dont_inherit=True)
-    return None
-
-
-def encode_call(arguments: tuple, named: dict) -> str:
-    """One call as a line of JSON."""
-    try:
-        plain = [values.encode(list(arguments), strict=True), values.encode(named, strict=True)]
-    except TypeError as error:
-        raise NotPlainData(str(error)) from None
-    return json.dumps(plain)
-
-
 class Candidate:
     """Stands in for the program: called by check(), answered from the sandbox."""
 
     def __init__(self, sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool):
-        self.calls = plan.calls if foreseen else []
-        self.foreseen = foreseen
+        self.calls = list(plan.calls) if foreseen else []
+        self.live = not (foreseen and plan.complete)
         self.sandbox = sandbox
-        self.asked = 0
+        self.asked, self.diverged = 0, False
         self.ended: ProgramEnded | None = None
         self.end_frame: dict | None = None
-        limits = plan.limits(limits)
-        self._wall_s = 10 * limits.cpu_s + 30
-        self.limits = limits
+        self.limits = plan.limits(limits)
+        self._wall_s = 10 * self.limits.cpu_s + 30
         self._lines: collections.deque[bytes] = collections.deque()
         self._unfinished: list[bytes] = []
-        job = {"entry_point": plan.entry_point, "calls": self.calls}
-        job["limits"] = dataclasses.asdict(limits)
+        sandbox.foresee(plan.entry_point, self.calls)
+        job = {"live": self.live, "limits": dataclasses.asdict(self.limits)}
         sandbox.send(b"R", json.dumps(job).encode())
 
     def start(self) -> None:
@@ -195,11 +95,13 @@ class Candidate:
         if self.ended is not None:
             raise self.ended
         call = encode_call(arguments, named)
-        if self.foreseen:
-            if self.asked >= len(self.calls) or call != self.calls[self.asked]:
-                raise Diverged
-        else:
+        foreseen = self.asked < len(self.calls)
+        if (foreseen and call != self.calls[self.asked]) or not (foreseen or self.live):
+            self.diverged = True
+            raise Diverged
+        if not foreseen:
             self.sandbox.send(b"C", call.encode() + b"\n")
+            self.calls.append(call)
         self.asked += 1
         return self._understood(self._next(), arguments)
 
@@ -247,10 +149,12 @@ class Candidate:
     def _next(self) -> dict:
         """The next answer. Its size is bounded by the fork server's count of bytes."""
         while not self._lines:
+            if self.end_frame is not None:
+                self._end(*_cause_of_end(self.end_frame, self.limits))
             operation, body = self.sandbox.receive_any(within_s=self._wall_s)
             if operation == b"X":
-                self.end_frame = json.loads(body)
-                self._end(*_cause_of_end(self.end_frame, self.limits))
+                end, _, body = body.partition(b"\n")
+                self.end_frame = json.loads(end)
             *lines, rest = body.split(b"\n")
             if lines:
                 self._lines.extend([b"".join(self._unfinished) + lines[0], *lines[1:]])
@@ -275,7 +179,7 @@ class Candidate:
             while True:
                 operation, body = self.sandbox.receive_any(within_s=self._wall_s)
                 if operation == b"X":
-                    self.end_frame = json.loads(body)
+                    self.end_frame = json.loads(body.partition(b"\n")[0])
                     break
         return self.end_frame
 
@@ -304,22 +208,6 @@ def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     return "exited_early", f"exit status {end['exit']} before it had answered"
 
 
-@contextlib.contextmanager
-def _patience(cpu_s: float) -> Iterator[None]:
-    """Raises JudgeTired after so many CPU seconds of this process."""
-
-    def tired(*_: object) -> None:
-        raise JudgeTired
-
-    previous = signal.signal(signal.SIGPROF, tired)
-    signal.setitimer(signal.ITIMER_PROF, cpu_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, previous)
-
-
 def digest(sandbox: Sandbox, source: str) -> tuple[str, str]:
     """Parses in the sandbox: (digest of the syntax tree, ""), or ("", why it doesn't parse)."""
     sandbox.send(b"P", source.encode("utf-8", "surrogatepass"))
@@ -336,7 +224,7 @@ def judge(sandbox: Sandbox, plan: Plan, limits: Limits) -> Outcome:
       SandboxLostError: the sandbox went down; nothing is known of the program.
     """
     try:
-        return _attempt(sandbox, plan, limits, foreseen=bool(plan.calls))
+        return _attempt(sandbox, plan, limits, foreseen=True)
     except Diverged:
         return _attempt(sandbox, plan, limits, foreseen=False)
 
@@ -344,7 +232,7 @@ def judge(sandbox: Sandbox, plan: Plan, limits: Limits) -> Outcome:
 def _attempt(sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool) -> Outcome:
     candidate = Candidate(sandbox, plan, limits, foreseen=foreseen)
     try:
-        with _patience(JUDGE_CPU_S):
+        with patience(JUDGE_CPU_S):
             cause, detail = _verdict(candidate, plan)
     finally:
         end = candidate.finish()
@@ -356,6 +244,8 @@ def _attempt(sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool) ->
         and math.isfinite(cpu_s)
     ):
         cause, detail = "time_limit", f"{cpu_s:.1f} s of CPU over all its processes"
+    if cause == "passed" and candidate.live:
+        plan.learn(candidate.calls[: candidate.asked])
     return Outcome(cause, detail, round(cpu_s, 4))
 
 
@@ -372,8 +262,10 @@ def _verdict(candidate: Candidate, plan: Plan) -> tuple[str, str]:
     except NotPlainData as error:  # the reference was asked plainly: this came from the program
         return "wrong_answer", f"the test passed on an answer that isn't plain data: {error}"
     except BaseException as error:
-        if candidate.ended is None:
+        if candidate.ended is None and not candidate.diverged:
             return _failure(error)
+    if candidate.diverged:
+        raise Diverged  # the test had caught it
     if candidate.ended is not None:
         return candidate.ended.cause, candidate.ended.detail
     return "passed", ""

@@ -1,5 +1,6 @@
 """Judge processes, one a core, and the threads that feed them."""
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -10,14 +11,18 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import backends
 from codex_jax.evaluate.judge import Outcome
 from codex_jax.evaluate.sandbox import Limits
 
 _ATTEMPTS = 3
+_PATIENCE = 3  # programs in a row without a verdict, before the run is given up
+_CHUNK = 32  # programs that a judge is handed at once
+_CHUNK_CHARACTERS = 1 << 20
+_PAUSE_S = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,77 +37,93 @@ class WorkerLostError(Exception):
     """The judge process died or fell silent."""
 
 
+class InfraError(Exception):
+    """The judge process lives, and says that sandboxes don't."""
+
+
 class _Worker:
     """A judge process, spoken to in lines of JSON, and replaced when lost."""
 
     def __init__(self, pool: "Pool", core: int):
         self.pool, self.core = pool, core
         self.process: subprocess.Popen | None = None
-        self.known: set[str] = set()  # problems it has been told
+        self.told: dict[str, set[str]] = {}  # problems it knows -> digests it knows outcomes of
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._rest = b""
 
-    def ask(self, do: str, job: Job, **request: object) -> dict:
-        """A reply about a job, in three tries; what brings the judge down every time did so itself.
-
-        Raises:
-          InputError: the problem can't be judged, or sandboxes no longer start.
-          WorkerLostError: the run is being stopped.
-        """
-        for _ in range(_ATTEMPTS):
-            try:
-                self._introduce(job.problem)
-                return self._exchange(do, source=job.source, **request)
-            except WorkerLostError:
-                self.close()
-                if self.pool.stopped.is_set():
-                    raise
-        detail = f"its answers brought the judge down {_ATTEMPTS} times"
-        return dataclasses.asdict(Outcome("protocol_violation", detail))
-
-    def _introduce(self, key: str) -> None:
-        if self.process is None:
-            self.process, self.known = self._started(), set()
-        if key in self.known:
-            return
-        problem = self.pool.problems[key]
-        reply = self._exchange("problem", key=key, problem=dataclasses.asdict(problem))
-        if "unusable" in reply:
-            raise InputError(f"problem {problem.task_id}: {reply['unusable']}; expected check()")
-        self.known.add(key)
-
-    def _started(self) -> subprocess.Popen:
+    def start(self) -> dict:
+        """Which sandbox it has: {"backend": …, "python": …}."""
         settings = {
-            "backend": self.pool.backend.name,
-            "python": str(self.pool.python),
+            "isolation": self.pool.isolation,
             "limits": dataclasses.asdict(self.pool.limits),
             "core": self.core,
             "parent": os.getpid(),
         }
         root = str(pathlib.Path(__file__).parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        return subprocess.Popen(
+        self.told, self._rest = {}, b""
+        self._lines.clear()
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "codex_jax.evaluate.worker", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )
+        self._send({"do": "start"})
+        return self._reply()
 
-    def _exchange(self, do: str, **request: object) -> dict:
-        assert self.process is not None
-        stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None and stdout is not None
+    def judge(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Outcomes of jobs of one problem, in their order, each as soon as it is there.
+
+        Raises:
+          InputError: the problem can't be judged.
+          WorkerLostError, InfraError: no more outcomes are to be had from this process.
+        """
+        if self.process is None:
+            self.start()
+        key, requests = jobs[0].problem, []
+        unknown = key not in self.told
+        problem = self.pool.problems[key]
+        if unknown:
+            requests.append({"do": "problem", "key": key, "problem": dataclasses.asdict(problem)})
+        known = self.pool.known[key]
+        news = {digest: known[digest] for digest in known.keys() - self.told.get(key, set())}
+        sources = [job.source for job in jobs]
+        self._send(*requests, {"do": "judge", "key": key, "sources": sources, "known": news})
+        if unknown and (why := self._reply().get("unusable")):
+            raise InputError(f"problem {problem.task_id}: {why}; expected check()")
+        self.told.setdefault(key, set()).update(news)
+        for _ in jobs:
+            reply = self._reply()
+            outcome = Outcome(reply["cause"], reply["detail"], reply["cpu_s"])
+            if digest := reply.get("digest"):
+                self.told[key].add(digest)
+                known[digest] = reply
+            yield outcome
+
+    def _send(self, *requests: dict) -> None:
+        assert self.process is not None and self.process.stdin is not None
+        text = "".join(json.dumps(request) + "\n" for request in requests)
         try:
-            stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
-            stdin.flush()
+            self.process.stdin.write(text.encode())
+            self.process.stdin.flush()
         except OSError:
             raise WorkerLostError("it is gone") from None
-        if not select.select([stdout], [], [], 60 + 30 * self.pool.limits.cpu_s)[0]:
-            raise WorkerLostError("it is silent")
-        line = stdout.readline()
-        if not line.endswith(b"\n"):
-            raise WorkerLostError("it is gone")
-        reply = json.loads(line)
+
+    def _reply(self) -> dict:
+        assert self.process is not None and self.process.stdout is not None
+        descriptor = self.process.stdout.fileno()
+        while not self._lines:
+            if not select.select([descriptor], [], [], 60 + 30 * self.pool.limits.cpu_s)[0]:
+                raise WorkerLostError("it is silent")
+            data = os.read(descriptor, 1 << 16)
+            if not data:
+                raise WorkerLostError("it is gone")
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            self._lines.extend(whole)
+        reply = json.loads(self._lines.popleft())
         if "infra_error" in reply:
-            raise InputError(f"the sandbox stopped working ({reply['infra_error']}); run again")
+            raise InfraError(reply["infra_error"])
         return reply
 
     def terminate(self) -> None:
@@ -125,23 +146,90 @@ class _Worker:
         self.process = None
 
 
+class _Pile:
+    """Jobs still to do, dealt in chunks of one problem: a judge keeps to its problem while it
+    lasts, so that it is made ready once, and equal programs meet in one place."""
+
+    def __init__(self, jobs: Sequence[Job], workers: int):
+        self._waiting: dict[str, collections.deque[Job]] = {}
+        for job in jobs:
+            self._waiting.setdefault(job.problem, collections.deque()).append(job)
+        self._alone: collections.deque[Job] = collections.deque()
+        self._busy: dict[int, str] = {}
+        self._left, self._share = len(jobs), 4 * workers
+        self._lock = threading.Lock()
+
+    def deal(self, who: int) -> list[Job]:
+        """The next chunk for a judge; empty where nothing is left."""
+        with self._lock:
+            if self._alone:
+                return [self._alone.popleft()]
+            last = self._busy.pop(who, "")
+            problem = last if last in self._waiting else self._free()
+            if not problem:
+                return []
+            self._busy[who] = problem
+            waiting, chunk, size = self._waiting[problem], [], 0
+            most = min(_CHUNK, 1 + self._left // self._share)
+            while waiting and len(chunk) < most and size < _CHUNK_CHARACTERS:
+                chunk.append(waiting.popleft())
+                size += len(chunk[-1].source)
+            if not waiting:
+                del self._waiting[problem]
+            self._left -= len(chunk)
+            return chunk
+
+    def _free(self) -> str:
+        busy = set(self._busy.values())
+        return next((p for p in self._waiting if p not in busy), next(iter(self._waiting), ""))
+
+    def put_back(self, jobs: Sequence[Job]) -> None:
+        """These are dealt one by one, so that one among them can't harm the others."""
+        with self._lock:
+            self._alone.extend(jobs)
+
+
 class Pool:
-    """Judges programs of `problems` on `workers` cores; equal syntax trees are run once."""
+    """Judges programs of `problems` on `workers` cores; equal programs run once.
+
+    A context manager: at its end no process is left.
+    """
 
     def __init__(
         self,
         problems: Mapping[str, records.Problem],
         *,
-        backend: backends.Backend,
-        python: pathlib.Path,
+        isolation: str,
         limits: Limits,
         workers: int,
     ):
-        self.problems, self.backend, self.python = problems, backend, python
-        self.limits, self.workers = limits, workers
-        self._known: dict[tuple[str, str], list[Job] | Outcome] = {}
-        self._lock = threading.Lock()
-        self.stopped = threading.Event()
+        self.problems, self.isolation, self.limits = problems, isolation, limits
+        self.known: dict[str, dict[str, dict]] = collections.defaultdict(dict)
+        cores = sorted(os.sched_getaffinity(0))
+        self._workers = [_Worker(self, cores[i % len(cores)]) for i in range(workers)]
+        self._stopped = threading.Event()
+        self._failures = 0
+        self._kind: tuple[str, str] | None = None
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def kind(self) -> tuple[str, str]:
+        """The names of the sandbox and of the Python within; the first judge starts for it.
+
+        Raises:
+          InputError: no sandbox works here; the line says why and what to install.
+        """
+        if self._kind is None:
+            told = self._workers[0].start()
+            if "unusable" in told:
+                raise InputError(told["unusable"])
+            self.isolation, self._kind = told["backend"], (told["backend"], told["python"])
+        return self._kind
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Outcomes in the order they come. Closing the iterator ends all processes.
@@ -149,13 +237,11 @@ class Pool:
         Raises:
           InputError: a problem can't be judged, or sandboxes no longer start.
         """
-        waiting = iter(jobs)
+        pile = _Pile(jobs, len(self._workers))
         finished: queue.SimpleQueue = queue.SimpleQueue()
-        cores = sorted(os.sched_getaffinity(0))
-        count = min(self.workers, len(jobs))
-        workers = [_Worker(self, cores[i % len(cores)]) for i in range(count)]
+        workers = self._workers[: len(jobs)]
         threads = [
-            threading.Thread(target=self._serve, args=(waiting, finished, worker))
+            threading.Thread(target=self._serve, args=(pile, finished, worker))
             for worker in workers
         ]
         for thread in threads:
@@ -171,7 +257,7 @@ class Pool:
                 else:
                     yield item
         except BaseException:
-            self.stopped.set()
+            self._stopped.set()
             for worker in workers:
                 worker.terminate()
             raise
@@ -179,37 +265,46 @@ class Pool:
             for thread in threads:
                 thread.join()
 
-    def _serve(self, waiting: Iterator[Job], finished: queue.SimpleQueue, worker: _Worker) -> None:
+    def _serve(self, pile: _Pile, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
-            while not self.stopped.is_set():
-                with self._lock:
-                    job = next(waiting, None)
-                if job is None:
-                    break
-                for outcome in self._outcomes(worker, job):
-                    finished.put(outcome)
+            while not self._stopped.is_set() and (chunk := pile.deal(id(worker))):
+                for found in self._outcomes(worker, pile, chunk):
+                    finished.put(found)
         except BaseException as error:
             finished.put(error)
         finally:
             worker.close()
             finished.put(None)
 
-    def _outcomes(self, worker: _Worker, job: Job) -> list[tuple[Job, Outcome]]:
-        """The job's outcome and those of equal programs that waited for it; or it waits itself."""
-        reply = worker.ask("digest", job)
-        if reply.get("error"):
-            return [(job, Outcome("syntax_or_compile_error", reply["error"]))]
-        if "digest" not in reply:
-            return [(job, Outcome(**reply))]
-        key = (job.problem, reply["digest"])
-        with self._lock:
-            known = self._known.setdefault(key, [])
-            if isinstance(known, Outcome):
-                return [(job, known)]
-            known.append(job)
-            if known[0] is not job:
-                return []
-        outcome = Outcome(**worker.ask("judge", job, key=job.problem))
-        with self._lock:
-            self._known[key] = outcome
-        return [(waiter, outcome) for waiter in known]
+    def _outcomes(
+        self, worker: _Worker, pile: _Pile, chunk: Sequence[Job]
+    ) -> Iterator[tuple[Job, Outcome]]:
+        """A chunk's outcomes. Where the judge is lost half-way, the rest goes back on the pile; a
+        job alone has three tries, and what brings the judge down each time did so itself."""
+        done = 0
+        for attempt in range(_ATTEMPTS):
+            try:
+                for outcome in worker.judge(chunk):
+                    yield chunk[done], outcome
+                    done += 1
+                self._failures = 0
+                return
+            except (WorkerLostError, InfraError) as error:
+                why = error
+                worker.close()
+                if self._stopped.is_set():
+                    return
+            if len(chunk) > 1:
+                pile.put_back(chunk[done:])
+                return
+            time.sleep(_PAUSE_S * attempt)
+        yield chunk[0], self._without_verdict(why)
+
+    def _without_verdict(self, why: Exception) -> Outcome:
+        if isinstance(why, WorkerLostError):
+            detail = f"its answers brought the judge down {_ATTEMPTS} times"
+            return Outcome("protocol_violation", detail)
+        self._failures += 1
+        if self._failures >= _PATIENCE:
+            raise InputError(f"sandboxes no longer start ({why}); expected one; run again")
+        return Outcome("infra_error", str(why)[:300])

@@ -2,7 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
+import importlib.machinery
+import importlib.util
 import json
+import marshal
 import os
 import pathlib
 import secrets
@@ -12,21 +16,31 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 
 from codex_jax import InputError
 from codex_jax.evaluate import backends
 
 _START_S = 30.0
-_MODULES = ("values", "confine")
+_MODULES = ("values", "confine", "program", "zygote")  # the last one is run
 _INSIDE = pathlib.Path(__file__).with_name("inside")
-_BOOT = """import sys, types
-for name, text in {modules!r}:
-    name = "codex_jax.evaluate.inside." + name
-    sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, name, "exec"), sys.modules[name].__dict__)
-    setattr(sys.modules.setdefault("codex_jax.evaluate.inside", types.ModuleType("inside")),
-            name.rpartition(".")[2], sys.modules[name])
-exec(compile({main!r}, "zygote", "exec"))
+_BOOT = """import sys, os, marshal, _frozen_importlib_external
+def read(count):
+    parts = b""
+    while len(parts) < count:
+        parts += os.read(0, count - len(parts)) or os._exit(0)
+    return parts
+def load(name, text, code, world):
+    exec(marshal.loads(code) if same else compile(text, name, "exec"), world)
+magic, modules = marshal.loads(read(int.from_bytes(read(4), "big")))
+same = _frozen_importlib_external.MAGIC_NUMBER == magic
+room = sys.modules["codex_jax.evaluate.inside"] = type(sys)("inside")
+for name, text, code in modules[:-1]:
+    module = type(sys)("codex_jax.evaluate.inside." + name)
+    sys.modules[module.__name__] = module
+    setattr(room, name, module)
+    load(name, text, code, module.__dict__)
+load(*modules[-1], globals())
 """
 
 
@@ -55,19 +69,31 @@ class Sandbox:
       SandboxLostError: it doesn't come up in time; the message holds what it printed.
     """
 
+    modules = _MODULES
+    view = backends.View()
+
     def __init__(
-        self, backend: backends.Backend, python: pathlib.Path, folder: pathlib.Path | None = None
+        self,
+        backend: backends.Backend,
+        python: pathlib.Path,
+        folder: pathlib.Path | None = None,
+        limits: Limits = Limits(),
     ):
-        self.backend = backend
+        self.backend, self.python = backend, python
         name = f"codex-jax-sandbox-{secrets.token_hex(8)}"
         self.scratch = (folder or pathlib.Path(tempfile.gettempdir())) / name
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
-        command = [str(python), "-I", "-S", "-c", _boot_text(), json.dumps(settings)]
+        settings["limits"] = dataclasses.asdict(limits)
+        command = [str(python), "-I", "-S", "-c", _BOOT, json.dumps(settings)]
         self._unread = bytearray()
+        self._told: dict = {}
         self.soiled = False  # a program left something behind: not to be used again
-        self._process = backend.start(command, python=python, scratch=self.scratch)
+        scratch = self.scratch
+        self._process = backend.start(command, python=python, scratch=scratch, view=self.view)
         try:
-            self.python = json.loads(self.receive(b"H", within_s=_START_S))["python"]
+            modules = _modules(self.modules)
+            self._write(struct.pack(">I", len(modules)) + modules)
+            self.version = json.loads(self.receive(b"H", within_s=_START_S))["python"]
         except SandboxLostError as lost:
             said = self.stop()
             raise SandboxLostError(f"{lost}: {said}") from None
@@ -79,10 +105,20 @@ class Sandbox:
         self.stop()
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
+        self._write(operation + struct.pack(">I", len(body)) + body)
+
+    def foresee(self, entry_point: str, calls: Sequence[str]) -> None:
+        """Tells what the next programs will be asked for, unless it has been told already."""
+        told = {"entry_point": entry_point, "calls": list(calls)}
+        if told != self._told:
+            self.send(b"K", json.dumps(told).encode())
+            self._told = told
+
+    def _write(self, data: bytes) -> None:
         stdin = self._process.stdin
         assert stdin is not None
         try:
-            stdin.write(operation + struct.pack(">I", len(body)) + body)
+            stdin.write(data)
             stdin.flush()
         except OSError:
             raise SandboxLostError("its input is closed") from None
@@ -144,10 +180,15 @@ def _close(pipe) -> None:
         pipe.close()
 
 
-def _boot_text() -> str:
-    modules = [(name, (_INSIDE / f"{name}.py").read_text(encoding="utf-8")) for name in _MODULES]
-    main = (_INSIDE / "zygote.py").read_text(encoding="utf-8")
-    return _BOOT.format(modules=modules, main=main)
+@functools.cache
+def _modules(names: Sequence[str]) -> bytes:
+    """What runs inside: text, and code for where the Python there is of the same version."""
+    found = []
+    for name in names:
+        loader = importlib.machinery.SourceFileLoader(name, str(_INSIDE / f"{name}.py"))
+        text = loader.get_source(name)
+        found.append((name, text, marshal.dumps(loader.get_code(name))))
+    return marshal.dumps((importlib.util.MAGIC_NUMBER, found), 2)
 
 
 def choose(isolation: str) -> tuple[backends.Backend, pathlib.Path]:
@@ -156,6 +197,14 @@ def choose(isolation: str) -> tuple[backends.Backend, pathlib.Path]:
     Raises:
       InputError: none works; the line says why and what to install.
     """
+    with opened(isolation) as sandbox:
+        return sandbox.backend, sandbox.python
+
+
+def opened(
+    isolation: str, folder: pathlib.Path | None = None, limits: Limits = Limits()
+) -> Sandbox:
+    """The first sandbox that starts and passes its self-test, as of `choose`, ready for use."""
     if isolation != "auto" and isolation not in backends.BACKENDS:
         known = ", ".join(backends.BACKENDS)
         raise InputError(f"isolation {isolation!r}; expected auto, {known}; turn isolation")
@@ -167,15 +216,37 @@ def choose(isolation: str) -> tuple[backends.Backend, pathlib.Path]:
             reasons.append(f"{name} is not installed")
             continue
         for python in backends.interpreters():
-            if not (why := _self_test(backend, python)):
-                return backend, python
-            reasons.append(f"{name} with {python}: {why}")
+            try:
+                return tested(backend, python, folder, limits)
+            except (SandboxLostError, OSError) as error:
+                reasons.append(f"{name} with {python}: {getattr(error, 'strerror', '') or error}")
     needs = " or ".join(backends.BACKENDS[name].needs for name in names)
     raise InputError(f"no sandbox works ({'; '.join(reasons)}); expected {needs}; install one")
 
 
+def tested(
+    backend: backends.Backend,
+    python: pathlib.Path,
+    folder: pathlib.Path | None = None,
+    limits: Limits = Limits(),
+) -> Sandbox:
+    """A sandbox whose first program has found nothing to write to and nobody to talk to.
+
+    Raises:
+      SandboxLostError: it doesn't start, or doesn't confine.
+    """
+    sandbox = Sandbox(backend, python, folder, limits)
+    try:
+        if found := _probed(sandbox):
+            raise SandboxLostError(f"it does not confine: {found}")
+    except BaseException:
+        sandbox.stop()
+        raise
+    return sandbox
+
+
 _PROBE = """
-import os, socket
+import os, _socket
 def probe(_):
     found = []
     for path in ("/usr/x", "/x", "/dev/x"):
@@ -184,7 +255,8 @@ def probe(_):
         except OSError:
             pass
     try:
-        socket.create_connection(("1.1.1.1", 53), timeout=1); found.append("has a network")
+        wire = _socket.socket(); wire.settimeout(1)
+        wire.connect(("1.1.1.1", 53)); found.append("has a network")
     except OSError:
         pass
     if os.environ: found.append("has an environment")
@@ -192,20 +264,18 @@ def probe(_):
 """
 
 
-def _self_test(backend: backends.Backend, python: pathlib.Path) -> str:
-    """Empty where the sandbox starts, confines and answers; otherwise why not."""
+def _probed(sandbox: Sandbox) -> list[str]:
+    sandbox.send(b"P", _PROBE.encode())
+    sandbox.receive(b"D", within_s=_START_S)
+    call = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
+    sandbox.send(b"K", json.dumps(call).encode())
+    job = {"live": False, "limits": dataclasses.asdict(Limits())}
+    sandbox.send(b"R", json.dumps(job).encode())
+    answers, operation = b"", b""
+    while operation != b"X":
+        operation, body = sandbox.receive_any(within_s=_START_S)
+        answers += body.partition(b"\n")[2] if operation == b"X" else body
     try:
-        with Sandbox(backend, python) as sandbox:
-            sandbox.send(b"P", _PROBE.encode())
-            sandbox.receive(b"D", within_s=_START_S)
-            job = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
-            sandbox.send(b"R", json.dumps({**job, "limits": dataclasses.asdict(Limits())}).encode())
-            answers = b""
-            while answers.count(b"\n") < 2:
-                answers += sandbox.receive(b"A", within_s=_START_S)
-    except SandboxLostError as lost:
-        return str(lost)
-    except OSError as error:
-        return error.strerror or str(error)
-    found = json.loads(answers.splitlines()[1]).get("value")
-    return "" if found == [] else f"it does not confine: {found}"
+        return json.loads(answers.splitlines()[1])["value"]
+    except (IndexError, KeyError, ValueError):
+        return [f"answers {answers[:200]!r}"]

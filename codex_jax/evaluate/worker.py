@@ -4,6 +4,7 @@ Requests and replies are lines of JSON on standard input and output. It is a pro
 since tests run here on values from strangers: should they bring it down, the run goes on.
 """
 
+import collections
 import ctypes
 import dataclasses
 import json
@@ -13,77 +14,104 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import types
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
-from codex_jax.evaluate import backends, judge
+from codex_jax import InputError
+from codex_jax.evaluate import backends, judge, sandbox
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
 _SOILING = ("memory_limit", "process_limit", "output_limit", "protocol_violation")
+_FLUSH_S = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
 class Worker:
     """Answers requests; makes a new sandbox whenever the old one may no longer be trusted."""
 
-    def __init__(self, settings: dict[str, Any]):
-        self.backend = backends.BACKENDS[settings["backend"]]
-        self.python = pathlib.Path(settings["python"])
-        self.limits = Limits(**settings["limits"])
+    def __init__(self, settings: dict[str, Any], replies: IO[str]):
+        self.isolation, self.limits = settings["isolation"], Limits(**settings["limits"])
+        self.replies = replies
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-judge-"))
         self.folder.chmod(0o755)
         self.plans: dict[str, judge.Plan] = {}
+        self.known: dict[str, dict[str, dict]] = collections.defaultdict(dict)
         self.sandbox: Sandbox | None = None
-        self.parsed: tuple[str, str, str] | None = None  # source, digest, why it doesn't parse
+        self.kind: tuple[backends.Backend, pathlib.Path] | None = None
         self.programs = 0
 
-    def problem(self, key: str, problem: dict[str, Any]) -> dict[str, Any]:
+    def reply(self, fields: dict[str, Any], *, now: bool = True) -> None:
+        self.replies.write(json.dumps(fields) + "\n")
+        if now:
+            self.replies.flush()
+
+    def start(self) -> None:
+        """Tells which sandbox it has."""
+        try:
+            backend, python = self._ready().backend, self._ready().python
+            self.reply({"backend": backend.name, "python": str(python)})
+        except InputError as error:
+            self.reply({"unusable": str(error)})
+
+    def problem(self, key: str, problem: dict[str, Any]) -> None:
         """Makes a plan; {"unusable": why} where the test can't be judged from outside."""
+        told = {}
         try:
             self.plans[key] = judge.Plan(types.SimpleNamespace(**problem))  # type: ignore[arg-type]
         except judge.NotPlainData as error:
-            return {"unusable": f"its test passes arguments that aren't plain data ({error})"}
+            told["unusable"] = f"its test passes arguments that aren't plain data ({error})"
         except (SyntaxError, ValueError) as error:
-            return {"unusable": f"its test doesn't parse ({error})"}
-        return {}
+            told["unusable"] = f"its test doesn't parse ({error})"
+        self.reply(told)
 
-    def digest(self, source: str) -> dict[str, Any]:
-        return self._steadily(lambda: self._parse(source))
+    def judge(self, key: str, sources: list[str], known: dict[str, dict]) -> None:
+        """An outcome for each source, in their order, with the digest of what was parsed."""
+        self.known[key].update(known)
+        flushed = time.monotonic()
+        for place, source in enumerate(sources, 1):
+            found = self._steadily(lambda source=source: self._outcome(key, source))
+            now = place == len(sources) or time.monotonic() - flushed > _FLUSH_S
+            self.reply(found, now=now)
+            flushed = time.monotonic() if now else flushed
 
-    def judge(self, key: str, source: str) -> dict[str, Any]:
-        def once() -> dict[str, Any]:
-            if why := self._parse(source).get("error"):
-                return dataclasses.asdict(judge.Outcome("syntax_or_compile_error", why))
+    def _outcome(self, key: str, source: str) -> dict[str, Any]:
+        digest, why = judge.digest(self._ready(), source)
+        if why:
+            return dataclasses.asdict(judge.Outcome("syntax_or_compile_error", why))
+        known = self.known[key]
+        if digest not in known:
             outcome = judge.judge(self._ready(), self.plans[key], self.limits)
+            known[digest] = dataclasses.asdict(outcome) | {"digest": digest}
             self._count(outcome.cause)
-            return dataclasses.asdict(outcome)
+        return known[digest]
 
-        return self._steadily(once)
-
-    def _parse(self, source: str) -> dict[str, Any]:
-        sandbox = self._ready()
-        if self.parsed is None or self.parsed[0] != source:
-            self.parsed = (source, *judge.digest(sandbox, source))
-        return {"digest": self.parsed[1], "error": self.parsed[2]}
-
-    def _steadily(self, action) -> dict[str, Any]:
-        """Three tries, each in a fresh sandbox: what brings it down every time did so itself."""
+    def _steadily(self, action: Callable[[], dict]) -> dict[str, Any]:
+        """Three tries, each in a fresh sandbox. What brings them all down, while the sandboxes'
+        own self-test passes before and after, did so itself."""
         for _ in range(_ATTEMPTS):
-            self._ready()  # if no sandbox starts any more, that is our trouble, not the program's
+            self._ready()
             try:
                 return action()
             except SandboxLostError as lost:
                 why = str(lost)
                 self.close()
+        self._ready()
         detail = f"brought its sandbox down {_ATTEMPTS} times: {why}"
         return dataclasses.asdict(judge.Outcome("protocol_violation", detail))
 
     def _ready(self) -> Sandbox:
+        """Raises SandboxLostError where no sandbox starts any more: our trouble."""
         if self.sandbox is None:
-            self.parsed, self.programs = None, 0
-            self.sandbox = Sandbox(self.backend, self.python, self.folder)
+            self.programs = 0
+            if self.kind is None:
+                self.sandbox = sandbox.opened(self.isolation, self.folder, self.limits)
+                self.kind = self.sandbox.backend, self.sandbox.python
+            else:
+                self.sandbox = sandbox.tested(*self.kind, self.folder, self.limits)
         return self.sandbox
 
     def _count(self, cause: str) -> None:
@@ -109,18 +137,16 @@ def main() -> None:
     os.dup2(2, 1)  # what tests print must not be taken for a reply
     os.sched_setaffinity(0, {settings["core"]})
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is what to leave
-    worker = Worker(settings)
+    worker = Worker(settings, replies)
     _die_with_parent(worker, settings["parent"])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     try:
         for line in sys.stdin:
             request = json.loads(line)
             try:
-                reply = getattr(worker, request.pop("do"))(**request)
+                getattr(worker, request.pop("do"))(**request)
             except SandboxLostError as lost:
-                reply = {"infra_error": str(lost)}
-            replies.write(json.dumps(reply) + "\n")
-            replies.flush()
+                worker.reply({"infra_error": str(lost)})
     finally:
         worker.leave()
 

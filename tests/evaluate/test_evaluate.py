@@ -1,5 +1,7 @@
 """The verb: verdicts, resuming, running equal programs once, and the messages for bad input."""
 
+import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -13,8 +15,10 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.curate import chains
+from codex_jax.evaluate import judge, worker
 from codex_jax.evaluate.evaluate import evaluate, summary, table
 from codex_jax.evaluate.pool import Pool
+from codex_jax.evaluate.sandbox import Limits
 from tests.evaluate.processes import processes
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -95,20 +99,22 @@ def test_equal_programs_run_once(tmp_path, monkeypatch):
         "    s = (\n",
     ]
     ran = []
-    real = Pool._outcomes
-
-    def counted(pool, worker, job):
-        ask = worker.ask
-        worker.ask = lambda do, *a, **k: ran.append(do) or ask(do, *a, **k)
-        try:
-            return real(pool, worker, job)
-        finally:
-            worker.ask = ask
-
-    monkeypatch.setattr(Pool, "_outcomes", counted)
+    real = judge.judge
+    monkeypatch.setattr(judge, "judge", lambda *given: ran.append(given) or real(*given))
+    settings = {"isolation": "bubblewrap", "limits": dataclasses.asdict(Limits())}
+    replies = io.StringIO()
+    judging = worker.Worker(settings, replies)
+    try:
+        judging.problem("p", dataclasses.asdict(task))
+        judging.judge("p", [task.prompt + text for text in layouts], {})
+    finally:
+        judging.leave()
+    outcomes = [json.loads(line) for line in replies.getvalue().splitlines()[1:]]
+    causes = [outcome["cause"] for outcome in outcomes]
+    assert causes == ["passed"] * 4 + ["syntax_or_compile_error"]
+    assert len(ran) == 1
     report = evaluate(**write(tmp_path, [task], [(task.task_id, text) for text in layouts]))
     assert report["causes"] == {"passed": 4, "syntax_or_compile_error": 1}
-    assert ran.count("judge") == 1
 
 
 def test_half_a_line_is_judged_again(tmp_path):

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from codex_jax.evaluate.inside import confine, zygote
+from codex_jax.evaluate.inside import confine, program, zygote
 from codex_jax.evaluate.sandbox import Limits
 
 ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
@@ -58,7 +58,8 @@ def test_the_filter_refuses_what_it_lists_and_allows_the_rest():
         (confine._CLONE, 0x01200011, ALLOW),  # fork
         (confine._CLONE, 0x003D0F00, ALLOW),  # a thread
         (confine._CLONE, 0x10000000, DENY | errno.EPERM),  # a user namespace
-        (confine._CLONE, 0x20000011, DENY | errno.EPERM),  # a PID namespace
+        (confine._CLONE, 0x02000011, DENY | errno.EPERM),  # a cgroup namespace
+        (confine._CLONE, 0x20000011, ALLOW),  # the fork server's; programs lack the capability
         (confine._CLONE3, 0, DENY | errno.ENOSYS),
         (confine._SOCKET, 1, ALLOW),
         (confine._SOCKET, 2, ALLOW),
@@ -77,7 +78,7 @@ def test_other_architectures_die():
 
 
 def test_answers_are_read_once_and_a_lying_length_reads_no_further():
-    answers = zygote.Answers(64)
+    answers = program.Answers(64)
     assert answers.append(b"one\n") and answers.news() == b"one\n" and answers.news() == b""
     assert answers.append(b"two\n")
     assert not answers.append(b"x" * 60)
@@ -89,7 +90,7 @@ def test_answers_are_read_once_and_a_lying_length_reads_no_further():
 
 
 def call(function, *arguments):
-    return zygote.outcome(function, json.dumps([list(arguments), {"dict": []}]))
+    return program.outcome(function, json.dumps([list(arguments), {"dict": []}]))
 
 
 def test_outcomes():
@@ -104,13 +105,13 @@ def test_exceptions_are_described_by_their_nearest_builtin():
         def __str__(self):
             raise RuntimeError
 
-    assert zygote.described(MineError()) == [
+    assert program.described(MineError()) == [
         "KeyError",
         "MineError",
         "(its message can't be read)",
         None,
     ]
-    assert zygote.described(OSError(28, "full"))[3] == 28
+    assert program.described(OSError(28, "full"))[3] == 28
 
 
 class Talk:
@@ -119,71 +120,101 @@ class Talk:
     def __init__(self):
         inbox, self.to = os.pipe()
         self.back, outbox = os.pipe()
-        self.server = zygote.Zygote({"own_uid": False, "seccomp": False}, inbox, outbox)
+        self.server = zygote.Zygote({"own_uid": False}, inbox, outbox)
+        self.said = b""  # by the program that runs, up to now
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
         os.write(self.to, operation + struct.pack(">I", len(body)) + body)
 
     def receive(self) -> tuple[bytes, bytes]:
-        head = os.read(self.back, 5)
-        size = struct.unpack(">I", head[1:])[0]
-        return head[:1], os.read(self.back, size) if size else b""
+        head = self.exactly(5)
+        return head[:1], self.exactly(struct.unpack(">I", head[1:])[0])
 
-    def start(self, source: str, *calls: str, **limits: object) -> threading.Thread:
+    def exactly(self, count: int) -> bytes:
+        """A read may give less than was asked for."""
+        parts = b""
+        while len(parts) < count:
+            parts += os.read(self.back, count - len(parts))
+        return parts
+
+    def start(self, source: str, *calls: str, live: bool = True, **limits: object):
         """Runs a trusted program; it is confined by its limits alone."""
         self.server.parse(source.encode())
         operation, said = self.receive()
         assert operation == b"D", said
+        self.server.foresee({"entry_point": "f", "calls": list(calls)})
         limits = dataclasses.asdict(Limits(memory_mb=1 << 20, processes=1 << 15, **limits))
-        job = {"entry_point": "f", "calls": list(calls), "limits": limits}
+        job = {"live": live, "limits": limits}
         thread = threading.Thread(target=self.server.run, args=(job,))
         thread.start()
         return thread
+
+    def answers(self, count: int) -> list[dict]:
+        """The first answers, in however many frames they come."""
+        while self.said.count(b"\n") < count:
+            operation, body = self.receive()
+            assert operation == b"A"
+            self.said += body
+        return [json.loads(line) for line in self.said.splitlines()[:count]]
+
+    def end(self) -> dict:
+        """How it ended; what it had answered last is added to what was `said`."""
+        operation, body = self.receive()
+        while operation == b"A":
+            self.said += body
+            operation, body = self.receive()
+        assert operation == b"X"
+        end, _, last = body.partition(b"\n")
+        self.said += last
+        return json.loads(end)
 
 
 @pytest.fixture
 def talk(monkeypatch, tmp_path):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
     monkeypatch.setattr(confine, "fork_apart", os.fork)
-    monkeypatch.setattr(confine, "surrender", lambda **_: None)
+    monkeypatch.setattr(confine, "surrender", lambda uid: None)
     monkeypatch.setattr(zygote, "_FOLDERS", (str(tmp_path),))
     return Talk()
 
 
 def test_calls_foreseen_and_live_are_answered_until_the_end(talk):
     thread = talk.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]')
-    operation, body = talk.receive()
-    answers = [json.loads(line) for line in body.splitlines()]
-    assert (operation, answers) == (b"A", [{"ready": True}, {"value": 2}])
+    assert talk.answers(2) == [{"ready": True}, {"value": 2}]
     talk.send(b"C", b'[[5], {"dict": []}]\n')
-    assert talk.receive() == (b"A", b'{"value": 6}\n')
+    assert talk.answers(3)[2] == {"value": 6}
     talk.send(b"E")
-    operation, body = talk.receive()
+    end = talk.end()
     thread.join()
-    end = json.loads(body)
-    assert (operation, end["why"], end["dirty"]) == (b"X", "ended", False)
+    assert (end["why"], end["dirty"]) == ("ended", False)
+
+
+def test_a_program_asked_nothing_live_ends_by_itself(talk):
+    thread = talk.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]', live=False)
+    end = talk.end()
+    thread.join()
+    assert (end["why"], end["exit"]) == ("closed", 0)
+    assert talk.answers(2) == [{"ready": True}, {"value": 2}]
 
 
 def test_what_was_answered_before_an_endless_loop_is_told_and_the_loop_ended(talk):
     source = "def f(n):\n    while n: pass\n    return n\n"
     thread = talk.start(source, '[[0], {"dict": []}]', '[[1], {"dict": []}]', cpu_s=0.5)
-    assert talk.receive() == (b"A", b'{"ready": true}\n{"value": 0}\n')
-    operation, body = talk.receive()
+    end = talk.end()
     thread.join()
-    end = json.loads(body)
-    assert (operation, end["why"]) == (b"X", "cpu")
-    assert 0.4 < end["cpu_s"] < 2
+    assert talk.answers(2) == [{"ready": True}, {"value": 0}]
+    assert end["why"] == "cpu" and end["cpu_s"] > 0.4
 
 
 def test_sleepers_are_ended_by_the_clock_on_the_wall(talk):
-    thread = talk.start("import time\ntime.sleep(60)\ndef f(): pass\n", cpu_s=0.2)
-    assert json.loads(talk.receive()[1])["why"] == "wall"
+    thread = talk.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
+    assert talk.end()["why"] == "wall"
     thread.join()
 
 
 def test_an_exit_is_told_with_its_status(talk):
     thread = talk.start("import os\nos._exit(3)\n")
-    end = json.loads(talk.receive()[1])
+    end = talk.end()
     thread.join()
     assert (end["why"], end["exit"], end["signal"]) == ("closed", 3, 0)
 

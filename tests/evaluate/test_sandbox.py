@@ -29,15 +29,9 @@ HONEST = "def secret(n):\n    return (n * 7919 + 13) % 10007  # {}\nUNIQUE = {}\
 
 
 def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[str, object]:
-    backend, python = sandbox.choose(isolation)
-    pool = Pool(
-        {"p": problem},
-        backend=backend,
-        python=python,
-        limits=sandbox.Limits(**{"cpu_s": 1.0, "memory_mb": 256, **limits}),
-        workers=2,
-    )
-    return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
+    limits = sandbox.Limits(**{"cpu_s": 1.0, "memory_mb": 256, **limits})
+    with Pool({"p": problem}, isolation=isolation, limits=limits, workers=2) as pool:
+        return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
 
 
 def survivors() -> list[str]:

@@ -1,21 +1,22 @@
-"""What a program is stripped of between the fork and its first line.
+"""What a program is stripped of before its first line.
 
 The fork server runs as the sandbox's own root, without which it could not make PID namespaces;
 a program keeps none of that: no capabilities, no new ones, its own PID and IPC namespaces,
-resource limits, and (where the host kernel is shared) a system call filter.
+resource limits, and (where the host kernel is shared) a system call filter. What the fork server
+can do without itself it gives up at its own start (`settle`), so that forks needn't.
 """
 
 import ctypes
 import errno
 import os
-import platform
 import resource
-import signal
 import struct
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWIPC, _CLONE_NEWPID = 0x08000000, 0x20000000
 _NAMESPACE_FLAGS = 0x7E020080  # every CLONE_NEW*
+_FORK_SERVER_FLAGS = _CLONE_NEWIPC | _CLONE_NEWPID  # programs lack the capability for these
+_SIGCHLD = 17
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE = 22, 38, 4
 _ALLOWED_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: in an empty network namespace
 
@@ -48,8 +49,12 @@ _REFUSED = {
     "mount_setattr": (442, 442),
     "pidfd_getfd": (438, 438),
     "kcmp": (312, 272),
+    "memfd_create": (319, 279),  # memory that neither an address space nor /tmp accounts for
+    "memfd_secret": (447, 447),
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
+_CAPABILITY_HEADER, _NO_CAPABILITIES = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+_NOBODY = 65534
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
@@ -61,13 +66,13 @@ def _check(result):
 
 
 def _column():
-    return 0 if platform.machine() == "x86_64" else 1
+    return 0 if os.uname().machine == "x86_64" else 1
 
 
 def fork_apart():
     """os.fork into PID and IPC namespaces of the child's own: when it ends, all it started ends."""
     ctypes.pythonapi.PyOS_BeforeFork()
-    flags = _CLONE_NEWPID | _CLONE_NEWIPC | signal.SIGCHLD
+    flags = _CLONE_NEWPID | _CLONE_NEWIPC | _SIGCHLD
     pid = _LIBC.syscall(_CLONE[_column()], flags, 0, 0, 0, 0)
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
@@ -79,55 +84,56 @@ def fork_apart():
     return pid
 
 
-def hide_from_debuggers():
-    """Makes this process unreadable through /proc and ptrace for others of the same user."""
-    _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
-
-
-def limit(limits):
-    """Sets the resource limits a program lives under: seconds, MiB and counts."""
-    mib = 1024 * 1024
-    cpu = int(limits["cpu_s"]) + 2  # whole seconds, each process by itself: the backstop only
+def settle(limits, *, own_uid, seccomp):
+    """Once, in the fork server: what holds for it and all its programs."""
+    _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))  # unreadable through /proc and ptrace
     for name, amount in (
-        ("AS", int(limits["memory_mb"]) * mib),
-        ("CPU", cpu),
-        ("NPROC", int(limits["processes"])),
-        ("FSIZE", int(limits["file_mb"]) * mib),
-        ("NOFILE", int(limits["open_files"])),
+        ("FSIZE", limits["file_mb"] << 20),
+        ("NOFILE", limits["open_files"]),
         ("CORE", 0),
         ("MEMLOCK", 0),
     ):
-        number = getattr(resource, "RLIMIT_" + name)
-        hard = resource.getrlimit(number)[1]
-        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(number, (amount, amount))
-
-
-def surrender(*, uid, seccomp):
-    """Gives up every privilege for good: another user if `uid`, no capabilities, the filter."""
-    if uid:
+        _bound(getattr(resource, "RLIMIT_" + name), int(amount))
+    if own_uid:
         os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    header = struct.pack("=Ii", 0x20080522, 0)
-    _check(_LIBC.capset(header, bytes(24)))
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
     _check(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if seccomp:
-        _check(_LIBC.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_Filter.made()), 0, 0))
+        code = _program()
+        _check(_LIBC.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_Filter(len(code) // 8, code)), 0, 0))
+
+
+def _bound(number, amount):
+    hard = resource.getrlimit(number)[1]
+    amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(number, (amount, amount))
+
+
+def limit(limits):
+    """Sets the limits that would be too tight for the fork server: seconds, MiB, processes."""
+    cpu = int(limits["cpu_s"]) + 2  # whole seconds, each process by itself: the backstop only
+    for number, amount in (
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_AS, int(limits["memory_mb"]) << 20),
+        (resource.RLIMIT_NPROC, int(limits["processes"])),
+    ):
+        try:
+            resource.setrlimit(number, (amount, amount))
+        except ValueError:  # a hard limit given to the whole sandbox is lower
+            _bound(number, amount)
+
+
+def surrender(uid):
+    """Gives up every privilege for good: another user if `uid`, and no capabilities."""
+    if uid:
+        os.setresuid(uid, uid, uid)
+    _check(_LIBC.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES))
 
 
 class _Filter(ctypes.Structure):
     """struct sock_fprog over the classic BPF program below."""
 
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
-    _made = None
-
-    @classmethod
-    def made(cls):
-        if cls._made is None:
-            code = _program()
-            cls._made = cls(len(code) // 8, code)
-        return cls._made
 
 
 def _program():
@@ -141,7 +147,7 @@ def _program():
 
     lines = [
         step(load, 4),  # seccomp_data.arch
-        step(equal, _AUDIT_ARCH[platform.machine()], 1, 0),
+        step(equal, _AUDIT_ARCH[os.uname().machine], 1, 0),
         step(back, kill),
         step(load, 0),  # seccomp_data.nr
         step(at_least, 0x40000000, 0, 1),  # the x32 calls
@@ -154,7 +160,7 @@ def _program():
     lines += [
         step(equal, _CLONE[column], 0, 4),
         step(load, 16),  # first argument, low half
-        step(any_bit, _NAMESPACE_FLAGS, 0, 1),
+        step(any_bit, _NAMESPACE_FLAGS & ~_FORK_SERVER_FLAGS, 0, 1),
         step(back, deny | errno.EPERM),
         step(back, allow),
         step(equal, _SOCKET[column], 0, 5),

@@ -6,9 +6,8 @@ through the builtin's own methods: whatever the program overrides stays behind.
 """
 
 import collections.abc
-import decimal
-import fractions
 import itertools
+import sys
 
 _SMALL = 10**15
 _ITEMS = 100_000  # of an iterator, which may be endless
@@ -28,9 +27,14 @@ def encode(value, *, strict=False):
     """A JSON-able form of `value`; with `strict`, TypeError where `decode` wouldn't restore it."""
     if value is None or type(value) in (bool, str, float):
         return value
+    if form := _EXACTLY.get(type(value)):
+        return form(value, strict)
     for kind, form in _FORMS:
         if issubclass(type(value), kind) and (not strict or type(value) is kind):
             return form(value, strict)
+    for kind, form in _rarely():
+        if issubclass(type(value), kind) and (not strict or type(value) is kind):
+            return form(value)
     if strict:
         raise TypeError(f"{type(value).__name__} isn't plain data")
     if issubclass(type(value), collections.abc.Iterator) or type(value) in _VIEWS:
@@ -66,9 +70,16 @@ _FORMS = (
     (bytearray, lambda v, _: {"bytearray": bytearray.hex(v)}),
     (complex, lambda v, _: {"complex": [v.real, v.imag]}),
     (range, lambda v, _: {"range": [hex(n) for n in (v.start, v.stop, v.step)]}),
-    (decimal.Decimal, lambda v, _: {"decimal": decimal.Decimal.__str__(v)}),
-    (fractions.Fraction, lambda v, _: {"fraction": [hex(v.numerator), hex(v.denominator)]}),
 )
+_EXACTLY = dict(_FORMS)
+
+
+def _rarely():
+    """Kinds that exist only where somebody has imported them: loading them here would cost."""
+    if decimal := sys.modules.get("decimal"):
+        yield decimal.Decimal, lambda v: {"decimal": decimal.Decimal.__str__(v)}
+    if fractions := sys.modules.get("fractions"):
+        yield fractions.Fraction, lambda v: {"fraction": [hex(v.numerator), hex(v.denominator)]}
 
 
 def decode(form):
@@ -90,9 +101,17 @@ def decode(form):
 
 
 def _decimal(text):
+    import decimal
+
     if len(text) > 10_000:
         raise ValueError("a decimal of too many digits")
     return decimal.Decimal(text)
+
+
+def _fraction(body):
+    import fractions
+
+    return fractions.Fraction(*(int(n, 16) for n in body))
 
 
 _READERS = {
@@ -106,7 +125,7 @@ _READERS = {
     "complex": lambda body: complex(*map(float, body)),
     "range": lambda body: range(*(int(n, 16) for n in body)),
     "decimal": _decimal,
-    "fraction": lambda body: fractions.Fraction(*(int(n, 16) for n in body)),
+    "fraction": _fraction,
     "iterator": lambda body: iter([decode(item) for item in body]),
     "opaque": lambda body: Opaque(str(body)[:100]),
 }

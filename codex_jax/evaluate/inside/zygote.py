@@ -1,42 +1,44 @@
 """The fork server: one warm Python in each sandbox, a fresh child of it for every program.
 
 Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
-and a body. In: P parse a source; R run what was parsed; C another call for the running program;
-E end it. Out: H hello; D the parsed program's digest; S why it doesn't parse; A bytes the program
-answered; X how it ended. The program holds neither pipe: it has a socket to this process alone, to
-say that there are answers, and shared memory to lay them in; what lies there is passed on as its
-answers, whatever it claims to be.
+and a body. In: P parse a source; K the calls that the next programs will be asked for; R run what
+was parsed; C another call for the running program; E end it. Out: H hello; D the parsed program's
+digest; S why it doesn't parse; A bytes the program answered; X how it ended, and what it answered
+last. The program holds neither pipe: it has one of its own to this process alone, to say that there
+are answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever
+it claims to be.
+
+What is imported, and how much memory is written to before a fork, decides what a program costs:
+every page that differs between the two is copied, and gVisor copies two megabytes at a time.
 """
 
-import ast
-import contextlib
 import gc
-import hashlib
 import importlib
 import json
-import mmap
+import marshal
 import os
-import pathlib
 import select
-import signal
-import socket
 import struct
 import sys
 import time
 import types
+from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from codex_jax.evaluate.inside import confine, values  # both handed over beside this text
+from codex_jax.evaluate.inside import confine, program  # both handed over beside this text
 
-# What programs often import: warm here, so that their forks find it loaded.
-_WARM = (
-    "bisect collections copy datetime decimal fractions functools heapq itertools math operator "
-    "random re statistics string typing"
+# Loaded once the first program asks for one of them, so that the next forks find it there.
+_NAMES = (
+    "abc array base64 bisect calendar cmath collections contextlib copy dataclasses "
+    "datetime decimal enum fractions functools hashlib heapq inspect io itertools json math "
+    "numbers operator random re statistics string struct textwrap time types typing "
+    "unicodedata"
 )
-_LENGTH = struct.Struct("=Q")
+_WARM = frozenset(_NAMES.split())
 _LOW_UID, _UIDS = 20_000, 40_000
 _FOLDERS = ("/tmp", "/dev/shm")  # all that programs can write to
-_FULL = 75  # exit status of a program whose answers don't fit
 _GLANCE_S = 0.01  # to the first look at the answers of a program that hasn't called
+_FEW = 1 << 18  # bytes of calls that are decoded before the fork
+_LINES = "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab"
 
 
 class Zygote:
@@ -45,7 +47,9 @@ class Zygote:
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
         self.code = None
+        self.calls, self.entry_point = [], ""
         self.runs = 0
+        self.clean = _traces()
 
     def send(self, operation, body=b""):
         rest = memoryview(operation + struct.pack(">I", len(body)) + body)
@@ -73,6 +77,8 @@ class Zygote:
             operation, body = self.receive()
             if operation == b"P":
                 self.parse(body)
+            elif operation == b"K":
+                self.foresee(json.loads(body))
             elif operation == b"R":
                 self.run(json.loads(body))
 
@@ -80,63 +86,74 @@ class Zygote:
         """Compiles without running; equal digests mean equal programs but for layout."""
         self.code = None
         try:
-            tree = ast.parse(source)
-            self.code = compile(tree, "<program>", "exec", dont_inherit=True)
+            self.code = compile(source, "<program>", "exec", dont_inherit=True)
+            told = blake2b(marshal.dumps(without_lines(self.code), 2), digest_size=32).digest()
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
             self.send(b"S", f"{type(error).__name__}: {error}"[:300].encode("utf-8", "replace"))
         else:
-            self.send(b"D", hashlib.sha256(ast.dump(tree).encode("utf-8", "replace")).digest())
+            _warm_up(self.code)
+            self.send(b"D", told)
+
+    def foresee(self, given):
+        """Decodes calls once for all programs of a problem; where they are many, each by itself."""
+        self.entry_point, calls = given["entry_point"], given["calls"]
+        few = sum(map(len, calls)) < _FEW
+        self.calls = [program.Call(text) if few else text for text in calls]
 
     def run(self, job):
-        ours, theirs = socket.socketpair()
-        answers = Answers(job["limits"]["answer_mb"] << 20)
+        ours, theirs = os.pipe()
+        inlet = outlet = -1
+        if job["live"]:
+            outlet, inlet = os.pipe()
+        answers = program.Answers(job["limits"]["answer_mb"] << 20)
         self.runs += 1
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
         pid = confine.fork_apart()
         if pid == 0:
-            _Child(self, ours, theirs, answers).live(self.code, job, uid)
-        theirs.close()
-        end = Relay(self, ours, answers, pid, job["limits"]).until_end()
-        ours.close()
+            _close(ours, inlet, self.inbox, self.outbox)
+            mine = program.Program(answers, theirs, outlet)
+            mine.live(self.code, self.entry_point, self.calls, job["limits"], uid)
+        _close(theirs, outlet)
+        relay = Relay(self, ours, inlet, answers, pid, job["limits"])
+        end = relay.until_end()
+        _close(ours, relay.inlet)
+        end["dirty"] = _traces() != self.clean and not (_tidied() and _traces() == self.clean)
+        self.send(b"X", json.dumps(end).encode() + b"\n" + answers.news())
         answers.memory.close()
-        end["dirty"] = not _tidied()
-        self.send(b"X", json.dumps(end).encode())
 
 
-class Answers:
-    """Memory a program and the fork server share: the one appends lines, the other reads them.
+def _close(*descriptors):
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
 
-    Cheaper than a system call and two wake-ups for every answer; and what was answered before an
-    endless loop isn't lost with it. The length at its head is only the program's word.
-    """
 
-    def __init__(self, size):
-        self.memory = mmap.mmap(-1, size)
-        self.written = self.read = _LENGTH.size
+def without_lines(code):
+    """The code as if it stood on no line: what layout and comments can't change."""
+    kind = types.CodeType
+    constants = tuple(without_lines(c) if type(c) is kind else c for c in code.co_consts)
+    return code.replace(co_consts=constants, co_firstlineno=1, **{_LINES: b""})
 
-    def append(self, line):
-        """False where it doesn't fit."""
-        end = self.written + len(line)
-        if end > len(self.memory):
-            return False
-        self.memory[self.written : end] = line
-        self.memory[: _LENGTH.size] = _LENGTH.pack(end)
-        self.written = end
-        return True
 
-    def news(self):
-        end = min(_LENGTH.unpack_from(self.memory)[0], len(self.memory))
-        start, self.read = self.read, max(end, self.read)
-        return self.memory[start : self.read]
+def _warm_up(code):
+    names, codes = set(), [code]
+    while codes:
+        one = codes.pop()
+        names.update(one.co_names)
+        codes += [constant for constant in one.co_consts if type(constant) is types.CodeType]
+    wanted = [name for name in names & _WARM if name not in sys.modules]
+    for name in wanted:
+        importlib.import_module(name)
+    if wanted:
+        gc.freeze()  # collections in the forks leave our pages alone, and shared
 
 
 class Relay:
     """Passes frames between one running program and the outside, and ends it at its limits."""
 
-    def __init__(self, zygote, channel, answers, pid, limits):
-        self.zygote, self.channel, self.pid, self.limits = zygote, channel, pid, limits
-        self.answers = answers
-        channel.settimeout(2 * limits["cpu_s"])  # a program that doesn't read must not hold us up
+    def __init__(self, zygote, outlet, inlet, answers, pid, limits):
+        self.zygote, self.outlet, self.inlet = zygote, outlet, inlet
+        self.answers, self.pid, self.limits = answers, pid, limits
         self.start = time.monotonic()
         self.clocks_due = self.start + limits["cpu_s"]
         self.glance_due, self.glance_s = self.start + _GLANCE_S, _GLANCE_S
@@ -144,7 +161,7 @@ class Relay:
 
     def until_end(self):
         poll = select.poll()
-        poll.register(self.channel.fileno(), select.POLLIN)
+        poll.register(self.outlet, select.POLLIN)
         poll.register(self.zygote.inbox, select.POLLIN)
         while not self.why:
             patience_s = min(self.clocks_due, self.glance_due) - time.monotonic()
@@ -154,14 +171,14 @@ class Relay:
                 elif self._from_program():
                     self.why = self.why or "closed"
             self._check_clocks()
-        os.kill(self.pid, signal.SIGKILL)
+        os.kill(self.pid, 9)
         _, status, usage = os.wait4(self.pid, 0)
-        self._pass_on()
         return {
             "why": self.why,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "cpu_s": usage.ru_utime + usage.ru_stime,
+            "faults": usage.ru_minflt,
             "wall_s": time.monotonic() - self.start,
         }
 
@@ -170,15 +187,23 @@ class Relay:
         if operation == b"E":
             self.why = "ended"
         elif operation == b"C":
-            with contextlib.suppress(OSError):  # it is dying; its end is about to be read
-                self.channel.sendall(body)
+            self._pass_in(memoryview(body))
+
+    def _pass_in(self, rest):
+        """A program that is busy may read later, but one that never reads must not hold us up."""
+        os.set_blocking(self.inlet, False)
+        deadline = time.monotonic() + 2 * self.limits["cpu_s"]
+        while rest and time.monotonic() < deadline:
+            try:
+                rest = rest[os.write(self.inlet, rest) :]
+            except BlockingIOError:
+                time.sleep(0.001)
+            except OSError:  # it is dying; its end is about to be read
+                return
 
     def _from_program(self):
         """Takes its word that there is something to read; True where it has closed its end."""
-        try:
-            said = self.channel.recv(1 << 12)
-        except ConnectionError:
-            return True
+        said = os.read(self.outlet, 1 << 12)
         if said:
             self._pass_on()
         return not said
@@ -201,9 +226,8 @@ class Relay:
             self.why = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
             self.why = "wall"
-        self.clocks_due = now + max(
-            0.02, limit - cpu
-        )  # pinned to one core, it can't be over earlier
+        left = limit - cpu  # pinned to one core, it can't be over earlier
+        self.clocks_due = now + max(0.02, left)
 
     def _cpu_s(self):
         try:
@@ -212,80 +236,16 @@ class Relay:
             return 0.0
 
 
-class _Child:
-    """One program's process, from the fork to its end."""
-
-    def __init__(self, zygote, ours, theirs, answers):
-        self.settings, self.channel, self.answers = zygote.settings, theirs, answers
-        ours.close()
-        os.close(zygote.inbox)
-        os.close(zygote.outbox)
-
-    def live(self, code, job, uid):
-        status = 70
+def _traces():
+    """What changes when something is left in a folder: its mode and owner, the count of files."""
+    found = []
+    for folder in _FOLDERS:
         try:
-            os.chdir("/tmp")
-            confine.limit(job["limits"])
-            confine.surrender(uid=uid, seccomp=self.settings["seccomp"])
-            status = self.answer_calls(code, job["entry_point"], job["calls"])
-        finally:
-            os._exit(status)
-
-    def answer_calls(self, code, entry_point, calls):
-        module = types.ModuleType("program")
-        sys.modules["program"] = module
-        try:
-            exec(code, module.__dict__)
-            if entry_point not in module.__dict__:
-                raise NameError(f"name {entry_point!r} is not defined")
-        except BaseException as error:
-            self.answer({"unready": described(error)})
-            return 0
-        self.answer({"ready": True})
-        function = module.__dict__[entry_point]
-        for call in calls:
-            self.answer(outcome(function, call))
-        self.channel.sendall(b".")
-        for call in self.channel.makefile("rb"):
-            self.answer(outcome(function, call))
-            self.channel.sendall(b".")
-        return 0
-
-    def answer(self, fields):
-        if not self.answers.append(json.dumps(fields).encode() + b"\n"):
-            os._exit(_FULL)
-
-
-def outcome(function, call):
-    """What one call gives: a value, with the arguments where it changed them, or an exception."""
-    try:
-        arguments, named = values.decode(json.loads(call))
-        before = _mutable_state(arguments)
-        answer = {"value": values.encode(function(*arguments, **named))}
-        after = _mutable_state(arguments)
-        if after != before:
-            answer["arguments"] = after
-    except BaseException as error:
-        return {"raised": described(error)}
-    return answer
-
-
-def _mutable_state(arguments):
-    if any(type(argument) in (list, dict, set, bytearray) for argument in arguments):
-        return values.encode(list(arguments))
-    return None
-
-
-def described(error):
-    """The nearest builtin class's name, the class's own, the message, and an errno if any."""
-    kinds = [kind for kind in type(error).__mro__ if kind.__module__ == "builtins"]
-    try:
-        message = str(error)[:300]
-    except BaseException:
-        message = "(its message can't be read)"
-    number = getattr(error, "errno", None)
-    names = [kinds[0].__name__, type(error).__name__[:100], message]
-    return [*names, number if type(number) is int else None]
+            status, system = os.stat(folder), os.statvfs(folder)
+        except OSError:
+            continue
+        found.append((status.st_mode, status.st_uid, system.f_files - system.f_ffree))
+    return found
 
 
 def _tidied():
@@ -296,7 +256,7 @@ def _tidied():
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         return False
-                    pathlib.Path(entry.path).unlink()
+                    os.unlink(entry.path)
         except FileNotFoundError:
             continue
         except OSError:
@@ -305,16 +265,18 @@ def _tidied():
 
 
 def main():
+    settings = json.loads(sys.argv[1])
     os.environ.clear()
-    for name in _WARM.split():
-        importlib.import_module(name)
-    confine.hide_from_debuggers()
-    gc.freeze()  # collections in the forks leave our pages alone, and shared
     inbox, outbox = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):  # these the programs inherit
         os.dup2(null, descriptor)
-    Zygote(json.loads(sys.argv[1]), inbox, outbox).serve()
+    os.chdir("/tmp")
+    confine.settle(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
+    zygote = Zygote(settings, inbox, outbox)
+    gc.collect()
+    gc.freeze()
+    zygote.serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,152 @@
+"""A problem made ready for judging: its test compiled, the calls it will make foreseen."""
+
+import contextlib
+import copy
+import dataclasses
+import json
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from codex_jax.evaluate import compare
+from codex_jax.evaluate.inside import values
+from codex_jax.evaluate.sandbox import Limits
+
+if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay for
+    from codex_jax import records
+
+_SLOWER = 4  # than the reference a program may be on HumanEval+'s inputs
+_JUDGE_BYTES = 6 << 30  # whatever values a program makes its test work on
+_FORESIGHT_CPU_S = 0.02  # a test whose reference takes longer is asked live the first time
+
+
+class Diverged(BaseException):
+    """The test asked for a call that wasn't foreseen."""
+
+
+class NotPlainData(BaseException):
+    """The test passes something that can't be sent into the sandbox."""
+
+
+class JudgeTired(BaseException):
+    """check() itself has used up its time on the answers."""
+
+
+class Plan:
+    """One problem: what the sandbox is told of it, and check()."""
+
+    def __init__(self, problem: "records.Problem"):
+        self.entry_point = problem.entry_point
+        self.setup = _setup_code(problem)
+        self.test = compile(problem.test, "test", "exec", dont_inherit=True)
+        self.cases: list[tuple[list, Any]] | None = None
+        self.calls: list[str] = []
+        self.complete = False  # whether these are all, for a program that answers right
+        self.least_cpu_s, self.least_answer_mb = 0.0, 0
+        if "plus_input" in problem.extra:
+            self._answer_inputs(problem)
+        elif problem.canonical_solution:
+            self._foresee()
+
+    def check(self, candidate: Callable | None) -> None:
+        """Runs the test on `candidate`, in a world of its own; None means the reference."""
+        random.seed(0)  # tests that draw inputs must draw the same ones again
+        world = self._world()
+        if candidate is None:
+            candidate = self._recorder(world[self.entry_point])
+        if self.cases is not None:
+            return compare.check(candidate, self.entry_point, self.cases, self.tolerance)
+        world[self.entry_point] = candidate
+        exec(self.test, world)
+        if "check" in world:
+            world["check"](candidate)
+
+    def _world(self) -> dict[str, Any]:
+        world: dict[str, Any] = {"__name__": "judge"}
+        if self.setup is not None:
+            exec(self.setup, world)
+        return world
+
+    def _answer_inputs(self, problem: "records.Problem") -> None:
+        """HumanEval+: what the reference says to each input, and what a program needs for it."""
+        self.tolerance = float(problem.extra.get("atol", 0))
+        inputs = [*problem.extra.get("base_input", []), *problem.extra["plus_input"]]
+        self.calls = [encode_call(tuple(given), {}) for given in inputs]
+        self.complete = True
+        reference = self._world()[self.entry_point]
+        start = time.process_time()
+        self.cases = [(given, reference(*copy.deepcopy(given))) for given in inputs]
+        self.least_cpu_s = _SLOWER * (time.process_time() - start)
+        size = sum(len(json.dumps(values.encode(answer))) for _, answer in self.cases)
+        self.least_answer_mb = 2 * size >> 20
+
+    def limits(self, given: Limits) -> Limits:
+        """The limits given, or wider ones where the reference itself needs them."""
+        return dataclasses.replace(
+            given,
+            cpu_s=max(given.cpu_s, self.least_cpu_s),
+            answer_mb=max(given.answer_mb, self.least_answer_mb),
+        )
+
+    def _foresee(self) -> None:
+        """Asks the reference. Where it fails its own test or takes long, the calls up to there
+        are known, and the rest is learnt from the first program that passes."""
+        with contextlib.suppress(Exception, JudgeTired), patience(_FORESIGHT_CPU_S):
+            self.check(None)
+            self.complete = True
+
+    def learn(self, calls: list[str]) -> None:
+        """What a program that passed was asked for will be asked of the next ones."""
+        self.calls, self.complete = calls, True
+
+    def _recorder(self, reference: Callable) -> Callable:
+        def candidate(*arguments: Any, **named: Any) -> Any:
+            self.calls.append(encode_call(arguments, named))
+            return reference(*arguments, **named)
+
+        return candidate
+
+
+def _setup_code(problem: "records.Problem") -> Any:
+    """The prompt's own definitions (imports and helpers that tests use), reference included."""
+    suffix = problem.extra.get("suffix", "")
+    bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
+    for body in bodies:
+        with contextlib.suppress(SyntaxError):
+            return compile(problem.prompt + body + suffix, "prompt", "exec", dont_inherit=True)
+    return None
+
+
+def encode_call(arguments: tuple, named: dict) -> str:
+    """One call as a line of JSON."""
+    try:
+        plain = [values.encode(list(arguments), strict=True), values.encode(named, strict=True)]
+    except TypeError as error:
+        raise NotPlainData(str(error)) from None
+    return json.dumps(plain)
+
+
+@contextlib.contextmanager
+def patience(cpu_s: float) -> Iterator[None]:
+    """Raises JudgeTired after so many CPU seconds of this process, and bounds its memory."""
+
+    def tired(*_: object) -> None:
+        raise JudgeTired
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (_bounded(_JUDGE_BYTES, hard), hard))
+    previous = signal.signal(signal.SIGPROF, tired)
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # a sandbox may need more
+
+
+def _bounded(amount: int, hard: int) -> int:
+    return amount if hard == resource.RLIM_INFINITY else min(amount, hard)
