@@ -245,9 +245,10 @@ def forward(
 def unembed(
     config: DecoderConfig, params: Params, hidden: Float[Array, "... D"]
 ) -> Float[Array, "... V"]:
-    """Logits in f32 over the real vocabulary; the padding rows of the table are cut off."""
-    if config.tied:
-        table = params["embedding"][: config.vocab_size].astype(hidden.dtype)
-        return jnp.einsum("...D,VD->...V", hidden, table, preferred_element_type=jnp.float32)
-    table = params["unembedding"][:, : config.vocab_size].astype(hidden.dtype)
-    return jnp.einsum("...D,DV->...V", hidden, table, preferred_element_type=jnp.float32)
+    """Logits in f32 over the real vocabulary; those of the table's padding rows are cut off."""
+    table, product = params["embedding"], "...D,VD->...V"
+    if not config.tied:
+        table, product = params["unembedding"], "...D,DV->...V"
+    table = table.astype(hidden.dtype)
+    logits = jnp.einsum(product, hidden, table, preferred_element_type=jnp.float32)
+    return logits[..., : config.vocab_size]

@@ -23,6 +23,15 @@ from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.step import train_step
 
+# What XLA's TPU compiler must be told before it lets weights come in while a layer before them
+# is computed; by itself it does so on v5e alone.
+_OVERLAPPED = {
+    "xla_enable_async_all_gather": True,
+    "xla_tpu_enable_async_collective_fusion": True,
+    "xla_tpu_enable_async_collective_fusion_fuse_all_gather": True,
+    "xla_tpu_overlap_compute_collective_tc": True,
+}
+
 
 class Batches(Protocol):
     """What training asks of data: global batch n as a function of n alone."""
@@ -44,6 +53,7 @@ class Compute:
       dtype: Of activations and matrix products, "float32" or "bfloat16"; weights stay float32.
       microbatches: Turns in which a batch is taken, to save memory.
       loss_chunks: Pieces in which the logits are made, to save memory.
+      overlap: On TPU, gather weights beside computation; takes memory for what is under way.
       z_loss: Weight of log²Z in the loss (PaLM: 1e-4).
       remat: What the backward pass computes again: "none"; "minimal" (all but matrix products and
         attention's result); "save_dots" (all but matrix products); "offload" (the same, kept in
@@ -53,6 +63,7 @@ class Compute:
     dtype: str = "float32"
     microbatches: int = 1
     loss_chunks: int = 1
+    overlap: bool = True
     z_loss: float = 0.0
     remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
@@ -220,7 +231,9 @@ def jitted_step(config: DecoderConfig, tx, compute: Compute, devices: Mesh):
         attention=attention_on(devices, config),
         mesh=devices,
     )
-    return jax.jit(step, donate_argnums=0)
+    on_tpu = devices.devices.flat[0].platform == "tpu"
+    options = _OVERLAPPED if compute.overlap and on_tpu else None
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
 
 
 def _local_rows(devices, batches: Batches) -> slice:
