@@ -4,9 +4,9 @@ So a path that escapes its archive has nowhere to go; it is refused and counted 
 """
 
 import bz2
+import contextlib
 import dataclasses
 import gzip
-import io
 import lzma
 import pathlib
 import tarfile
@@ -44,8 +44,11 @@ def read_archive(path: pathlib.Path, *, max_bytes: int, max_ratio: int = 200) ->
     budget = max(100_000_000, path.stat().st_size * max_ratio)
     members = _zip if path.name.lower().endswith((".zip", ".whl")) else _tar
     try:
-        with path.open("rb") as stream:
-            for number, member in enumerate(members(stream, max_bytes, budget)):
+        with (
+            path.open("rb") as stream,
+            contextlib.closing(members(stream, max_bytes, budget)) as found,
+        ):
+            for number, member in enumerate(found):
                 if number >= _MOST_MEMBERS:
                     yield Member("", reason="archive bomb")
                     return
@@ -101,7 +104,7 @@ class _Careful:
 
 
 def _zip(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
-    with zipfile.ZipFile(io.BufferedReader(stream)) as archive:
+    with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
             if info.is_dir():
                 continue
