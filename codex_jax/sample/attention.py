@@ -6,7 +6,8 @@ et al. 2024; bifurcated attention, Athiwaratkun et al. 2024). The parts are merg
 log-sum-exp, in f32.
 
 Keys lie and are read in blocks with fixed borders. A block that a row doesn't use changes no bit
-of its result, so neither its neighbours nor the size of a buffer do.
+of its result, so neither its neighbours nor the size of a buffer do; one that no row uses isn't
+read. Keys have their positions last, so that both products are of matrices as they lie.
 """
 
 from typing import NamedTuple
@@ -19,17 +20,14 @@ _FIRST = 64  # size of the first block; each of the next is as long as all befor
 
 _MASKED = -1e30
 
-Blocks = tuple[Float[Array, "B K S H"], ...]
+Blocks = tuple[Float[Array, "B K _ _"], ...]
 
 
 class Cache(NamedTuple):
-    """Keys and values: for each layer its blocks, whole arrays, so that nothing is sliced.
+    """Keys and values: for each layer its blocks, whole arrays, so that nothing is sliced."""
 
-    Heads come before positions, so that a head's keys are a matrix as they lie.
-    """
-
-    k: tuple[Blocks, ...]
-    v: tuple[Blocks, ...]
+    k: tuple[Blocks, ...]  # each (B, K, H, S)
+    v: tuple[Blocks, ...]  # each (B, K, S, H)
 
 
 def borders(slots: int) -> list[tuple[int, int]]:
@@ -42,25 +40,28 @@ def borders(slots: int) -> list[tuple[int, int]]:
 
 def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
     """A cache of at least `slots` positions."""
+    K, H = config.kv_heads, config.head_size
+    sizes = [end - start for start, end in borders(slots)]
 
-    def layer() -> Blocks:
+    def layers(*shapes) -> tuple[Blocks, ...]:
         return tuple(
-            jnp.zeros((rows, config.kv_heads, end - start, config.head_size), dtype)
-            for start, end in borders(slots)
+            tuple(jnp.zeros((rows, K, *shape), dtype) for shape in shapes)
+            for _ in range(config.layers)
         )
 
-    return Cache(*(tuple(layer() for _ in range(config.layers)) for _ in "kv"))
+    return Cache(layers(*((H, size) for size in sizes)), layers(*((size, H) for size in sizes)))
 
 
-def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"]) -> Blocks:
-    """Each row's new key (or value) at its position."""
+def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):
+    """Each row's new key (or value) at its position, which `axis` of the blocks counts."""
     rows = jnp.arange(len(position))
     written, start = [], 0
     for block in blocks:
-        size = block.shape[2]
+        size = block.shape[axis]
         inside = (position >= start) & (position < start + size)
         at = jnp.where(inside, position - start, size)
-        written.append(block.at[rows, :, at].set(new.astype(block.dtype), mode="drop"))
+        place = block.at[rows, :, at] if axis == 2 else block.at[rows, :, :, at]
+        written.append(place.set(new.astype(block.dtype), mode="drop"))
         start += size
     return tuple(written)
 
@@ -70,6 +71,7 @@ class Tiles(NamedTuple):
 
     place: Int[Array, "B"]  # tile · tile size + row of the tile; out of range where idle
     prompt: Int[Array, "Tiles"]
+    length: Int[Array, "Tiles"]  # of the prompt, the longest first; 0 for an idle tile
 
 
 def count_tiles(rows: int, prompts: int, tile: int) -> int:
@@ -77,19 +79,22 @@ def count_tiles(rows: int, prompts: int, tile: int) -> int:
     return min(rows, (rows + min(prompts, rows) * (tile - 1)) // tile)
 
 
-def arrange(prompt: Int[Array, "B"], live: Bool[Array, "B"], prompts: int, tile: int) -> Tiles:
-    """Rows into tiles, those of one prompt together."""
-    rows = len(prompt)
-    tiles = count_tiles(rows, prompts, tile)
+def arrange(
+    prompt: Int[Array, "B"], live: Bool[Array, "B"], length: Int[Array, "P"], tile: int
+) -> Tiles:
+    """Rows into tiles, those of one prompt together, long prompts first."""
+    tiles = count_tiles(len(prompt), len(length), tile)
     same = (prompt[:, None] == prompt[None]) & live[None]
     rank = jnp.tril(same, -1).sum(axis=1)
-    counts = jnp.zeros(prompts, jnp.int32).at[prompt].add(live.astype(jnp.int32))
+    counts = jnp.zeros_like(length).at[prompt].add(live.astype(jnp.int32))
     per_prompt = -(-counts // tile)
-    first = jnp.cumsum(per_prompt) - per_prompt
-    index = first[prompt] + rank // tile
+    order = jnp.argsort(-length)
+    ends = jnp.zeros_like(length).at[order].set(jnp.cumsum(per_prompt[order]))
+    index = (ends - per_prompt)[prompt] + rank // tile
     index = jnp.where(live, index, tiles)
     owner = jnp.zeros(tiles, jnp.int32).at[index].set(prompt, mode="drop")
-    return Tiles(index * tile + rank % tile, owner)
+    used = jnp.zeros(tiles, jnp.int32).at[index].set(length[prompt], mode="drop")
+    return Tiles(index * tile + rank % tile, owner, used)
 
 
 class Partial(NamedTuple):
@@ -114,12 +119,12 @@ def merge(a: Partial, b: Partial) -> Partial:
 
 def _block(
     q: Float[Array, "B K R H"],
-    k: Float[Array, "B K S H"],
+    k: Float[Array, "B K H S"],
     v: Float[Array, "B K S H"],
     seen: Bool[Array, "B S"],
 ) -> Partial:
     """Queries over one block of keys."""
-    scores = jnp.einsum("BKRH,BKSH->BKRS", q, k, preferred_element_type=jnp.float32)
+    scores = jnp.einsum("BKRH,BKHS->BKRS", q, k, preferred_element_type=jnp.float32)
     seen = seen[:, None, None, :]
     scores = jnp.where(seen, scores * q.shape[-1] ** -0.5, _MASKED)
     peak = scores.max(axis=-1)
@@ -130,24 +135,56 @@ def _block(
     return Partial(mixed, peak, weights.sum(axis=-1))
 
 
-def _over_blocks(q, length, keys: Blocks, values: Blocks) -> Partial:
-    """Queries over the first `length` of their keys."""
+def _over_own(q, length: Int[Array, "B"], keys: Blocks, values: Blocks) -> Partial:
+    """Each row's queries over the first `length` of its own keys."""
     so_far, start = _nothing(q.shape), 0
     for k, v in zip(keys, values, strict=True):
-        seen = start + jnp.arange(k.shape[2])[None] < length[:, None]
-        so_far = merge(so_far, _block(q, k, v, seen))
-        start += k.shape[2]
+
+        def more(so_far, k=k, v=v, start=start):
+            seen = start + jnp.arange(v.shape[2])[None] < length[:, None]
+            return merge(so_far, _block(q, k, v, seen))
+
+        so_far = jax.lax.cond((length > start).any(), more, lambda so_far: so_far, so_far)
+        start += v.shape[2]
     return so_far
 
 
+def _over_prompts(q, tiles: Tiles, group: int, keys: Blocks, values: Blocks) -> Partial:
+    """Each tile's queries over its prompt's keys, `group` tiles at a time."""
+    count, start = len(tiles.prompt), 0
+    spare = -count % group
+    prompt, length = (jnp.pad(x, (0, spare)) for x in tiles[1:])
+    q = jnp.pad(q, ((0, spare), (0, 0), (0, 0), (0, 0)))
+    so_far = _nothing(q.shape)
+    for k, v in zip(keys, values, strict=True):
+
+        def more(n, so_far, k=k, v=v, start=start):
+            def of_group(x):
+                return jax.lax.dynamic_slice_in_dim(x, n * group, group)
+
+            owner = of_group(prompt)
+            seen = start + jnp.arange(v.shape[2])[None] < of_group(length)[:, None]
+            part = _block(of_group(q), k[owner], v[owner], seen)
+            part = merge(jax.tree.map(of_group, so_far), part)
+            return jax.tree.map(
+                lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, n * group, 0),
+                so_far,
+                part,
+            )
+
+        groups = -(-(length > start).sum() // group)
+        so_far = jax.lax.fori_loop(0, groups, more, so_far)
+        start += v.shape[2]
+    return jax.tree.map(lambda x: x[:count], so_far)
+
+
 def shared_prefix_attention(
-    prefix: Cache, prefix_length: Int[Array, "P"], tiles: Tiles, tile: int, length: Int[Array, "B"]
+    prefix: Cache, tiles: Tiles, *, tile: int, group: int, length: Int[Array, "B"]
 ):
     """`attend` for one new token a row: writes it at `length` of the row's suffix, then attends.
 
     The cache that the decoder carries is the suffix; the prefix is only read.
     """
-    tile_length = prefix_length[tiles.prompt]
 
     def of_prefix(q, keys, values):
         """Rows into tiles, over the tiles' prompts, and back."""
@@ -155,8 +192,7 @@ def shared_prefix_attention(
         flat = jnp.zeros((len(tiles.prompt) * tile, K, G, H), q.dtype)
         flat = flat.at[tiles.place].set(q, mode="drop")
         tiled = flat.reshape(-1, tile, K, G, H).swapaxes(1, 2).reshape(-1, K, tile * G, H)
-        keys, values = ([x[tiles.prompt] for x in blocks] for blocks in (keys, values))
-        part = _over_blocks(tiled, tile_length, keys, values)
+        part = _over_prompts(tiled, tiles, group, keys, values)
 
         def of_rows(x):
             x = x.reshape(-1, K, tile, G, *x.shape[3:]).swapaxes(1, 2)
@@ -167,11 +203,11 @@ def shared_prefix_attention(
     def attend(q, k, v, suffix, layer):
         B, _, N, H = q.shape
         K = k.shape[2]
-        keys = _write(suffix.k[layer], length, k[:, 0])
-        values = _write(suffix.v[layer], length, v[:, 0])
+        keys = _write(suffix.k[layer], length, k[:, 0], axis=3)
+        values = _write(suffix.v[layer], length, v[:, 0], axis=2)
         grouped = q.reshape(B, K, N // K, H)
         shared = of_prefix(grouped, prefix.k[layer], prefix.v[layer])
-        own = _over_blocks(grouped, length + 1, keys, values)
+        own = _over_own(grouped, length + 1, keys, values)
         both = merge(shared, own)
         out = (both.mixed / both.total[..., None]).reshape(B, 1, N, H).astype(q.dtype)
         cache = Cache(

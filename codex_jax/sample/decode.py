@@ -106,9 +106,9 @@ def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
     """(state with the new keys and values, logits) of one token a row."""
     rows, prompts = state.rows, state.prompts
     live = rows.slot < shape.slots
-    tiles = attention.arrange(jobs.prompt, live, shape.prompts, shape.tile)
+    tiles = attention.arrange(jobs.prompt, live, prompts.length, shape.tile)
     attend = attention.shared_prefix_attention(
-        prompts.cache, prompts.length, tiles, shape.tile, rows.length
+        prompts.cache, tiles, tile=shape.tile, group=shape.group, length=rows.length
     )
     positions = prompts.length[jobs.prompt] + rows.length
     hidden, cache = model.forward(

@@ -34,6 +34,7 @@ from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, start
 from codex_jax.sample.stops import Automata, cut
 
 STEPS = 64  # of one call of the loop
+_TILE, _GROUP = 8, 4
 _BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
 
 
@@ -65,7 +66,8 @@ def plan(*, longest: int, samples: int, rows: int, new: int, dtype: str = "float
         prompts=2 * -(-rows // samples) + 4,
         prefix=bucket(longest),
         new=new,
-        tile=min(8, 1 << (samples - 1).bit_length()),
+        tile=min(_TILE, samples),
+        group=_GROUP,
         queue=max(4 * rows, samples),
         dtype=dtype,
     )

@@ -30,7 +30,7 @@ def _forward(config, params, tokens, length, dtype):
 
     def keeping(q, k, v, cache, layer):
         out, _ = attend(q, k, v, None, layer)
-        return out, (*cache, (k[0].swapaxes(0, 1), v[0].swapaxes(0, 1)))
+        return out, (*cache, (k[0].transpose(1, 2, 0), v[0].swapaxes(0, 1)))
 
     return model.forward(
         config, params, tokens, positions, keeping, (), dtype=jnp.dtype(dtype), scan=False
@@ -39,7 +39,7 @@ def _forward(config, params, tokens, length, dtype):
 
 @functools.partial(jax.jit, static_argnames=("config", "dtype"))
 def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
-    """Keys and values of one prompt, right-padded to a bucket: two tuples of (K, T, H).
+    """Keys (K, H, T) and values (K, T, H) of one prompt, right-padded to a bucket, by layer.
 
     A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
     depends on nothing else.
@@ -70,21 +70,26 @@ def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> St
     """Makes a prefilled prompt resident at `place`."""
     prompts = state.prompts
 
-    def put(blocks, new):
-        borders = attention.borders(new.shape[1])
+    def put(blocks, new, axis):
         here = [
-            jax.lax.dynamic_update_slice(
-                block, new[None, :, first:last].astype(block.dtype), (place, 0, 0, 0)
+            jax.lax.dynamic_update_slice_in_dim(
+                block,
+                jax.lax.slice_in_dim(new[None], first, last, axis=axis).astype(block.dtype),
+                place,
+                axis=0,
             )
-            for block, (first, last) in zip(blocks, borders, strict=False)
+            for block, (first, last) in zip(
+                blocks, attention.borders(new.shape[axis - 1]), strict=False
+            )
         ]
         return (*here, *blocks[len(here) :])
 
+    def layers(old, new, axis):
+        return tuple(put(blocks, layer, axis) for blocks, layer in zip(old, new, strict=True))
+
+    keys, values = keys_and_values
     cache = attention.Cache(
-        *(
-            tuple(put(blocks, layer) for blocks, layer in zip(old, new, strict=True))
-            for old, new in zip(prompts.cache, keys_and_values, strict=True)
-        )
+        layers(prompts.cache.k, keys, axis=3), layers(prompts.cache.v, values, axis=2)
     )
     prompts = prompts._replace(
         cache=cache,

@@ -24,6 +24,7 @@ class Shape:
       prefix: Longest prompt, in tokens.
       new: Most new tokens of a sample.
       tile: Rows that read a prompt together.
+      group: Tiles that attend at a time.
       queue: Samples that can wait on the device.
       dtype: Of activations and caches.
     """
@@ -33,6 +34,7 @@ class Shape:
     prefix: int
     new: int
     tile: int
+    group: int
     queue: int
     dtype: str = "float32"
 

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,15 @@ def filled(rows, slots, seed):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda: attention.empty(CONFIG, rows=rows, slots=slots))
     cache = jax.tree.map(lambda x: rng.normal(size=x.shape).astype("f"), shapes)
-    return cache, [np.concatenate(side[0], axis=2) for side in cache]
+    return cache, plain(cache)
+
+
+def plain(cache):
+    keys, values = (cache.k[0], cache.v[0])
+    return [
+        np.concatenate(keys, axis=3).swapaxes(2, 3),
+        np.concatenate(values, axis=2),
+    ]
 
 
 def by_hand(q, k, v):
@@ -27,26 +37,26 @@ def by_hand(q, k, v):
     return np.einsum("ns,nsh->nh", weights / weights.sum(axis=1, keepdims=True), v)
 
 
-@pytest.mark.parametrize("tile", [1, 8])
-def test_prefix_and_suffix_merged_equal_attention_over_both(tile):
+@pytest.mark.parametrize(("tile", "group"), [(1, 4), (8, 1), (8, 4)])
+def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
     rng = np.random.default_rng(tile)
     prefix, prefix_plain = filled(P, 200, 1)
     suffix, _ = filled(B, 100, 2)
     prompt, length = rng.integers(0, P, B), rng.integers(0, 100, B)
-    prefix_length = np.array([0, 1, 64, 65, 200])
+    prefix_length = jnp.array([0, 1, 64, 65, 200])
     q, k, v = (rng.normal(size=(B, 1, n, H)).astype("f") for n in (N, K, K))
     live = np.arange(B) != 3
 
     @jax.jit
     def run(q, k, v, prefix, suffix):
-        tiles = attention.arrange(jnp.asarray(prompt), jnp.asarray(live), P, tile)
+        tiles = attention.arrange(jnp.asarray(prompt), jnp.asarray(live), prefix_length, tile)
         attend = attention.shared_prefix_attention(
-            prefix, jnp.asarray(prefix_length), tiles, tile, jnp.asarray(length)
+            prefix, tiles, tile=tile, group=group, length=jnp.asarray(length)
         )
         return attend(q, k, v, suffix, 0)
 
     out, written = jax.device_get(run(q, k, v, prefix, suffix))
-    own = [np.concatenate(side[0], axis=2) for side in written]
+    own = plain(written)
     np.testing.assert_array_equal(own[0][np.arange(B), :, length], k[:, 0])
     for row in np.flatnonzero(live):
         shared, new = prefix_length[prompt[row]], length[row] + 1
@@ -58,17 +68,54 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile):
         np.testing.assert_allclose(out[row, 0], wanted, rtol=2e-5, atol=2e-6)
 
 
+def same_bits(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def blocks_of(cache, slots):
+    """The first layer's blocks that hold `slots` positions."""
+    many = len(attention.borders(slots))
+    return cache.k[0][:many], cache.v[0][:many]
+
+
 def test_unused_blocks_change_no_bit():
-    q = np.random.default_rng(0).normal(size=(B, K, 3, H)).astype("f")
-    _, (k, v) = filled(B, 512, 3)
-    length = np.random.default_rng(0).integers(1, 64, B)
+    """Whether they aren't there, aren't read, or are read because a neighbour uses them."""
+    rng = np.random.default_rng(0)
+    q = rng.normal(size=(B, K, 3, H)).astype("f")
+    cache, _ = filled(B, 512, 3)
+    length = rng.integers(1, 64, B)
 
-    def over(slots):
-        cut = [(k[:, :, a:b], v[:, :, a:b]) for a, b in attention.borders(slots)]
-        return jax.jit(attention._over_blocks)(q, length, *zip(*cut, strict=True))
+    def over(slots, length):
+        return jax.jit(attention._over_own)(q, length, *blocks_of(cache, slots))
 
-    for a, b in zip(over(64), over(512), strict=True):
-        np.testing.assert_array_equal(a, b)
+    alone = over(64, length)
+    same_bits(alone, over(512, length))
+    length[0] = 500
+    same_bits([x[1:] for x in alone], [x[1:] for x in over(512, length)])
+
+
+def test_other_prompts_change_no_bit():
+    """A tile reads its prompt alike whatever lies beside it, and in whatever group it is."""
+    rng = np.random.default_rng(1)
+    count, tile = 7, 4
+    q = rng.normal(size=(count, K, tile, H)).astype("f")
+    cache, _ = filled(P, 512, 4)
+    lengths = np.array([500, 300, 130, 70, 64, 3, 0])
+    owner = np.array([4, 3, 2, 1, 0, 0, 0])
+
+    @functools.partial(jax.jit, static_argnums=(3, 4))
+    def over(q, owner, lengths, group, slots):
+        tiles = attention.Tiles(jnp.zeros(0, jnp.int32), owner, lengths)
+        keys, values = jax.tree.map(jnp.asarray, blocks_of(cache, slots))
+        return attention._over_prompts(q, tiles, group, keys, values)
+
+    whole = over(q, owner, lengths, 4, 512)
+    for some in ([0, 3, 5], [1, 2, 4, 6], [3, 4, 5]):
+        index = np.array(some + [6] * (count - len(some)))
+        slots = int(lengths[index].max())
+        found = over(q[index], owner[index], lengths[index], 4, slots)
+        same_bits([x[index] for x in whole], found)
 
 
 @given(
@@ -78,11 +125,14 @@ def test_unused_blocks_change_no_bit():
 @settings(max_examples=50, deadline=None)
 def test_tiles_hold_every_live_row_once_beside_rows_of_its_prompt(rows, tile):
     prompt, live = map(jnp.array, zip(*rows, strict=True))
-    tiles = jax.jit(attention.arrange, static_argnums=(2, 3))(prompt, live, 7, tile)
+    length = jnp.array([5, 0, 70, 3, 200, 70, 1])
+    tiles = jax.jit(attention.arrange, static_argnums=3)(prompt, live, length, tile)
     places = np.asarray(tiles.place)[np.asarray(live)]
     assert len(set(places)) == len(places)
     assert (places < len(tiles.prompt) * tile).all()
     np.testing.assert_array_equal(tiles.prompt[places // tile], prompt[live])
+    np.testing.assert_array_equal(tiles.length[places // tile], length[prompt[live]])
+    assert (np.diff(tiles.length) <= 0).all()
     assert (np.asarray(tiles.place)[~np.asarray(live)] >= len(tiles.prompt) * tile).all()
 
 
