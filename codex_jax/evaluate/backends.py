@@ -32,6 +32,7 @@ class View:
     kit: pathlib.Path | None = None
     tmp_mb: int = _TMP_MB
     toolchains: bool = False  # their settings in /etc
+    proc: bool = False  # whether /proc, which bubblewrap otherwise leaves out
 
 
 _PLAIN = View()
@@ -159,6 +160,8 @@ def _view(python: pathlib.Path, view: View) -> list[str]:
         flags += ["--ro-bind-try", path, path]
     for place, source in _shown(view).items():
         flags += ["--ro-bind", source, place]
+    if view.proc:
+        flags += ["--proc", "/proc"]
     flags += ["--dev", "/dev", "--remount-ro", "/dev"]
     return [*flags, "--size", str(view.tmp_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
 

@@ -1,0 +1,61 @@
+"""A judge process's bench for other languages: problems told to it, and a workshop kept open."""
+
+import pathlib
+from typing import Any
+
+from codex_jax.evaluate import backends, foreign, languages
+from codex_jax.evaluate.judge import Outcome
+from codex_jax.evaluate.language import Language
+from codex_jax.evaluate.sandbox import Limits
+
+_PROGRAMS_PER_SHOP = 500
+Kind = tuple[backends.Backend, pathlib.Path]
+_SOILING = ("memory_limit", "process_limit", "output_limit")
+
+
+def serves(problem: dict[str, Any]) -> bool:
+    """Whether the problem's own language runs its test."""
+    return problem.get("extra", {}).get("mode") == "in-process"
+
+
+class Bench:
+    """Judges programs whose tests run beside them."""
+
+    def __init__(self, folder: pathlib.Path, limits: Limits):
+        self.folder, self.limits = folder, limits
+        self.problems: dict[str, tuple[Language, dict[str, Any]]] = {}
+        self.shop: foreign.Shop | None = None
+        self.programs = 0
+
+    def problem(self, key: str, problem: dict[str, Any], kind: Kind) -> None:
+        """Raises InputError where the language can't be made ready."""
+        language = languages.named(problem["extra"]["language"])
+        if language not in (told for told, _ in self.problems.values()):
+            foreign.make_ready(language, self._opened(language, kind))
+            self.close()
+        self.problems[key] = language, problem
+
+    def outcome(self, key: str, source: str, kind: Kind) -> Outcome:
+        """Raises SandboxLostError where the workshop goes down: nothing is known then."""
+        language, problem = self.problems[key]
+        shop = self._opened(language, kind)
+        found = foreign.judge(
+            shop, language, source, problem["test"], problem["entry_point"], self.limits
+        )
+        self.programs += 1
+        if shop.soiled or found.cause in _SOILING or self.programs >= _PROGRAMS_PER_SHOP:
+            self.close()
+        return found
+
+    def _opened(self, language: Language, kind: Kind) -> foreign.Shop:
+        if self.shop is not None and self.shop.view.proc != language.proc:
+            self.close()
+        if self.shop is None:
+            self.programs = 0
+            self.shop = foreign.Shop(*kind, self.folder, proc=language.proc)
+        return self.shop
+
+    def close(self) -> None:
+        if self.shop is not None:
+            self.shop.stop()
+        self.shop = None

@@ -1,0 +1,18 @@
+"""A Python program, run with its own tests."""
+
+import os
+import pathlib
+import sys
+
+
+def run(_mode, _entry, file):
+    token = sys.stdin.readline()
+    write, leave = os.write, os._exit
+    code = compile(pathlib.Path(file).read_text(encoding="utf-8"), "program.py", "exec")
+    exec(code, {"__name__": "__main__"})
+    sys.stdout.flush()
+    write(3, token.encode())
+    leave(0)
+
+
+run(*sys.argv[1:])

@@ -1,0 +1,168 @@
+"""Programs in other languages: compiled and run in a sandbox of their own kind.
+
+Their published tests run inside, beside the program: a program passes when the token that its
+driver was given comes back, and only the end of the tests gives it back. One that goes looking for
+it could do so itself, as it could exit with status 0 elsewhere: such verdicts are "in-process".
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import secrets
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codex_jax import InputError
+from codex_jax.evaluate import backends, kits
+from codex_jax.evaluate.judge import Outcome
+from codex_jax.evaluate.language import Language
+from codex_jax.evaluate.sandbox import Limits, Sandbox
+
+_SHOP = Limits(file_mb=1024, open_files=1024)
+_SHOP_TMP_MB = 2048
+_COMPILER = Limits(cpu_s=30.0, memory_mb=4096, processes=128, file_mb=512, answer_mb=1024)
+_PROCESSES = 128  # threads too, of which runtimes have a dozen, and so has a compiler kept warm
+_RUNTIME_MB = 512  # of a virtual machine, beside the program's heap
+_SILENCE_S = 60.0
+
+
+class Shop(Sandbox):
+    """A sandbox in which compilers and programs of any language run."""
+
+    modules = ("confine", "workshop")
+
+    def __init__(
+        self,
+        backend: backends.Backend,
+        python: pathlib.Path,
+        folder: pathlib.Path | None = None,
+        *,
+        proc: bool = False,
+    ):
+        self.view = backends.View(
+            kit=kits.drivers(), tmp_mb=_SHOP_TMP_MB, toolchains=True, proc=proc
+        )
+        super().__init__(backend, python, folder, _SHOP)
+
+    def make(
+        self,
+        files: Mapping[str, str],
+        steps: Sequence[Mapping[str, Any]],
+        *,
+        env: Mapping[str, str],
+        products: bool,
+        limits: Limits = _COMPILER,
+    ) -> dict[str, Any]:
+        """Writes files and runs the steps; how that ended, with a tar of what they left."""
+        job = {"files": files, "steps": steps, "env": env, "products": products}
+        job["limits"] = dataclasses.asdict(limits)
+        self.send(b"M", json.dumps(job).encode())
+        within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
+        end = json.loads(self.receive(b"G", within_s=within_s))
+        self.soiled = self.soiled or end["dirty"]
+        if end["ok"] and products:
+            end["tar"] = self.receive(b"B", within_s=_SILENCE_S)
+        return end
+
+    def run(self, language: Language, entry_point: str, token: str, limits: Limits):
+        """Runs the program in /tmp with its tests: (what it answered, how it ended)."""
+        job = {
+            "argv": language.command("tests", entry_point, limits.memory_mb),
+            "fd": language.answers,
+            "env": dict(language.env),
+            "calls": [token],
+            "limits": asdict_for(language, limits),
+        }
+        self.send(b"R", json.dumps(job).encode())
+        answers = b""
+        while True:
+            operation, body = self.receive_any(within_s=_SILENCE_S + 10 * limits.cpu_s)
+            if operation == b"X":
+                end = json.loads(body)
+                self.soiled = self.soiled or end["dirty"]
+                return answers, end
+            answers += body
+
+
+def asdict_for(language: Language, limits: Limits) -> dict[str, Any]:
+    """The limits of a program, with what its runtime takes for itself."""
+    return dataclasses.asdict(limits) | {
+        "cpu_s": limits.cpu_s + language.start_cpu_s,
+        "memory_mb": limits.memory_mb + (_RUNTIME_MB if language.reserve_mb else 0),
+        "address_mb": limits.memory_mb + language.reserve_mb,
+        "processes": max(limits.processes, _PROCESSES),
+        "open_files": max(limits.open_files, 256),
+    }
+
+
+def make_ready(language: Language, shop: Shop) -> None:
+    """Raises InputError where the language's tools are absent or don't make its kit."""
+    language.require()
+
+    def make(language: Language) -> bytes:
+        files = {"kit.sh": "set -e\n" + language.kit}
+        steps = [{"argv": ["sh", "kit.sh"]}]
+        limits = dataclasses.replace(_COMPILER, cpu_s=300.0)
+        end = shop.make(files, steps, env=language.env, products=True, limits=limits)
+        if not end["ok"]:
+            said = " ".join(end["said"].split())[-200:]
+            raise InputError(f"{language.name} can't be made ready ({said}); {language.install}")
+        return end["tar"]
+
+    kits.ready(language, make)
+
+
+def judge(
+    shop: Shop, language: Language, program: str, test: str, entry_point: str, limits: Limits
+) -> Outcome:
+    """The outcome of a program's own tests, run beside it.
+
+    Raises:
+      SandboxLostError: the sandbox went down; nothing is known of the program.
+    """
+    files = language.files(program, test)
+    if language.main is not None:
+        entry_point = language.main(f"{program}\n{test}")
+    made = shop.make(files, language.steps, env=language.env, products=False)
+    if not made["ok"]:
+        return _not_made(made)
+    token = secrets.token_hex(16)
+    answers, end = shop.run(language, entry_point, token, limits)
+    end["limit"] = limits.cpu_s + language.start_cpu_s
+    cause, detail = _cause(language, end, answers.decode("utf-8", "replace") == token + "\n")
+    return Outcome(cause, detail, round(end["cpu_s"], 4))
+
+
+def _not_made(made: dict[str, Any]) -> Outcome:
+    if made["why"] in ("cpu", "wall"):
+        return Outcome("time_limit", f"compiling took {made['cpu_s']:.0f} s of CPU")
+    return Outcome("syntax_or_compile_error", _excerpt(made["said"]), round(made["cpu_s"], 4))
+
+
+def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[str, str]:
+    said = end["said"]
+    if end["why"] in ("cpu", "wall") or end["cpu_s"] > end["limit"] + 1:
+        return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
+    if end["why"] == "output" or end["signal"] == signal.SIGXFSZ:
+        return "output_limit", "it printed too much"
+    if finished and end["exit"] == 0:
+        return "passed", ""
+    if re.search(language.memory, said):
+        return "memory_limit", _excerpt(said)
+    if re.search(r"(?i)resource temporarily unavailable|can't start new thread", said):
+        return "process_limit", _excerpt(said)
+    if end["exit"] == 0:
+        return "exited_early", "exit status 0 before the end of its tests"
+    if re.search(language.syntax, said):
+        return "syntax_or_compile_error", _excerpt(said)
+    if re.search(language.wrong, said):
+        return "wrong_answer", _excerpt(said)
+    if end["signal"]:
+        return "exception", f"killed by {signal.Signals(end['signal']).name}: {_excerpt(said)}"
+    return "exception", _excerpt(said) or f"exit status {end['exit']}"
+
+
+def _excerpt(text: str) -> str:
+    return " ".join(text.split())[:300]
