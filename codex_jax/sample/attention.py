@@ -10,6 +10,7 @@ of its result, so neither its neighbours nor the size of a buffer do; one that n
 read. Keys have their positions last, so that both products are of matrices as they lie.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -54,16 +55,32 @@ def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
 
 def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):
     """Each row's new key (or value) at its position, which `axis` of the blocks counts."""
-    rows = jnp.arange(len(position))
     written, start = [], 0
     for block in blocks:
-        size = block.shape[axis]
-        inside = (position >= start) & (position < start + size)
-        at = jnp.where(inside, position - start, size)
-        place = block.at[rows, :, at] if axis == 2 else block.at[rows, :, :, at]
-        written.append(place.set(new.astype(block.dtype), mode="drop"))
-        start += size
+        ways = {
+            "cpu": functools.partial(_scattered, axis=axis),
+            "default": functools.partial(_selected, axis=axis),
+        }
+        at = position - start
+        written.append(jax.lax.platform_dependent(block, at, new.astype(block.dtype), **ways))
+        start += block.shape[axis]
     return tuple(written)
+
+
+def _scattered(block, at: Int[Array, "B"], new: Float[Array, "B K H"], *, axis: int):
+    """In place, where a block begins at position 0 of `at`."""
+    rows, size = jnp.arange(len(at)), block.shape[axis]
+    at = jnp.where((at >= 0) & (at < size), at, size)
+    place = block.at[rows, :, at] if axis == 2 else block.at[rows, :, :, at]
+    return place.set(new, mode="drop")
+
+
+def _selected(block, at: Int[Array, "B"], new: Float[Array, "B K H"], *, axis: int):
+    """The same over the whole block: TPU would lay a block out anew for a scatter."""
+    here = at[:, None] == jnp.arange(block.shape[axis])
+    if axis == 2:
+        return jnp.where(here[:, None, :, None], new[:, :, None, :], block)
+    return jnp.where(here[:, None, None, :], new[..., None], block)
 
 
 class Tiles(NamedTuple):
@@ -123,7 +140,17 @@ def _block(
     v: Float[Array, "B K S H"],
     seen: Bool[Array, "B S"],
 ) -> Partial:
-    """Queries over one block of keys."""
+    """Queries over one block of keys; matrix units want eight rows, so that one isn't a vector."""
+    return jax.lax.platform_dependent(q, k, v, seen, cpu=_products, default=_padded)
+
+
+def _padded(q, k, v, seen) -> Partial:
+    queries = q.shape[2]
+    part = _products(jnp.pad(q, ((0, 0), (0, 0), (0, -queries % 8), (0, 0))), k, v, seen)
+    return jax.tree.map(lambda x: x[:, :, :queries], part)
+
+
+def _products(q, k, v, seen) -> Partial:
     scores = jnp.einsum("BKRH,BKHS->BKRS", q, k, preferred_element_type=jnp.float32)
     seen = seen[:, None, None, :]
     scores = jnp.where(seen, scores * q.shape[-1] ** -0.5, _MASKED)

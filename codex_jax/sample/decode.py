@@ -176,3 +176,8 @@ def decode(
         return _record(state, tokens, logprob(logits, tokens), stop, reason)
 
     return jax.lax.while_loop(goes_on, step, state)
+
+
+def jitted(places: State):
+    """`decode`, compiled for a state that lies at `places` and is donated to each call."""
+    return jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places)

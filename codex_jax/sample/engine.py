@@ -25,8 +25,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError, model
-from codex_jax.sample import placement, prefill
-from codex_jax.sample.decode import Work, decode
+from codex_jax.sample import attention, placement, prefill
+from codex_jax.sample.decode import Work, jitted
 from codex_jax.sample.places import Places
 from codex_jax.sample.policy import MOST_BIASED, Adjustments
 from codex_jax.sample.requests import Request, Sample, Scored, Top, prompt_hash
@@ -34,7 +34,8 @@ from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, start
 from codex_jax.sample.stops import Automata, cut
 
 STEPS = 64  # of one call of the loop
-_TILE, _GROUP = 8, 4
+STOP_STATES = 256
+_TILE, _GROUP = 8, 4  # on a CPU, whose caches hold as much; an accelerator takes all at a time
 _BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
 
 
@@ -54,20 +55,34 @@ def bucket(length: int) -> int:
     return max(_BUCKET, 1 << (length - 1).bit_length())
 
 
-def plan(*, longest: int, samples: int, rows: int, new: int, dtype: str = "float32") -> Shape:
+def plan(
+    *,
+    longest: int,
+    samples: int,
+    rows: int,
+    new: int,
+    dtype: str = "float32",
+    platform: str | None = None,
+) -> Shape:
     """Sizes for a job: room for twice the prompts that fill the rows.
 
     Args:
       longest: tokens of the longest prompt.
       samples: most samples of a prompt.
+      platform: of the devices; jax's default, unless given.
     """
+    prompts = 2 * -(-rows // samples) + 4
+    tile, group = min(_TILE, samples), _GROUP
+    if (platform or jax.default_backend()) != "cpu":
+        tile = min(rows, samples)
+        group = attention.count_tiles(rows, prompts, tile)
     return Shape(
         rows=rows,
-        prompts=2 * -(-rows // samples) + 4,
+        prompts=prompts,
         prefix=bucket(longest),
         new=new,
-        tile=min(_TILE, samples),
-        group=_GROUP,
+        tile=tile,
+        group=group,
         queue=max(4 * rows, samples),
         dtype=dtype,
     )
@@ -85,7 +100,7 @@ class Engine:
         token_bytes: Sequence[bytes],
         eos_id: int,
         mesh: Mesh,
-        stop_states: int = 256,
+        stop_states: int = STOP_STATES,
     ):
         """
         Args:
@@ -102,9 +117,7 @@ class Engine:
         places = placement.state_shardings(config, shape, mesh)
         self._state = jax.jit(start, static_argnums=(0, 1), out_shardings=places)(config, shape)
         # Each call leaves the state where it found it, so nothing is compiled twice.
-        self._decode = jax.jit(
-            decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places
-        )
+        self._decode = jitted(places)
         self._admit = jax.jit(prefill.admit, donate_argnums=0, out_shardings=places)
         slots, vocabulary = shape.slots, config.vocab_size
         ints = {name: np.zeros(slots, np.int32) for name in Jobs._fields}

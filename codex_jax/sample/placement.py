@@ -4,6 +4,7 @@ Weights are read every step, so they are not split over `fsdp` as in training: g
 cost more than reading them. Replicas come first, `tensor` only where a model doesn't fit.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,13 +14,18 @@ from codex_jax import InputError, model, sharding
 from codex_jax.sample import state as states
 
 
-def make_mesh(shape: sharding.MeshShape, config: model.DecoderConfig, rows: int) -> Mesh:
-    """The mesh, checked against what will lie on it.
+def make_mesh(
+    shape: sharding.MeshShape,
+    config: model.DecoderConfig,
+    rows: int,
+    devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+    """The mesh over `devices` (all, unless given), checked against what will lie on it.
 
     Raises:
       InputError: rows or key/value heads that don't divide.
     """
-    mesh = sharding.make_mesh(shape)
+    mesh = sharding.make_mesh(shape, devices)
     parts = sharding.data_parallel(mesh)
     if rows % parts:
         raise InputError(

@@ -79,6 +79,44 @@ def test_a_program_is_added_up_over_its_loops():
     }
 
 
+LOOP = r"""
+HloModule jit_decode, is_scheduled=true
+
+%until.1 (state: (s32[], pred[8])) -> pred[] {
+  %slots = s32[]{:T(128)} constant(640)
+  %busy = s32[8]{0} get-tuple-element(%state), index=1
+  %below.1 = pred[8]{0} compare(%busy, %slots), direction=LT
+  ROOT %any.1 = pred[] reduce(%below.1, %false), to_apply=%or.1
+}
+
+%nothing.1 (x: f32[8]) -> f32[8] {
+  ROOT %x = f32[8]{0} parameter(0)
+}
+
+%something.1 (x: f32[8]) -> f32[8] {
+  ROOT %fusion.7 = f32[8]{0} fusion(%x), backend_config={"estimated_cycles":"20"}
+}
+
+%turn.1 (state: (s32[], pred[8])) -> (s32[], pred[8]) {
+  %fusion.6 = f32[8]{0} fusion(%y), backend_config={"estimated_cycles":"5"}
+  %either = f32[8]{0} conditional(%p, %x, %y), branch_computations={%nothing.1, %something.1}
+}
+
+ENTRY %main.1 (state: f32[512]) -> f32[512] {
+  %state = f32[512]{0:T(512)} parameter(0), metadata={op_name="state.rows"}
+  %copied = f32[512]{0:T(512)} copy(%state), backend_config={"estimated_cycles":"1000"}
+  %loop = (s32[], pred[8]) while(%start), condition=%until.1, body=%turn.1
+}
+"""
+
+
+def test_of_a_loop_without_a_known_end_one_turn_counts():
+    assert hlo.read(LOOP).cycles == 1000 + 5 + 20
+    turn = hlo.read(LOOP, turn=True)
+    assert turn.cycles == 5 + 20
+    assert turn.values[0].source == "state.rows"
+
+
 def test_the_largest_values_have_names_and_lie_in_hbm():
     first, second, *_ = hlo.read(PROGRAM).values
     assert first == hlo.Value(8192, "f32[2048]", r"state.params[\'up\']")
@@ -138,9 +176,18 @@ def test_a_real_step_is_compiled_once(tmp_path, capsys, monkeypatch):
     page = capsys.readouterr().out
     for part in ("HBM a device", "XLA's estimate", "MFU", "all-gather", "largest values"):
         assert part in page
-    monkeypatch.setattr(measure, "lower", lambda job: pytest.fail("compiled again"))
+    monkeypatch.setattr(TrainJob, "lower", lambda job: pytest.fail("compiled again"))
     assert cli.main(command(tmp_path, "--remat=minimal")) == 0
     assert capsys.readouterr().out == page
+
+
+@needs_libtpu
+def test_a_real_sampling_loop_stands_beside_its_roofline(tmp_path, capsys):
+    sizes = ["--rows=8", "--samples=4", "--longest=64", "--new=64", "--tensor=2"]
+    assert cli.main(command(tmp_path, *sizes)) == 0
+    page = capsys.readouterr().out
+    for part in ("sampling loop of 8 rows", "fsdp 2 × tensor 2", "roofline", "all-reduce"):
+        assert part in page
 
 
 @needs_libtpu

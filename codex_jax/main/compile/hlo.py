@@ -48,13 +48,21 @@ class Cost:
     values: tuple[Value, ...]
 
 
-def read(text: str, *, largest: int = 10) -> Cost:
-    """The cost of the module that `compiled.as_text()` printed."""
+_COUNTING = {"parameter", "get-tuple-element", "constant", "compare", "fusion", "bitcast", "copy"}
+
+
+def read(text: str, *, turn: bool = False, largest: int = 10) -> Cost:
+    """The cost of the module that `compiled.as_text()` printed.
+
+    Args:
+      turn: of one turn of the entry's loop; what is done before and after costs nothing.
+    """
     computations, entry = _computations(text)
+    walk = _turn if turn else _walk
     total: Counter[str] = Counter()
     values: dict[tuple[str, str], Value] = {}
     channels: set[str] = set()
-    for line, times in _walk(computations, entry, 1):
+    for line, times in walk(computations, entry, 1):
         _add(line, times, total)
         for kind, moved, hidden in _collectives(line, computations, channels):
             total[kind] += times
@@ -102,17 +110,32 @@ def _computations(text: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _walk(computations: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
-    """Every scheduled line with how often it runs."""
+    """Every scheduled line with how often it runs; a loop without a known end, once."""
     for line in computations.get(name, ()):
         yield line, times
         if " while(" in line:
             turns = _trips(computations, _called(line, "condition"))
             yield from _walk(computations, _called(line, "body"), times * turns)
         elif " conditional(" in line or " call(" in line:
-            branch = re.search(
-                rf"(?:to_apply|true_computation|branch_computations=\{{)=?{_NAME}", line
-            )
-            yield from _walk(computations, branch.group(1) if branch else "", times)
+            for branch in _branches(line):
+                yield from _walk(computations, branch, times)
+
+
+def _turn(computations: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
+    """As _walk, but for `times` turns of loops, and of all else none."""
+    for line in computations[name]:
+        yield line, 0
+        if " while(" in line:
+            yield from _walk(computations, _called(line, "body"), times)
+
+
+def _branches(line: str) -> list[str]:
+    """What a call, or a conditional on one side or another, runs; all sides count."""
+    several = re.search(r"branch_computations=\{([^}]*)\}", line)
+    if several:
+        return [name.strip().lstrip("%") for name in several.group(1).split(",")]
+    roles = ("to_apply", "true_computation", "false_computation")
+    return [name for role in roles if (name := _called(line, role))]
 
 
 def _called(line: str, role: str) -> str:
@@ -121,10 +144,13 @@ def _called(line: str, role: str) -> str:
 
 
 def _trips(computations: dict[str, list[str]], condition: str) -> int:
-    """The largest integer that a loop's condition, or a fusion in it, holds."""
+    """The constant that a loop counts to; 1 where its condition is anything else than that."""
     lines = list(computations.get(condition, ()))
     for line in list(lines):
         lines += computations.get(_called(line, "calls"), ())
+    found = [match for line in lines if (match := _INSTRUCTION.match(line))]
+    if {match.group(3) for match in found} - _COUNTING:
+        return 1
     numbers = [re.search(r"s32\[\][^=]*constant\((\d+)\)", line) for line in lines]
     return max((int(n.group(1)) for n in numbers if n), default=1)
 

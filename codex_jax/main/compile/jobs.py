@@ -1,5 +1,6 @@
 """What can be compiled for devices that aren't here."""
 
+import abc
 import dataclasses
 import math
 from typing import Any, NamedTuple
@@ -20,18 +21,25 @@ from codex_jax.train.optimizer import Optimizer
 _STEPS = 50_000  # of the schedule, which costs the same at any length
 
 
+class _Sizes(NamedTuple):
+    """What loop.check wants to know of data."""
+
+    vocab_size: int
+    sequence_length: int
+    batch_size: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainJob:
-    """A train step, and the pod it is for: all that decides what the compiler makes of it."""
+class Job(abc.ABC):
+    """A program, and the pod it is for: all that decides what the compiler makes of it."""
 
     topology: str
     slices: int
     model: DecoderConfig
     mesh: MeshShape
-    batch_size: int
-    sequence_length: int
-    compute: Compute
-    optimizer: Optimizer
+
+    loops = False  # whether a step is one turn of the program's loop
+    turns = "batch_size, Compute.remat, Compute.loss_chunks"  # where it doesn't fit
 
     @property
     def chip(self) -> Chip:
@@ -42,8 +50,44 @@ class TrainJob:
         return self.slices * self.chip.devices * math.prod(topology.parse(self.topology)[1])
 
     @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What is compiled."""
+
+    def placed(self) -> list[Any]:
+        """The pod's devices.
+
+        Raises:
+          InputError: an unknown topology, no libtpu.
+        """
+        return topology.devices(self.topology, slices=self.slices)
+
+    @abc.abstractmethod
+    def lower(self) -> Any:
+        """Traces the program for the pod's devices.
+
+        Raises:
+          InputError: what doesn't divide, an unknown topology, no libtpu.
+        """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainJob(Job):
+    """A train step."""
+
+    batch_size: int
+    sequence_length: int
+    compute: Compute
+    optimizer: Optimizer
+
+    @property
+    def title(self) -> str:
+        rows = f"{self.batch_size} rows of {self.sequence_length}"
+        return f"train step of {rows}, remat {self.compute.remat}, {self.compute.dtype}"
+
+    @property
     def tokens(self) -> int:
-        """That one run of the program deals with, on all devices."""
+        """Of a step, on all devices."""
         return self.batch_size * self.sequence_length
 
     def kernel_seconds(self, kernels: int) -> float:
@@ -57,34 +101,19 @@ class TrainJob:
         flops = self.model.flops_per_token(self.sequence_length) * self.tokens
         return flops / self.devices / self.chip.peak / seconds
 
+    def lower(self) -> Any:
+        mesh = sharding.make_mesh(self.mesh, self.placed())
+        sizes = _Sizes(self.model.vocab_size, self.sequence_length, self.batch_size)
+        loop.check(sizes, self.model, self.compute, mesh)
+        shapes, axes = model.abstract(self.model)
+        sharding.report(shapes, axes, mesh)
+        tx = optimizer.make(self.optimizer, steps=_STEPS, axes=axes)
+        step = loop.jitted_step(self.model, tx, self.compute, mesh)
+        return step.lower(state.abstract(self.model, tx, mesh), self._batch(mesh))
 
-class _Sizes(NamedTuple):
-    """What loop.check wants to know of data."""
-
-    vocab_size: int
-    sequence_length: int
-    batch_size: int
-
-
-def lower(job: TrainJob) -> Any:
-    """Traces the step for the pod's devices.
-
-    Raises:
-      InputError: what doesn't divide, an unknown topology, no libtpu.
-    """
-    mesh = sharding.make_mesh(job.mesh, topology.devices(job.topology, slices=job.slices))
-    sizes = _Sizes(job.model.vocab_size, job.sequence_length, job.batch_size)
-    loop.check(sizes, job.model, job.compute, mesh)
-    shapes, axes = model.abstract(job.model)
-    sharding.report(shapes, axes, mesh)
-    tx = optimizer.make(job.optimizer, steps=_STEPS, axes=axes)
-    step = loop.jitted_step(job.model, tx, job.compute, mesh)
-    return step.lower(state.abstract(job.model, tx, mesh), _batch(job, mesh))
-
-
-def _batch(job: TrainJob, mesh: Mesh) -> Batch:
-    where = sharding.batch_sharding(mesh)
-    shape = (job.batch_size, job.sequence_length)
-    types = dict.fromkeys(Batch._fields, jnp.int32) | {"loss_weights": jnp.float32}
-    arrays = {name: jax.ShapeDtypeStruct(shape, t, sharding=where) for name, t in types.items()}
-    return Batch(**arrays)
+    def _batch(self, mesh: Mesh) -> Batch:
+        where = sharding.batch_sharding(mesh)
+        shape = (self.batch_size, self.sequence_length)
+        types = dict.fromkeys(Batch._fields, jnp.int32) | {"loss_weights": jnp.float32}
+        arrays = {name: jax.ShapeDtypeStruct(shape, t, sharding=where) for name, t in types.items()}
+        return Batch(**arrays)

@@ -8,11 +8,12 @@ import pathlib
 import re
 import resource
 import time
+import warnings
 from typing import Any
 
 import codex_jax
 from codex_jax.main.compile import hlo
-from codex_jax.main.compile.jobs import TrainJob, lower
+from codex_jax.main.compile.jobs import Job
 from codex_jax.sharding import topology
 
 
@@ -27,8 +28,8 @@ class Measured:
       outputs: bytes of what it returns.
       aliased: of the outputs, bytes that stand where arguments stood.
       host: bytes kept in the host's memory.
-      seconds: of one run by the compiler's estimate, its kernels excepted.
-      kernels: Pallas calls in a run.
+      seconds: of one step by the compiler's estimate, its kernels excepted.
+      kernels: Pallas calls in a step.
       collectives: kind to (times run, bytes, of these bytes that travel beside computation).
       values: the largest, as (bytes, shape, source).
       compile_seconds: that the compiler took.
@@ -56,7 +57,7 @@ class Measured:
         return self.arguments + self.temporaries + self.outputs - self.aliased
 
 
-def measured(job: TrainJob, cache: pathlib.Path, *, text: pathlib.Path | None = None) -> Measured:
+def measured(job: Job, cache: pathlib.Path, *, text: pathlib.Path | None = None) -> Measured:
     """From the cache, where the same job was compiled by the same code; else by the compiler.
 
     Args:
@@ -79,7 +80,7 @@ def _write(path: pathlib.Path, text: str) -> None:
     partial.replace(path)
 
 
-def key(job: TrainJob) -> str:
+def key(job: Job) -> str:
     """Names a job and the code that compiles it: ours, jax's and libtpu's."""
     versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")]
     parts = [repr(job), *versions, _libtpu(), _sources()]
@@ -102,18 +103,20 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _compile(job: TrainJob) -> tuple[str, Measured]:
-    program = lower(job)
+def _compile(job: Job) -> tuple[str, Measured]:
+    program = job.lower()
     started = time.perf_counter()
     try:
-        compiled = program.compile()
+        with warnings.catch_warnings():  # jax's own cache writes such programs, but can't read them
+            warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
+            compiled = program.compile()
     except Exception as error:
         if not (trouble := _no_room(str(error))):
             raise
         return "", Measured(fits=False, trouble=trouble)
     took = time.perf_counter() - started
     text = compiled.as_text()
-    return text, _read(job, compiled.memory_analysis(), hlo.read(text), took)
+    return text, _read(job, compiled.memory_analysis(), hlo.read(text, turn=job.loops), took)
 
 
 def _no_room(message: str) -> str:
@@ -123,7 +126,7 @@ def _no_room(message: str) -> str:
     return found.group().strip() if "RESOURCE_EXHAUSTED" in words and found else ""
 
 
-def _read(job: TrainJob, memory: Any, cost: hlo.Cost, took: float) -> Measured:
+def _read(job: Job, memory: Any, cost: hlo.Cost, took: float) -> Measured:
     chip, _ = topology.parse(job.topology)
     result = Measured(
         fits=True,

@@ -1,0 +1,140 @@
+"""The sampling loop, as something to compile for devices that aren't here."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from codex_jax.main.compile.jobs import Job
+from codex_jax.sample import placement
+from codex_jax.sample.decode import Work, jitted
+from codex_jax.sample.engine import STOP_STATES, plan
+from codex_jax.sample.state import Jobs, Queue, Shape, start
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """The sampling loop that is compiled.
+
+    Args:
+      rows: Samples that run at a time, on all devices.
+      samples: Samples of each prompt.
+      longest: Tokens of the longest prompt.
+      new: Most new tokens of a sample.
+    """
+
+    rows: int = 128
+    samples: int = 100
+    longest: int = 512
+    new: int = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleJob(Job):
+    """A step of the sampling loop: a token for each row.
+
+    Attributes:
+      dtype: of weights, activations and caches.
+    """
+
+    sampling: Sampling
+    dtype: str
+
+    loops = True
+    turns = "Sampling.rows, Sampling.new"
+
+    @property
+    def title(self) -> str:
+        sizes = self.sampling
+        return (
+            f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
+            f"{sizes.longest} and {sizes.new} new tokens, {self.dtype}"
+        )
+
+    @property
+    def shape(self) -> Shape:
+        wanted = self.sampling
+        return plan(
+            longest=wanted.longest,
+            samples=wanted.samples,
+            rows=wanted.rows,
+            new=wanted.new,
+            dtype=self.dtype,
+            platform="tpu",
+        )
+
+    def bytes_read(self) -> tuple[int, int]:
+        """(weights, caches at their longest) that a device must read in a step.
+
+        Each prompt in work counts once on each of the devices that its samples lie on.
+        """
+        mesh, shape, config = self._mesh(), self.shape, self.model
+        data = mesh.size // mesh.shape["tensor"]
+        size = jnp.dtype(shape.dtype).itemsize
+        a_token = 2 * config.layers * config.kv_heads * config.head_size * size
+        prompts = math.ceil(shape.rows / data / self.sampling.samples)
+        positions = prompts * shape.prefix + shape.rows // data * shape.new
+        params = self._params(mesh)
+        if not config.tied:
+            del params["embedding"]  # of which a row reads one line
+        return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
+
+    def roofline(self) -> float:
+        """Seconds in which a device's memory can hand over what a step reads."""
+        return sum(self.bytes_read()) / self.chip.bandwidth
+
+    def lower(self) -> Any:
+        mesh = self._mesh()
+        shape, config = self.shape, self.model
+        places = placement.state_shardings(config, shape, mesh)
+        state = jax.tree.map(_place, jax.eval_shape(lambda: start(config, shape)), places)
+        whole = NamedSharding(mesh, PartitionSpec())
+        table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
+        work = jax.tree.map(lambda x: _place(x, whole), _work(shape))
+        return jitted(places).lower(config, shape, self._params(mesh), state, table, work)
+
+    def _mesh(self) -> Mesh:
+        return placement.make_mesh(self.mesh, self.model, self.sampling.rows, devices=self.placed())
+
+    def _params(self, mesh: Mesh) -> Any:
+        """As the engine holds them: layers apart."""
+        params = placement.params_shapes(self.model, mesh)
+        params = jax.tree.map(lambda x: _place(x, x.sharding, self.dtype), params)
+        layers = [jax.tree.map(_layer, params["blocks"])] * self.model.layers
+        return params | {"blocks": layers}
+
+
+def _place(x: Any, where: NamedSharding, dtype: str = "") -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, dtype or x.dtype, sharding=where)
+
+
+def _layer(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """One of a stack."""
+    where = NamedSharding(x.sharding.mesh, PartitionSpec(*x.sharding.spec[1:]))
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype, sharding=where)
+
+
+def _part(x: jax.ShapeDtypeStruct) -> int:
+    """Bytes of it on one device."""
+    return math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+
+
+def _work(shape: Shape) -> Work:
+    """What the host gives to a call of the loop, without penalties."""
+    slots = functools.partial(jax.ShapeDtypeStruct, (shape.slots,))
+    number = functools.partial(jax.ShapeDtypeStruct, ())
+    floats = {name: slots(jnp.float32) for name in ("temperature", "min_p", "top_p")}
+    ints = {name: slots(jnp.int32) for name in Jobs._fields}
+    return Work(
+        jobs=Jobs(**ints | floats | {"seed": slots(jnp.uint32)}),
+        queue=Queue(
+            jax.ShapeDtypeStruct((shape.queue,), jnp.int32), number(jnp.int32), number(jnp.int32)
+        ),
+        dropped=slots(jnp.bool_),
+        steps=number(jnp.int32),
+        eager=number(jnp.bool_),
+    )
