@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate import formats
+from codex_jax.evaluate import formats, languages
 from codex_jax.evaluate.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.pass_at_k import Estimate, estimate
 from codex_jax.evaluate.pool import Job, Pool
@@ -36,7 +36,8 @@ def evaluate(
     Writes verdicts.jsonl as it goes; killed, it continues there, and a finished run costs nothing.
 
     Args:
-      problems: JSON Lines of problems (HumanEval, HumanEval+, infilling), or humaneval by name.
+      problems: JSON Lines of problems (HumanEval, HumanEval+, MBPP, MBPP+, infilling, MultiPL-E,
+        HumanEval-X, MBXP), or humaneval by name.
       completions: JSON Lines of completions; several of one task_id are its samples.
       output: folder for verdicts.jsonl and report.json.
       isolation: gvisor, bubblewrap, or auto: the first of them that passes its self-test.
@@ -55,6 +56,8 @@ def evaluate(
         )
     tasks = formats.load_problems(problems)
     samples = load_samples(completions, tasks)
+    for name in {tasks[sample.task_id].extra.get("language", "") for sample in samples} - {""}:
+        languages.named(name).require()
     limits = Limits(cpu_s=timeout_s, memory_mb=memory_mb)
     cores = workers or len(os.sched_getaffinity(0))
     with Pool(tasks, isolation=isolation, limits=limits, workers=cores) as pool:
@@ -111,7 +114,10 @@ class Book:
 
     def _circumstances(self, problem: records.Problem) -> str:
         judged = dataclasses.asdict(dataclasses.replace(problem, task_id=""))
-        return _sha([judged, *self.pool.kind(), str(self.pool.limits)])
+        version = languages.runtime(problem.extra["language"]) if formats.apart(problem) else ""
+        return _sha(
+            [judged, *self.pool.kind(), str(self.pool.limits), *([version] * bool(version))]
+        )
 
     def key(self, sample: records.Completion) -> str:
         return _sha([self.circumstances[sample.task_id], self.source(sample)])
@@ -142,11 +148,17 @@ class Book:
             jobs = {Job(group[0].task_id, self.source(group[0])): k for k, group in pending.items()}
             for job, outcome in self.pool.judge(list(jobs)):
                 key = jobs[job]
-                bar.update(self._write(out, pending[key], self._row(key, outcome)))
+                row = self._row(self.tasks[job.problem], key, outcome)
+                bar.update(self._write(out, pending[key], row))
             out.flush()
             os.fsync(out.fileno())
 
-    def _row(self, key: str, outcome: Outcome) -> records.Verdict:
+    def _row(self, problem: records.Problem, key: str, outcome: Outcome) -> records.Verdict:
+        extra = {"key": key, "mode": "outside"}
+        if formats.apart(problem):
+            language = problem.extra["language"]
+            extra |= {"mode": "in-process", "language": language}
+            extra["runtime"] = languages.runtime(language)
         return records.Verdict(
             task_id="",
             verdict=VERDICT_OF[outcome.cause],
@@ -154,7 +166,7 @@ class Book:
             detail=outcome.detail,
             isolation=self.pool.kind()[0],
             seconds=outcome.cpu_s,
-            extra={"key": key},
+            extra=extra,
         )
 
     def _write(

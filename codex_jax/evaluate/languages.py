@@ -387,10 +387,8 @@ def named(name: str) -> Language:
     raise InputError(f"language {name!r}; expected one of {', '.join(LANGUAGES)}; turn problems")
 
 
-def listing() -> str:
-    """A line for each language: its version, or the command that installs it."""
-    lines = []
+def list_languages() -> None:
+    """Prints a line for each language: its version here, or the command that installs it."""
     for language in LANGUAGES.values():
         found = runtime(language.name)
-        lines.append(f"{language.name:12}{found or 'absent; install with: ' + language.install}")
-    return "\n".join(lines)
+        print(f"{language.name:12}{found or 'absent; install with: ' + language.install}")
