@@ -1,12 +1,15 @@
-"""SmolLM2-135M sampled by us and by transformers, side by side: parity, then speed.
+"""SmolLM2-135M sampled by us and by transformers, side by side, in rounds: tokens by second.
 
-Rates are tokens by wall time, and tokens by CPU seconds: on a machine that others use as well,
-compare by the second.
+Each round takes some HumanEval prompts, spread over the whole range of lengths, and both make
+--n samples of --new tokens of each (end of text goes on). The matrix rate is measured between: the
+model's own products, of as many rows as run, with nothing else done; it bounds tokens by second.
+CPU by wall tells whether a machine was one's own: it is below two where others take its cores.
 
     pip install torch transformers -e '.[weights]'
     codex-jax import --source=SmolLM2-135M-Instruct.Q4_1.gguf --output=runs/smollm2 \
         --tokenizer=runs/smollm2.json
-    codex-jax export --checkpoint_dir=runs/smollm2 --output=runs/smollm2-hf
+    codex-jax export --checkpoint_dir=runs/smollm2 --tokenizer=runs/smollm2.json \
+        --output=runs/smollm2-hf
     python benchmarks/sampling_smollm2.py runs/smollm2 runs/smollm2.json runs/smollm2-hf \
         HumanEval.jsonl.gz
 """
@@ -15,112 +18,173 @@ import argparse
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import checkpoint, model, sharding
-from codex_jax.model.attention import packed_attention
 from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
-from codex_jax.sample.stops import stop_table
+from codex_jax.sample.requests import Request
 from codex_jax.tokenizer import Tokenizer
 
 POLICY = Policy(temperature=0.8, top_p=0.95)
+UNSAID = 5  # a special token that the model doesn't say, in the place of end of text
 
 
-def our_engine(options, text, longest, rows):
+def our_engine(options, text, longest):
     config = model.DecoderConfig.from_json(checkpoint.read_card(options.checkpoint).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    shapes = placement.params_shapes(config, mesh)
-    params = checkpoint.restore_params(options.checkpoint, shapes)
-    shape = engine.plan(longest=longest, samples=options.n, rows=rows, new=options.new)
-    vocabulary = [text.token_bytes(n) for n in range(text.vocab_size)]
-    table = stop_table(vocabulary, ())
-    unused = text.vocab_size - 1  # end of text goes on, so that both make the same tokens
-    ours = engine.Engine(config, params, shape, stop_table=table, eos_id=unused, mesh=mesh)
-    return config, params, ours
+    params = checkpoint.restore_params(options.checkpoint, placement.params_shapes(config, mesh))
+    shape = engine.plan(
+        longest=longest, samples=options.n, rows=options.rows, new=options.new, dtype=options.dtype
+    )
+    said = [text.token_bytes(n) for n in range(text.vocab_size)]
+    return engine.Engine(config, params, shape, token_bytes=said, eos_id=UNSAID, mesh=mesh)
 
 
-def compare(config, params, theirs, prompts, torch) -> None:
-    """Logits of whole prompts, ours against theirs."""
+def ours(running, prompts, options):
+    """Tokens made of every sample of the prompts."""
+    requests = [
+        Request(str(n), prompt, range(options.n), POLICY) for n, prompt in enumerate(prompts)
+    ]
+    return sum(len(sample.tokens) for sample in running.run(requests))
+
+
+def theirs(torch, running, prompts, options):
+    """The same by `generate`, --batch rows at a time, prompts of like length together."""
+    some, made = max(1, options.batch // options.n), 0
+    for first in range(0, len(prompts), some):
+        batch = prompts[first : first + some]
+        longest = max(map(len, batch))
+        padded = [[0] * (longest - len(p)) + p for p in batch]
+        seen = [[0] * (longest - len(p)) + [1] * len(p) for p in batch]
+        with torch.no_grad():
+            found = running.generate(
+                torch.tensor(padded),
+                attention_mask=torch.tensor(seen),
+                do_sample=True,
+                temperature=POLICY.temperature,
+                top_p=POLICY.top_p,
+                top_k=0,
+                num_return_sequences=options.n,
+                max_new_tokens=options.new,
+                min_new_tokens=options.new,
+                pad_token_id=0,
+            )
+        made += (found.shape[1] - longest) * found.shape[0]
+    return made
+
+
+def continuous(torch, running, prompts, options):
+    """The same by transformers' continuous batching."""
+    from transformers import GenerationConfig
+
+    wanted = GenerationConfig(
+        do_sample=True,
+        temperature=POLICY.temperature,
+        top_p=POLICY.top_p,
+        top_k=0,
+        max_new_tokens=options.new,
+        eos_token_id=-1,
+        pad_token_id=0,
+    )
+    repeated = [prompt for prompt in prompts for _ in range(options.n)]
+    with torch.no_grad():
+        found = running.generate_batch(inputs=repeated, generation_config=wanted)
+    return sum(len(output.generated_tokens) for output in found.values())
+
+
+def matrices(config, params, rows):
+    """A token a row, by the model's products alone; its matrices are the engine's."""
+    heads = config.heads // config.kv_heads
 
     @jax.jit
-    def logits(params, tokens):
-        positions = np.arange(tokens.shape[1])[None]
-        attend = packed_attention(jax.numpy.ones_like(tokens))
-        hidden, _ = model.forward(config, params, tokens, positions, attend)
-        return model.unembed(config, params, hidden)
+    def products(x, params):
+        for block in params["blocks"]:
+            q, k, v = (
+                jnp.einsum("BD,DNH->BNH", x, block["attention"][name]) for name in ("q", "k", "v")
+            )
+            q = q + jnp.repeat(k + v, heads, axis=1)
+            x = x + jnp.einsum("BNH,NHD->BD", q, block["attention"]["out"])
+            gate, up = x @ block["mlp"]["gate"], x @ block["mlp"]["up"]
+            x = x + (gate * up) @ block["mlp"]["down"]
+        return model.unembed(config, params, x)
 
-    worst = 0.0
-    for prompt in prompts:
-        padded = np.array([prompt + [0] * (engine.bucket(len(prompt)) - len(prompt))])
-        found = np.asarray(logits(params, padded))[0, : len(prompt)]
-        with torch.no_grad():
-            wanted = theirs(torch.tensor([prompt])).logits[0].numpy()
-        worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
-    print(f"logits of {len(prompts)} prompts: largest difference {worst:.2e} of the largest logit")
+    x = jnp.ones((rows, config.width)) * 1e-3
+    jax.block_until_ready(products(x, params))
 
+    def run():
+        jax.block_until_ready(products(x, params))
+        return rows
 
-def clocks() -> np.ndarray:
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-def ours_rates(ours, prompts, options, seed) -> np.ndarray:
-    """Tokens a second, and a CPU second."""
-    requests = [engine.Request(str(n), p, range(options.n)) for n, p in enumerate(prompts)]
-    begin = clocks()
-    made = sum(len(s.tokens) for s in ours.run(requests, policy=POLICY, seed=seed))
-    return made / (clocks() - begin)
+    return run
 
 
-def theirs_rates(theirs, prompts, options, torch) -> np.ndarray:
-    longest, begin = max(map(len, prompts)), clocks()
-    padded = [[0] * (longest - len(p)) + p for p in prompts]
-    seen = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-    with torch.no_grad():
-        made = theirs.generate(
-            torch.tensor(padded),
-            attention_mask=torch.tensor(seen),
-            do_sample=True,
-            temperature=POLICY.temperature,
-            top_p=POLICY.top_p,
-            top_k=0,
-            num_return_sequences=options.n,
-            max_new_tokens=options.new,
-            min_new_tokens=options.new,
-            pad_token_id=0,
-        )
-    return (made.shape[1] - longest) * made.shape[0] / (clocks() - begin)
+def measured(what, run, *args, repeat=1):
+    """Tokens by second of the best of some runs."""
+    rates = []
+    for _ in range(repeat):
+        wall, cpu = time.perf_counter(), time.process_time()
+        made = run(*args)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        rates.append((made / wall, made, cpu / wall))
+    rate, made, busy = max(rates)
+    print(f"{what}: {rate:.1f} tokens/s, {made} tokens, CPU by wall {busy:.2f}", flush=True)
+    return rate
 
 
-def main() -> None:
+def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("checkpoint", "tokenizer", "folder", "problems"):
         parser.add_argument(name)
-    for name, default in {"n": 20, "new": 128, "prompts": 3, "rounds": 3, "parity": 50}.items():
+    sizes = {"n": 20, "new": 128, "rows": 120, "batch": 60, "prompts": 6, "rounds": 3, "first": 0}
+    for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    import torch
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--with", dest="beside", default="generate", help="generate,continuous")
+    return parser.parse_args()
+
+
+def load(torch, options):
+    """Their `generate` or `generate_batch`, by name."""
     import transformers
 
+    kinds = {"generate": theirs, "continuous": continuous}
+    beside = [name for name in options.beside.split(",") if name]
+    loaded = {}
+    for name in beside:
+        attention = {"continuous": {"attn_implementation": "sdpa_paged"}}.get(name, {})
+        found = transformers.AutoModelForCausalLM.from_pretrained(options.folder, **attention)
+        loaded[name] = (kinds[name], torch, found.eval())
+    return loaded
+
+
+def main() -> None:
+    options = parse()
+    import torch
+
     text = Tokenizer.load(options.tokenizer)
-    prompts = [text.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)]
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(options.folder).eval()
-    rows = options.prompts * options.n
-    config, params, ours = our_engine(options, text, max(map(len, prompts)), rows)
-    compare(config, params, theirs, prompts[: options.parity], torch)
-    del params
-    list(ours.run([engine.Request("", prompts[0], [0])], policy=POLICY, seed=0))  # compiles
-    rates = {"ours": [], "transformers": []}
-    for n in range(options.rounds):
-        some = prompts[n * options.prompts : (n + 1) * options.prompts]
-        rates["ours"].append(ours_rates(ours, some, options, seed=n))
-        print("ours", rates["ours"][-1], flush=True)
-        rates["transformers"].append(theirs_rates(theirs, some, options, torch))
-        print("transformers", rates["transformers"][-1], flush=True)
-    middle = {name: np.median(found, axis=0) for name, found in rates.items()}
-    ratio = middle["ours"] / middle["transformers"]
-    print(f"{rows} rows, tokens/s and tokens/CPU s: {middle}; ours over theirs {ratio}")
+    every = sorted(
+        (text.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)), key=len
+    )
+    running = our_engine(options, text, len(every[-1]))
+    products = matrices(running.config, running.params, options.rows)
+    others = load(torch, options)
+    list(running.run([Request(str(n), [1] * n, [0], POLICY, new=2) for n in (64, 128, 256, 400)]))
+    rates = {name: [] for name in ("matrices", "ours", *others)}
+    stride = max(1, len(every) // options.prompts)
+    for turn in range(options.first, options.first + options.rounds):
+        some = every[turn * 7 % stride :: stride][: options.prompts]
+        print(f"round {turn}: prompts of {sum(map(len, some)) / len(some):.0f} tokens", flush=True)
+        rates["matrices"].append(measured("matrices", products, repeat=5))
+        rates["ours"].append(measured("ours", ours, running, some, options))
+        for name, (run, *fixed) in others.items():
+            rates[name].append(measured(name, run, *fixed, some, options))
+    middle = {name: float(np.median(found)) for name, found in rates.items()}
+    for name, rate in middle.items():
+        print(f"{name}: {rate:.1f} tokens/s; ours {middle['ours'] / rate:.2f} times that")
+    print(f"rows busy: {running.occupancy:.1%}")
 
 
 if __name__ == "__main__":

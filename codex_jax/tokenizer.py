@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from codex_jax import InputError
 END_OF_TEXT = "<|endoftext|>"
 SPECIALS = (END_OF_TEXT, "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 _FORMAT = "codex_jax tokenizer 1"
+_PLAIN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
 # Whitespace first, cut to the longest runs that are tokens; then words, numbers, the rest.
 _PATTERN = (
@@ -68,26 +69,33 @@ class Tokenizer:
     """A vocabulary; make one by `train`, `load`, `read_gpt2` or `read_tiktoken`."""
 
     def __init__(
-        self, ids: dict[bytes, int], *, pattern: str = _PATTERN, eos_id: int | None = None
+        self,
+        ids: dict[bytes, int],
+        *,
+        pattern: str = _PATTERN,
+        eos_id: int | None = None,
+        specials: Mapping[str, int] | None = None,
     ):
         """A vocabulary of tokens, where the pair whose union has the lowest id is merged first.
 
-        `eos_id` is the gap that <|endoftext|> fills; the other special tokens get the next ids.
+        `eos_id` is the gap that <|endoftext|> fills, `specials` those of others of `SPECIALS`; what
+        neither names gets the next ids.
         """
+        given = dict(specials or {}) | ({} if eos_id is None else {END_OF_TEXT: eos_id})
         self._ids = ids
         self._pattern = pattern
         # It knows no special tokens, so no text can encode to one.
         self._engine = tiktoken.Encoding(
             "codex_jax", pat_str=pattern, mergeable_ranks=ids, special_tokens={}
         )
-        self._bytes = [b""] * (max([*ids.values(), eos_id or 0]) + 1)
+        self._bytes = [b""] * (max([*ids.values(), *given.values()]) + 1)
         for token, number in ids.items():
             self._bytes[number] = token
-        self._specials = {} if eos_id is None else {END_OF_TEXT: eos_id}
+        self._specials = {name: given[name] for name in SPECIALS if name in given}
         for name in SPECIALS:
             if self._specials.setdefault(name, len(self._bytes)) == len(self._bytes):
-                self._bytes.append(name.encode())
-        self._bytes[self.eos_id] = END_OF_TEXT.encode()
+                self._bytes.append(b"")
+            self._bytes[self._specials[name]] = name.encode()
         self.hash = _digest(self._content())
 
     @classmethod
@@ -138,7 +146,7 @@ class Tokenizer:
         if (found := _digest(stored)) != expected:
             raise InputError(f"{path}: hashes to {found[:12]}, the file says {expected}; altered")
         ids = {_unspell(spelling): number for spelling, number in stored["vocabulary"].items()}
-        tokenizer = cls(ids, pattern=stored["pattern"], eos_id=stored["specials"][END_OF_TEXT])
+        tokenizer = cls(ids, pattern=stored["pattern"], specials=stored["specials"])
         tokenizer.hash = expected
         return tokenizer
 
@@ -181,6 +189,49 @@ class Tokenizer:
         content = {"hash": self.hash, **self._content()}
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", "utf-8")
         partial.replace(path)
+
+    def export(self, folder: pathlib.Path | str) -> None:
+        """Writes Hugging Face's tokenizer.json and tokenizer_config.json.
+
+        Ours merges the pair whose union has the lowest id, whichever pair that is: theirs gets
+        every such pair, in the order of the unions' ids.
+        """
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        merges = [
+            [_spell(token[:cut]), _spell(token[cut:])]
+            for token, _ in sorted(self._ids.items(), key=lambda item: item[1])
+            for cut in range(1, len(token))
+            if token[:cut] in self._ids and token[cut:] in self._ids
+        ]
+        special = {n: token.decode() for n, token in enumerate(self._bytes) if self._is_special(n)}
+        vocabulary = {_spell(token): number for token, number in self._ids.items()}
+        split = {"type": "Split", "pattern": {"Regex": self._pattern}, "behavior": "Isolated"}
+        spelling = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+        fields = {
+            "version": "1.0",
+            "added_tokens": [
+                {"id": n, "content": name or f"<unused {n}>", "special": True} | _PLAIN
+                for n, name in special.items()
+            ],
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [split | {"invert": False}, spelling | {"use_regex": False}],
+            },
+            "decoder": spelling | {"use_regex": False},
+            "model": {
+                "type": "BPE",
+                "ignore_merges": True,
+                "vocab": vocabulary,
+                "merges": merges,
+            },
+        }
+        (folder / "tokenizer.json").write_text(json.dumps(fields, ensure_ascii=False), "utf-8")
+        kind = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT}
+        (folder / "tokenizer_config.json").write_text(json.dumps(kind, indent=1) + "\n", "utf-8")
+
+    def _is_special(self, number: int) -> bool:
+        return self._ids.get(self._bytes[number]) != number
 
     def _content(self) -> dict[str, Any]:
         return {

@@ -175,3 +175,17 @@ def test_foreign_files_that_arent_are_refused(tmp_path):
         Tokenizer.read_tiktoken(tmp_path / "absent")
     with pytest.raises(InputError, match="not GPT-2's vocabulary"):
         Tokenizer.read_gpt2(tmp_path / "a")
+
+
+def test_exported_it_says_the_same_to_tokenizers(tokenizer, tmp_path):
+    tokenizer.export(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in (
+        "def f(x):\n    return x + 12345\n\n\n",
+        "é 漢字\t\t'quoted' \u200b  end  ",
+        "    \n",
+    ):
+        assert theirs.encode(text).ids == tokenizer.encode(text)
+        assert theirs.decode(tokenizer.encode(text)) == text
+    assert theirs.token_to_id("<|endoftext|>") == tokenizer.eos_id
+    assert theirs.get_vocab_size() == tokenizer.vocab_size

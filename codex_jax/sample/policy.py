@@ -121,9 +121,13 @@ def adjust(
 
 def choose(logits: Float[Array, "B V"], keys: Array, knobs: Knobs) -> Int[Array, "B"]:
     """A token a row."""
-    best = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    weights = _weights(logits, knobs)
-    return _draw_nucleus(weights, best, keys, knobs.top_p, knobs.temperature > 0)
+    drawn = knobs.temperature > 0
+    best = jax.lax.cond(
+        drawn.all(),
+        lambda: jnp.zeros(len(logits), jnp.int32),
+        lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
+    )
+    return _draw_nucleus(_weights(logits, knobs), best, keys, knobs.top_p, drawn)
 
 
 def logprob(logits: Float[Array, "B V"], tokens: Int[Array, "B"]) -> Float[Array, "B"]:

@@ -9,7 +9,9 @@ import numpy as np
 
 from codex_jax import InputError, checkpoint, model, progress
 from codex_jax.model import foreign
-from codex_jax.tokenizer import Tokenizer
+from codex_jax.tokenizer import SPECIALS, Tokenizer
+
+END_OF_TEXT, PREFIX, MIDDLE, SUFFIX = SPECIALS
 
 _GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+"
 _GPT2_SPACES = r"|\s+(?!\S)|\s+"
@@ -25,7 +27,13 @@ _PATTERNS = {
         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
-_END = ("<|endoftext|>", "<|end_of_text|>", "</s>")
+# What others call our special tokens; the first that is there counts.
+_SPECIALS = {
+    END_OF_TEXT: (END_OF_TEXT, "<|end_of_text|>", "</s>"),
+    PREFIX: (PREFIX, "<fim_prefix>", "<fim-prefix>"),
+    MIDDLE: (MIDDLE, "<fim_middle>", "<fim-middle>"),
+    SUFFIX: (SUFFIX, "<fim_suffix>", "<fim-suffix>"),
+}
 
 
 class Source(NamedTuple):
@@ -36,7 +44,7 @@ class Source(NamedTuple):
     get: Callable[[str], np.ndarray]
     tokens: list[str]  # GPT-2's spelling, in the order of ids
     special: set[int]
-    pattern: str
+    pattern: str  # that cuts text into words
 
 
 def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json") -> None:
@@ -72,13 +80,19 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
 
 
 def export_weights(
-    *, checkpoint_dir: str, output: str, family: str = "llama", step: int | None = None
+    *,
+    checkpoint_dir: str,
+    output: str,
+    family: str = "llama",
+    tokenizer: str = "",
+    step: int | None = None,
 ) -> None:
-    """Writes a checkpoint of ours as a Hugging Face folder: config.json and model.safetensors.
+    """Writes a checkpoint of ours as a Hugging Face folder: its config, weights and tokenizer.
 
     Args:
       checkpoint_dir: Directory that train or import wrote.
       output: Folder to write.
+      tokenizer: The checkpoint's tokenizer (tokenizer.json), to be written too where it is given.
       family: "gpt2" (layer norm, learned positions), "llama", "qwen2" or "starcoder2".
       step: Checkpoint to export; the newest, unless given.
     """
@@ -94,6 +108,15 @@ def export_weights(
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    if tokenizer:
+        text = Tokenizer.load(tokenizer)
+        if card.tokenizer_hash != text.hash:
+            raise InputError(
+                f"{tokenizer} hashes to {text.hash[:12]}, the checkpoint was trained with "
+                f"{card.tokenizer_hash[:12]}; turn tokenizer"
+            )
+        text.export(folder)
+        words |= {"eos_token_id": text.eos_id, "bos_token_id": text.eos_id}
     save_file(foreign.write_params(family, config, params), folder / "model.safetensors")
     text = json.dumps({"model_type": family, **words}, indent=1)
     (folder / "config.json").write_text(text + "\n", "utf-8")
@@ -102,14 +125,19 @@ def export_weights(
 def make_tokenizer(opened: Source) -> Tokenizer:
     """Their vocabulary as our tokenizer; merges are in the order of ids."""
     byte_of = {character: byte for byte, character in enumerate(_stand_ins())}
-    ids, end = {}, None
+    ids, special = {}, {}
     for number, spelling in enumerate(opened.tokens):
         if number in opened.special:
-            if spelling in _END and (end is None or spelling == _END[0]):
-                end = number
+            special[spelling] = number
         else:
             ids[bytes(byte_of[character] for character in spelling)] = number
-    return Tokenizer(ids, pattern=opened.pattern, eos_id=end)
+    named = {
+        name: special[spelling]
+        for name, spellings in _SPECIALS.items()
+        for spelling in reversed(spellings)
+        if spelling in special
+    }
+    return Tokenizer(ids, pattern=opened.pattern, specials=named)
 
 
 def _stand_ins() -> list[str]:
@@ -138,25 +166,30 @@ def _open_folder(folder: pathlib.Path) -> Source:
     vocabulary = _json(folder / "tokenizer.json")
     added = {token["id"]: token["content"] for token in vocabulary.get("added_tokens", [])}
     numbered = {n: spelling for spelling, n in vocabulary["model"]["vocab"].items()} | added
+    if gaps := set(range(len(numbered))) - numbered.keys():
+        raise InputError(f"{folder}/tokenizer.json: no token has the id {min(gaps)}")
     tokens = [numbered[n] for n in range(len(numbered))]
     family = config.get("model_type", "")
-    pattern = _PATTERNS[_splitting(vocabulary, family)]
+    pattern = _pattern(vocabulary)
     config.setdefault("tie_word_embeddings", "lm_head.weight" not in where)
     rope = config.get("rope_parameters") or {}
     config.setdefault("rope_theta", rope.get("rope_theta"))
     return Source(family, config, get, tokens, set(added), pattern)
 
 
-def _splitting(vocabulary: dict[str, Any], family: str) -> str:
-    """Which pattern a tokenizer.json cuts words by."""
-    found = json.dumps(vocabulary.get("pre_tokenizer"))
-    if '"Digits"' in found:
-        return "smollm"
-    if "Regex" in found and family == "qwen2":
-        return "qwen2"
-    if "ByteLevel" in found and "Regex" not in found:
-        return "gpt-2"
-    raise InputError(f"tokenizer.json splits words by {found[:120]}; no pattern of ours does")
+def _pattern(vocabulary: dict[str, Any]) -> str:
+    """How a tokenizer.json cuts text into words: by a regex of its own, or by GPT-2's."""
+    pre = vocabulary.get("pre_tokenizer") or {}
+    steps = pre.get("pretokenizers", [pre])
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["Split", "ByteLevel"] and "Regex" in steps[0].get("pattern", {}):
+        return steps[0]["pattern"]["Regex"]
+    known = {("Digits", "ByteLevel"): "smollm", ("ByteLevel",): "gpt-2"}
+    if tuple(kinds) not in known:
+        raise InputError(
+            f"tokenizer.json splits words by {str(pre)[:120]}; no pattern of ours does"
+        )
+    return _PATTERNS[known[tuple(kinds)]]
 
 
 def _open_gguf(path: pathlib.Path) -> Source:

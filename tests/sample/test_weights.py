@@ -7,7 +7,13 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.sample.weights import export_weights, import_weights
+from codex_jax.sample.weights import (
+    Source,
+    _pattern,
+    export_weights,
+    import_weights,
+    make_tokenizer,
+)
 from codex_jax.tokenizer import Tokenizer
 
 pytest.importorskip("safetensors")
@@ -77,6 +83,51 @@ def test_the_tokenizer_sets_digits_apart_and_keeps_ids(folder, tmp_path):
     assert spelled == [b"abc", b" ab", b" ", b"1", b"2", b" ", b" ", b"3"]
     assert text.eos_id == 0
     assert text.token_bytes(1) == b""  # a special token of theirs that no text makes
+
+
+def test_the_tokenizer_goes_out_and_comes_back(folder, tmp_path):
+    text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
+    text.save(tmp_path / "tokenizer.json")
+    config = model.DecoderConfig(
+        vocab_size=text.vocab_size, layers=1, width=16, heads=2, max_length=64, vocab_multiple=1
+    )
+    saved = checkpoint.Checkpoints(tmp_path / "ours")
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    card = checkpoint.Card(model=config.to_json(), tokenizer_hash=text.hash)
+    saved.save(0, params, {"step": 0}, card)
+    saved.finish()
+    saved.close()
+    given = {"checkpoint_dir": str(tmp_path / "ours"), "family": "gpt2"}
+    export_weights(
+        **given, output=str(tmp_path / "theirs"), tokenizer=str(tmp_path / "tokenizer.json")
+    )
+    import_weights(
+        source=str(tmp_path / "theirs"),
+        output=str(tmp_path / "again"),
+        tokenizer=str(tmp_path / "again.json"),
+    )
+    again = Tokenizer.load(tmp_path / "again.json")
+    assert again.hash == text.hash
+    assert checkpoint.read_card(tmp_path / "again").tokenizer_hash == text.hash
+    assert again.special_id("<|fim_middle|>") == text.special_id("<|fim_middle|>")
+    Tokenizer.train(["other\n"] * 3, vocab_size=400).save(tmp_path / "other.json")
+    with pytest.raises(InputError, match="the checkpoint was trained with"):
+        export_weights(**given, output=str(tmp_path / "no"), tokenizer=str(tmp_path / "other.json"))
+
+
+def test_the_special_tokens_of_others_are_found_by_name(tmp_path):
+    write_tokenizer(tmp_path)
+    fields = json.loads((tmp_path / "tokenizer.json").read_text())
+    vocabulary, size = fields["model"]["vocab"], len(fields["model"]["vocab"])
+    names = ["<fim_prefix>", "<fim_middle>", "<fim_suffix>"]
+    fields["added_tokens"] += [{"id": size + n, "content": name} for n, name in enumerate(names)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(fields))
+    spellings = [*vocabulary, *names]
+    special = {0, 1, size, size + 1, size + 2}
+    opened = Source("llama", {}, None, spellings, special, _pattern(fields))
+    text = make_tokenizer(opened)
+    assert [text.special_id(f"<|{n[1:-1]}|>") for n in names] == [size, size + 1, size + 2]
+    assert text.vocab_size == len(spellings)
 
 
 @pytest.mark.parametrize(
