@@ -1,9 +1,7 @@
-"""The verb `data`: corpus → seqio tasks → packed rows in TensorStore."""
+"""The verb `data`: corpus → cleaned and tokenized parts → packed rows in TensorStore."""
 
-import collections
 import dataclasses
 import hashlib
-import itertools
 import json
 import pathlib
 import shutil
@@ -12,22 +10,18 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data import report
-from codex_jax.data.boundaries import loosen
-from codex_jax.data.cache import ROWS_PER_FILE, Meta, Writer, read_meta, write_meta
-from codex_jax.data.clean import Cleaner, Cleaning, Tally
-from codex_jax.data.lazily import import_tasks
-from codex_jax.data.pack import Piece, fill, pack, split_document
-from codex_jax.data.render import stateless
-from codex_jax.data.sources import (
-    Corpus,
-    Tree,
-    nothing_usable,
-    read_corpus,
-    state_of,
-)
+from codex_jax.data.assemble import Assembly
+from codex_jax.data.cache import Meta, read_meta
+from codex_jax.data.clean import Cleaning
+from codex_jax.data.explain import explain_file
+from codex_jax.data.parts import Job, Part, page_of, parts_of
+from codex_jax.data.sources import Corpus, Survey, read_corpus, survey
+from codex_jax.data.workers import cores, make_all
+from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
-DROPPED = "dropped.tsv"  # in the cache: source, path and reason of each file left out
+_SMALL = 32_000_000  # bytes of source for which no process is worth its start
+_FORMAT = "codex_jax parts 1"
 
 
 def build(
@@ -41,11 +35,14 @@ def build(
     seqio_tasks: Sequence[str] = (),
     task_modules: Sequence[str] = (),
     seed: int = 0,
-) -> Meta:
+    workers: int | None = None,
+    explain: str = "",
+) -> Meta | None:
     """Packs a corpus into rows of tokens for training.
 
-    Does nothing where `output` was already built from the same files and settings; a build that was
-    killed leaves only a folder partial-NAME, and the next one begins anew.
+    Does nothing where `output` was already built from the same files and settings. A build that was
+    killed leaves a folder partial-NAME; the next one, from the same files and settings, cleans and
+    tokenizes what isn't there yet, and its cache is the one that would have been.
 
     Args:
       corpus: named directory trees, {"name": path} or {"name": (path, weight)}.
@@ -57,9 +54,12 @@ def build(
       seqio_tasks: Tasks of your own to pack as well, by name, as they are.
       task_modules: Python modules that register them.
       seed: of the choice of boundaries and of infilling's cuts.
+      workers: processes that clean and tokenize, 0 for none; one for each core by default. The
+        cache doesn't depend on them.
+      explain: a file of the corpus: prints why it is or isn't in the cache, builds nothing.
 
     Returns:
-      The cache's page: fingerprint, counts for each source, fill rate.
+      The cache's page: fingerprint, counts for each source, fill rate; None after explaining.
 
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
@@ -69,6 +69,9 @@ def build(
     if not 0 <= boundary_rate <= 1:
         raise InputError(f"boundary_rate is {boundary_rate}; expected 0 to 1")
     output, trees, ids = pathlib.Path(output), read_corpus(corpus), Tokenizer.load(tokenizer)
+    if explain:
+        print(explain_file(pathlib.Path(explain), trees, cleaning, output))
+        return None
     parameters = {
         "sequence_length": sequence_length,
         "boundary_rate": boundary_rate,
@@ -77,22 +80,33 @@ def build(
         "task_modules": list(task_modules),
         "seed": seed,
     }
-    state = _state(parameters, ids, trees)
+    partial = output.with_name("partial-" + output.name)
+    job = Job(trees, str(tokenizer), cleaning, boundary_rate, seed, str(partial / "parts"))
+    return _build(job, ids, parameters, output, workers)
+
+
+def _build(
+    job: Job, ids: Tokenizer, parameters: dict[str, Any], output: pathlib.Path, workers: int | None
+) -> Meta:
+    found = survey(job.trees, job.cleaning.against)
+    state = _state(parameters, ids, found)
+    partial = pathlib.Path(job.folder).parent
     if (done := _finished(output)) and done.state == state:
+        shutil.rmtree(partial, ignore_errors=True)
         print(f"data: {output} is up to date")
         return done
-    partial = output.with_name("partial-" + output.name)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    meta = _Build(trees, ids, parameters, cleaning).run(partial, state)
+    _begin(partial, state)
+    names = _make_parts(job, found, workers)
+    meta = Assembly(job, ids, parameters).run(names, partial / "cache", state)
     shutil.rmtree(output, ignore_errors=True)
-    partial.replace(output)
+    (partial / "cache").replace(output)
+    shutil.rmtree(partial)
     print(report.describe(meta))
     return meta
 
 
-def _state(parameters: dict[str, Any], tokenizer: Tokenizer, trees: dict[str, Tree]) -> str:
-    page = json.dumps([parameters, tokenizer.hash, state_of(trees)], sort_keys=True)
+def _state(parameters: dict[str, Any], tokenizer: Tokenizer, found: Survey) -> str:
+    page = json.dumps([_FORMAT, parameters, tokenizer.hash, found.state], sort_keys=True)
     return hashlib.sha256(page.encode()).hexdigest()
 
 
@@ -103,107 +117,30 @@ def _finished(output: pathlib.Path) -> Meta | None:
         return None
 
 
-class _Build:
-    """One run of the pipeline; holds the counts that end on the cache's page."""
+def _begin(partial: pathlib.Path, state: str) -> None:
+    """An empty folder for this state, or what a killed build of the same state left there."""
+    mark = partial / "state"
+    if not mark.is_file() or mark.read_text("utf-8") != state:
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / "parts").mkdir(parents=True)
+        mark.write_text(state, "utf-8")
 
-    def __init__(
-        self,
-        trees: dict[str, Tree],
-        tokenizer: Tokenizer,
-        parameters: dict[str, Any],
-        cleaning: Cleaning,
-    ):
-        self._trees = trees
-        self._tokenizer = tokenizer
-        self._parameters = parameters
-        self._cleaning = cleaning
-        names = [*trees, *parameters["seqio_tasks"]]
-        self._tallies = {name: Tally(name) for name in names}
-        self._tokens = {name: collections.Counter() for name in names}  # by language
-        self._documents = collections.Counter()
-        self._ends_line = tokenizer.ends_line()
-        self._halves = tokenizer.indent_halves()
 
-    def run(self, directory: pathlib.Path, state: str) -> Meta:
-        """Streams the corpus into `directory` and writes its page."""
-        length = self._parameters["sequence_length"]
-        writer = Writer(directory, length)
-        rows = pack(self._pieces(length), sequence_length=length)
-        with (directory / DROPPED).open("w", encoding="utf-8") as log:
-            for tally in self._tallies.values():
-                tally.log = log
-            while block := list(itertools.islice(rows, ROWS_PER_FILE)):
-                writer.append(fill(block, length))
-        if not writer.rows:
-            reasons = (tally.reasons() for tally in self._tallies.values())
-            dropped = sum(reasons, collections.Counter())
-            raise nothing_usable(self._trees, dropped)
-        meta = Meta(
-            fingerprint=self._fingerprint(writer.finish()),
-            state=state,
-            tokenizer_hash=self._tokenizer.hash,
-            vocab_size=self._tokenizer.vocab_size,
-            sequence_length=length,
-            rows=writer.rows,
-            tokens=writer.tokens,
-            parameters=self._parameters,
-            sources=self._counts(),
-        )
-        write_meta(directory, meta)
-        return meta
+def _make_parts(job: Job, found: Survey, workers: int | None) -> list[str]:
+    """Makes the parts that aren't there; returns the names of all, in their order."""
+    names = []
+    if workers is None:
+        workers = cores() if found.bytes > _SMALL else 0
+    with bar(what="data", total=found.files, unit="file") as progress:
 
-    def _pieces(self, sequence_length: int) -> Iterator[Piece]:
-        rate, seed = self._parameters["boundary_rate"], self._parameters["seed"]
-        for name, example in self._examples(seed):
-            rng = stateless(seed, "boundary " + example["key"].decode())
-            ids, weights = loosen(example["targets"], example["weights"], self._halves, rate, rng)
-            self._tokens[name][example["language"].decode()] += len(ids) + 1
-            self._documents[name] += 1
-            yield from split_document(
-                ids,
-                sequence_length=sequence_length,
-                eos_id=self._tokenizer.eos_id,
-                ends_line=self._ends_line,
-                weights=weights,
-            )
+        def missing() -> Iterator[Part]:
+            for part in parts_of(job.trees):
+                names.append(part.name)
+                if not page_of(pathlib.Path(job.folder), part.name).is_file():
+                    yield part
+                else:
+                    progress.update(len(part.entries))
 
-    def _examples(self, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Source and fields of each example, through its source's seqio Task."""
-        tasks = import_tasks()
-        cleaner = Cleaner(self._cleaning)
-        for name, tree in self._trees.items():
-            task = tasks.add_tree_task(
-                f"data {name}",
-                tree,
-                self._tokenizer,
-                cleaner=cleaner,
-                tally=self._tallies[name],
-                seed=seed,
-            )
-            dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
-            yield from ((name, example) for example in dataset.as_numpy_iterator())
-        for name in self._parameters["seqio_tasks"]:
-            modules = self._parameters["task_modules"]
-            for example in tasks.read_registered(name, modules, self._tokenizer):
-                self._tallies[name].kept["unknown"] += 1
-                yield name, example
-
-    def _counts(self) -> dict[str, dict[str, Any]]:
-        return {
-            name: {
-                "files": tally.kept.total(),
-                "documents": self._documents[name],
-                "tokens": self._tokens[name].total(),
-                "dropped": dict(tally.reasons()),
-                "languages": report.languages(tally, self._tokens[name]),
-                "replaced": dict(tally.replaced),
-                "licences": dict(tally.licences),
-                "contaminated": dict(tally.tasks_hit),
-                "names": dict(tally.names_hit),
-            }
-            for name, tally in self._tallies.items()
-        }
-
-    def _fingerprint(self, content: str) -> str:
-        page = json.dumps([content, self._tokenizer.hash, self._parameters], sort_keys=True)
-        return hashlib.sha256(page.encode()).hexdigest()
+        for part in make_all(job, missing(), workers):
+            progress.update(len(part.entries))
+    return names

@@ -24,6 +24,7 @@ ARRAYS = {
 }
 ROWS_PER_FILE = 1024
 _FORMAT = "codex_jax cache 1"
+DROPPED = "dropped.tsv"  # source, path and reason of each file left out
 _META = "meta.json"
 _MOST_ROWS = 1 << 40  # an array is born this long and cut to size at the end
 

@@ -13,7 +13,7 @@ from codex_jax.data.licences import Licences
 from codex_jax.data.pairs import Pair, prose_to_code
 from codex_jax.data.read import File, read_files
 from codex_jax.data.secrets import replace_secrets
-from codex_jax.data.sources import KINDS, Tree, list_files
+from codex_jax.data.sources import KINDS, Entry, Tree, list_files
 from codex_jax.progress import bar
 
 
@@ -46,11 +46,14 @@ class Document:
     text: str
     language: str
     pairs: tuple[Pair, ...] = ()
+    size: int = 0  # of the file, in bytes
 
 
 @dataclasses.dataclass
 class Tally:
     """What became of a tree's files: `dropped` by (language, reason), `kept` by language.
+
+    `bytes` are those of the files kept.
 
     Each dropped file is a line of `log`, where there is one: tree, path and reason, with tabs.
     """
@@ -61,6 +64,7 @@ class Tally:
     dropped: collections.Counter[tuple[str, str]] = dataclasses.field(
         default_factory=collections.Counter
     )
+    bytes: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     replaced: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     licences: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     tasks_hit: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -110,15 +114,17 @@ class Cleaner:
             if failed:
                 tally.drop(file.path, file.language, failed)
                 continue
+            size = len(file.content or text.encode())
             tally.kept[file.language] += 1
-            document = Document(file.path, text, file.language, file.pairs)
+            tally.bytes[file.language] += size
+            document = Document(file.path, text, file.language, file.pairs, size)
             yield _without_secrets(document, tally) if self._cleaning.secrets else document
 
     def explain(self, tree: Tree, name: str) -> Iterator[tuple[str, Finding]]:
         """Path and findings of what is in the tree's file `name`, beyond the first failure too."""
         licences = Licences(tree.path, self._cleaning.licences)
         path = pathlib.Path(tree.path, name)
-        for file in read_files(tree, [(name, path.stat())]):
+        for file in read_files(tree, [Entry(name, path.stat().st_size)]):
             text, failed = self._read(file)
             yield file.path, Finding("readable", failed or f"{len(text)} characters", not failed)
             if not failed:

@@ -1,38 +1,52 @@
-"""Exact and near duplicates; of each set the first that comes is kept."""
+"""Exact and near duplicates: what tells them, and a memory of texts for a stream of them.
+
+`sift` finds those of a corpus that is larger than memory.
+"""
 
 import hashlib
 import re
 
 import rensa
 
+EXACT, NEAR = "exact duplicate", "near duplicate"
+PERMUTATIONS, BANDS = 128, 16
 _WORDS = re.compile(r"\w+")
 _SHINGLE = 5  # words
-_PERMUTATIONS, _BANDS, _SEED = 128, 16, 1
+_SEED = 1
 
 
 class Duplicates:
-    """Remembers every text it was asked about: 32 bytes each, and about 2.3 KB where `near`."""
+    """Remembers every text it was asked about: 32 bytes each, and about 2.3 KB where `near`.
+
+    Of each set of duplicates, the first that comes is no duplicate.
+    """
 
     def __init__(self, near: float | None = None):
         """`near` is the Jaccard similarity of word 5-grams above which texts are duplicates."""
         self._exact: set[bytes] = set()
-        self._near = near and rensa.RMinHashDeduplicator(near, _PERMUTATIONS, True, _BANDS, _SEED)
+        self._near = near and rensa.RMinHashDeduplicator(near, PERMUTATIONS, True, BANDS, _SEED)
 
     def find(self, text: str) -> str:
         """ "exact duplicate", "near duplicate", or "" for a text not seen before."""
-        digest = hashlib.sha256("".join(text.split()).encode()).digest()
-        if digest in self._exact:
-            return "exact duplicate"
-        self._exact.add(digest)
-        if self._near and not self._near.add(digest.hex(), _sketch(text)):
-            return "near duplicate"
+        found = digest(text)
+        if found in self._exact:
+            return EXACT
+        self._exact.add(found)
+        if self._near and not self._near.add(found.hex(), sketch(text)):
+            return NEAR
         return ""
 
 
-def _sketch(text: str) -> rensa.RMinHash:
+def digest(text: str) -> bytes:
+    """32 bytes that texts share when they differ in whitespace alone."""
+    return hashlib.sha256("".join(text.split()).encode()).digest()
+
+
+def sketch(text: str) -> rensa.RMinHash:
+    """MinHash of the text's word 5-grams."""
     words = _WORDS.findall(text)
     shifted = [words[n:] for n in range(_SHINGLE)]
     shingles = list(map(" ".join, zip(*shifted, strict=False)))
-    sketch = rensa.RMinHash(_PERMUTATIONS, _SEED)
-    sketch.update(shingles or [" ".join(words)])
-    return sketch
+    found = rensa.RMinHash(PERMUTATIONS, _SEED)
+    found.update(shingles or [" ".join(words)])
+    return found

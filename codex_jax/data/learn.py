@@ -11,7 +11,7 @@ from codex_jax.data.sources import (
     Corpus,
     nothing_usable,
     read_corpus,
-    state_of,
+    survey,
 )
 from codex_jax.tokenizer import Tokenizer
 
@@ -39,7 +39,9 @@ def learn_tokenizer(
     """
     output = pathlib.Path(output)
     trees = read_corpus(corpus)
-    state = hashlib.sha256(f"{vocab_size} {cleaning} {state_of(trees)}".encode()).hexdigest()
+    state = hashlib.sha256(
+        f"{vocab_size} {cleaning} {survey(trees, cleaning.against).state}".encode()
+    ).hexdigest()
     notes = output.with_name(output.stem + ".learnt.json")
     if _learnt_from(output, notes) == state:
         print(f"tokenizer: {output} is up to date")

@@ -6,7 +6,6 @@ Whatever can't be read comes out as a File with a reason, so that nothing vanish
 import dataclasses
 import gzip
 import json
-import os
 import pathlib
 import zlib
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ from codex_jax.data.exchange import read_posts
 from codex_jax.data.languages import LANGUAGES, NOTEBOOK, detect, wanted
 from codex_jax.data.notebooks import NotANotebookError, read_notebook
 from codex_jax.data.pairs import Pair
-from codex_jax.data.sources import JSONL, POSTS, Tree, excluded
+from codex_jax.data.sources import JSONL, POSTS, Entry, Tree, excluded
 
 _STACK_NAMES = {name.lower(): name for name in LANGUAGES} | {"c-sharp": "C#", "bash": "Shell"}
 
@@ -35,17 +34,19 @@ class File:
     reason: str = ""
 
 
-def read_files(tree: Tree, entries: Iterable[tuple[str, os.stat_result]]) -> Iterator[File]:
+def read_files(tree: Tree, entries: Iterable[Entry]) -> Iterator[File]:
     """The files of `entries`, as `list_files` lists them, containers opened."""
-    for relative, status in entries:
+    for relative, size, _, reason in entries:
         path = pathlib.Path(tree.path, relative)
-        if is_archive(relative):
+        if reason:
+            yield File(relative, language=detect(relative) or "unknown", reason=reason)
+        elif is_archive(relative):
             yield from _members(tree, path, relative)
         elif relative.endswith(JSONL):
             yield from _records(tree, path, relative)
         elif path.name == POSTS:
             yield from _posts(path, relative)
-        elif status.st_size > tree.max_bytes:
+        elif size > tree.max_bytes:
             yield File(relative, language=detect(relative) or "unknown", reason="too large")
         else:
             yield from _plain(tree, path, relative)

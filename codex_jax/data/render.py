@@ -26,7 +26,7 @@ class Example:
 def examples(tree: Tree, cleaner: Cleaner, tally: Tally, seed: int, what: str) -> Iterator[Example]:
     """The tree's training texts, each as often as its weight asks."""
     for document in cleaner.documents(tree, tally, what):
-        for again in range(repeats(document.path, tree.weight)):
+        for again in range(repeats(document.path, tree.rate(document.language))):
             yield from render(document, tree, f"{document.path}#{again}", seed)
 
 
@@ -52,5 +52,5 @@ def _pairs(document: Document) -> Iterator[Pair]:
 
 def stateless(seed: int, key: str) -> np.random.Generator:
     """Randomness that depends on the example alone, not on its place in the corpus."""
-    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {key}".encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng(int.from_bytes(digest))

@@ -13,6 +13,7 @@ def languages(tally: Tally, tokens: collections.Counter[str]) -> dict[str, dict[
     return {
         name: {
             "kept": tally.kept[name],
+            "bytes": tally.bytes[name],
             "tokens": tokens[name],
             "dropped": {why: n for (what, why), n in tally.dropped.items() if what == name},
         }

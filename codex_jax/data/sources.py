@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.data.archives import is_archive
@@ -30,6 +31,7 @@ class Tree:
       path: The directory.
       weight: How often each document occurs in the corpus; a fraction takes that share of them,
         chosen by a hash of their path.
+      rates: Of languages, by which the weight of their documents is multiplied.
       languages: Names of `languages.LANGUAGES` to take, or "*" for all.
       exclude: Globs of paths below `path` to leave out; `*` also matches across "/".
       containers: What to open: "archives", "notebooks", "jsonl", "posts".
@@ -41,6 +43,7 @@ class Tree:
 
     path: str
     weight: float = 1.0
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
     languages: Sequence[str] = ("Python",)
     exclude: Sequence[str] = ()
     containers: Sequence[str] = ()
@@ -51,6 +54,19 @@ class Tree:
     def wants(self, language: str) -> bool:
         """Whether files of this language are taken."""
         return "*" in self.languages or language in self.languages
+
+    def rate(self, language: str) -> float:
+        """How often a document of this language occurs."""
+        return self.weight * self.rates.get(language, 1.0)
+
+
+class Entry(NamedTuple):
+    """A file as its directory lists it, or the reason why it can't be one."""
+
+    path: str  # relative to the tree, with "/"
+    size: int = 0
+    modified: int = 0  # nanoseconds
+    reason: str = ""
 
 
 Corpus = Mapping[str, Tree | str | pathlib.Path | Sequence[Any]]
@@ -75,10 +91,12 @@ def read_corpus(corpus: Corpus) -> dict[str, Tree]:
 def _check(name: str, tree: Tree) -> None:
     if not tree.weight > 0:
         raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
+    if bad := [language for language, rate in tree.rates.items() if not rate >= 0]:
+        raise InputError(f"corpus {name!r}: rate of {bad[0]} is {tree.rates[bad[0]]}; expected ≥ 0")
     if not 0 <= tree.infilling <= 1:
         raise InputError(f"corpus {name!r}: infilling is {tree.infilling}; expected 0 to 1")
     for what, found, known in (
-        ("language", tree.languages, ("*", *LANGUAGES)),
+        ("language", [*tree.languages, *tree.rates], ("*", *LANGUAGES)),
         ("container", tree.containers, CONTAINERS),
         ("kind", (tree.kind,), KINDS),
     ):
@@ -99,19 +117,31 @@ def _as_tree(entry: Any) -> Tree:
         raise InputError(f"corpus entry {entry!r}; expected a path or (path, weight)") from None
 
 
-def list_files(tree: Tree) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative path and status of each file the tree may take, sorted; links aren't followed."""
-    root = pathlib.Path(tree.path)
-    for directory, folders, names in os.walk(root):
+def list_files(tree: Tree) -> Iterator[Entry]:
+    """Each file that the tree may take, sorted; links aren't followed, but told."""
+    root, unread = pathlib.Path(tree.path), []
+    for directory, folders, names in os.walk(root, onerror=unread.append):
         folders.sort()
         below = pathlib.Path(directory).relative_to(root)
-        for name in sorted(names):
-            path = pathlib.Path(directory, name)
+        links = [name for name in folders if pathlib.Path(directory, name).is_symlink()]
+        for name in sorted([*names, *links]):
             relative = (below / name).as_posix()
-            if not _selects(tree, relative) or path.is_symlink() or not path.is_file():
-                continue
-            if not excluded(tree, relative):
-                yield relative, path.stat()
+            if (name in links or _selects(tree, relative)) and not excluded(tree, relative):
+                yield _entry(pathlib.Path(directory, name), relative)
+    for error in unread:
+        yield Entry(pathlib.Path(error.filename).relative_to(root).as_posix(), reason="unreadable")
+
+
+def _entry(path: pathlib.Path, relative: str) -> Entry:
+    try:
+        status = path.lstat()
+    except OSError:
+        return Entry(relative, reason="unreadable")
+    if stat.S_ISLNK(status.st_mode):
+        return Entry(relative, reason="link")
+    if not stat.S_ISREG(status.st_mode):
+        return Entry(relative, reason="no regular file")
+    return Entry(relative, status.st_size, status.st_mtime_ns)
 
 
 def _selects(tree: Tree, path: str) -> bool:
@@ -138,18 +168,29 @@ def nothing_usable(names: Iterable[str], dropped: collections.Counter[str]) -> I
 
 def repeats(path: str, weight: float) -> int:
     """How often the document at `path` occurs in a tree of this weight."""
-    share = int.from_bytes(hashlib.sha256(path.encode()).digest()[:7]) / 2**56
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest()
+    share = int.from_bytes(digest[:7]) / 2**56
     return int(weight) + (share < weight % 1)
 
 
-def state_of(trees: Mapping[str, Tree]) -> str:
-    """A hash of the trees' settings and of every selected file's path, size and time.
+class Survey(NamedTuple):
+    """What a walk over the trees shows without reading a file."""
 
-    Changes when the corpus may have; cheap, for nothing is read.
-    """
+    state: str  # changes when the corpus may have
+    files: int
+    bytes: int
+
+
+def survey(trees: Mapping[str, Tree], others: Sequence[str] = ()) -> Survey:
+    """The trees' settings and every selected file's path, size and time; and those of `others`."""
     digest = hashlib.sha256()
+    files = size = 0
     for name, tree in trees.items():
         digest.update(json.dumps([name, dataclasses.asdict(tree)], sort_keys=True).encode())
-        for relative, status in list_files(tree):
-            digest.update(f"{relative}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+        for entry in list_files(tree):
+            digest.update(f"{entry!r}\n".encode())
+            files += 1
+            size += entry.size
+    for path in map(pathlib.Path, others):
+        digest.update(repr(_entry(path, str(path))).encode())
+    return Survey(digest.hexdigest(), files, size)

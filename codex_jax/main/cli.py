@@ -10,7 +10,7 @@ from typing import NamedTuple
 import codex_jax
 from codex_jax import InputError
 from codex_jax.main import help as helps
-from codex_jax.main.verbs import VERBS, Verb, missing_package
+from codex_jax.main.verbs import UNDER_DATA, VERBS, Verb, missing_package
 
 # What a machine refuses without being a bug of ours.
 _REFUSALS = {
@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = _shortened(list(sys.argv[1:] if argv is None else argv))
     name = argv[0] if argv else "--help"
     return _guarded(lambda: _dispatch(name, argv[1:]), name)
 
@@ -52,6 +52,19 @@ def _dispatch(name: str, rest: list[str]) -> int:
         _run(VERBS[name], parse(rest))
     sys.stdout.flush()  # here, where a closed pipe is still ours to answer
     return 0
+
+
+def _shortened(argv: list[str]) -> list[str]:
+    """`data WORD …` as the verb that it means; a file alone to explain needs no corpus."""
+    if argv[:1] == ["evaluate"] and {"--list-languages", "--list_languages"} & set(argv):
+        return ["languages"]
+    if argv[:1] != ["data"] or len(argv) < 2 or argv[1] not in UNDER_DATA:
+        return argv
+    verb, rest = UNDER_DATA[argv[1]], argv[2:]
+    settings = [word for word in rest if word.endswith(".gin") or word.startswith("--corpus")]
+    if verb == "data" and not settings and any(word.startswith("--explain") for word in rest):
+        return ["explain", *(word.replace("--explain", "--file", 1) for word in rest)]
+    return [verb, *rest]
 
 
 def parse(argv: Sequence[str]) -> Request:

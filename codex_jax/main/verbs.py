@@ -51,6 +51,11 @@ VERBS = {
             "learn a byte-level BPE tokenizer from source trees",
         ),
         Verb("data", "codex_jax.data.build:build", "pack source trees into rows of tokens"),
+        Verb(
+            "cache",
+            "codex_jax.data.beam:cache_on_beam",
+            "clean and tokenize on Apache Beam: here, Dataflow, Flink, Spark",
+        ),
         Verb("inspect", "codex_jax.data.inspect:inspect", "show a batch of packed rows as text"),
         Verb(
             "explain",
@@ -85,12 +90,20 @@ VERBS = {
             "run completions in a sandbox; verdicts and pass@k",
         ),
         Verb(
+            "languages",
+            "codex_jax.evaluate.languages:list_languages",
+            "which languages evaluate can judge here, and what installs the others",
+        ),
+        Verb(
             "report",
             "codex_jax.evaluate.report:write_report",
             "plots, tables and samples in one HTML page",
         ),
     )
 }
+
+# `codex-jax data WORD …` is the verb on the right.
+UNDER_DATA = {"build": "data", "cache": "cache", "inspect": "inspect", "explain": "explain"}
 
 # What an absent package means to a person: the extra that brings it.
 _EXTRAS = {

@@ -15,7 +15,7 @@ pytest.importorskip("apache_beam")
 pytestmark = pytest.mark.slow
 
 MODULE = """
-from codex_jax.data.beam import add_cached_task
+from codex_jax.data.pipeline import add_cached_task
 from codex_jax.tokenizer import Tokenizer
 
 add_cached_task("from_beam", %r, "tree", Tokenizer.load(%r))

@@ -6,7 +6,7 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.data.clean import Cleaner, Cleaning, Tally
-from codex_jax.data.sources import Tree, read_corpus, repeats, state_of
+from codex_jax.data.sources import Tree, read_corpus, repeats, survey
 
 from .conftest import write_tree
 
@@ -73,7 +73,7 @@ def test_corpus_entries_may_be_paths_pairs_or_trees(root):
 
 def test_state_changes_with_files_and_settings(root):
     def state(**settings):
-        return state_of({"tree": Tree(path=str(root), **settings)})
+        return survey({"tree": Tree(path=str(root), **settings)}).state
 
     before = state()
     assert before == state()
