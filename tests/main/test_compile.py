@@ -44,6 +44,10 @@ HloModule jit_step, is_scheduled=true
   ROOT %tuple.2 = bf16[32,8]{1,0} tuple(%product, %all-gather.3)
 }
 
+%called.1 (part: bf16[4,8], when: token[]) -> bf16[16,8] {
+  ROOT %all-gather.4 = bf16[16,8]{1,0} all-gather(%part), channel_id=80, dimensions={0}
+}
+
 %condition.1 (state: (s32[], f32[8])) -> pred[] {
   %limit = s32[]{:T(128)} constant(12)
   ROOT %less = pred[] compare(%index, %limit), direction=LT
@@ -55,6 +59,7 @@ HloModule jit_step, is_scheduled=true
   %start = bf16[32,8]{1,0} fusion(%part), kind=kCustom, calls=%started.1
   %product = bf16[32,8]{1,0} fusion(%part, %start), kind=kOutput, calls=%beside.1
   %scattered = bf16[16,8]{1,0} fusion(%fusion.1), kind=kCustom, calls=%all-reduce-scatter.1, backend_config={"estimated_cycles":"7"}
+  %sparse = ((bf16[4,8], token[]), bf16[16,8]) call-start(%part), async_execution_thread="sparsecore", to_apply=%called.1
   %kernel = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", backend_config={"body":
 }}, metadata={op_name="jit(step)/splash"}, backend_config={"estimated_cycles":"3"}
 }
@@ -73,7 +78,7 @@ def test_a_program_is_added_up_over_its_loops():
     assert cost.cycles == 1000 + 12 * (100 + 7 + 3)
     assert cost.kernels == 12
     assert cost.collectives == {
-        "all-gather": (12 + 12, 12 * (64 + 32) * 8 * 2, 12 * 32 * 8 * 2),
+        "all-gather": (3 * 12, 12 * (64 + 32 + 16) * 8 * 2, 12 * (32 + 16) * 8 * 2),
         "all-reduce": (1, 8 * 4 + 4, 0),
         "reduce-scatter": (12, 12 * 64 * 8 * 2, 0),
     }

@@ -168,9 +168,10 @@ def _collectives(
     """(kind, bytes, bytes that travel beside computation) of what a line, or its fusion, sends.
 
     An asynchronous collective stands in several fusions, which share its channel: it counts once.
-    TPU's reduce-scatter is a fusion around an all-reduce of which each device keeps its part.
+    TPU's reduce-scatter is a fusion around an all-reduce of which each device keeps its part. A v7x
+    hands collectives to its sparse cores, by an asynchronous call.
     """
-    called = _called(line, "calls")
+    called = _called(line, "to_apply" if " call-start(" in line else "calls")
     scatters = called.startswith("all-reduce-scatter")
     for inner in (line, *computations.get(called, ())):
         found = _INSTRUCTION.match(inner)
