@@ -7,16 +7,14 @@ which calls a right program will be asked for, and they go in all at once; shoul
 ask for something else (it adapts to answers), the program starts over and is asked call by call.
 """
 
-import builtins
 import collections
 import dataclasses
-import errno
 import json
 import math
 import signal
 from typing import Any
 
-from codex_jax.evaluate.inside import values
+from codex_jax.evaluate.answers import ProgramEnded, cause_of, understood
 from codex_jax.evaluate.plan import (
     Diverged,
     JudgeTired,
@@ -53,41 +51,24 @@ class Outcome:
     cpu_s: float | None = None
 
 
-class ProgramEnded(BaseException):
-    """The program can answer no more; no test may catch this by accident."""
-
-    def __init__(self, cause: str, detail: str):
-        super().__init__(detail)
-        self.cause, self.detail = cause, detail
-
-
-class ProgramError(Exception):
-    """An exception of the program's that has no builtin name."""
-
-
 class Candidate:
     """Stands in for the program: called by check(), answered from the sandbox."""
 
-    def __init__(self, sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool):
-        self.calls = list(plan.calls) if foreseen else []
-        self.live = not (foreseen and plan.complete)
-        self.sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, calls: list[str], limits: Limits, *, live: bool):
+        self.calls, self.live = list(calls), live
+        self.sandbox, self.limits = sandbox, limits
         self.asked, self.diverged = 0, False
         self.ended: ProgramEnded | None = None
         self.end_frame: dict | None = None
-        self.limits = plan.limits(limits)
-        self._wall_s = 10 * self.limits.cpu_s + 30
+        self._wall_s = 10 * limits.cpu_s + 30
         self._lines: collections.deque[bytes] = collections.deque()
         self._unfinished: list[bytes] = []
-        sandbox.foresee(plan.entry_point, self.calls)
-        job = {"live": self.live, "limits": dataclasses.asdict(self.limits)}
-        sandbox.send(b"R", json.dumps(job).encode())
 
     def start(self) -> None:
         """Waits until the program has been loaded and its function found."""
         answer = self._next()
         if "unready" in answer:
-            self._end(*self._cause_of(answer["unready"]))
+            self._end(*cause_of(answer["unready"]))
         if answer != {"ready": True}:
             self._end("protocol_violation", "it answered before it was asked")
 
@@ -103,63 +84,18 @@ class Candidate:
             self.sandbox.send(b"C", call.encode() + b"\n")
             self.calls.append(call)
         self.asked += 1
-        return self._understood(self._next(), arguments)
-
-    def _understood(self, answer: dict, arguments: tuple) -> Any:
         try:
-            if "raised" in answer:
-                raised = self._exception(answer["raised"])
-            else:
-                if "arguments" in answer:
-                    _alter(arguments, values.decode(answer["arguments"]))
-                return values.decode(answer["value"])
-        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
-            self._end("protocol_violation", f"an answer that isn't plain data: {error}"[:300])
-        raise raised
-
-    def _exception(self, described: Any) -> Exception:
-        cause, detail = self._cause_of(described)
-        if cause != "exception":
-            self._end(cause, detail)
-        kind = getattr(builtins, described[0], None)
-        if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            kind = ProgramError
-        try:
-            error = kind(described[2])
-        except TypeError:  # UnicodeDecodeError and its like want more arguments
-            error = ProgramError(detail)
-        error._of_program = detail  # type: ignore[attr-defined]
-        return error
-
-    def _cause_of(self, described: Any) -> tuple[str, str]:
-        if not (isinstance(described, list) and len(described) == 4):
-            return "protocol_violation", "an exception it can't have raised"
-        builtin, name, message, number = described
-        detail = f"{name}: {message}"[:300]
-        if builtin == "MemoryError" or (builtin == "OSError" and number == errno.ENOMEM):
-            return "memory_limit", detail
-        if builtin in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
-            return "exited_early", detail
-        if (
-            builtin == "BlockingIOError" and number == errno.EAGAIN
-        ) or "can't start new thread" in detail:
-            return "process_limit", detail
-        return "exception", detail
+            return understood(self._next(), arguments)
+        except ProgramEnded as ended:
+            self.ended = ended
+            raise
 
     def _next(self) -> dict:
         """The next answer. Its size is bounded by the fork server's count of bytes."""
         while not self._lines:
             if self.end_frame is not None:
                 self._end(*_cause_of_end(self.end_frame, self.limits))
-            operation, body = self.sandbox.receive_any(within_s=self._wall_s)
-            if operation == b"X":
-                end, _, body = body.partition(b"\n")
-                self.end_frame = json.loads(end)
-            *lines, rest = body.split(b"\n")
-            if lines:
-                self._lines.extend([b"".join(self._unfinished) + lines[0], *lines[1:]])
-                self._unfinished = []
-            self._unfinished.append(rest)
+            self.take(self.receive())
         try:
             answer = json.loads(self._lines.popleft())
         except (ValueError, RecursionError):
@@ -167,6 +103,21 @@ class Candidate:
         if not isinstance(answer, dict):
             self._end("protocol_violation", "an answer that isn't one of ours")
         return answer
+
+    def receive(self) -> bytes:
+        """Answers, as they came; with the last of them, how it ended."""
+        operation, body = self.sandbox.receive_any(within_s=self._wall_s)
+        if operation == b"X":
+            end, _, body = body.partition(b"\n")
+            self.end_frame = json.loads(end)
+        return body
+
+    def take(self, answers: bytes) -> None:
+        *lines, rest = answers.split(b"\n")
+        if lines:
+            self._lines.extend([b"".join(self._unfinished) + lines[0], *lines[1:]])
+            self._unfinished = []
+        self._unfinished.append(rest)
 
     def _end(self, cause: str, detail: str) -> None:
         self.ended = ProgramEnded(cause, detail)
@@ -176,24 +127,9 @@ class Candidate:
         """Ends the program, if it hasn't, and tells how it ended."""
         if self.end_frame is None:
             self.sandbox.send(b"E")
-            while True:
-                operation, body = self.sandbox.receive_any(within_s=self._wall_s)
-                if operation == b"X":
-                    self.end_frame = json.loads(body.partition(b"\n")[0])
-                    break
+        while self.end_frame is None:
+            self.receive()
         return self.end_frame
-
-
-def _alter(arguments: tuple, changed: list) -> None:
-    """Makes the caller's arguments what the program made of its copies."""
-    for mine, theirs in zip(arguments, changed, strict=True):
-        if type(mine) is not type(theirs):
-            continue
-        if isinstance(mine, list | bytearray):
-            mine[:] = theirs
-        elif isinstance(mine, dict | set):
-            mine.clear()
-            mine.update(theirs)
 
 
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
@@ -208,51 +144,61 @@ def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     return "exited_early", f"exit status {end['exit']} before it had answered"
 
 
-def digest(sandbox: Sandbox, source: str) -> tuple[str, str]:
-    """Parses in the sandbox: (digest of the syntax tree, ""), or ("", why it doesn't parse)."""
-    sandbox.send(b"P", source.encode("utf-8", "surrogatepass"))
-    operation, body = sandbox.receive_any(within_s=60.0)
-    if operation == b"D":
-        return body.hex(), ""
-    return "", body.decode("utf-8", "replace")
+def judge(sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits) -> Outcome:
+    """The outcome of a program that the sandbox has parsed.
 
-
-def judge(sandbox: Sandbox, plan: Plan, limits: Limits) -> Outcome:
-    """The outcome of the program parsed last; `sandbox.soiled` tells whether to make a new one.
+    `sandbox.soiled` tells afterwards whether to make a new one.
 
     Raises:
       SandboxLostError: the sandbox went down; nothing is known of the program.
     """
+    limits = plan.limits(limits)
     try:
-        return _attempt(sandbox, plan, limits, foreseen=True)
+        return _attempt(sandbox, plan, code, limits, plan.calls, live=not plan.complete)
     except Diverged:
-        return _attempt(sandbox, plan, limits, foreseen=False)
+        return _attempt(sandbox, plan, code, limits, [], live=True)
 
 
-def _attempt(sandbox: Sandbox, plan: Plan, limits: Limits, *, foreseen: bool) -> Outcome:
-    candidate = Candidate(sandbox, plan, limits, foreseen=foreseen)
+def _attempt(
+    sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits, calls: list[str], *, live: bool
+) -> Outcome:
+    task = {"entry_point": plan.entry_point, "calls": calls}
+    sandbox.foresee(task | {"limits": dataclasses.asdict(limits)})
+    sandbox.send(b"L" if live else b"R", code)
+    candidate = Candidate(sandbox, calls, limits, live=live)
     try:
-        with patience(JUDGE_CPU_S):
-            cause, detail = _verdict(candidate, plan)
+        cause, detail = _remembered(candidate, plan)
     finally:
         end = candidate.finish()
         sandbox.soiled = sandbox.soiled or end["dirty"]
     cpu_s = end["cpu_s"]
-    if (
-        cause in ("passed", "wrong_answer")
-        and cpu_s > candidate.limits.cpu_s + 1
-        and math.isfinite(cpu_s)
-    ):
+    late = cpu_s > limits.cpu_s + 1 and math.isfinite(cpu_s)
+    if cause in ("passed", "wrong_answer") and late:
         cause, detail = "time_limit", f"{cpu_s:.1f} s of CPU over all its processes"
-    if cause == "passed" and candidate.live:
+    if cause == "passed" and live:
         plan.learn(candidate.calls[: candidate.asked])
     return Outcome(cause, detail, round(cpu_s, 4))
 
 
-def _verdict(candidate: Candidate, plan: Plan) -> tuple[str, str]:
+def _remembered(candidate: Candidate, plan: Plan) -> tuple[str, str]:
+    """Equal answers get equal verdicts: check() has judged most of them before."""
+    answers, end = candidate.receive(), candidate.end_frame
+    whole = end is not None and end["why"] == "closed" and not end["exit"] and not end["signal"]
+    if candidate.live or not whole:
+        return _verdict(candidate, plan, answers)
+    verdict = plan.verdict_on(answers)
+    if verdict is None:
+        verdict = _verdict(candidate, plan, answers)
+        plan.remember(answers, verdict)
+    return verdict
+
+
+def _verdict(candidate: Candidate, plan: Plan, answers: bytes) -> tuple[str, str]:
+    candidate.take(answers)
     try:
-        candidate.start()
-        plan.check(candidate)
+        with patience(JUDGE_CPU_S):
+            candidate.start()
+            plan.check(candidate)
     except (Diverged, SandboxLostError):
         raise
     except ProgramEnded as ended:

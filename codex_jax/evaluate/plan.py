@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import hashlib
 import json
 import random
 import resource
@@ -11,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from codex_jax.evaluate import compare
-from codex_jax.evaluate.inside import values
+from codex_jax.evaluate import answers, compare
+from codex_jax.evaluate.inside import program, values
 from codex_jax.evaluate.sandbox import Limits
 
 if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay for
@@ -20,7 +21,8 @@ if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay fo
 
 _SLOWER = 4  # than the reference a program may be on HumanEval+'s inputs
 _JUDGE_BYTES = 6 << 30  # whatever values a program makes its test work on
-_FORESIGHT_CPU_S = 0.02  # a test whose reference takes longer is asked live the first time
+_REMEMBERED = 10_000  # verdicts on different answers, a problem
+_FORESIGHT_CPU_S = 0.005  # a test whose reference takes longer is asked live the first time
 
 
 class Diverged(BaseException):
@@ -46,29 +48,31 @@ class Plan:
         self.calls: list[str] = []
         self.complete = False  # whether these are all, for a program that answers right
         self.least_cpu_s, self.least_answer_mb = 0.0, 0
+        self._verdicts: dict[bytes, tuple[str, str]] = {}
         if "plus_input" in problem.extra:
             self._answer_inputs(problem)
         elif problem.canonical_solution:
             self._foresee()
 
-    def check(self, candidate: Callable | None) -> None:
-        """Runs the test on `candidate`, in a world of its own; None means the reference."""
-        random.seed(0)  # tests that draw inputs must draw the same ones again
+    def check(self, candidate: Callable) -> None:
+        """Runs the test on `candidate`, in a world of its own."""
         world = self._world()
-        if candidate is None:
-            candidate = self._recorder(world[self.entry_point])
         if self.cases is not None:
             return compare.check(candidate, self.entry_point, self.cases, self.tolerance)
-        world[self.entry_point] = candidate
-        exec(self.test, world)
-        if "check" in world:
-            world["check"](candidate)
+        self._test_in(world, candidate)
 
     def _world(self) -> dict[str, Any]:
         world: dict[str, Any] = {"__name__": "judge"}
         if self.setup is not None:
             exec(self.setup, world)
         return world
+
+    def _test_in(self, world: dict[str, Any], candidate: Callable) -> None:
+        random.seed(0)  # tests that draw inputs must draw the same ones again
+        world[self.entry_point] = candidate
+        exec(self.test, world)
+        if "check" in world:
+            world["check"](candidate)
 
     def _answer_inputs(self, problem: "records.Problem") -> None:
         """HumanEval+: what the reference says to each input, and what a program needs for it."""
@@ -92,22 +96,43 @@ class Plan:
         )
 
     def _foresee(self) -> None:
-        """Asks the reference. Where it fails its own test or takes long, the calls up to there
-        are known, and the rest is learnt from the first program that passes."""
-        with contextlib.suppress(Exception, JudgeTired), patience(_FORESIGHT_CPU_S):
-            self.check(None)
+        """Asks the reference, as if it answered from the sandbox. Where it fails its own test or
+        takes long, the calls up to there are known, and the rest is learnt from the first
+        program that passes."""
+        lines: list[dict] = [{"ready": True}]
+        told = (Exception, JudgeTired, answers.ProgramEnded)
+        with contextlib.suppress(*told), patience(_FORESIGHT_CPU_S):
+            world = self._world()
+            self._test_in(world, self._recorder(world[self.entry_point], lines))
             self.complete = True
+        if self.complete:
+            answered = "".join(json.dumps(line) + "\n" for line in lines)
+            self.remember(answered.encode(), ("passed", ""))
+
+    def _recorder(self, reference: Callable, lines: list[dict]) -> Callable:
+        def candidate(*arguments: Any, **named: Any) -> Any:
+            call = encode_call(arguments, named)
+            self.calls.append(call)
+            lines.append(program.outcome(reference, call))
+            return answers.understood(lines[-1], arguments)
+
+        return candidate
 
     def learn(self, calls: list[str]) -> None:
         """What a program that passed was asked for will be asked of the next ones."""
         self.calls, self.complete = calls, True
 
-    def _recorder(self, reference: Callable) -> Callable:
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            self.calls.append(encode_call(arguments, named))
-            return reference(*arguments, **named)
+    def verdict_on(self, answered: bytes) -> tuple[str, str] | None:
+        """What check() said of these answers before, if it has been asked."""
+        return self._verdicts.get(_digest(answered))
 
-        return candidate
+    def remember(self, answered: bytes, verdict: tuple[str, str]) -> None:
+        if len(self._verdicts) < _REMEMBERED:
+            self._verdicts[_digest(answered)] = verdict
+
+
+def _digest(answered: bytes) -> bytes:
+    return hashlib.blake2b(answered, digest_size=16).digest()
 
 
 def _setup_code(problem: "records.Problem") -> Any:

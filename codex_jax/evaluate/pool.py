@@ -23,6 +23,7 @@ _PATIENCE = 3  # programs in a row without a verdict, before the run is given up
 _CHUNK = 32  # programs that a judge is handed at once
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
+_WORTH_S = 1.0  # that work must have lasted before further judges are worth their start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ class _Pile:
         self._busy: dict[int, str] = {}
         self._left, self._share = len(jobs), 4 * workers
         self._lock = threading.Lock()
+        self.dealt = threading.Event()  # all that there was
 
     def deal(self, who: int) -> list[Job]:
         """The next chunk for a judge; empty where nothing is left."""
@@ -167,6 +169,7 @@ class _Pile:
             last = self._busy.pop(who, "")
             problem = last if last in self._waiting else self._free()
             if not problem:
+                self.dealt.set()
                 return []
             self._busy[who] = problem
             waiting, chunk, size = self._waiting[problem], [], 0
@@ -258,6 +261,7 @@ class Pool:
                     yield item
         except BaseException:
             self._stopped.set()
+            pile.dealt.set()
             for worker in workers:
                 worker.terminate()
             raise
@@ -267,6 +271,8 @@ class Pool:
 
     def _serve(self, pile: _Pile, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
+            if worker is not self._workers[0]:
+                pile.dealt.wait(_WORTH_S)
             while not self._stopped.is_set() and (chunk := pile.deal(id(worker))):
                 for found in self._outcomes(worker, pile, chunk):
                     finished.put(found)

@@ -22,7 +22,8 @@ from codex_jax import InputError
 from codex_jax.evaluate import backends
 
 _START_S = 30.0
-_MODULES = ("values", "confine", "program", "zygote")  # the last one is run
+_PARSE_S = 60.0
+_MODULES = ("values", "confine", "program", "parser", "zygote")  # the last one is run
 _INSIDE = pathlib.Path(__file__).with_name("inside")
 _BOOT = """import sys, os, marshal, _frozen_importlib_external
 def read(count):
@@ -107,12 +108,17 @@ class Sandbox:
     def send(self, operation: bytes, body: bytes = b"") -> None:
         self._write(operation + struct.pack(">I", len(body)) + body)
 
-    def foresee(self, entry_point: str, calls: Sequence[str]) -> None:
+    def parse(self, source: str) -> tuple[str, bytes]:
+        """(digest, code) of a Python source, or ("", why it doesn't parse)."""
+        self.send(b"P", source.encode("utf-8", "surrogatepass"))
+        operation, body = self.receive_any(within_s=_PARSE_S)
+        return (body[:16].hex(), body[16:]) if operation == b"D" else ("", body)
+
+    def foresee(self, task: dict) -> None:
         """Tells what the next programs will be asked for, unless it has been told already."""
-        told = {"entry_point": entry_point, "calls": list(calls)}
-        if told != self._told:
-            self.send(b"K", json.dumps(told).encode())
-            self._told = told
+        if task != self._told:
+            self.send(b"K", json.dumps(task).encode())
+            self._told = task
 
     def _write(self, data: bytes) -> None:
         stdin = self._process.stdin
@@ -265,12 +271,9 @@ def probe(_):
 
 
 def _probed(sandbox: Sandbox) -> list[str]:
-    sandbox.send(b"P", _PROBE.encode())
-    sandbox.receive(b"D", within_s=_START_S)
-    call = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
-    sandbox.send(b"K", json.dumps(call).encode())
-    job = {"live": False, "limits": dataclasses.asdict(Limits())}
-    sandbox.send(b"R", json.dumps(job).encode())
+    task = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
+    sandbox.foresee(task | {"limits": dataclasses.asdict(Limits())})
+    sandbox.send(b"R", sandbox.parse(_PROBE)[1])
     answers, operation = b"", b""
     while operation != b"X":
         operation, body = sandbox.receive_any(within_s=_START_S)

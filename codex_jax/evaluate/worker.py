@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate import backends, judge, sandbox
+from codex_jax.evaluate import backends, bench, judge, sandbox
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
 _ATTEMPTS = 3
@@ -43,6 +43,7 @@ class Worker:
         self.sandbox: Sandbox | None = None
         self.kind: tuple[backends.Backend, pathlib.Path] | None = None
         self.programs = 0
+        self.bench = bench.Bench(self.folder, self.limits)  # for other languages
 
     def reply(self, fields: dict[str, Any], *, now: bool = True) -> None:
         self.replies.write(json.dumps(fields) + "\n")
@@ -61,9 +62,15 @@ class Worker:
         """Makes a plan; {"unusable": why} where the test can't be judged from outside."""
         told = {}
         try:
+            if bench.serves(problem):
+                self._ready()
+                self.bench.problem(key, problem, self.kind)
+                return self.reply(told)
             self.plans[key] = judge.Plan(types.SimpleNamespace(**problem))  # type: ignore[arg-type]
         except judge.NotPlainData as error:
             told["unusable"] = f"its test passes arguments that aren't plain data ({error})"
+        except InputError as error:
+            told["unusable"] = str(error)
         except (SyntaxError, ValueError) as error:
             told["unusable"] = f"its test doesn't parse ({error})"
         self.reply(told)
@@ -79,12 +86,15 @@ class Worker:
             flushed = time.monotonic() if now else flushed
 
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
-        digest, why = judge.digest(self._ready(), source)
-        if why:
+        if key in self.bench.problems:
+            return dataclasses.asdict(self.bench.outcome(key, source, self.kind))
+        digest, code = self._ready().parse(source)
+        if not digest:
+            why = code.decode("utf-8", "replace")
             return dataclasses.asdict(judge.Outcome("syntax_or_compile_error", why))
         known = self.known[key]
         if digest not in known:
-            outcome = judge.judge(self._ready(), self.plans[key], self.limits)
+            outcome = judge.judge(self._ready(), self.plans[key], code, self.limits)
             known[digest] = dataclasses.asdict(outcome) | {"digest": digest}
             self._count(outcome.cause)
         return known[digest]
@@ -121,6 +131,7 @@ class Worker:
             self.close()
 
     def close(self) -> None:
+        self.bench.close()
         if self.sandbox is not None:
             self.sandbox.stop()
         self.sandbox = None

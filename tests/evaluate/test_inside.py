@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import os
 import platform
@@ -114,13 +115,17 @@ def test_exceptions_are_described_by_their_nearest_builtin():
     assert program.described(OSError(28, "full"))[3] == 28
 
 
+LIMITS = Limits(memory_mb=1 << 20, processes=1 << 15)
+
+
 class Talk:
     """A fork server in this process, spoken to through pipes as from outside."""
 
     def __init__(self):
         inbox, self.to = os.pipe()
         self.back, outbox = os.pipe()
-        self.server = zygote.Zygote({"own_uid": False}, inbox, outbox)
+        settings = {"own_uid": False, "limits": dataclasses.asdict(LIMITS)}
+        self.server = zygote.Zygote(settings, inbox, outbox)
         self.said = b""  # by the program that runs, up to now
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
@@ -137,15 +142,21 @@ class Talk:
             parts += os.read(self.back, count - len(parts))
         return parts
 
+    def parse(self, source: str) -> tuple[bytes, bytes]:
+        os.write(self.to, source.encode())
+        self.server.parse(len(source))
+        return self.receive()
+
     def start(self, source: str, *calls: str, live: bool = True, **limits: object):
         """Runs a trusted program; it is confined by its limits alone."""
-        self.server.parse(source.encode())
-        operation, said = self.receive()
+        operation, said = self.parse(source)
         assert operation == b"D", said
-        self.server.foresee({"entry_point": "f", "calls": list(calls)})
-        limits = dataclasses.asdict(Limits(memory_mb=1 << 20, processes=1 << 15, **limits))
-        job = {"live": live, "limits": limits}
-        thread = threading.Thread(target=self.server.run, args=(job,))
+        limits = dataclasses.asdict(LIMITS) | limits
+        self.server.foresee({"entry_point": "f", "calls": list(calls), "limits": limits})
+        code = said[16:]
+        os.write(self.to, code)
+        run = functools.partial(self.server.run, len(code), live=live)
+        thread = threading.Thread(target=run)
         thread.start()
         return thread
 
@@ -170,11 +181,11 @@ class Talk:
 
 
 @pytest.fixture
-def talk(monkeypatch, tmp_path):
+def talk(monkeypatch):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
     monkeypatch.setattr(confine, "fork_apart", os.fork)
     monkeypatch.setattr(confine, "surrender", lambda uid: None)
-    monkeypatch.setattr(zygote, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(zygote, "_FOLDERS", ())  # whose files others may change, out here
     return Talk()
 
 
@@ -219,16 +230,16 @@ def test_an_exit_is_told_with_its_status(talk):
     assert (end["why"], end["exit"], end["signal"]) == ("closed", 3, 0)
 
 
-def test_equal_syntax_has_equal_digests_and_bad_syntax_none(talk):
-    told = []
-    for source in (b"x = 1", b"x  =  (1)  # one\n", b"x = 2", b"x = (", b"x = \0"):
-        talk.server.parse(source)
-        told.append(talk.receive())
-    assert told[0] == told[1] != told[2]
+def test_equal_programs_have_equal_digests_and_bad_syntax_none(talk):
+    sources = ("x = 1", "x  =  (1)  # one\n", "x = 2", "x = (", "x = \0")
+    told = [talk.parse(source) for source in sources]
     assert [operation for operation, _ in told] == [b"D", b"D", b"D", b"S", b"S"]
+    one, same, other = [body[:16] for _, body in told[:3]]
+    assert one == same != other
 
 
-def test_files_left_behind_are_removed_and_folders_told(talk, tmp_path):
+def test_files_left_behind_are_removed_and_folders_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(zygote, "_FOLDERS", (str(tmp_path),))
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("/usr")
     assert zygote._tidied() and not list(tmp_path.iterdir())

@@ -122,6 +122,27 @@ def secret(n):
     assert judge(isolation, [program], problem)[program].cause == "passed"
 
 
+def test_a_program_holds_its_own_two_pipes_and_no_more(isolation):
+    """Standard input, output and error lead nowhere; one pipe says that there are answers, the
+    other brings calls, as there is no reference that would foresee them."""
+    program = """
+import os
+def secret(n):
+    held = []
+    for descriptor in range(64):
+        try:
+            os.fstat(descriptor)
+            held.append(descriptor)
+        except OSError:
+            pass
+    return len(held), [os.fstat(d).st_rdev == os.stat('/dev/null').st_rdev for d in range(3)]
+"""
+    test = "def check(c):\n    assert c(0) == (5, [True] * 3), c(0)\n"
+    problem = records.Problem(task_id="t", prompt="", entry_point="secret", test=test)
+    outcome = judge(isolation, [program], problem)[program]
+    assert outcome.cause == "passed", outcome
+
+
 def test_an_ordinary_user_can_judge(isolation, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("this test runs as an ordinary user already, and so do all others")

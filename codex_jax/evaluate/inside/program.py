@@ -1,6 +1,8 @@
 """One program: the calls it is asked for, and the answers it gives, in a process of its own."""
 
+import gc
 import json
+import marshal
 import mmap
 import os
 import struct
@@ -11,6 +13,29 @@ from codex_jax.evaluate.inside import confine, values  # both handed over beside
 
 _LENGTH = struct.Struct("=Q")
 _FULL = 75  # exit status of a program whose answers don't fit
+_FEW = 1 << 18  # bytes of calls that are decoded before the fork
+
+
+def exactly(descriptor, count):
+    """So many bytes; the end of the pipe is the end of this process."""
+    parts = []
+    while count:
+        part = os.read(descriptor, min(count, 1 << 20))
+        if not part:
+            os._exit(0)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+class Task:
+    """What programs of one problem are asked for; calls are decoded once for all of them, and
+    where they are many, each by itself."""
+
+    def __init__(self, given):
+        self.entry_point, self.limits = given["entry_point"], given["limits"]
+        few = sum(map(len, given["calls"])) < _FEW
+        self.calls = [Call(text) if few else text for text in given["calls"]]
 
 
 class Call:
@@ -47,27 +72,34 @@ class Answers:
     def news(self):
         end = min(_LENGTH.unpack_from(self.memory)[0], len(self.memory))
         start, self.read = self.read, max(end, self.read)
-        return self.memory[start : self.read]
+        return memoryview(self.memory)[start : self.read]
+
+    def close(self):
+        self.memory.close()
 
 
 class Program:
     """One program's process, from the fork to its end."""
 
-    def __init__(self, answers, outlet, inlet):
-        self.answers, self.outlet, self.inlet = answers, outlet, inlet
+    def __init__(self, task, answers, outlet, inlet):
+        self.task, self.answers, self.outlet, self.inlet = task, answers, outlet, inlet
 
-    def live(self, code, entry_point, calls, limits, uid):
+    def live(self, inbox, size, uid):
         status = 70
         try:
-            confine.limit(limits)
+            code = marshal.loads(exactly(inbox, size))
+            os.close(inbox)
+            confine.limit(self.task.limits)
             confine.surrender(uid)
-            status = self.answer_calls(code, entry_point, calls)
+            gc.enable()
+            status = self.answer_calls(code)
         finally:
             os._exit(status)
 
-    def answer_calls(self, code, entry_point, calls):
+    def answer_calls(self, code):
         module = types.ModuleType("program")
         sys.modules["program"] = module
+        entry_point = self.task.entry_point
         try:
             exec(code, module.__dict__)
             if entry_point not in module.__dict__:
@@ -77,7 +109,7 @@ class Program:
             return 0
         self.answer({"ready": True})
         function = module.__dict__[entry_point]
-        for call in calls:
+        for call in self.task.calls:
             self.answer(outcome(function, call))
         if self.inlet >= 0:
             os.write(self.outlet, b".")

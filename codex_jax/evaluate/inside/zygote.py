@@ -1,12 +1,15 @@
 """The fork server: one warm Python in each sandbox, a fresh child of it for every program.
 
 Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
-and a body. In: P parse a source; K the calls that the next programs will be asked for; R run what
-was parsed; C another call for the running program; E end it. Out: H hello; D the parsed program's
-digest; S why it doesn't parse; A bytes the program answered; X how it ended, and what it answered
-last. The program holds neither pipe: it has one of its own to this process alone, to say that there
-are answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever
-it claims to be.
+and a body. In: P parse a source; K what the next programs will be asked for, and within which
+limits; R run code that is asked for nothing else; L run code that is also asked live; C another
+call for it; E end it. Out: H hello; D the digest and the code of a source; S why it doesn't parse;
+A bytes the program answered; X how it ended, and what it answered last.
+
+The program holds neither pipe: it has one of its own to this process alone, to say that there are
+answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever it
+claims to be. Sources are read by a parser apart, code by the child it is for, and answers are never
+copied into this process's own memory: programs, which inherit it, could search it for others'.
 
 What is imported, and how much memory is written to before a fork, decides what a program costs:
 every page that differs between the two is copied, and gVisor copies two megabytes at a time.
@@ -15,30 +18,18 @@ every page that differs between the two is copied, and gVisor copies two megabyt
 import gc
 import importlib
 import json
-import marshal
 import os
 import select
 import struct
 import sys
 import time
-import types
-from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from codex_jax.evaluate.inside import confine, program  # both handed over beside this text
+from codex_jax.evaluate.inside import confine, parser, program  # handed over beside this text
 
-# Loaded once the first program asks for one of them, so that the next forks find it there.
-_NAMES = (
-    "abc array base64 bisect calendar cmath collections contextlib copy dataclasses "
-    "datetime decimal enum fractions functools hashlib heapq inspect io itertools json math "
-    "numbers operator random re statistics string struct textwrap time types typing "
-    "unicodedata"
-)
-_WARM = frozenset(_NAMES.split())
 _LOW_UID, _UIDS = 20_000, 40_000
 _FOLDERS = ("/tmp", "/dev/shm")  # all that programs can write to
 _GLANCE_S = 0.01  # to the first look at the answers of a program that hasn't called
 _FEW = 1 << 18  # bytes of calls that are decoded before the fork
-_LINES = "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab"
 
 
 class Zygote:
@@ -46,80 +37,72 @@ class Zygote:
 
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
-        self.code = None
-        self.calls, self.entry_point = [], ""
+        self.task, self.parser = None, None
         self.runs = 0
         self.clean = _traces()
 
-    def send(self, operation, body=b""):
-        rest = memoryview(operation + struct.pack(">I", len(body)) + body)
-        while rest:
-            rest = rest[os.write(self.outbox, rest) :]
+    def send(self, operation, *parts):
+        size = sum(map(len, parts))
+        parts = [memoryview(operation + struct.pack(">I", size)), *map(memoryview, parts)]
+        while parts:
+            sent = os.writev(self.outbox, parts)
+            while parts and sent >= len(parts[0]):
+                sent -= len(parts.pop(0))
+            if sent:
+                parts[0] = parts[0][sent:]
 
     def receive(self):
         """The next frame; the outside closing its end is the order to die, children and all."""
-        head = self._exactly(5)
-        return head[:1], self._exactly(struct.unpack(">I", head[1:])[0])
+        operation, size = self.head()
+        return operation, program.exactly(self.inbox, size)
 
-    def _exactly(self, count):
-        parts = []
-        while count:
-            part = os.read(self.inbox, min(count, 1 << 20))
-            if not part:
-                os._exit(0)
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+    def head(self):
+        head = program.exactly(self.inbox, 5)
+        return head[:1], struct.unpack(">I", head[1:])[0]
 
     def serve(self):
         self.send(b"H", json.dumps({"python": sys.version.split()[0]}).encode())
         while True:
-            operation, body = self.receive()
+            operation, size = self.head()
+            if operation in b"RL":
+                self.run(size, live=operation == b"L")
+                continue
             if operation == b"P":
-                self.parse(body)
-            elif operation == b"K":
+                self.parse(size)
+                continue
+            body = program.exactly(self.inbox, size)
+            if operation == b"K":
                 self.foresee(json.loads(body))
-            elif operation == b"R":
-                self.run(json.loads(body))
 
-    def parse(self, source):
-        """Compiles without running; equal digests mean equal programs but for layout."""
-        self.code = None
-        try:
-            self.code = compile(source, "<program>", "exec", dont_inherit=True)
-            told = blake2b(marshal.dumps(without_lines(self.code), 2), digest_size=32).digest()
-        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-            self.send(b"S", f"{type(error).__name__}: {error}"[:300].encode("utf-8", "replace"))
-        else:
-            _warm_up(self.code)
-            self.send(b"D", told)
+    def parse(self, size):
+        """Has the source that follows parsed; what it may import is imported here."""
+        self.parser = self.parser or parser.Parser(self)
+        _warm_up(self.parser.parse(size))
 
     def foresee(self, given):
-        """Decodes calls once for all programs of a problem; where they are many, each by itself."""
-        self.entry_point, calls = given["entry_point"], given["calls"]
-        few = sum(map(len, calls)) < _FEW
-        self.calls = [program.Call(text) if few else text for text in calls]
+        self.task = program.Task(given)
 
-    def run(self, job):
+    def run(self, size, *, live):
+        """Runs the code that follows, so many bytes, in a child that reads it itself."""
         ours, theirs = os.pipe()
         inlet = outlet = -1
-        if job["live"]:
+        if live:
             outlet, inlet = os.pipe()
-        answers = program.Answers(job["limits"]["answer_mb"] << 20)
+        answers = program.Answers(self.task.limits["answer_mb"] << 20)
         self.runs += 1
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
+        gc.freeze()  # collections in the child leave our pages alone, and shared
         pid = confine.fork_apart()
         if pid == 0:
-            _close(ours, inlet, self.inbox, self.outbox)
-            mine = program.Program(answers, theirs, outlet)
-            mine.live(self.code, self.entry_point, self.calls, job["limits"], uid)
+            _close(ours, inlet, self.outbox, *(self.parser.ends if self.parser else ()))
+            program.Program(self.task, answers, theirs, outlet).live(self.inbox, size, uid)
         _close(theirs, outlet)
-        relay = Relay(self, ours, inlet, answers, pid, job["limits"])
+        relay = Relay(self, ours, inlet, answers, pid)
         end = relay.until_end()
         _close(ours, relay.inlet)
         end["dirty"] = _traces() != self.clean and not (_tidied() and _traces() == self.clean)
-        self.send(b"X", json.dumps(end).encode() + b"\n" + answers.news())
-        answers.memory.close()
+        self.send(b"X", json.dumps(end).encode(), b"\n", answers.news())
+        answers.close()
 
 
 def _close(*descriptors):
@@ -128,41 +111,28 @@ def _close(*descriptors):
             os.close(descriptor)
 
 
-def without_lines(code):
-    """The code as if it stood on no line: what layout and comments can't change."""
-    kind = types.CodeType
-    constants = tuple(without_lines(c) if type(c) is kind else c for c in code.co_consts)
-    return code.replace(co_consts=constants, co_firstlineno=1, **{_LINES: b""})
-
-
-def _warm_up(code):
-    names, codes = set(), [code]
-    while codes:
-        one = codes.pop()
-        names.update(one.co_names)
-        codes += [constant for constant in one.co_consts if type(constant) is types.CodeType]
-    wanted = [name for name in names & _WARM if name not in sys.modules]
-    for name in wanted:
-        importlib.import_module(name)
-    if wanted:
-        gc.freeze()  # collections in the forks leave our pages alone, and shared
+def _warm_up(names):
+    """What one program imports, it and the next ones find here."""
+    for name in names:
+        if name in parser.WARM and name not in sys.modules:
+            importlib.import_module(name)
 
 
 class Relay:
     """Passes frames between one running program and the outside, and ends it at its limits."""
 
-    def __init__(self, zygote, outlet, inlet, answers, pid, limits):
+    def __init__(self, zygote, outlet, inlet, answers, pid):
         self.zygote, self.outlet, self.inlet = zygote, outlet, inlet
-        self.answers, self.pid, self.limits = answers, pid, limits
+        self.answers, self.pid, self.limits = answers, pid, zygote.task.limits
         self.start = time.monotonic()
-        self.clocks_due = self.start + limits["cpu_s"]
+        self.clocks_due = self.start + self.limits["cpu_s"]
+        self.spoken = False  # the outside has something to say only once it has been told something
         self.glance_due, self.glance_s = self.start + _GLANCE_S, _GLANCE_S
         self.why = ""  # set where this process decided the end
 
     def until_end(self):
         poll = select.poll()
         poll.register(self.outlet, select.POLLIN)
-        poll.register(self.zygote.inbox, select.POLLIN)
         while not self.why:
             patience_s = min(self.clocks_due, self.glance_due) - time.monotonic()
             for descriptor, _ in poll.poll(1000 * max(0.0, patience_s) + 1):
@@ -171,6 +141,8 @@ class Relay:
                 elif self._from_program():
                     self.why = self.why or "closed"
             self._check_clocks()
+            if self.spoken:  # and its code has been read
+                poll.register(self.zygote.inbox, select.POLLIN)
         os.kill(self.pid, 9)
         _, status, usage = os.wait4(self.pid, 0)
         return {
@@ -178,7 +150,6 @@ class Relay:
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "cpu_s": usage.ru_utime + usage.ru_stime,
-            "faults": usage.ru_minflt,
             "wall_s": time.monotonic() - self.start,
         }
 
@@ -209,8 +180,9 @@ class Relay:
         return not said
 
     def _pass_on(self):
-        if news := self.answers.news():
+        if len(news := self.answers.news()):
             self.zygote.send(b"A", news)
+            self.spoken = True
 
     def _check_clocks(self):
         """CPU time decides. Wall time ends sleepers, and what outlives even a busy machine."""
@@ -271,11 +243,12 @@ def main():
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in (0, 1, 2):  # these the programs inherit
         os.dup2(null, descriptor)
+    os.close(null)
     os.chdir("/tmp")
     confine.settle(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
     zygote = Zygote(settings, inbox, outbox)
     gc.collect()
-    gc.freeze()
+    gc.disable()  # a collection here would touch what is shared with children
     zygote.serve()
 
 
