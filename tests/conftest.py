@@ -40,6 +40,6 @@ def commands_in():
 
     def commands(text):
         joined = re.sub(r"\\\n#?\s*", "", text)
-        return re.findall(r"^[#$ ]*(codex-jax [a-z]+ [^#\n]*?)\s*(?:#.*)?$", joined, re.MULTILINE)
+        return re.findall(r"^[#$ ]*(codex-jax [a-z]+\b[^#\n]*?)\s*(?:#.*)?$", joined, re.MULTILINE)
 
     return commands

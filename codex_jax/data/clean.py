@@ -25,7 +25,7 @@ class Cleaning:
       filters: The filters by a file's text.
       exact_duplicates: Whether a text that occurred before is dropped.
       near_duplicates: Jaccard similarity from which a text is dropped; None keeps near ones.
-      licences: SPDX identifiers allowed; None for any.
+      licences: SPDX identifiers allowed; "*" allows any and counts them, None doesn't look.
       secrets: Whether keys and passwords are replaced.
       against: Problem files in HumanEval's format, whose text the corpus must not hold.
     """

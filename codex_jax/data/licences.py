@@ -10,7 +10,7 @@ import licenseclassifier
 
 from codex_jax import InputError
 
-UNKNOWN = "unknown"
+UNKNOWN, ANY = "unknown", "*"
 _DECLARED = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|\n|$)")
 _NAMES = re.compile(r"(?:licen[sc]e|copying|unlicense)(?:[.-].*)?", re.IGNORECASE)
 _HEAD = 2000  # characters in which a file declares its licence
@@ -21,7 +21,7 @@ class Licences:
     """Licences of the files below one directory."""
 
     def __init__(self, root: pathlib.Path | str, allowed: Sequence[str] | None):
-        """`allowed` are SPDX identifiers, among them perhaps "unknown"; None asks nothing.
+        """`allowed` are SPDX identifiers, "unknown", or "*" for all; None asks nothing.
 
         Raises:
           InputError: an identifier isn't SPDX's.
@@ -29,7 +29,7 @@ class Licences:
         self._root = pathlib.Path(root)
         self._spdx = license_expression.get_spdx_licensing()
         known = self._spdx.known_symbols
-        if strange := [name for name in allowed or () if name not in known and name != UNKNOWN]:
+        if strange := [name for name in allowed or () if name not in {*known, UNKNOWN, ANY}]:
             raise InputError(f"licence {strange[0]!r} isn't an SPDX identifier; e.g. Apache-2.0")
         self._allowed = set(allowed or ())
         self._of_directory = functools.cache(self._search)
@@ -41,8 +41,8 @@ class Licences:
 
     def allows(self, licence: str) -> bool:
         """Whether the list admits the expression: one side of an OR, both of an AND."""
-        if licence == UNKNOWN:
-            return UNKNOWN in self._allowed
+        if licence == UNKNOWN or ANY in self._allowed:
+            return not self._allowed.isdisjoint({licence, ANY})
         try:
             return self._holds(self._spdx.parse(licence))
         except license_expression.ExpressionError:

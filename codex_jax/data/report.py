@@ -22,14 +22,10 @@ def languages(tally: Tally, tokens: collections.Counter[str]) -> dict[str, dict[
 
 
 def describe(meta: Meta) -> str:
-    """One line for each source and, where there are several, each language of it."""
-    lines = [f"{'source':<24} {'files':>9} {'documents':>10} {'tokens':>13}  dropped"]
+    """A table of each source: a row for each language, a column for each step that dropped files."""
+    lines: list[str] = []
     for name, counts in meta.sources.items():
-        kept = (counts["files"], f"{counts['documents']:,}", counts["tokens"], counts["dropped"])
-        lines.append(_line(name, *kept))
-        if len(counts["languages"]) > 1:
-            for language, of in counts["languages"].items():
-                lines.append(_line("  " + language, of["kept"], "", of["tokens"], of["dropped"]))
+        lines += _table(name, counts)
         for what in ("replaced", "licences", "contaminated", "names"):
             if counts[what]:
                 lines.append(f"  {what}: {_listed(counts[what])}")
@@ -40,8 +36,23 @@ def describe(meta: Meta) -> str:
     return "\n".join(lines)
 
 
-def _line(name: str, files: int, documents: str, tokens: int, dropped: dict[str, int]) -> str:
-    return f"{name:<24} {files:>9,} {documents:>10} {tokens:>13,}  {_listed(dropped) or 'none'}"
+def _table(name: str, counts: dict[str, Any]) -> list[str]:
+    reasons = sorted(counts["dropped"], key=lambda why: -counts["dropped"][why])
+    rows = [[name, "seen", *reasons, "kept", "MB", "texts", "tokens"]]
+    rows += [_row("  " + each, of, reasons) for each, of in counts["languages"].items()]
+    everything = {**counts, "kept": counts["files"]}
+    rows.append(_row("all", everything, reasons, counts["documents"]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+
+
+def _row(name: str, of: dict[str, Any], reasons: list[str], texts: int | None = None) -> list[str]:
+    dropped = [of["dropped"].get(why, 0) for why in reasons]
+    files = [f"{n:,}" for n in (of["kept"] + sum(dropped), *dropped, of["kept"])]
+    shown = "" if texts is None else f"{texts:,}"
+    return [name, *files, f"{of.get('bytes', 0) / 1e6:,.1f}", shown, f"{of['tokens']:,}"]
 
 
 def _listed(counts: dict[str, int], most: int = 12) -> str:
