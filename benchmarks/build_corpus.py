@@ -2,10 +2,10 @@
 
     python benchmarks/build_corpus.py CORPUS OUTPUT [--against PROBLEMS.jsonl …] [--megabytes 300]
 
-Every language, archives and notebooks opened, near duplicates over 0.85, secrets replaced, licences
-told (none refused), the problems kept out; rows of 2,048. The tokenizer is learnt first, on a part of
-the corpus, where OUTPUT has none. Memory is the most that any one process held (the build, each worker).
-With --megabytes only directories up to that much source are taken, in their order.
+Every language, archives and notebooks opened, near duplicates over 0.85, secrets replaced,
+licences told (none refused), the problems kept out; rows of 2,048. The tokenizer is learnt first,
+on a part of the corpus, where OUTPUT has none. Memory is the most that any one process held. With
+--megabytes only the first directories are taken, up to that much of files.
 """
 
 import argparse
@@ -43,7 +43,9 @@ def main() -> None:
         tokenizer=tokenizer,
         output=settings.output / "rows",
         sequence_length=2048,
-        cleaning=Cleaning(near_duplicates=0.85, secrets=True, against=settings.against),
+        cleaning=Cleaning(
+            near_duplicates=0.85, licences=("*",), secrets=True, against=settings.against
+        ),
         workers=settings.workers,
     )
     held = {who: _held(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)}
@@ -53,14 +55,11 @@ def main() -> None:
 
 
 def _tree(path: pathlib.Path, exclude: tuple[str, ...] = ()) -> Tree:
-    containers = ("archives", "notebooks")
-    everything = ("*",)
     return Tree(
         path=str(path),
-        languages=everything,
-        containers=containers,
+        languages=("*",),
+        containers=("archives", "notebooks"),
         exclude=(*_EXCLUDE, *exclude),
-        max_bytes=1_000_000,
     )
 
 

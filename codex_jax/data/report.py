@@ -22,7 +22,7 @@ def languages(tally: Tally, tokens: collections.Counter[str]) -> dict[str, dict[
 
 
 def describe(meta: Meta) -> str:
-    """A table of each source: a row for each language, a column for each step that dropped files."""
+    """A table of each source: a row for each language, a column for each reason to drop."""
     lines: list[str] = []
     for name, counts in meta.sources.items():
         lines += _table(name, counts)

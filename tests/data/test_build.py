@@ -95,7 +95,7 @@ def test_a_binary_file_among_sources_is_counted_not_an_error(tokenizer_file, tmp
     assert meta.sources["tree"]["dropped"] == {"binary": 1}
     assert (tmp_path / "c" / "dropped.tsv").read_text() == "tree\t'b.py'\tbinary\n"
     header, python, everything, _ = describe(meta).splitlines()
-    assert header.split() == "tree seen binary kept MB texts tokens".split()
+    assert header.split() == ["tree", "seen", "binary", "kept", "MB", "texts", "tokens"]
     assert python.split()[:4] == ["Python", "2", "1", "1"]
     assert everything.split()[:4] == ["all", "2", "1", "1"]
 

@@ -134,6 +134,7 @@ def test_the_nearest_licence_file_counts_unless_the_file_says_otherwise(tmp_path
 def test_allow_lists_read_expressions(tmp_path, licence, allowed):
     assert Licences(tmp_path, ["MIT", "Apache-2.0"]).allows(licence) is allowed
     assert Licences(tmp_path, ["unknown"]).allows("unknown")
+    assert Licences(tmp_path, ["*"]).allows(licence)
 
 
 def test_an_unknown_identifier_is_refused(tmp_path):
