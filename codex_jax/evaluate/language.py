@@ -26,6 +26,7 @@ class Language:
     run: tuple[str, ...]
     kit: str = ""  # a shell script that leaves in its folder what goes to /kit/<name>
     steps: tuple[Mapping[str, Any], ...] = ()
+    end: str = ""  # a statement behind the tests, by which the driver knows that they were run
     write: Callable[[str, str], dict[str, str]] | None = None  # files of a program and its test
     main: Callable[[str], str] | None = None  # what a driver looks for, where it isn't the entry
     answers: int = 3  # the descriptor for them; 1 where a runtime can't write to another
@@ -42,7 +43,7 @@ class Language:
         """What is written to /tmp, by name."""
         if self.write is not None:
             return self.write(program, test)
-        return {self.file: f"{program}\n{test}\n"}
+        return {self.file: f"{program}\n{test}\n{self.end}\n"}
 
     def command(self, mode: str, entry_point: str, memory_mb: int) -> list[str]:
         """Runs the program; mode is "tests" or "calls"."""

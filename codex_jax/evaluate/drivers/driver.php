@@ -7,7 +7,7 @@
     if ($mode === 'tests') {
         $token = fgets($lines);
         (static function () use ($file) { load_program($file); })();
-        fwrite($out, $token);
+        if (isset($GLOBALS['codex_jax_end'])) fwrite($out, $token);
         return;
     }
     $say = function (array $fields) use ($out) {

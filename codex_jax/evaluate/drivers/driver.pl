@@ -10,7 +10,8 @@ select((select($out), $| = 1)[0]);
 if ($mode eq 'tests') {
     my $token = <STDIN>;
     main_of($file);
-    print $out $token;
+    no warnings 'once';
+    print $out $token if $main::codex_jax_end;
     exit 0;
 }
 require JSON::PP;

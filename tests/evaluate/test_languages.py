@@ -1,0 +1,141 @@
+"""Other languages: what is right passes, what is not does not, and rows say how it was judged."""
+
+import collections
+import json
+import pathlib
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.evaluate import foreign, kits, language, languages, sources
+from codex_jax.evaluate.evaluate import evaluate
+from tests.evaluate import attacks_languages, solutions
+
+KNOWN_GOOD = json.loads(pathlib.Path(__file__).with_name("known_good.json").read_text())
+QUICK = ("javascript", "lua", "bash", "perl", "php", "ruby", "go", "cpp")
+SLOW = ("typescript", "java", "rust", "r", "csharp", "scala")
+
+
+def judged(folder, pairs, isolation="bubblewrap", **settings) -> list[records.Verdict]:
+    """Verdicts of (problem, completion) pairs, in their order."""
+    tasks = {problem.task_id: problem for problem, _ in pairs}
+    records.write_jsonl(folder / "p.jsonl", tasks.values())
+    counts: collections.Counter = collections.Counter()
+    samples = []
+    for problem, body in pairs:
+        counts[problem.task_id] += 1
+        samples.append(
+            records.Completion(
+                task_id=problem.task_id, completion=body, sample_index=counts[problem.task_id]
+            )
+        )
+    records.write_jsonl(folder / "c.jsonl", samples)
+    evaluate(
+        problems=str(folder / "p.jsonl"),
+        completions=str(folder / "c.jsonl"),
+        output=str(folder / "out"),
+        isolation=isolation,
+        ks=(1,),
+        **settings,
+    )
+    rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+    found = {(row.task_id, row.sample_index): row for row in rows}
+    return [found[sample.task_id, sample.sample_index] for sample in samples]
+
+
+def here(name: str) -> str:
+    if why := solutions.absent(name):
+        pytest.skip(why)
+    return name
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_right_program_passes_and_a_wrong_one_says_why(isolation, name, tmp_path):
+    tasks = solutions.problems(here(name))
+    right = solutions.solutions()[name]
+    pairs = [(tasks[53], right[53]), (tasks[53], right[41].replace("n", "x")), (tasks[53], "(((")]
+    rows = judged(tmp_path, pairs, isolation)
+    assert rows[0].verdict == "passed", rows[0]
+    assert {row.verdict for row in rows[1:]} == {"failed"}, rows
+    assert rows[2].cause in ("syntax_or_compile_error", "exception")
+    assert {row.extra["mode"] for row in rows} == {"in-process"}
+    assert {row.extra["runtime"] for row in rows} == {languages.runtime(name)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KNOWN_GOOD)
+def test_the_known_good_set_passes(name, tmp_path):
+    pairs = solutions.known_good(here(name))
+    rows = judged(tmp_path, pairs)
+    passed = {int(row.task_id.split("_")[1]) for row in rows if row.verdict == "passed"}
+    missing = set(KNOWN_GOOD[name]["passed"]) - passed
+    versions = f"recorded with {KNOWN_GOOD[name]['runtime']}, here {languages.runtime(name)}"
+    assert not missing, versions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", attacks_languages.ATTACKS)
+def test_no_attack_passes_and_no_neighbour_is_harmed(isolation, name, tmp_path):
+    task = solutions.problems(here(name))[53]
+    honest = solutions.solutions()[name][53]
+    attacks = attacks_languages.ATTACKS[name]
+    pairs = []
+    for place, (_, source, _) in enumerate(attacks):
+        pairs += [(task, "    " + source + "\n"), (task, honest + "\n" * place)]
+    rows = judged(tmp_path, pairs, isolation, timeout_s=1.0, memory_mb=256, workers=1)
+    for (title, _, causes), row in zip(attacks, rows[::2], strict=True):
+        assert row.cause in causes, (title, row)
+    assert {row.cause for row in rows[1::2]} == {"passed"}
+
+
+def test_an_absent_language_says_what_installs_it(monkeypatch, capsys):
+    monkeypatch.setattr(language.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(InputError, match=r"lua: lua not found.*apt-get install lua5\.4"):
+        languages.named("lua").require()
+    languages.runtime.cache_clear()
+    languages.list_languages()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(languages.LANGUAGES)
+    assert all("absent; install with: " in line for line in lines)
+    languages.runtime.cache_clear()
+
+
+def test_an_unknown_language_is_one_line():
+    with pytest.raises(InputError, match=r"language 'cobol'; expected one of python, javascript"):
+        languages.named("cobol")
+
+
+def test_every_row_has_what_it_needs():
+    names = [n for row in languages.LANGUAGES.values() for n in (row.name, *row.also)]
+    assert len(names) == len(set(names)) >= 16
+    drivers = {path.name for path in (pathlib.Path(kits.__file__).parent / "drivers").iterdir()}
+    for row in languages.LANGUAGES.values():
+        used = [word for word in row.command("tests", "f", 64) if "/kit/drivers/" in word]
+        assert {word.rpartition("/")[2] for word in used} <= drivers
+        assert not any("{" in word for word in row.command("tests", "f", 64))
+
+
+def test_a_token_goes_behind_the_tests():
+    program = sources.cpp("#include <bits/stdc++.h>\n", "int main() {\n f();\n return 0;\n}\n")
+    assert "codex_jax_done();\nreturn 0;" in program["program.cpp"]
+    assert program["all.txt"] and not sources.cpp("", "int main() {}")["all.txt"]
+    assert (
+        sources.java_main("class A {}\nclass B { public static void main(String[] a) {} }") == "B"
+    )
+
+
+def test_a_compiler_that_takes_too_long_is_not_the_program_s_error():
+    made = {"ok": False, "why": "cpu", "cpu_s": 30.0, "said": ""}
+    assert foreign._not_made(made).cause == "time_limit"
+
+
+def test_kits_are_refused_where_others_could_write(monkeypatch, tmp_path):
+    monkeypatch.setattr(kits.tempfile, "gettempdir", lambda: str(tmp_path))
+    kits.drivers.cache_clear()
+    folder = kits.drivers()
+    assert (folder / "drivers" / "driver.js").is_file()
+    folder.parent.chmod(0o777)
+    kits.drivers.cache_clear()
+    with pytest.raises(InputError, match="isn't ours alone"):
+        kits.drivers()
+    kits.drivers.cache_clear()
