@@ -1,11 +1,15 @@
 """`codex-jax sample`: problems in, completions out, resumable at any moment."""
 
+import collections
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from codex_jax import InputError, checkpoint, model, progress
-from codex_jax.records import Completion, Problem, read_jsonl
+from codex_jax.records import Completion, Problem
+from codex_jax.sample import asked as files
 from codex_jax.sample import placement
+from codex_jax.sample.asked import Asked
 from codex_jax.sample.engine import Engine, plan
 from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
@@ -31,53 +35,106 @@ def generate(
     stops: Sequence[str] = PAPER_STOPS,
     seed: int = 0,
     batch_size: int = 64,
-    step: int | None = None,
+    step: int | Sequence[int] | None = None,
+    temperatures: Sequence[float] = (),
     dtype: str = "float32",
     mesh: MeshShape | None = None,
     begin: bool = True,
+    ordered: bool = False,
 ) -> int:
     """Samples completions of every problem; returns how many samples the output holds.
 
-    Run again after an interruption, it continues: a sample depends on checkpoint, prompt, seed,
-    its index and the policy alone, so the finished file is the one an undisturbed run writes, up
-    to the order of its lines.
+    Run again after an interruption, it continues: the finished file is the one an undisturbed run
+    writes, up to the order of its lines.
 
     Args:
       checkpoint_dir: Directory that train wrote.
       tokenizer: The tokenizer the model was trained with (tokenizer.json).
-      problems: JSON Lines of task_id, prompt and, to ask for what stands between, suffix; or .gz.
-      output: JSON Lines of completions, appended to; beside it stands its .job.json.
+      problems: JSON Lines (or .gz) of prompt, task_id and suffix, or of OpenAI's Batch format.
+      output: JSON Lines, appended to; may name {step} and {temperature}. Beside it: its .job.json.
       policy: Temperature, top-k, min-p and top-p.
       samples_per_problem: Samples of each prompt (n).
       max_new_tokens: Most tokens of a sample.
       stops: Strings before which a completion ends.
       seed: Changes every sample.
       batch_size: Samples that run at a time.
-      step: Checkpoint to sample from; the newest, unless given.
+      step: Checkpoint to sample from, or several; the newest, unless given.
+      temperatures: Several temperatures, in place of the policy's.
       dtype: Of activations and cache: "float32" or "bfloat16".
       mesh: Devices; every device a replica, unless given.
       begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
+      ordered: Write samples in the order of problems, rather than as they finish.
     """
-    policy = policy or Policy()
     text = Tokenizer.load(tokenizer)
-    asked = list(read_jsonl(problems, Problem))
-    _check(asked, problems, samples_per_problem, max_new_tokens, batch_size)
-    card = _card(checkpoint_dir, step, tokenizer, text)
-    whole = Request("", (), range(samples_per_problem), policy, seed, max_new_tokens, stops)
-    every = _requests(asked, text, whole, begin)
-    shape = plan(
-        longest=_longest(every, card.model, max_new_tokens),
-        samples=samples_per_problem,
-        rows=batch_size,
-        new=max_new_tokens,
+    _check_sizes(samples_per_problem, max_new_tokens, batch_size)
+    samples = range(samples_per_problem)
+    whole = Request("", (), samples, policy or Policy(), seed, max_new_tokens, tuple(stops))
+    read = files.read(problems, whole)
+    _check(read, problems)
+    steps = step if isinstance(step, Sequence) else (step,)
+    _check_output(output, step=steps, temperature=temperatures)
+    cards = [_card(checkpoint_dir, each, tokenizer, text) for each in steps]
+    job = _Job(read, whole, text, output, batch_size, dtype, mesh or MeshShape(), begin, ordered)
+    heats = temperatures or (whole.policy.temperature,)
+    return sum(job.run(checkpoint_dir, card, heats) for card in cards)
+
+
+class _Job(NamedTuple):
+    """What all checkpoints of a run have in common; see `generate`."""
+
+    read: list[Asked]
+    whole: Request
+    text: Tokenizer
+    output: str
+    rows: int
+    dtype: str
+    mesh: MeshShape
+    begin: bool
+    ordered: bool
+
+    def run(self, checkpoint_dir: str, card: checkpoint.Card, heats: Sequence[float]) -> int:
+        """Samples of one checkpoint at each temperature; the engine is loaded where some lack."""
+        shape = _shape(
+            _requests(self.read, self.text, self.begin), card.model, self.rows, self.dtype
+        )
+        engine, held = None, 0
+        for heat in heats:
+            policy = dataclasses.replace(self.whole.policy, temperature=heat)
+            manifest = _manifest(card, self.whole._replace(policy=policy), self.dtype, self.begin)
+            asked = _at(self.read, self.whole.policy, policy)
+            requests = _requests(asked, self.text, self.begin)
+            path = self.output.format(step=card.step, temperature=heat)
+            with CompletionsFile(path, manifest) as file:
+                if left := list(_left(requests, file.done)):
+                    engine = engine or load_engine(
+                        checkpoint_dir, card, shape, self.mesh, self.text
+                    )
+                    _write(left, file, engine, self.text, _count(requests), self.ordered)
+                held += len(file.done)
+        return held
+
+
+def _at(read: list[Asked], old: Policy, new: Policy) -> list[Asked]:
+    """What is asked, under another policy; a line's own policy stays."""
+    return [
+        Asked(problem, request._replace(policy=new) if request.policy is old else request)
+        for problem, request in read
+    ]
+
+
+def _shape(requests: list[Request], config: dict, rows: int, dtype: str) -> Shape:
+    """Sizes rest on what is asked, not on what is left."""
+    return plan(
+        longest=_longest(requests, config),
+        samples=max(len(request.samples) for request in requests),
+        rows=rows,
+        new=max(request.new for request in requests),
         dtype=dtype,
     )
-    manifest = _manifest(card, policy, max_new_tokens, stops, seed, dtype, begin)
-    with CompletionsFile(output, manifest) as file:
-        if left := list(_left(every, file.done)):
-            engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), text)
-            _write(left, file, engine, text, len(asked) * samples_per_problem)
-        return len(file.done)
+
+
+def _count(requests: list[Request]) -> int:
+    return sum(len(request.samples) for request in requests)
 
 
 def _card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> checkpoint.Card:
@@ -91,16 +148,16 @@ def _card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> 
     return card
 
 
-def _manifest(card: checkpoint.Card, policy: Policy, new: int, stops, seed: int, dtype: str, begin):
+def _manifest(card: checkpoint.Card, whole: Request, dtype: str, begin: bool) -> dict[str, Any]:
     """What the samples depend on, besides their problems."""
     return {
         "model": card.model,
         "step": card.step,
         "tokenizer": card.tokenizer_hash,
-        "policy": dataclasses.asdict(policy),
-        "max_new_tokens": new,
-        "stops": list(stops),
-        "seed": seed,
+        "policy": dataclasses.asdict(whole.policy),
+        "max_new_tokens": whole.new,
+        "stops": list(whole.stops),
+        "seed": whole.seed,
         "dtype": dtype,
         "begin": begin,
     }
@@ -118,18 +175,33 @@ def load_engine(
     return Engine(config, params, shape, token_bytes=said, eos_id=text.eos_id, mesh=devices)
 
 
-def _write(left: list[Request], file, engine: Engine, text: Tokenizer, total: int) -> None:
-    """Samples to the file, as they finish."""
-    tokens, stops = 0, left[0].stops
+def _write(
+    left: list[Request], file, engine: Engine, text: Tokenizer, total: int, ordered: bool
+) -> None:
+    """Samples to the file, as they finish or in the order of the requests."""
+    tokens, stops = 0, {request.name: request.stops for request in left}
+    batches = engine.batches(left)
     with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
-        for samples in engine.batches(left):
+        for samples in _in_order(batches, left) if ordered else batches:
             for sample in samples:
-                file.append(completion(sample, text, stops))
+                file.append(completion(sample, text, stops[sample.name]))
                 tokens += len(sample.tokens)
             file.flush()
             bar.update(len(samples))
             rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
             bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
+
+
+def _in_order(batches: Iterable[list[Sample]], requests: list[Request]) -> Iterator[list[Sample]]:
+    """Holds samples back until all before them are there."""
+    waiting = collections.deque((r.name, index) for r in requests for index in r.samples)
+    held: dict[tuple[str, int], Sample] = {}
+    for samples in batches:
+        held |= {(sample.name, sample.index): sample for sample in samples}
+        ready = []
+        while waiting and waiting[0] in held:
+            ready.append(held.pop(waiting.popleft()))
+        yield ready
 
 
 def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Completion:
@@ -147,13 +219,13 @@ def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Complet
     )
 
 
-def _requests(asked: list[Problem], text: Tokenizer, whole: Request, begin: bool) -> list[Request]:
+def _requests(asked: list[Asked], text: Tokenizer, begin: bool) -> list[Request]:
     """Prompts as tokens; an empty one is end of text alone."""
     requests = []
-    for problem in asked:
+    for problem, request in asked:
         ids = _prompt(problem, text)
         ids = [text.eos_id, *ids] if begin or not ids else ids
-        requests.append(whole._replace(name=problem.task_id, tokens=ids))
+        requests.append(request._replace(tokens=ids))
     return requests
 
 
@@ -177,33 +249,44 @@ def _left(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Reque
             yield request._replace(samples=left)
 
 
-def _check(asked: list[Problem], path: str, n: int, new: int, rows: int) -> None:
+def _check_sizes(n: int, new: int, rows: int) -> None:
     names = {"samples_per_problem": n, "max_new_tokens": new, "batch_size": rows}
     for name, value in names.items():
         if value < 1:
             raise InputError(f"{name} is {value}; expected 1 or more")
+
+
+def _check_output(output: str, **several: Sequence[float]) -> None:
+    """Every file of a run has a name of its own."""
+    for name, values in several.items():
+        if len(values) > 1 and f"{{{name}}}" not in output:
+            raise InputError(
+                f"output is {output}; with {len(values)} {name}s its name must hold {{{name}}}"
+            )
+
+
+def _check(asked: list[Asked], path: str) -> None:
     if not asked:
         raise InputError(f"{path}: no problems in it; expected JSON Lines with task_id and prompt")
     seen = set()
-    for problem in asked:
+    for problem, _ in asked:
         if problem.task_id in seen:
             raise InputError(f"{path}: task_id {problem.task_id} occurs twice; make them differ")
         seen.add(problem.task_id)
 
 
-def _longest(requests: list[Request], config: dict, new: int) -> int:
-    """Tokens of the longest prompt; the sizes compiled rest on it, not on what is left."""
+def _longest(requests: list[Request], config: dict) -> int:
+    """Tokens of the longest prompt."""
     limit, vocabulary = config["max_length"], config["vocab_size"]
-    longest = max(requests, key=lambda request: len(request.tokens))
-    if len(longest.tokens) + new > limit:
-        raise InputError(
-            f"{longest.name}: prompt of {len(longest.tokens)} tokens and max_new_tokens = {new} "
-            f"exceed the model's max_length {limit}; turn max_new_tokens down"
-        )
     for request in requests:
+        if len(request.tokens) + request.new > limit:
+            raise InputError(
+                f"{request.name}: prompt of {len(request.tokens)} tokens and max_new_tokens = "
+                f"{request.new} exceed the model's max_length {limit}; turn max_new_tokens down"
+            )
         if max(request.tokens) >= vocabulary:
             raise InputError(
                 f"{request.name}: token {max(request.tokens)} of its prompt is none of the model's "
                 f"{vocabulary}; this model knows no infilling (leave suffix out)"
             )
-    return len(longest.tokens)
+    return max(len(request.tokens) for request in requests)

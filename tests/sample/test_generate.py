@@ -205,6 +205,75 @@ def test_a_suffix_asks_for_the_middle(trained, tmp_path):
 
 
 def test_a_prompt_outside_of_the_models_vocabulary_is_refused():
-    request = Request("t", [1, 9], range(1))
+    request = Request("t", [1, 9], range(1), new=4)
     with pytest.raises(InputError, match="token 9 of its prompt is none of the model's 9"):
-        _longest([request], {"max_length": 64, "vocab_size": 9}, 4)
+        _longest([request], {"max_length": 64, "vocab_size": 9})
+
+
+def test_in_order_it_writes_the_same_lines_as_the_problems_lie(trained, undisturbed, tmp_path):
+    output = tmp_path / "out.jsonl"
+    generate(**trained, output=str(output), ordered=True)
+    lines = output.read_text().splitlines()
+    found = [(json.loads(line)["task_id"], json.loads(line)["sample_index"]) for line in lines]
+    assert found == [(p["task_id"], n) for p in PROBLEMS for n in range(3)]
+    assert sorted(lines) == undisturbed
+
+
+def test_several_temperatures_are_as_many_files(trained, undisturbed, tmp_path):
+    output = str(tmp_path / "at-{step}-{temperature}.jsonl")
+    assert generate(**trained, output=output, temperatures=(1.0, 0.5), step=(5,)) == 36
+    assert sorted((tmp_path / "at-5-1.0.jsonl").read_text().splitlines()) == undisturbed
+    assert sorted((tmp_path / "at-5-0.5.jsonl").read_text().splitlines()) != undisturbed
+    with pytest.raises(InputError, match="its name must hold"):
+        generate(**trained, output=str(tmp_path / "one.jsonl"), temperatures=(1.0, 0.5))
+
+
+def batch_line(name, **body):
+    return {"custom_id": name, "method": "POST", "url": "/v1/completions", "body": body}
+
+
+def test_openais_batches_are_read(trained, undisturbed, tmp_path):
+    """A line asks for what it names; what it leaves out is the command's."""
+    first = PROBLEMS[0]["prompt"]
+    lines = [
+        batch_line("t/0", model="m", prompt=first),
+        batch_line("b", prompt=first, n=2, temperature=0, max_tokens=4, stop="\n", seed=3),
+    ]
+    path = write_problems(tmp_path / "batch.jsonl", lines)
+    output = tmp_path / "out.jsonl"
+    assert generate(**trained | {"problems": path}, output=str(output)) == 5
+    found = [json.loads(line) for line in sorted(output.read_text().splitlines())]
+    whole = [json.loads(line) for line in undisturbed]
+    assert [f for f in found if f["task_id"] == "t/0"] == [
+        w for w in whole if w["task_id"] == "t/0"
+    ]
+    a, b = (f for f in found if f["task_id"] == "b")
+    assert a["tokens"] <= 4 and a["completion"] == b["completion"]
+
+
+def test_any_lines_with_a_prompt_will_do(trained, tmp_path):
+    path = write_problems(tmp_path / "p.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
+    output = tmp_path / "out.jsonl"
+    assert generate(**trained | {"problems": path}, output=str(output)) == 6
+    assert {json.loads(line)["task_id"] for line in output.read_text().splitlines()} == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (batch_line("a", prompt="x", best_of=3), "body has best_of; expected some of"),
+        (batch_line("a", prompt=[1, 2]), "body lacks a prompt that is a string"),
+        (batch_line("a", prompt="x", n=0), "n is 0; expected 1 or more"),
+        (batch_line("a", prompt="x", temperature="hot"), "temperature is 'hot'; expected a number"),
+        (batch_line("a", prompt="x", stop=[""]), r"stop is \[''\]; expected a string or some"),
+        (batch_line("a", prompt="x", logit_bias={"x": 1}), "expected biases by token"),
+        (batch_line("a", prompt="x", max_tokens=999), "exceed the model's max_length"),
+        (batch_line("a", prompt="x") | {"url": "/v1/chat"}, "url is '/v1/chat'"),
+        ({"custom_id": 3, "body": {}}, "expected a string custom_id"),
+        (["prompt"], "expected a JSON object, found list"),
+    ],
+)
+def test_a_wrong_line_is_named(trained, tmp_path, line, message):
+    path = write_problems(tmp_path / "batch.jsonl", [line])
+    with pytest.raises(InputError, match=message):
+        generate(**trained | {"problems": path}, output=str(tmp_path / "out.jsonl"))
