@@ -42,17 +42,18 @@ class _Blocks(html.parser.HTMLParser):
             self.words.append(data)
 
 
-def read_posts(path: pathlib.Path) -> Iterator[tuple[str, Pair]]:
+def read_posts(path: pathlib.Path, longest: int) -> Iterator[tuple[str, Pair]]:
     """Name and pair of each question with an accepted answer that has code.
 
     Streams the file, which is in the order of time: a question comes before its answers, and waits
     in memory for the accepted one.
 
     Raises:
-      ElementTree.ParseError: the XML is broken; the pairs before that have been yielded.
+      ElementTree.ParseError: the XML is broken, or a line of it over `longest` bytes; the pairs
+        before that have been yielded.
     """
     asked: dict[str, tuple[str, str]] = {}
-    for post in _rows(path):
+    for post in _rows(path, longest):
         if post.get("PostTypeId") == "1" and post.get("AcceptedAnswerId"):
             language = _language(post.get("Tags", ""))
             if language:
@@ -66,13 +67,19 @@ def read_posts(path: pathlib.Path) -> Iterator[tuple[str, Pair]]:
                 yield post["Id"], Pair(prose, code, language)
 
 
-def _rows(path: pathlib.Path) -> Iterator[dict[str, str]]:
-    events = ElementTree.iterparse(path, events=("start", "end"))
-    _, root = next(events)
-    for event, element in events:
-        if event == "end" and element.tag == "row":
-            yield dict(element.attrib)
-            root.clear()
+def _rows(path: pathlib.Path, longest: int) -> Iterator[dict[str, str]]:
+    parser, root = ElementTree.XMLPullParser(events=("start", "end")), None
+    with path.open("rb") as lines:
+        while line := lines.readline(longest):
+            if len(line) == longest and not line.endswith(b"\n"):
+                raise ElementTree.ParseError(f"a line of over {longest} bytes")
+            parser.feed(line)
+            for event, element in parser.read_events():
+                root = element if root is None else root
+                if event == "end" and element.tag == "row":
+                    yield dict(element.attrib)
+                    root.clear()
+    parser.close()
 
 
 def _language(tags: str) -> str | None:

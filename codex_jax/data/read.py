@@ -4,6 +4,7 @@ Whatever can't be read comes out as a File with a reason, so that nothing vanish
 """
 
 import dataclasses
+import functools
 import gzip
 import json
 import pathlib
@@ -45,7 +46,7 @@ def read_files(tree: Tree, entries: Iterable[Entry]) -> Iterator[File]:
         elif relative.endswith(JSONL):
             yield from _records(tree, path, relative)
         elif path.name == POSTS:
-            yield from _posts(path, relative)
+            yield from _posts(tree, path, relative)
         elif size > tree.max_bytes:
             yield File(relative, language=detect(relative) or "unknown", reason="too large")
         else:
@@ -82,6 +83,9 @@ def _notebook(path: str, content: bytes) -> File:
 def _members(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
     for member in read_archive(path, max_bytes=tree.max_bytes):
         name = f"{relative}/{member.path}" if member.path else relative
+        if is_archive(member.path):
+            yield File(name, reason="archive in an archive")
+            continue
         if member.path and not wanted(member.path, tree.languages, "notebooks" in tree.containers):
             continue
         if excluded(tree, member.path):
@@ -93,7 +97,7 @@ def _members(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
 
 
 def _records(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
-    opener = gzip.open if path.suffix == ".gz" else open
+    opener = gzip.open if path.suffix == ".gz" else functools.partial(open, buffering=1 << 20)
     longest = 2 * tree.max_bytes + 100_000  # escapes take room in JSON
     try:
         with opener(path, "rb") as lines:
@@ -134,9 +138,9 @@ def _record(tree: Tree, line: bytes, where: str) -> Iterator[File]:
     yield File(f"{where}/{path}", content, language, licence, reason=too_large)
 
 
-def _posts(path: pathlib.Path, relative: str) -> Iterator[File]:
+def _posts(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
     try:
-        for name, pair in read_posts(path):
+        for name, pair in read_posts(path, longest=2 * tree.max_bytes + 100_000):
             yield File(f"{relative}#{name}", language=pair.language, pairs=(pair,))
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, OSError):
         yield File(relative, reason="broken XML")

@@ -4,7 +4,7 @@ import collections
 import re
 
 _PATTERNS = {
-    "PRIVATE_KEY": r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+    "PRIVATE_KEY": r"-----BEGIN [A-Z ]*PRIVATE KEY-----.{0,8192}?-----END [A-Z ]*PRIVATE KEY-----",
     "EMAIL": r"\b[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,5}[A-Za-z]{2,24}\b",
     "AWS_KEY": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "GITHUB_TOKEN": r"\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{60,}\b",
