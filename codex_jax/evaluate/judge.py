@@ -25,7 +25,6 @@ from codex_jax.evaluate.plan import (
 )
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
 
-_FULL = 75  # the fork server's exit status for answers that don't fit
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
 VERDICT_OF = {
     "passed": "passed",
@@ -135,7 +134,7 @@ class Candidate:
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
         return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
-    if end["exit"] == _FULL:
+    if end["full"]:
         return "output_limit", f"more than {limits.answer_mb} MiB of answers"
     if end["signal"] == signal.SIGKILL and end["why"] == "closed":
         return "exited_early", "it closed its channel, or was killed"

@@ -79,13 +79,13 @@ def test_other_architectures_die():
 
 
 def test_answers_are_read_once_and_a_lying_length_reads_no_further():
-    answers = program.Answers(64)
+    answers = program.Answers(80)
     assert answers.append(b"one\n") and answers.news() == b"one\n" and answers.news() == b""
     assert answers.append(b"two\n")
-    assert not answers.append(b"x" * 60)
+    assert not answers.full() and not answers.append(b"x" * 60) and answers.full()
     assert answers.news() == b"two\n"
     answers.memory[:8] = b"\xff" * 8
-    assert len(answers.news()) == 64 - 8 - 8
+    assert len(answers.news()) == 80 - 16 - 8
     answers.memory[:8] = bytes(8)
     assert answers.news() == b""
 

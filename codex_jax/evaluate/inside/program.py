@@ -11,8 +11,7 @@ import types
 
 from codex_jax.evaluate.inside import confine, values  # both handed over beside this text
 
-_LENGTH = struct.Struct("=Q")
-_FULL = 75  # exit status of a program whose answers don't fit
+_HEAD = struct.Struct("=QQ")  # where the answers end, and whether more didn't fit
 _FEW = 1 << 18  # bytes of calls that are decoded before the fork
 
 
@@ -52,27 +51,31 @@ class Answers:
     """Memory a program and the fork server share: the one appends lines, the other reads them.
 
     Cheaper than a system call and two wake-ups for every answer; and what was answered before an
-    endless loop isn't lost with it. The length at its head is only the program's word.
+    endless loop isn't lost with it. What its head says is only the program's word.
     """
 
     def __init__(self, size):
         self.memory = mmap.mmap(-1, size)
-        self.written = self.read = _LENGTH.size
+        self.written = self.read = _HEAD.size
 
     def append(self, line):
         """False where it doesn't fit."""
         end = self.written + len(line)
         if end > len(self.memory):
+            self.memory[: _HEAD.size] = _HEAD.pack(self.written, 1)
             return False
         self.memory[self.written : end] = line
-        self.memory[: _LENGTH.size] = _LENGTH.pack(end)
+        self.memory[: _HEAD.size] = _HEAD.pack(end, 0)
         self.written = end
         return True
 
     def news(self):
-        end = min(_LENGTH.unpack_from(self.memory)[0], len(self.memory))
+        end = min(_HEAD.unpack_from(self.memory)[0], len(self.memory))
         start, self.read = self.read, max(end, self.read)
         return memoryview(self.memory)[start : self.read]
+
+    def full(self):
+        return bool(_HEAD.unpack_from(self.memory)[1])
 
     def close(self):
         self.memory.close()
@@ -121,7 +124,7 @@ class Program:
 
     def answer(self, fields):
         if not self.answers.append(json.dumps(fields).encode() + b"\n"):
-            os._exit(_FULL)
+            os._exit(70)
 
 
 def outcome(function, call):

@@ -151,6 +151,7 @@ class Relay:
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "wall_s": time.monotonic() - self.start,
+            "full": self.answers.full(),
         }
 
     def _from_outside(self):
