@@ -1,5 +1,6 @@
 """Documents as seqio Tasks, and several trees as a Mixture with rates."""
 
+import dataclasses
 import difflib
 import importlib
 import itertools
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from codex_jax import InputError
 from codex_jax.data.clean import Cleaner, Cleaning, Tally
+from codex_jax.data.languages import LANGUAGES
 from codex_jax.data.render import Example, examples
 from codex_jax.data.sources import Tree
 from codex_jax.data.vocabulary import BytePairVocabulary
@@ -46,7 +48,24 @@ def add_task(name: str, read: Callable[[], Iterator[Example]], tokenizer: Tokeni
         source=seqio.FunctionDataSource(dataset, splits=["train"]),
         preprocessors=[encode_parts],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
+        metric_fns=[exact_match, edit_similarity],
     )
+
+
+def exact_match(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+    """Share of the predictions that are their target, but for whitespace at the end."""
+    pairs = zip(targets, predictions, strict=True)
+    return {"exact_match": float(np.mean([a.rstrip() == b.rstrip() for a, b in pairs]))}
+
+
+def edit_similarity(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
+    """Mean share of each pair's lines that match in order (difflib's ratio)."""
+    pairs = zip(targets, predictions, strict=True)
+    ratios = [
+        difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False).ratio()
+        for a, b in pairs
+    ]
+    return {"edit_similarity": float(np.mean(ratios))}
 
 
 def _fields(example: Example) -> dict[str, object]:
@@ -144,9 +163,17 @@ def read_registered(
 
 
 def add_tree_mixture(name: str, trees: Mapping[str, Tree], tokenizer: Tokenizer) -> seqio.Mixture:
-    """A Task NAME_TREE for each tree and a Mixture of them, rates being the trees' weights."""
-    tasks = [add_tree_task(f"{name}_{key}", tree, tokenizer) for key, tree in trees.items()]
-    rates = [tree.weight for tree in trees.values()]
+    """A Task NAME_TREE_LANGUAGE for each tree and language, and a Mixture of them all.
+
+    A tree has one kind, so these are Tasks by language and kind; their rates are what the tree's
+    `weight` and `rates` say. A language that the tree lacks gives an empty Task of the Mixture.
+    """
+    rates = {}
+    for key, tree in trees.items():
+        for language in LANGUAGES if "*" in tree.languages else tree.languages:
+            only = dataclasses.replace(tree, languages=(language,))
+            spelled = language.replace("+", "p").replace("#", "sharp")
+            task = add_tree_task(f"{name}_{key}_{spelled}", only, tokenizer)
+            rates[task.name] = tree.rate(language)
     seqio.MixtureRegistry.remove(name)
-    pairs = [(task.name, rate) for task, rate in zip(tasks, rates, strict=True)]
-    return seqio.MixtureRegistry.add(name, pairs)
+    return seqio.MixtureRegistry.add(name, list(rates.items()))

@@ -92,6 +92,8 @@ def test_state_changes_with_files_and_settings(root):
         ({"tree": Tree(path=".", languages=("Pyhton",))}, "language 'Pyhton'; expected one of"),
         ({"tree": Tree(path=".", containers=("rar",))}, "container 'rar'"),
         ({"tree": Tree(path=".", kind="poems")}, "kind 'poems'"),
+        ({"tree": Tree(path=".", rates={"Go": -1})}, "rate of Go is -1; expected ≥ 0"),
+        ({"tree": Tree(path=".", rates={"Gogo": 1})}, "language 'Gogo'; expected one of"),
         ({"tree": Tree(path=".", infilling=2)}, "infilling is 2"),
         ("folder", "expected a mapping"),
     ],

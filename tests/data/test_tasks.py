@@ -1,10 +1,15 @@
 """Directory trees are ordinary seqio Tasks and Mixtures."""
 
+import collections
+
+import numpy as np
 import pytest
 
 seqio = pytest.importorskip("seqio")
 
 from codex_jax.data import tasks  # noqa: E402
+from codex_jax.data.build import build  # noqa: E402
+from codex_jax.data.cache import Rows, read_meta  # noqa: E402
 from codex_jax.data.sources import Tree  # noqa: E402
 from codex_jax.data.vocabulary import BytePairVocabulary  # noqa: E402
 
@@ -36,9 +41,43 @@ def test_a_tree_is_a_registered_task(tree, tokenizer):
         assert tokenizer.decode(example["targets"]) == text
 
 
-def test_trees_are_a_mixture_with_rates(tree, tokenizer):
-    trees = {"a": Tree(path=str(tree)), "b": Tree(path=str(tree), weight=3.0)}
+def test_trees_are_a_mixture_by_language_and_kind_with_rates(tree, tokenizer):
+    trees = {
+        "code": Tree(path=str(tree), languages=("Python", "C++"), weight=2.0, rates={"C++": 0.25}),
+        "pairs": Tree(path=str(tree), kind="prose to code", weight=3.0),
+    }
     mixture = tasks.add_tree_mixture("test_mixture", trees, tokenizer)
-    assert [mixture.get_rate(task) for task in mixture.tasks] == [1.0, 3.0]
-    dataset = mixture.get_dataset({"targets": 32}, split="train", shuffle=False, num_epochs=None)
+    rates = {task.name: mixture.get_rate(task) for task in mixture.tasks}
+    assert rates == {
+        "test_mixture_code_Python": 2.0,
+        "test_mixture_code_Cpp": 0.5,
+        "test_mixture_pairs_Python": 3.0,
+    }
+    task = seqio.get_mixture_or_task("test_mixture_code_Python")
+    dataset = task.get_dataset({"targets": 32}, split="train", shuffle=False, num_epochs=None)
     assert next(dataset.as_numpy_iterator())["targets"].shape == (32,)
+
+
+def test_tasks_have_metrics(tree, tokenizer):
+    task = tasks.add_tree_task("test_metrics", Tree(path=str(tree)), tokenizer)
+    scores = {}
+    for metric in task.metric_fns:
+        scores |= metric(["a\nb\n", "x"], ["a\nc\n", "x\n"])
+    assert scores == {"exact_match": 0.5, "edit_similarity": 0.75}
+
+
+def test_tasks_give_the_tokens_that_the_build_packs(tree, tokenizer_file, tokenizer, tmp_path):
+    named = Tree(path=str(tree), weight=1.5, infilling=0.5)
+    tasks.add_tree_task("test_same", named, tokenizer, seed=3)
+    found = seqio.get_mixture_or_task("test_same").get_dataset(
+        split="train", sequence_length=None, shuffle=False
+    )
+    expected = collections.Counter(
+        token for example in found.as_numpy_iterator() for token in example["targets"].tolist()
+    )
+    settings = {"tokenizer": tokenizer_file, "output": tmp_path / "c", "sequence_length": 64}
+    build(corpus={"same": named}, boundary_rate=0.0, seed=3, **settings)
+    rows = Rows(tmp_path / "c").read(np.arange(read_meta(tmp_path / "c").rows))
+    packed = collections.Counter(rows["targets"][rows["segment_ids"] > 0].tolist())
+    del packed[tokenizer.eos_id]
+    assert packed == expected and packed[0]
