@@ -1,0 +1,269 @@
+"""A training step beside transformers' GPT-2 of the same shape under PyTorch's AdamW, in one run.
+
+    pip install -e . && python -m venv torch && torch/bin/pip install torch==2.13.0 transformers
+    python benchmarks/train_step.py --torch torch/bin/python
+    python benchmarks/train_step.py --torch torch/bin/python --device gpu
+
+Each side is a process of its own that keeps its model; they take turns, step by step, on the same
+random tokens, for every batch size given. What compiles or warms up isn't timed. By default the
+85M decoder, rows of 512, f32, on the CPU, theirs eager (--compile for torch.compile); with
+--device=gpu the 300M one, rows of 2048, bf16 products over f32 weights, theirs torch.compile, and
+both sides also as a part of the rate at which their own library multiplies matrices of 8192 there.
+Batches that don't fit the memory are left out. CPU seconds are shown too, for machines that
+others use as well.
+"""
+
+import argparse
+import ast
+import functools
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+_VOCABULARY = 50_257
+_DEVICES = {
+    "cpu": {"model": "85m", "length": 512, "dtype": "float32", "batches": [2, 4]},
+    "gpu": {"model": "300m", "length": 2048, "dtype": "bfloat16", "batches": [4, 8, 16, 24, 32]},
+}
+
+
+def rows(batch: int, length: int):
+    """One random batch: tokens and what follows them."""
+    import numpy as np
+
+    drawn = np.random.default_rng(batch).integers(0, _VOCABULARY, (batch, length + 1))
+    return drawn[:, :-1], drawn[:, 1:]
+
+
+def timed_step(side, batch: int) -> dict[str, float]:
+    """A step's loss, and its seconds by the wall and of the processor."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    loss = side.take(batch)
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    return {"loss": loss, "seconds": seconds, "cpu": cpu}
+
+
+def timed_product(side) -> dict[str, float]:
+    """Seconds of ten products of 8192 × 8192 matrices, after a first one."""
+    multiply = side.product()
+    multiply()
+    begin = time.perf_counter()
+    for _ in range(10):
+        multiply()
+    return {"seconds": time.perf_counter() - begin}
+
+
+def described(name: str):
+    """The decoder that gin_configs describe."""
+    from codex_jax.main import cli
+    from codex_jax.model import DecoderConfig
+
+    lines = cli.find(f"model/{name}.gin").read_text().splitlines()
+    pairs = (line.split(" = ") for line in lines if line.startswith("DecoderConfig."))
+    fields = {key.removeprefix("DecoderConfig."): ast.literal_eval(value) for key, value in pairs}
+    return DecoderConfig(vocab_size=_VOCABULARY, **fields)
+
+
+class Ours:
+    """The jitted step that `train` runs."""
+
+    def __init__(self, options):
+        import jax
+
+        from codex_jax import model, sharding
+        from codex_jax.train import loop, optimizer, state
+
+        self.jax, self.options = jax, options
+        config = described(options.model)
+        mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+        tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract(config)[1])
+        self.new = functools.partial(state.born, config, tx, mesh, seed=0)
+        compute = loop.Compute(
+            dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat
+        )
+        self.state, self.step = self.new(), loop.jitted_step(config, tx, compute, mesh)
+
+    def take(self, batch: int) -> float:
+        import numpy as np
+
+        from codex_jax.records import Batch
+
+        tokens, targets = (x.astype(np.int32) for x in rows(batch, self.options.length))
+        places = np.tile(np.arange(self.options.length, dtype=np.int32), (batch, 1))
+        ones = np.ones_like(tokens)
+        packed = Batch(tokens, targets, ones, places, np.ones(tokens.shape, np.float32))
+        self.state, metrics = self.step(self.state, packed)
+        return float(self.jax.block_until_ready((self.state, metrics))[1]["loss"])
+
+    def product(self):
+        a = self.jax.numpy.ones((8192, 8192), self.options.dtype)
+        multiply = self.jax.jit(lambda a: a @ a)
+        return lambda: multiply(a).block_until_ready()
+
+    def recover(self) -> None:
+        """After a step without memory, whose state was donated."""
+        self.state = None
+        self.jax.clear_caches()
+        self.state = self.new()
+
+
+class Theirs:
+    """transformers' GPT-2: SDPA attention, no dropout, fused AdamW."""
+
+    def __init__(self, options):
+        import torch
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        self.torch, self.options = torch, options
+        shape = json.loads(options.shape)
+        self.device = "cuda" if options.device == "gpu" else "cpu"
+        config = GPT2Config(
+            vocab_size=_VOCABULARY,
+            n_positions=shape["max_length"],
+            n_embd=shape["width"],
+            n_layer=shape["layers"],
+            n_head=shape["heads"],
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            use_cache=False,
+            attn_implementation="sdpa",
+        )
+        torch.set_float32_matmul_precision("high")
+        self.model = GPT2LMHeadModel(config).to(self.device).train()
+        self.loss = torch.compile(self._loss) if options.compile else self._loss
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+        )
+
+    def _loss(self, tokens, targets):
+        logits = self.model(input_ids=tokens).logits
+        return self.torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def take(self, batch: int) -> float:
+        torch, half = self.torch, self.options.dtype == "bfloat16"
+        tokens, targets = (
+            torch.from_numpy(x).to(self.device) for x in rows(batch, self.options.length)
+        )
+        with torch.autocast(self.device, torch.bfloat16, enabled=half):
+            loss = self.loss(tokens, targets)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def product(self):
+        dtype = getattr(self.torch, self.options.dtype)
+        a = self.torch.ones(8192, 8192, dtype=dtype, device=self.device)
+        return lambda: (a @ a)[0, 0].item()
+
+    def recover(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device == "cuda":
+            self.torch.cuda.empty_cache()
+
+
+def serve(side) -> None:
+    """Answers each line of standard input, a batch size or "product", by a line of JSON."""
+    for line in sys.stdin:
+        try:
+            product = line.strip() == "product"
+            answer = timed_product(side) if product else timed_step(side, int(line))
+        except Exception as error:  # both libraries have classes of their own for no memory
+            if "memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            side.recover()
+            answer = {"full": True}
+        print(json.dumps(answer), flush=True)
+
+
+class Side:
+    """A side's process, asked step by step."""
+
+    def __init__(self, name: str, python: str, shape: dict):
+        command = [python, __file__, *sys.argv[1:], "--side", name, "--shape", json.dumps(shape)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def ask(self, what) -> dict:
+        print(what, file=self.process.stdin, flush=True)
+        if not (line := self.process.stdout.readline()):
+            raise SystemExit(f"a side ended with status {self.process.wait()}")
+        return json.loads(line)
+
+
+def measure(sides: dict[str, Side], batch: int, options) -> dict[str, float]:
+    """Median tokens a second of each side at this batch; sides that it doesn't fit are left out."""
+    fitting = dict(sides)
+    for _ in range(options.warmup):
+        fitting = {name: side for name, side in fitting.items() if "full" not in side.ask(batch)}
+    found = {name: [] for name in fitting}
+    for _ in range(options.rounds):
+        for name, side in fitting.items():
+            found[name].append(side.ask(batch))
+    for name, answers in found.items():
+        seconds = [round(answer["seconds"], 3) for answer in answers]
+        cpu = statistics.median(answer["cpu"] for answer in answers)
+        rate = batch * options.length / cpu
+        loss = answers[-1]["loss"]
+        print(f"batch {batch} {name}: s {seconds}, loss {loss:.3f}, {rate:.1f} tokens/CPU s")
+    middle = {n: statistics.median(x["seconds"] for x in a) for n, a in found.items()}
+    return {name: batch * options.length / seconds for name, seconds in middle.items()}
+
+
+def report(sides: dict[str, Side], options, config) -> None:
+    best = dict.fromkeys(sides, 0.0)
+    for batch in options.batches:
+        rates = measure(sides, batch, options)
+        shown = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+        both = f", ratio {rates['ours'] / rates['torch']:.3f}" if len(rates) == 2 else ""
+        print(f"batch {batch}: tokens/s {shown}{both}", flush=True)
+        best = {name: max(rate, rates.get(name, 0.0)) for name, rate in best.items()}
+    if options.device == "gpu":
+        for name, side in sides.items():
+            peak = 2 * 8192**3 * 10 / side.ask("product")["seconds"]
+            mfu = best[name] * config.flops_per_token(options.length) / peak
+            print(f"{name}: matrices {peak / 1e12:.1f} TFLOP/s, the step {mfu:.1%} of it")
+    print(f"best of each: {best}; ours over theirs {best['ours'] / best['torch']:.3f}")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch", required=True, help="a Python that has torch and transformers")
+    parser.add_argument("--device", choices=_DEVICES, default="cpu")
+    parser.add_argument("--model")
+    parser.add_argument("--length", type=int)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"))
+    parser.add_argument("--batches", type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--compile", action="store_true", help="theirs by torch.compile")
+    for name, default in {"rounds": 5, "warmup": 2, "loss-chunks": 1}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--remat", default="none")
+    parser.add_argument("--side", choices=("ours", "torch"), help=argparse.SUPPRESS)
+    parser.add_argument("--shape", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for name, default in _DEVICES[options.device].items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    options.compile |= options.device == "gpu"
+    return options
+
+
+def main() -> None:
+    options = parsed()
+    if options.side:
+        return serve({"ours": Ours, "torch": Theirs}[options.side](options))
+    config = described(options.model)
+    shape = config.to_json()
+    sides = {
+        "ours": Side("ours", sys.executable, shape),
+        "torch": Side("torch", str(pathlib.Path(options.torch).absolute()), shape),
+    }
+    report(sides, options, config)
+
+
+if __name__ == "__main__":
+    main()
