@@ -6,6 +6,9 @@ The naive loop is what harnesses do: write the file, run the compiler, run what 
 unprotected. Programs are our own solutions of MultiPL-E's problems, each made distinct --copies
 times. What each language is made ready with, once a machine, is made before the clock starts; its
 cost is printed. Needs ../shared/data and, for honest figures, root and cgroups.
+
+    python benchmarks/evaluate_languages.py --known_good   # every language's recorded set
+    python benchmarks/evaluate_languages.py --attacks      # none may pass, neighbours must
 """
 
 import argparse
@@ -22,7 +25,7 @@ from benchmarks.evaluate_throughput import metered
 from codex_jax import records
 from codex_jax.evaluate import languages
 from codex_jax.evaluate.evaluate import evaluate
-from tests.evaluate import solutions
+from tests.evaluate import attacks_languages, solutions
 
 _COMMENT = {"python": "#", "ruby": "#", "perl": "#", "bash": "#", "r": "#", "lua": "--"}
 _NAIVE = {
@@ -106,13 +109,76 @@ def measure(language: str, copies: int, isolations: list[str]) -> None:
             )
 
 
+def judge(pairs: list, isolation: str, **settings) -> list[records.Verdict]:
+    """Verdicts of (problem, completion) pairs, in their order."""
+    samples = [
+        records.Completion(task_id=task.task_id, completion=body, sample_index=i)
+        for i, (task, body) in enumerate(pairs)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        tasks = {task.task_id: task for task, _ in pairs}
+        records.write_jsonl(folder / "p.jsonl", tasks.values())
+        records.write_jsonl(folder / "c.jsonl", samples)
+        evaluate(
+            problems=str(folder / "p.jsonl"),
+            completions=str(folder / "c.jsonl"),
+            output=str(folder / "out"),
+            isolation=isolation,
+            ks=(1,),
+            **settings,
+        )
+        rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+        return sorted(rows, key=lambda row: row.sample_index)
+
+
+def known_good(language: str, isolation: str) -> None:
+    rows = judge(solutions.known_good(language), isolation)
+    passed = sum(row.verdict == "passed" for row in rows)
+    print(f"{language:12}{isolation:12}{passed} of {len(rows)} passed", flush=True)
+    for row in rows:
+        if row.verdict != "passed":
+            print(f"  {row.task_id}: {row.cause}: {row.detail}")
+
+
+def attack(language: str, isolation: str) -> None:
+    """Attacks and honest programs take turns."""
+    task = solutions.problems(language)[53]
+    attacks = attacks_languages.ATTACKS.get(language, [])
+    honest = solutions.solutions()[language][53]
+    pairs = []
+    for place, (_, source, _) in enumerate(attacks):
+        pairs += [(task, f"    {source}\n"), (task, honest + "\n" * place)]
+    rows = judge(pairs, isolation, timeout_s=1.0, memory_mb=256) if pairs else []
+    harmed = [row for row in rows[1::2] if row.cause != "passed"]
+    forged = [row for row in rows[::2] if row.cause == "passed"]
+    print(
+        f"{language:12}{isolation:12}{len(attacks)} attacks, {len(forged)} forged, "
+        f"{len(harmed)} of {len(rows) // 2} neighbours harmed",
+        flush=True,
+    )
+    for (title, _, causes), row in zip(attacks, rows[::2], strict=True):
+        if row.cause not in causes:
+            print(f"  {title}: {row.cause}: {row.detail}")
+    for row in harmed:
+        print(f"  neighbour: {row.cause}: {row.detail}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--languages", nargs="+", choices=_NAIVE, default=["cpp", "java", "go"])
+    parser.add_argument("--languages", nargs="+", default=[])
+    parser.add_argument("--attacks", action="store_true")
+    parser.add_argument("--known_good", action="store_true")
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--isolations", nargs="+", default=["bubblewrap", "gvisor"])
     options = parser.parse_args()
-    for language in options.languages:
+    if options.attacks or options.known_good:
+        act = attack if options.attacks else known_good
+        for language in options.languages or solutions.solutions():
+            for isolation in options.isolations:
+                act(language, isolation)
+        return
+    for language in options.languages or ["cpp", "java", "go"]:
         print(f"{language}: {languages.runtime(language)}")
         measure(language, options.copies, options.isolations)
 

@@ -10,14 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate import formats, languages
+from codex_jax.evaluate import agreement, formats, languages
 from codex_jax.evaluate.judge import VERDICT_OF, Outcome
-from codex_jax.evaluate.pass_at_k import Estimate, estimate
 from codex_jax.evaluate.pool import Job, Pool
-from codex_jax.evaluate.ranking import selection
+from codex_jax.evaluate.ranking import compare, selection
 from codex_jax.evaluate.sandbox import Limits
-
-GROUPS = ("blocks", "language")  # fields of problems by which the report breaks pass@k down
+from codex_jax.evaluate.summary import counted, markdown, summary, table
 
 
 def evaluate(
@@ -30,6 +28,8 @@ def evaluate(
     timeout_s: float = 3.0,
     memory_mb: int = 1024,
     workers: int = 0,
+    agree: bool = False,
+    baseline: str = "",
 ) -> dict[str, Any]:
     """Runs every completion in a sandbox and estimates pass@k; returns what report.json holds.
 
@@ -39,12 +39,14 @@ def evaluate(
       problems: JSON Lines of problems (HumanEval, HumanEval+, MBPP, MBPP+, infilling, MultiPL-E,
         HumanEval-X, MBXP), or humaneval by name.
       completions: JSON Lines of completions; several of one task_id are its samples.
-      output: folder for verdicts.jsonl and report.json.
+      output: folder for verdicts.jsonl, report.json and report.md.
       isolation: gvisor, bubblewrap, or auto: the first of them that passes its self-test.
       ks: the k of pass@k.
       timeout_s: CPU seconds that a program may use in all.
       memory_mb: MiB of memory that a program may use.
       workers: sandboxes side by side; 0 means one a core.
+      agree: also choose the sample whose outputs most others share, on inputs made for it.
+      baseline: verdicts.jsonl of another run of these problems, to compare with pair by pair.
 
     Raises:
       InputError: unusable input, or no sandbox works here.
@@ -65,12 +67,37 @@ def evaluate(
         book.judge(samples)
         backend, python = pool.kind()
     verdicts = book.verdicts(samples)
-    report = summary(tasks, verdicts, ks) | {"selection": selection(samples, verdicts)}
+    votes = _agreement(tasks, samples, output, backend, limits, cores) if agree else None
+    report = summary(tasks, verdicts, ks, samples)
+    report |= {"selection": selection(samples, verdicts, votes)}
     report |= {"isolation": backend, "python": python}
-    path = pathlib.Path(output) / "report.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if baseline:
+        other = counted(records.read_jsonl(baseline, records.Verdict))
+        report["paired"] = {"baseline": baseline, **compare(other, counted(verdicts))}
+    folder = pathlib.Path(output)
+    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
     print(table(report))
     return report
+
+
+def _agreement(
+    tasks: Mapping[str, records.Problem],
+    samples: Sequence[records.Completion],
+    output: str,
+    isolation: str,
+    limits: Limits,
+    workers: int,
+) -> dict[tuple[str, int], float]:
+    """How many samples each agrees with; what they answered is kept in agreement.jsonl."""
+    asked = agreement.asking(tasks)
+    chosen = [sample for sample in samples if sample.task_id in asked]
+    if not chosen:
+        return {}
+    with Pool(asked, isolation=isolation, limits=limits, workers=workers) as pool:
+        book = Book(pathlib.Path(output) / "agreement.jsonl", asked, pool)
+        book.judge(chosen)
+    return agreement.scores(samples, book.rows)
 
 
 def load_samples(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
@@ -202,52 +229,3 @@ def _drop_torn_line(path: pathlib.Path) -> None:
     if whole != len(content):
         with path.open("rb+") as file:
             file.truncate(whole)
-
-
-def summary(
-    tasks: Mapping[str, records.Problem], verdicts: Sequence[records.Verdict], ks: Sequence[int]
-) -> dict[str, Any]:
-    """pass@k over all problems and by group, and how often each cause occurred."""
-    counts: dict[str, tuple[int, int]] = {}
-    for row in verdicts:
-        n, c = counts.get(row.task_id, (0, 0))
-        counts[row.task_id] = (n + 1, c + row.passed)
-    groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
-    for field in GROUPS:
-        for task_id, count in counts.items():
-            if field in tasks[task_id].extra:
-                value = str(tasks[task_id].extra[field])
-                groups.setdefault(field, {}).setdefault(value, {})[task_id] = count
-    return {
-        "problems": len(counts),
-        "samples": len(verdicts),
-        "pass_at_k": _as_json(estimate(counts, ks)),
-        "groups": {
-            field: {v: _as_json(estimate(members, ks)) for v, members in sorted(values.items())}
-            for field, values in groups.items()
-        },
-        "causes": dict(collections.Counter(row.cause for row in verdicts).most_common()),
-    }
-
-
-def _as_json(estimates: Mapping[int, Estimate | None]) -> dict[str, dict[str, Any]]:
-    return {str(k): vars(found) for k, found in estimates.items() if found is not None}
-
-
-def table(report: Mapping[str, Any]) -> str:
-    """The report's pass@k as lines for a terminal, in percent, with 95 % intervals."""
-    rows = {"all": report["pass_at_k"]}
-    for field, values in report["groups"].items():
-        rows |= {f"{field} {value}": found for value, found in values.items()}
-    ks = sorted({k for row in rows.values() for k in row}, key=int)
-    lines = [f"{'':12}" + "".join(f"{'pass@' + k:>24}" for k in ks)]
-    for name, row in rows.items():
-        cells = (_cell(row[k]) if k in row else "-" for k in ks)
-        lines.append(f"{name:12}" + "".join(f"{cell:>24}" for cell in cells))
-    causes = ", ".join(f"{cause} {count}" for cause, count in report["causes"].items())
-    lines.append(f"{report['samples']} samples of {report['problems']} problems: {causes}")
-    return "\n".join(lines)
-
-
-def _cell(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.1%} ({found['low']:.1%}-{found['high']:.1%})"

@@ -62,6 +62,23 @@ def running_mean(values: Sequence[float], *, share: float) -> list[float]:
     return smooth
 
 
+def pass_curve(curve: Mapping[str, Mapping[str, Any]]) -> str:
+    """pass@k in percent over k, with a band for the 95 % intervals; k grows by factors."""
+    ks = [int(k) for k in curve]
+    columns = ("mean", "low", "high")
+    means, lows, highs = ([100 * row[name] for row in curve.values()] for name in columns)
+
+    def draw(axes: Any) -> None:
+        axes.fill_between(ks, lows, highs, color=COLOURS[0], alpha=0.15, linewidth=0)
+        axes.plot(ks, means, color=COLOURS[0], marker="o", markersize=4, linewidth=1.8)
+        axes.set_xscale("log")
+        axes.set_xticks(ks, [str(k) for k in ks], minor=False)
+        axes.minorticks_off()
+        axes.set(xlabel="k, samples a problem", ylabel="passed, %", ylim=(-3, 103))
+
+    return _svg(draw)
+
+
 def pass_rates(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], *, label: str) -> str:
     """pass@k in percent by group, a line for each k, bars for the 95 % intervals."""
     names = list(groups)

@@ -57,11 +57,16 @@ def chosen_passes(scores: Sequence[float], passed: Sequence[bool]) -> float:
 
 
 def selection(
-    samples: Sequence[records.Completion], verdicts: Sequence[records.Verdict]
+    samples: Sequence[records.Completion],
+    verdicts: Sequence[records.Verdict],
+    votes: Mapping[tuple[str, int], float] | None = None,
 ) -> dict[str, float]:
     """For each way of choosing one sample a problem, the share of problems it gets right.
 
     Rankings by log-probability are left out where samples carry none.
+
+    Args:
+      votes: (task_id, sample_index) -> with how many samples it agrees, where that was asked for.
     """
     groups: dict[str, list[tuple[records.Completion, bool]]] = collections.defaultdict(list)
     for sample, verdict in zip(samples, verdicts, strict=True):
@@ -70,6 +75,10 @@ def selection(
     for name, ranking in (("mean_logprob", mean_logprob), ("sum_logprob", sum_logprob)):
         if any(getattr(sample, name) is not None for sample in samples):
             selectors[name] = ranking
+    if votes is not None:
+        selectors["agreement"] = lambda group: [
+            votes.get((sample.task_id, sample.sample_index), 0.0) for sample in group
+        ]
     shares: dict[str, list[float]] = collections.defaultdict(list)
     for group in groups.values():
         drawn, passed = zip(*group, strict=True)

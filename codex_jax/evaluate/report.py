@@ -8,8 +8,9 @@ from typing import Any
 
 from codex_jax import InputError, records
 from codex_jax.evaluate import formats, plots
-from codex_jax.evaluate.evaluate import load_samples, summary
+from codex_jax.evaluate.evaluate import load_samples
 from codex_jax.evaluate.ranking import selection
+from codex_jax.evaluate.summary import summary
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 
@@ -51,8 +52,9 @@ def write_report(
             f"{missing[0].task_id}; run evaluate on {completions} first"
         )
     rows = [found[sample.task_id, sample.sample_index] for sample in samples]
-    report = summary(tasks, rows, ks)
-    sections = _loss_section(metrics) + _group_sections(report["groups"])
+    report = summary(tasks, rows, ks, samples)
+    sections = _loss_section(metrics) + _curve_section(report["curve"])
+    sections += _group_sections(report["groups"])
     page = _PAGE.read_text(encoding="utf-8")
     filling = {
         "title": html.escape(title),
@@ -97,9 +99,13 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     return lines
 
 
+def _curve_section(curve: Mapping[str, Any]) -> str:
+    return _figure("pass@k over k, with 95 % intervals over problems", plots.pass_curve(curve))
+
+
 def _group_sections(groups: Mapping[str, Any]) -> str:
     titles = {"blocks": "Chained building blocks: what each one more costs"}
-    labels = {"blocks": "number of blocks in the chain"}
+    labels = {"blocks": "number of blocks in the chain", "temperature": "sampling temperature"}
     return "".join(
         _figure(
             titles.get(field, f"pass@k by {field}"),
@@ -116,6 +122,8 @@ def _figure(caption: str, svg: str) -> str:
 def _tiles(report: Mapping[str, Any], rows: Sequence[records.Verdict]) -> str:
     tiles = [("problems", f"{report['problems']:,}"), ("samples", f"{report['samples']:,}")]
     tiles += [(f"pass@{k}", f"{row['mean']:.1%}") for k, row in report["pass_at_k"].items()]
+    if any(row.extra.get("mode") == "in-process" for row in rows):
+        tiles.append(("verdicts reached", " and ".join(report["modes"])))
     tiles.append(("judged in", ", ".join(sorted({row.isolation for row in rows} - {""})) or "?"))
     return "".join(f"<div><b>{html.escape(v)}</b><span>{n}</span></div>" for n, v in tiles)
 
@@ -158,6 +166,7 @@ def _selection(shares: Mapping[str, float]) -> str:
         "random": "at random",
         "mean_logprob": "by mean log-probability",
         "sum_logprob": "by log-probability",
+        "agreement": "by agreement of outputs",
         "oracle": "by an oracle",
     }
     lines = "".join(f"<tr><th>{names[n]}</th><td>{s:.1%}</td></tr>" for n, s in shares.items())
@@ -173,7 +182,10 @@ def _data(
     names = sorted({sample.task_id for sample in samples})
     place = {name: i for i, name in enumerate(names)}
     data = {
-        "problems": [[name, tasks[name].prompt] for name in names],
+        "problems": [
+            [name, tasks[name].prompt, tasks[name].extra.get("language", "python")]
+            for name in names
+        ],
         "samples": [
             [place[s.task_id], s.sample_index, s.completion, r.cause or r.verdict, r.detail]
             for s, r in zip(samples, rows, strict=True)

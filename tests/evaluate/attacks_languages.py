@@ -15,7 +15,7 @@ ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("exit", "process.exit(0); }", EARLY),
         ("reallyExit", "process.reallyExit(0); }", EARLY),
         ("abort", "process.abort(); }", ENDS),
-        ("kill", "process.kill(process.pid, 'SIGKILL'); }", ENDS),
+        ("kill", "process.kill(process.pid, 'SIGKILL'); }", DENIED),
         ("recursion", "return add(x, y) + 1; }", ENDS),
         ("memory", "const a = []; for (;;) a.push(new Array(1e6).fill(x)); }", ENDS),
         ("loop", "for (;;); }", ("time_limit",)),

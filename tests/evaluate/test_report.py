@@ -68,7 +68,7 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     write_report(output=str(page), **files(tmp_path))
     text = page.read_text()
     assert "{{" not in text
-    assert text.count("<svg") == 2  # the loss, and pass@k by blocks
+    assert text.count("<svg") == 3  # the loss, pass@k over k and by blocks
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
     assert "https:" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.S)
     assert "50.0 %" in text and "gvisor" in text
@@ -91,6 +91,9 @@ def test_twenty_thousand_samples_load_at_once(tmp_path):
     script = (
         "<script>document.querySelector('[data-cause=wrong_answer]').click();"
         "document.title = state.shown.length + ' ' + list.querySelectorAll('.row').length"
+        " + ' ' + [...document.querySelectorAll('figure svg')].filter("
+        "f => f.getBoundingClientRect().width > 300 && f.querySelectorAll('path').length > 9)"
+        ".length"
         "</script></body>"
     )
     page.write_text(page.read_text().replace("</body>", script))
@@ -100,8 +103,9 @@ def test_twenty_thousand_samples_load_at_once(tmp_path):
     browse(empty, "--dump-dom")
     started = cpu_s()
     seen = browse(page, "--dump-dom")
-    shown, rows = re.search(r"<title>(\d+) (\d+)</title>", seen).groups()
+    shown, rows, plots = re.search(r"<title>(\d+) (\d+) (\d+)</title>", seen).groups()
     assert shown == "10000"
+    assert plots == "3"
     assert 10 < int(rows) < 100
     # CPU seconds beyond the browser's own: a busy machine is not the page's fault.
     assert cpu_s() - started - (started - start) < 2
