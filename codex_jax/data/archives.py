@@ -7,6 +7,7 @@ import bz2
 import contextlib
 import dataclasses
 import gzip
+import io
 import lzma
 import pathlib
 import tarfile
@@ -19,6 +20,7 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl", ".
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError)
 _DECEIVED = (NotImplementedError, RuntimeError, ValueError)  # encrypted, unknown method, bad header
 _MOST_MEMBERS = 1_000_000
+_LARGEST_DIRECTORY = 64_000_000  # bytes: zipfile reads a zip's list of members whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +106,9 @@ class _Careful:
 
 
 def _zip(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
+    if _directory_bytes(stream) > _LARGEST_DIRECTORY:
+        yield Member("", reason="archive bomb")
+        return
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
             if info.is_dir():
@@ -117,3 +122,14 @@ def _zip(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
                 return
             with archive.open(info) as member:
                 yield Member(info.filename, member.read(max_bytes))
+
+
+def _directory_bytes(stream: BinaryIO) -> int:
+    """Size of a zip's list of members by the record at its end; 0 where that isn't found."""
+    stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, stream.tell() - (1 << 17)))
+    tail = stream.read()
+    if (at := tail.rfind(b"PK\x06\x06")) >= 0 and at + 48 <= len(tail):
+        return int.from_bytes(tail[at + 40 : at + 48], "little")
+    at = tail.rfind(b"PK\x05\x06")
+    return int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0

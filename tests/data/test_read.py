@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from codex_jax.data import archives
 from codex_jax.data.clean import Cleaner, Cleaning, Tally
 from codex_jax.data.read import read_files
 from codex_jax.data.sources import CONTAINERS, Tree, list_files
@@ -94,6 +95,14 @@ def test_a_zip_bomb_stops_at_its_budget(tmp_path):
     good, reasons = _read(tmp_path)
     assert reasons["archive bomb"] == 1
     assert "z.py" in good
+
+
+def test_a_zip_with_too_long_a_list_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "_LARGEST_DIRECTORY", 400)
+    _zip(tmp_path / "a.zip", {f"{n}.py": CODE for n in range(20)})
+    _zip(tmp_path / "b.zip", {"b.py": CODE})
+    good, reasons = _read(tmp_path)
+    assert list(good) == ["b.zip/b.py"] and reasons == {"archive bomb": 1}
 
 
 def test_a_tar_bomb_isnt_even_decompressed(tmp_path):
