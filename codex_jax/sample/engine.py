@@ -88,6 +88,19 @@ def plan(
     )
 
 
+def _held(params: model.Params, dtype: str) -> model.Params:
+    """Parameters as a step reads them: layers apart, in the dtype they would be cast to each time.
+
+    Norms are computed in f32, and keep it.
+    """
+
+    def one(path, leaf):
+        return leaf if path[-1].key in ("scale", "shift") else leaf.astype(dtype)
+
+    params = jax.tree_util.tree_map_with_path(one, params)
+    return {**params, "blocks": model.split(params["blocks"])}
+
+
 class Engine:
     """Runs requests on the device; see above."""
 
@@ -110,7 +123,7 @@ class Engine:
         """
         self.config, self.shape = config, shape
         self._token_bytes, self._eos_id = token_bytes, eos_id
-        self.params = jax.jit(lambda p: {**p, "blocks": model.split(p["blocks"])})(params)
+        self.params = jax.jit(_held, static_argnums=1)(params, shape.dtype)
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
         self._table = self._device_table()

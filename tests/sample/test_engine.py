@@ -64,6 +64,20 @@ def test_cached_equals_uncached(config):
         np.testing.assert_allclose(sample.logprobs, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_in_bfloat16_weights_are_held_as_they_are_read():
+    """Half the bytes a step; log-probabilities stay near those of f32."""
+    params = models.random_params()
+    engine = models.start(models.CONFIG, params, dtype="bfloat16")
+    held = engine.params["blocks"][0]
+    assert held["mlp"]["up"].dtype == engine.params["embedding"].dtype == "bfloat16"
+    assert held["mlp_norm"]["scale"].dtype == "float32"
+    for sample in engine.run(models.requests(models.PROMPTS[:2], n=1, policy=WARM)):
+        prompt = models.PROMPTS[int(sample.name)]
+        exact = models.teacher_forced(models.CONFIG, params, [*prompt, *sample.tokens[:-1]])
+        exact = exact[len(prompt) - 1 :][np.arange(len(sample.tokens)), sample.tokens]
+        np.testing.assert_allclose(sample.logprobs, exact, atol=0.1)
+
+
 def test_greedy_takes_the_likeliest_of_an_uncached_pass(engine):
     for sample in engine.run(models.requests(n=1, policy=GREEDY)):
         prompt = models.PROMPTS[int(sample.name)]
