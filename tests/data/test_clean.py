@@ -6,10 +6,12 @@ import random
 import pytest
 
 from codex_jax import InputError
+from codex_jax.data.build import build
 from codex_jax.data.clean import Cleaner, Cleaning, Tally
 from codex_jax.data.contamination import Contamination
 from codex_jax.data.duplicates import Duplicates
 from codex_jax.data.explain import explain
+from codex_jax.data.filters import Filters
 from codex_jax.data.licences import Licences
 from codex_jax.data.secrets import replace_secrets
 from codex_jax.data.sources import Tree
@@ -185,3 +187,29 @@ def test_explain_shows_every_step_of_one_file(tmp_path):
         explain(file=root / "gone.py")
     with pytest.raises(InputError, match="no language we know"):
         explain(file=root / "LICENSE")
+
+
+def test_a_file_of_a_corpus_is_explained_as_that_corpus_sees_it(tmp_path, tokenizer_file, capsys):
+    root = write_tree(tmp_path / "root", FILES)
+    settings = {
+        "corpus": {"all": Tree(path=str(root), languages=("*",)), "py": Tree(path=str(root))},
+        "tokenizer": tokenizer_file,
+        "output": tmp_path / "c",
+        "sequence_length": 64,
+        "cleaning": Cleaning(filters=Filters(longest_line=3000, mean_line=3000)),
+    }
+    build(**settings)
+    capsys.readouterr()
+    assert build(**settings, explain=str(root / "b.py")) is None
+    page = capsys.readouterr().out
+    assert "all: b.py" in page and "py: b.py" in page
+    assert page.count("in c") == 2 and page.count("DROPPED  exact duplicate") == 2
+    build(**settings, explain=str(root / "f.py"))
+    assert "2004 characters" in (page := capsys.readouterr().out)
+    assert page.splitlines()[2].split()[2:4] == ["line", "stays"]
+    build(**settings, explain=str(root / "e.rs"))
+    assert "not selected" in capsys.readouterr().out
+    with pytest.raises(InputError, match="in none of the corpus's directories"):
+        build(**settings, explain=str(tokenizer_file))
+    with pytest.raises(InputError, match="no such file"):
+        build(**settings, explain="gone.py")
