@@ -38,6 +38,8 @@ while IFS='=' read -r name path; do
         *) echo "$name=$path" ;;
     esac
 done < listed > importcfg
+go tool compile -o testing.a -p codexjax/testing -importcfg importcfg -pack /kit/drivers/testing.go
+echo "packagefile codexjax/testing=/kit/go/testing.a" >> importcfg
 cp "$(go env GOTOOLDIR)/compile" "$(go env GOTOOLDIR)/link" .
 """
 _JAVA_KIT = """
