@@ -2,6 +2,17 @@
 
 Weights are read every step, so they are not split over `fsdp` as in training: gathering them would
 cost more than reading them. Replicas come first, `tensor` only where a model doesn't fit.
+
+For devices that aren't here the loop is compiled from shapes alone:
+
+    mesh = make_mesh(MeshShape(tensor=8), config, shape.rows, devices)
+    params = params_shapes(config, mesh)             blocks stacked; the loop takes them layer by
+                                                     layer, as `model.split` leaves them
+    places = state_shardings(config, shape, mesh)    of what state.start(config, shape) makes
+    loop = jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places)
+    loop.lower(config, shape, params, state, table, work)
+
+with `table` int16 (stop states, vocabulary) and `work` (decode.Work) whole on every device.
 """
 
 from collections.abc import Sequence
