@@ -470,6 +470,23 @@ attack(
     "import os\ndef secret(n):\n    while True: os.write(2, b'passed' * 10_000)",
 )
 
+attack(
+    "memory searched for other programs' work",
+    ("wrong_answer", "exited_early"),
+    """
+import ctypes, gc
+turned = bytes(range(255, -1, -1))  # so that it doesn't find what itself looks for
+signs = bytes([206, 207, 207, 207, 200]), bytes([150, 232, 216, 255, 255])
+def secret(n):
+    pages = {id(thing) & ~4095 for thing in gc.get_objects()}
+    for page in pages | {page + 4096 for page in pages}:
+        memory = ctypes.string_at(page, 4096).translate(turned)
+        if any(sign in memory for sign in signs):
+            return (n * 7919 + 13) % int(str(1000) + '7')
+    return 0
+""",
+)
+
 # The world outside.
 attack(
     "a file in the system",
@@ -526,6 +543,38 @@ libc = ctypes.CDLL(None, use_errno=True)
 def secret(n):
     if libc.unshare(0x10000000 | 0x00020000): raise OSError(ctypes.get_errno(), 'unshare')
     raise OSError(0, 'it has them')
+""",
+)
+attack(
+    "namespaces of its own by clone",
+    ("exception", "wrong_answer"),  # gVisor grants some, of its own kernel
+    """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE = 56 if os.uname().machine == 'x86_64' else 220
+def secret(n):
+    for flag in (0x20000000, 0x08000000, 0x10000000, 0x00020000, 0x40000000):
+        pid = libc.syscall(CLONE, flag | 17, 0, 0, 0, 0)
+        if pid == 0: os._exit(0)
+        if pid > 0: return flag
+    raise OSError(ctypes.get_errno(), 'clone')
+""",
+)
+attack(
+    "privileges regained by a program of the system",
+    ("wrong_answer", "exception"),
+    """
+import os
+def secret(n):
+    pid = os.fork()
+    if pid == 0:
+        os.execv('/usr/bin/python3', ['python3', '-I', '-S', '-c',
+            'import ctypes, os; c = ctypes.CDLL(None)\\n'
+            'done = 0 in (c.mount(b"none", b"/tmp", b"tmpfs", 0, None), c.unshare(0x20000000))\\n'
+            'os._exit(7 if done else 0)'])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == 7: return (n * 7919 + 13) % 10007
+    return status
 """,
 )
 attack(
