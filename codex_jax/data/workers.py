@@ -102,7 +102,7 @@ class _Worker:
             pickle.dump(what, self.process.stdin)
             self.process.stdin.flush()
             error = pickle.load(self.process.stdout)
-        except (OSError, EOFError):
+        except (OSError, EOFError, pickle.UnpicklingError):
             status = self.process.wait()
             raise InputError(
                 f"a worker died (status {status}) at {named}; is memory short? turn workers, or "
