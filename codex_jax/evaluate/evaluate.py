@@ -157,7 +157,12 @@ class Book:
         self.known[row.extra.get("key", "")] = row
 
     def judge(self, samples: Sequence[records.Completion]) -> None:
-        """Judges what isn't in the book yet; equal programs once."""
+        """Judges what isn't in the book yet; equal programs once.
+
+        Raises:
+          InputError: some have no verdict, through no fault of theirs: the next run judges them.
+        """
+        troubles: list[str] = []
         pending: dict[str, list[records.Completion]] = collections.defaultdict(list)
         for sample in samples:
             key = self.key(sample)
@@ -175,10 +180,18 @@ class Book:
             jobs = {Job(group[0].task_id, self.source(group[0])): k for k, group in pending.items()}
             for job, outcome in self.pool.judge(list(jobs)):
                 key = jobs[job]
+                if outcome.cause == "infra_error":
+                    troubles.append(outcome.detail)
+                    continue
                 row = self._row(self.tasks[job.problem], key, outcome)
                 bar.update(self._write(out, pending[key], row))
             out.flush()
             os.fsync(out.fileno())
+        if troubles:
+            raise InputError(
+                f"{len(troubles)} programs have no verdict ({troubles[0]}); expected a sandbox for "
+                "each; run again: what has been judged is kept"
+            )
 
     def _row(self, problem: records.Problem, key: str, outcome: Outcome) -> records.Verdict:
         extra = {"key": key, "mode": "outside"}

@@ -17,6 +17,7 @@ from codex_jax import InputError, records
 from codex_jax.curate import chains
 from codex_jax.evaluate import worker
 from codex_jax.evaluate.evaluate import evaluate, summary, table
+from codex_jax.evaluate.judge import Outcome
 from codex_jax.evaluate.pool import Pool
 from codex_jax.evaluate.sandbox import Limits
 from tests.evaluate.processes import processes
@@ -112,6 +113,23 @@ def test_equal_programs_run_once(tmp_path):
     assert judging.programs == 1
     report = evaluate(**write(tmp_path, [task], [(task.task_id, text) for text in layouts]))
     assert report["causes"] == {"passed": 4, "syntax_or_compile_error": 1}
+
+
+def test_trouble_of_ours_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):
+    tasks = some_chains(3)
+    arguments = write(tmp_path, tasks, [(t.task_id, t.canonical_solution) for t in tasks])
+    real, trouble = Pool.judge, Outcome("infra_error", "no sandbox")
+
+    def troubled(pool, jobs):
+        for place, (job, outcome) in enumerate(real(pool, jobs)):
+            yield job, trouble if place == 1 else outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pool, "judge", troubled)
+        with pytest.raises(InputError, match=r"1 programs have no verdict \(no sandbox\).*again"):
+            evaluate(**arguments)
+    assert len(rows_of(tmp_path)) == 2
+    assert evaluate(**arguments)["causes"] == {"passed": 3}
 
 
 def test_half_a_line_is_judged_again(tmp_path):
