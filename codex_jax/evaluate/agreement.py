@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import records
-from codex_jax.evaluate import formats
 from codex_jax.evaluate.ranking import agreement
 
 INPUTS = 16  # for each problem
@@ -53,7 +52,7 @@ def asking(tasks: Mapping[str, records.Problem]) -> dict[str, records.Problem]:
     """
     found = {}
     for name, problem in tasks.items():
-        if formats.apart(problem):
+        if problem.extra.get("mode"):
             continue
         if inputs := generated(problem):
             test = _TEST.format(inputs=repr(inputs))

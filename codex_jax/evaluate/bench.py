@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from codex_jax.evaluate import backends, foreign, languages
+from codex_jax.evaluate import abroad, backends, foreign, languages
 from codex_jax.evaluate.judge import Outcome
 from codex_jax.evaluate.language import Language
 from codex_jax.evaluate.sandbox import Limits
@@ -14,16 +14,17 @@ _SOILING = ("memory_limit", "process_limit", "output_limit")
 
 
 def serves(problem: dict[str, Any]) -> bool:
-    """Whether the problem's own language runs its test."""
-    return problem.get("extra", {}).get("mode") == "in-process"
+    """Whether the problem's programs are in another language, or run their tests themselves."""
+    return bool(problem.get("extra", {}).get("mode"))
 
 
 class Bench:
-    """Judges programs whose tests run beside them."""
+    """Judges programs in other languages, and those whose tests run beside them."""
 
     def __init__(self, folder: pathlib.Path, limits: Limits):
         self.folder, self.limits = folder, limits
         self.problems: dict[str, tuple[Language, dict[str, Any]]] = {}
+        self.plans: dict[str, abroad.AbroadPlan] = {}
         self.shop: foreign.Shop | None = None
         self.programs = 0
 
@@ -34,14 +35,18 @@ class Bench:
             foreign.make_ready(language, self._opened(language, kind))
             self.close()
         self.problems[key] = language, problem
+        if problem["extra"]["mode"] == "outside":
+            self.plans[key] = abroad.AbroadPlan(problem)
 
     def outcome(self, key: str, source: str, kind: Kind) -> Outcome:
         """Raises SandboxLostError where the workshop goes down: nothing is known then."""
         language, problem = self.problems[key]
         shop = self._opened(language, kind)
-        found = foreign.judge(
-            shop, language, source, problem["test"], problem["entry_point"], self.limits
-        )
+        entry_point, test = problem["entry_point"], problem["test"]
+        if plan := self.plans.get(key):
+            found = abroad.outcome(shop, language, entry_point, plan, source, self.limits)
+        else:
+            found = foreign.judge(shop, language, source, test, entry_point, self.limits)
         self.programs += 1
         if shop.soiled or found.cause in _SOILING or self.programs >= _PROGRAMS_PER_SHOP:
             self.close()

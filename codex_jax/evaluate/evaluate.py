@@ -141,7 +141,8 @@ class Book:
 
     def _circumstances(self, problem: records.Problem) -> str:
         judged = dataclasses.asdict(dataclasses.replace(problem, task_id=""))
-        version = languages.runtime(problem.extra["language"]) if formats.apart(problem) else ""
+        name = problem.extra.get("language", "") if problem.extra.get("mode") else ""
+        version = languages.runtime(name) if name else ""
         return _sha(
             [judged, *self.pool.kind(), str(self.pool.limits), *([version] * bool(version))]
         )
@@ -195,9 +196,9 @@ class Book:
 
     def _row(self, problem: records.Problem, key: str, outcome: Outcome) -> records.Verdict:
         extra = {"key": key, "mode": "outside"}
-        if formats.apart(problem):
+        if mode := problem.extra.get("mode"):
             language = problem.extra["language"]
-            extra |= {"mode": "in-process", "language": language}
+            extra |= {"mode": mode, "language": language}
             extra["runtime"] = languages.runtime(language)
         return records.Verdict(
             task_id="",

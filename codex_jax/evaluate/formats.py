@@ -152,6 +152,17 @@ def _checked(test: str, where: str) -> str:
     return names[-1]
 
 
+def _abroad(fields: dict[str, Any], where: str) -> dict[str, Any]:
+    """check() in Python for a program in another language, with a reference in Python."""
+    language = languages.named(str(fields["language"]))
+    if not language.outside:
+        able = ", ".join(row.name for row in languages.LANGUAGES.values() if row.outside)
+        raise InputError(f"{where}: {language.name} can't be judged outside; expected {able}")
+    if not fields.get("reference"):
+        raise InputError(f"{where}: lacks reference, a program in Python; expected its answers")
+    return fields | {"language": language.name}
+
+
 _Shape = Callable[[dict[str, Any], str], dict[str, Any]]
 _SHAPES: tuple[tuple[Callable[[dict[str, Any]], bool], _Shape], ...] = (
     (lambda row: "test_list" in row and "task_id" in row, _mbpp),
@@ -172,5 +183,6 @@ _SHAPES: tuple[tuple[Callable[[dict[str, Any]], bool], _Shape], ...] = (
         ),
         _multipl_e,
     ),
+    (lambda row: row.get("mode") == "outside" and "language" in row, _abroad),
     (lambda row: "task_id" in row and "prompt" in row, _as_it_is),
 )

@@ -50,7 +50,7 @@ ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("the end before the tests", "end\n__END__\n", EARLY),
         ("exit", "exit!(0)\nend", EARLY),
         ("exit with hooks", "exit(0)\nend", (*DENIED, "time_limit")),
-        ("recursion", "add(x, y) + 1\nend", DENIED),
+        ("recursion", "add(x, y) + 1\nend", (*DENIED, "time_limit")),
         ("forks", "loop { fork { sleep } }\nend", (*ENDS, "wrong_answer")),
         ("memory", "a = []; loop { a << 'x' * (1 << 24) }\nend", ENDS),
         ("loop", "loop {}\nend", ("time_limit",)),

@@ -3,10 +3,25 @@
 const fs = require("fs"), path = require("path"), vm = require("vm");
 const [mode, entry, file] = process.argv.slice(2);
 const write = fs.writeSync, exit = process.exit;
-const lines = fs.readFileSync(0, "utf8");
+const read = fs.readSync, buffer = Buffer.alloc(1 << 16);
+let unread = Buffer.alloc(0);
 
-if (mode === "tests") runTests(lines.split("\n")[0]);
+if (mode === "tests") runTests(line());
 else answerCalls();
+
+function line() { // the next one, or undefined at the end
+  for (;;) {
+    const end = unread.indexOf(10);
+    if (end >= 0) {
+      const found = unread.toString("utf8", 0, end);
+      unread = unread.subarray(end + 1);
+      return found;
+    }
+    const count = read(0, buffer);
+    if (!count) return undefined;
+    unread = Buffer.concat([unread, buffer.subarray(0, count)]);
+  }
+}
 
 function loaded(epilogue) {
   const source = fs.readFileSync(file, "utf8");
@@ -41,10 +56,9 @@ function answerCalls() {
     return exit(0);
   }
   say('{"ready": true}');
-  for (const line of lines.split("\n")) {
-    if (!line) continue;
+  for (let asked; (asked = line()) !== undefined; ) {
     let answer;
-    try { answer = `{"value": ${encoded(called(...decoded(parse(line)[0])), texts)}}`; }
+    try { answer = `{"value": ${encoded(called(...decoded(parse(asked)[0])), texts)}}`; }
     catch (error) { answer = `{"raised": ${described(error)}}`; }
     say(answer);
   }

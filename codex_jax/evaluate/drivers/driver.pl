@@ -16,7 +16,7 @@ if ($mode eq 'tests') {
 }
 require JSON::PP;
 require B;
-my $json = JSON::PP->new->allow_nonref->max_depth(100_000);
+my $json = JSON::PP->new->utf8->ascii->allow_nonref->max_depth(100_000);
 eval { main_of($file); die "undefined subroutine $entry\n" unless defined &{"main::$entry"}; 1 }
     or do { say_it({ unready => described($@) }); exit 0 };
 say_it({ ready => JSON::PP::true() });
