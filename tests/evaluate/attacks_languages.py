@@ -120,5 +120,6 @@ ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
         ("memory", "local a = {} for i = 1, 1e9 do a[i] = ('x'):rep(1e6) .. i end end", ENDS),
         ("popen", "io.popen('sleep 60') return 0 end", DENIED),
     ],
+    "r": [("quit", "quit(status = 0) }", EARLY)],
     "csharp": [("exit", "System.Environment.Exit(0); return 0;", EARLY)],
 }
