@@ -65,18 +65,17 @@ def evaluate(
     with Pool(tasks, isolation=isolation, limits=limits, workers=cores) as pool:
         book = Book(pathlib.Path(output) / "verdicts.jsonl", tasks, pool)
         book.judge(samples)
-        backend, python = pool.kind()
+        told = dict(zip(("isolation", "python"), pool.kind(), strict=True))
     verdicts = book.verdicts(samples)
-    votes = _agreement(tasks, samples, output, backend, limits, cores) if agree else None
+    votes = _agreement(tasks, samples, output, told["isolation"], limits, cores) if agree else None
     report = summary(tasks, verdicts, ks, samples)
-    report |= {"selection": selection(samples, verdicts, votes)}
-    report |= {"isolation": backend, "python": python}
+    report |= {"selection": selection(samples, verdicts, votes)} | told
     if baseline:
         other = counted(records.read_jsonl(baseline, records.Verdict))
         report["paired"] = {"baseline": baseline, **compare(other, counted(verdicts))}
-    folder = pathlib.Path(output)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
+    text = json.dumps(report, indent=1) + "\n"
+    pathlib.Path(output, "report.json").write_text(text, encoding="utf-8")
+    pathlib.Path(output, "report.md").write_text(markdown(report), encoding="utf-8")
     print(table(report))
     return report
 
