@@ -63,7 +63,7 @@ def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
         "function f() { throw new RangeError('passed'); }",
         "require('assert').deepEqual = () => {}; function f() {}",
     ]
-    found = causes(tmp_path, "javascript", programs, timeout_s=0.5)
+    found = causes(tmp_path, "javascript", programs, timeout_s=1.5)
     assert "passed" not in found
     assert found[0] == "exited_early" and found[3] == "time_limit" and found[5] == "exception"
 

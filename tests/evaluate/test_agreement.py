@@ -50,7 +50,7 @@ def test_what_most_answer_is_chosen(tmp_path):
         "problems": str(tmp_path / "p.jsonl"),
         "completions": str(tmp_path / "c.jsonl"),
         "isolation": "bubblewrap",
-        "timeout_s": 0.5,
+        "timeout_s": 1.5,
     }
     report = evaluate(**given, output=str(tmp_path / "out"), agree=True)
     assert report["selection"]["agreement"] == 1.0

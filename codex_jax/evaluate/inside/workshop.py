@@ -1,8 +1,8 @@
 """The fork server for languages other than Python: compilers and programs, each in a process apart.
 
-Frames as in the Python one. In: M make (write files, run commands or ask a compiler kept warm); T
-the products of an earlier M; R run a program; C another call for it; E end it. Out: H hello; G how
-the making went; B a tar of products; A bytes the program answered; X how it ended.
+Frames as in the Python one. In: M make (write files, run commands or ask a compiler kept warm); R
+run a program; C another call for it; E end it. Out: H hello; G how the making went; B a tar of
+what it left; A bytes the program answered; X how it ended.
 
 A compiler kept warm reads sources and never runs them; it lives as long as the sandbox, under
 limits of its own, and is replaced where it has fallen silent.
@@ -69,9 +69,6 @@ class Workshop:
             operation, body = self.receive()
             if operation == b"M":
                 self.make(json.loads(body))
-            elif operation == b"T":
-                _tidied()
-                _unpack(body)
             elif operation == b"R":
                 self.run(json.loads(body))
 
@@ -356,16 +353,6 @@ def _packed(sources):
             if entry.name not in sources and entry.is_file(follow_symlinks=False):
                 tar.add(entry.path, entry.name)
     return found.getvalue()
-
-
-def _unpack(body):
-    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        for member in tar.getmembers():
-            if member.isfile() and "/" not in member.name:
-                path = os.path.join(_HOME, member.name)
-                with open(path, "wb") as file:
-                    file.write(tar.extractfile(member).read())
-                os.chmod(path, 0o755)
 
 
 def _tidied():
