@@ -53,7 +53,7 @@ def cross_entropy_sum(
 
 def _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh):
     local = functools.partial(_local, vocab_size=vocab_size, chunks=chunks, z_loss=z_loss)
-    if mesh is None:
+    if mesh is None or mesh.size == 1:  # one device gathers nothing, but would copy the table
         loss, *gradients = local(hidden, table.astype(hidden.dtype), targets, weights)
     else:
         spread = _spread(local, mesh)
@@ -107,7 +107,8 @@ def _local(hidden, table, targets, weights, *, vocab_size, chunks, z_loss):
 
 def _backward(vocab_size, chunks, z_loss, mesh, gradients, scale):
     d_hidden, d_table = gradients
-    return (d_hidden * scale).astype(d_hidden.dtype), d_table * scale, None, None
+    d_hidden, d_table = ((d * scale).astype(d.dtype) for d in (d_hidden, d_table))
+    return d_hidden, d_table, None, None
 
 
 cross_entropy_sum.defvjp(_forward, _backward)
