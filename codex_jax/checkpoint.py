@@ -120,7 +120,7 @@ class Checkpoints:
         """(params, rest) of a step, placed as the abstract arrays given say.
 
         Raises:
-          InputError: any parameter missing, left over, or of another shape or dtype; all named.
+          InputError: any parameter missing, left over, or of another shape; all named.
         """
         self._check(step, params)
         items = ocp.args.Composite(
@@ -130,7 +130,7 @@ class Checkpoints:
         return restored["params"], restored["rest"]
 
     def restore_params(self, step: int, params: Any) -> Any:
-        """The parameters alone."""
+        """The parameters alone, in the dtypes wanted."""
         self._check(step, params)
         items = ocp.args.Composite(params=ocp.args.StandardRestore(params))
         return self._manager.restore(step, args=items)["params"]
@@ -150,7 +150,7 @@ class Checkpoints:
 def _shapes(tree: Any) -> dict[str, str]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        jax.tree_util.keystr(path, simple=True, separator="/"): str(list(leaf.shape))
         for path, leaf in leaves
     }
 

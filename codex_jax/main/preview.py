@@ -18,7 +18,7 @@ def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **re
     shapes, axes = abstract(model)
     sharding.report(shapes, axes, devices)
     tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)
-    held = state.abstract(model, tx, devices)
+    held = state.abstract(model, tx, devices, dtype=compute.weights)
     tokens = batches.batch_size * batches.sequence_length
     sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
     rows = [

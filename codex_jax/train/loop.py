@@ -50,7 +50,8 @@ class Compute:
     """How a step is computed. A run may be resumed with another trade of time for memory.
 
     Args:
-      dtype: Of activations and matrix products, "float32" or "bfloat16"; weights stay float32.
+      dtype: Of activations and matrix products, "float32" or "bfloat16".
+      weights: What weights are kept in; "bfloat16" halves them, and loses updates below a 256th.
       microbatches: Turns in which a batch is taken, to save memory.
       loss_chunks: Pieces in which the logits are made, to save memory.
       overlap: On TPU, gather weights beside computation; takes memory for what is under way.
@@ -60,7 +61,8 @@ class Compute:
         the host's memory); "full" (all but each block's input).
     """
 
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    weights: Literal["float32", "bfloat16"] = "float32"
     microbatches: int = 1
     loss_chunks: int = 1
     overlap: bool = True
@@ -90,7 +92,7 @@ def train(
       model: The decoder.
       checkpoint_dir: Holds the checkpoints and metrics.jsonl.
       steps: Optimizer steps of the whole run.
-      optimizer: AdamW and its schedule.
+      optimizer: What turns gradients into steps, and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision, and what is traded for memory.
       seed: Of the initial weights.
@@ -110,7 +112,8 @@ def train(
     tx = optimizers.make(optimizer, steps=steps, axes=_logical_axes(model))
     card = _card(batches, model, optimizer, compute, steps, seed, operative_config)
     checkpoints = Checkpoints(checkpoint_dir, keep=keep)
-    state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed)
+    dtype = jnp.dtype(compute.weights)
+    state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed, dtype=dtype)
     rows = batches.batches(start, _local_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
     turns = Turns(start=start, steps=steps, log_every=log_every, save_every=save_every)
@@ -174,9 +177,20 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
             f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "
             f"{config.max_length}; raise it, or build the data with shorter rows"
         )
+    for name in ("dtype", "weights"):
+        if getattr(compute, name) not in ("float32", "bfloat16"):
+            raise InputError(
+                f"Compute.{name} is {getattr(compute, name)!r}; expected 'float32' or 'bfloat16'"
+            )
     if compute.remat not in remat.PRESETS:
         wanted = ", ".join(map(repr, remat.PRESETS))
         raise InputError(f"Compute.remat is {compute.remat!r}; expected one of {wanted}")
+    columns = 2 * devices.shape["context"]
+    if columns > 2 and batches.sequence_length % columns:
+        raise InputError(
+            f"rows have {batches.sequence_length} tokens, which 2 × context = {columns} does not "
+            "divide; turn MeshShape.context, or build the data with other rows"
+        )
     parts = sharding.data_parallel(devices) * compute.microbatches
     if batches.batch_size % parts:
         raise InputError(
@@ -188,7 +202,7 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
 def _card(batches, config, optimizer, compute, steps, seed, operative_config) -> Card:
     run = {"steps": steps, "seed": seed, "batch_size": batches.batch_size}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
-    run |= {"compute.dtype": compute.dtype, "compute.z_loss": compute.z_loss}
+    run |= {f"compute.{k}": getattr(compute, k) for k in ("dtype", "weights", "z_loss")}
     return Card(
         model=config.to_json(),
         tokenizer_hash=batches.tokenizer_hash,
@@ -198,7 +212,9 @@ def _card(batches, config, optimizer, compute, steps, seed, operative_config) ->
     )
 
 
-def restore_or_init(checkpoints: Checkpoints, config, tx, devices, card: Card, *, seed: int):
+def restore_or_init(
+    checkpoints: Checkpoints, config, tx, devices, card: Card, *, seed: int, dtype=jnp.float32
+):
     """(state, step): of the newest checkpoint, else fresh.
 
     Raises:
@@ -206,13 +222,13 @@ def restore_or_init(checkpoints: Checkpoints, config, tx, devices, card: Card, *
     """
     found = checkpoints.latest
     if found is None:
-        return states.born(config, tx, devices, seed=seed), 0
+        return states.born(config, tx, devices, seed=seed, dtype=dtype), 0
     if differences := checkpoints.card(found).differences(card):
         raise InputError(
             f"{checkpoints.directory} holds step {found} of another run (found, wanted): "
             f"{'; '.join(differences)}; turn checkpoint_dir, or delete it"
         )
-    target = states.abstract(config, tx, devices)
+    target = states.abstract(config, tx, devices, dtype=dtype)
     params, rest = checkpoints.restore(found, target.params, target._replace(params=None))
     return rest._replace(params=params), found
 

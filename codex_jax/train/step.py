@@ -69,7 +69,7 @@ def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):
     # Strided parts: every microbatch spans all devices, whatever the rows' placement.
     parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
     zero = jnp.zeros((), jnp.float32)
-    start = (zero, zero, jax.tree.map(jnp.zeros_like, params))
+    start = (zero, zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), params))
     return jax.lax.scan(turn, start, parts)[0]
 
 
@@ -89,8 +89,10 @@ def train_step(
 
     total, weight, grads = gradients(loss, state.params, batch, microbatches=microbatches)
     weight = jnp.maximum(weight, 1.0)
-    grads = jax.tree.map(lambda g: g / weight, grads)
-    updates, optimizer = tx.update(grads, state.optimizer, state.params)
-    params = optax.apply_updates(state.params, updates)
+    grads = jax.tree.map(lambda g: g.astype(jnp.float32) / weight, grads)
+    exact = jax.tree.map(lambda p: p.astype(jnp.float32), state.params)
+    updates, optimizer = tx.update(grads, state.optimizer, exact)
+    params = optax.apply_updates(exact, updates)
+    params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state.params)
     metrics = {"loss": total / weight, "grad_norm": optax.tree.norm(grads), "tokens": weight}
     return TrainState(state.step + 1, params, optimizer), metrics

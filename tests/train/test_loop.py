@@ -110,6 +110,16 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"compute": Compute(remat="some")}, "remat is 'some'; expected one of 'none', 'minimal'"),
         ({"mesh": MeshShape(tensor=3)}, "does not fit 8 devices"),
         ({"batches": CountingBatches(batch_size=4)}, "batch_size 4 is not a multiple of 8"),
+        (
+            {"batches": CountingBatches(sequence_length=30), "mesh": MeshShape(context=2)},
+            "30 tokens, which 2 × context = 4 does not divide",
+        ),
+        ({"compute": Compute(dtype="float16")}, "dtype is 'float16'; expected 'float32' or"),
+        ({"compute": Compute(weights="int8")}, "weights is 'int8'; expected 'float32' or"),
+        (
+            {"mesh": MeshShape(tensor=8)},
+            "heads' is 4, which tensor = 8 does not divide; turn MeshShape.tensor",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(tmp_path, options, message):

@@ -1,14 +1,22 @@
 """Schedules at their corners, and what weight decay touches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax import InputError
+from codex_jax import InputError, sharding
+from codex_jax.checkpoint import Card, Checkpoints
 from codex_jax.model import DecoderConfig, abstract
-from codex_jax.train import optimizer
+from codex_jax.train import optimizer, state
+from codex_jax.train.loop import Compute, jitted_step
 from codex_jax.train.optimizer import Optimizer
+from tests.train.counting import CountingBatches
+
+KINDS = ("adamw", "adafactor", "lion", "muon")
+WIDE = DecoderConfig(vocab_size=64, layers=2, width=128, heads=2, mlp_size=256, max_length=32)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,94 @@ def test_unknown_schedules_and_long_warm_ups_are_refused():
         optimizer.learning_rate(Optimizer(schedule="linear", warmup_steps=1), steps=10)
     with pytest.raises(InputError, match="warmup_steps is 175; expected fewer than steps"):
         optimizer.learning_rate(Optimizer(), steps=100)
+
+
+def transformation(kind, **options):
+    recipe = Optimizer(kind=kind, warmup_steps=1, learning_rate=1e-3, **options)
+    return optimizer.make(recipe, steps=9, axes=abstract(WIDE)[1])
+
+
+def after_two_steps(tx, mesh, **compute):
+    now = state.born(WIDE, tx, mesh, seed=0, dtype=compute.get("weights", "float32"))
+    take = jitted_step(WIDE, tx, Compute(**compute), mesh)
+    for n in range(2):
+        batch = jax.device_put(CountingBatches().batch(n), sharding.batch_sharding(mesh))
+        now, metrics = take(now, batch)
+    return now, metrics
+
+
+def largest_apart(one, other):
+    apart = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), one, other)
+    return max(jax.tree.leaves(apart))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sharded_equals_one_device_and_comes_back_from_disk(kind, tmp_path):
+    tx = transformation(kind)
+    one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    mesh = sharding.make_mesh(sharding.MeshShape(fsdp=4, tensor=2))
+    (alone, _), (spread, _) = after_two_steps(tx, one), after_two_steps(tx, mesh)
+    start = state.born(WIDE, tx, one, seed=0).params
+    assert largest_apart(start, alone.params) > 5e-4
+    # Signs turn on rounding where a gradient is nearly 0, as a key's bias's is, that softmax cancels.
+    apart = jax.tree.map(lambda a, b: np.abs(a - np.asarray(b)), alone.params, spread.params)
+    del apart["blocks"]["attention"]["k_bias"]
+    assert all(np.quantile(leaf, 0.99) < 2e-5 for leaf in jax.tree.leaves(apart))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(2, spread.params, spread._replace(params=None), Card(model={}))
+    checkpoints.finish()
+    target = state.abstract(WIDE, tx, mesh)
+    params, rest = checkpoints.restore(2, target.params, target._replace(params=None))
+    checkpoints.close()
+    assert largest_apart(rest._replace(params=params), spread) == 0
+    back = jax.tree.leaves(rest._replace(params=params))
+    for leaf, before in zip(back, jax.tree.leaves(spread), strict=True):
+        assert leaf.sharding.is_equivalent_to(before.sharding, leaf.ndim)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_large_part_of_the_state_stands_whole(kind):
+    mesh = sharding.make_mesh(sharding.MeshShape(fsdp=4, tensor=2))
+    for leaf in jax.tree.leaves(state.abstract(WIDE, transformation(kind), mesh)):
+        parts = leaf.size / np.prod(leaf.sharding.shard_shape(leaf.shape))
+        assert parts >= 4 or leaf.size <= WIDE.layers * WIDE.mlp_size, leaf
+
+
+def test_adafactor_keeps_rows_and_columns():
+    shapes = abstract(WIDE)[0]
+    count = functools.partial(jax.tree.reduce, lambda n, leaf: n + leaf.size, initializer=0)
+    kept = jax.eval_shape(transformation("adafactor").init, shapes)
+    assert count(kept) < 0.05 * count(shapes)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "lion", "muon"])
+def test_first_moments_are_kept_as_told(kind):
+    shapes = abstract(WIDE)[0]
+    kept = jax.eval_shape(transformation(kind, moments="bfloat16").init, shapes)
+    halves = [leaf for leaf in jax.tree.leaves(kept) if leaf.dtype == jnp.bfloat16]
+    assert sum(leaf.size for leaf in halves) == sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def test_weights_are_kept_as_told_and_moments_stay_exact():
+    one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    rough, metrics = after_two_steps(transformation("adamw"), one, weights="bfloat16")
+    _, expected = after_two_steps(transformation("adamw"), one)
+    assert {leaf.dtype for leaf in jax.tree.leaves(rough.params)} == {jnp.dtype(jnp.bfloat16)}
+    assert jnp.bfloat16 not in {leaf.dtype for leaf in jax.tree.leaves(rough.optimizer)}
+    assert metrics["loss"] == pytest.approx(float(expected["loss"]), rel=0.01)
+
+
+def test_muon_steps_are_orthogonal():
+    tx = transformation("muon", schedule="constant", weight_decay=0.0, clip=0.0)
+    params = jax.jit(lambda: state.fresh(WIDE, tx, jax.random.key(0)).params)()
+    grads = jax.tree.map(lambda p: jax.random.normal(jax.random.key(1), p.shape), params)
+    updates, _ = tx.update(grads, tx.init(params), params)
+    for name, shape in {"q": (128, 128), "out": (128, 128)}.items():
+        step = updates["blocks"]["attention"][name][0].reshape(shape)
+        values = jnp.linalg.svd(step, compute_uv=False)
+        assert values.max() < 2.5 * jnp.median(values)  # Newton-Schulz leaves them near, not at, 1
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match="kind is 'sgd'; expected one of 'adamw', 'adafactor'"):
+        transformation("sgd")
