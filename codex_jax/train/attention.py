@@ -1,4 +1,11 @@
-"""Which attention a step uses: by the mesh, the platform, the length and the heads' size."""
+"""Which attention a step uses.
+
+columns split over context     ring attention, on any platform
+TPU, rows of 128·n tokens      splash, a Pallas kernel
+CPU, GPU, other rows on TPU    tiles of queries by XLA, that keep no scores
+
+All see packed segments.
+"""
 
 from collections.abc import Callable
 
@@ -9,6 +16,7 @@ from codex_jax import model, sharding
 from codex_jax.model.attention import Attend, packed_attention
 from codex_jax.model.ring import ring_attention, zigzag
 from codex_jax.model.splash import fits, splash_attention
+from codex_jax.model.tiled import tiled_attention
 from codex_jax.records import Batch
 
 # A batch -> the batch, its columns in the order that attention wants them in, and `attend`.
@@ -21,7 +29,7 @@ def plain(batch: Batch) -> tuple[Batch, Attend]:
 
 
 def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
-    """The fastest on a mesh: the ring where columns are split; on TPU splash, where it fits."""
+    """The fastest on a mesh, by the table above."""
     rows, (columns,), heads = (
         sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "kv_heads")
     )
@@ -39,6 +47,6 @@ def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
             return dealt, ring
         if platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
-        return plain(batch)
+        return batch, tiled_attention(batch.segment_ids)
 
     return attention
