@@ -90,7 +90,7 @@ def test_sharded_equals_one_device_and_comes_back_from_disk(kind, tmp_path):
     (alone, _), (spread, _) = after_two_steps(tx, one), after_two_steps(tx, mesh)
     start = state.born(WIDE, tx, one, seed=0).params
     assert largest_apart(start, alone.params) > 5e-4
-    # Signs turn on rounding where a gradient is nearly 0, as a key's bias's is, that softmax cancels.
+    # Signs turn on rounding where a gradient is nearly 0, as a key's bias's is: softmax cancels it.
     apart = jax.tree.map(lambda a, b: np.abs(a - np.asarray(b)), alone.params, spread.params)
     del apart["blocks"]["attention"]["k_bias"]
     assert all(np.quantile(leaf, 0.99) < 2e-5 for leaf in jax.tree.leaves(apart))
