@@ -89,7 +89,7 @@ def world(scratch: pathlib.Path) -> dict[str, int]:
             continue
         ours += str(scratch).encode() in environment + command or b'"own_uid"' in command
         zombies += state == "Z"
-    cgroups = sum(1 for path in pathlib.Path("/sys/fs/cgroup").rglob("codex-jax*"))
+    cgroups = sum(1 for path in pathlib.Path("/sys/fs/cgroup").rglob("codex-jax-sandbox*"))
     mounts = pathlib.Path("/proc/mounts").read_text().count("codex-jax")
     files = sum(1 for _ in scratch.iterdir())
     names = ("processes", "zombies", "cgroups", "mounts", "files")
