@@ -48,7 +48,7 @@ ROOMS = {
     ),
     "sample": Room(
         {"records", "progress", "tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors"} | {"prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "progress"}, {"numpy", "matplotlib"}),
@@ -63,7 +63,7 @@ NOT_LOADED = [
     ("codex_jax.records", ["jax", "tensorflow"]),
     ("codex_jax.data.batches", ["tensorflow", "seqio"]),
     ("codex_jax.train.loop", ["tensorflow", "seqio", "tensorflow_text"]),
-    ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text"]),
+    ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),

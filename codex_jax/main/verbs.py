@@ -75,6 +75,11 @@ VERBS = {
         ),
         Verb("sample", "codex_jax.sample.generate:generate", "complete problems with a checkpoint"),
         Verb(
+            "serve",
+            "codex_jax.sample.serve.verb:serve",
+            "answer OpenAI's completions API with a checkpoint",
+        ),
+        Verb(
             "import",
             "codex_jax.sample.weights:import_weights",
             "make a checkpoint of GPT-2's, Llama-like or StarCoder2's weights",
@@ -114,6 +119,9 @@ _EXTRAS = {
     "matplotlib": "report",
     "gguf": "weights",
     "safetensors": "weights",
+    "prometheus_client": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

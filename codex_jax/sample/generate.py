@@ -73,7 +73,7 @@ def generate(
     _check(read, problems)
     steps = step if isinstance(step, Sequence) else (step,)
     _check_output(output, step=steps, temperature=temperatures)
-    cards = [_card(checkpoint_dir, each, tokenizer, text) for each in steps]
+    cards = [read_card(checkpoint_dir, each, tokenizer, text) for each in steps]
     job = _Job(read, whole, text, output, batch_size, dtype, mesh or MeshShape(), begin, ordered)
     heats = temperatures or (whole.policy.temperature,)
     return sum(job.run(checkpoint_dir, card, heats) for card in cards)
@@ -137,7 +137,7 @@ def _count(requests: list[Request]) -> int:
     return sum(len(request.samples) for request in requests)
 
 
-def _card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> checkpoint.Card:
+def read_card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer) -> checkpoint.Card:
     """The checkpoint's card, held against the tokenizer."""
     card = checkpoint.read_card(checkpoint_dir, step=step)
     if card.tokenizer_hash != text.hash:

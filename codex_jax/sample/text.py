@@ -21,6 +21,7 @@ class Stream:
         self._held = b""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.stopped = False  # by a stop string or end of text
+        self.told = 0  # bytes so far
 
     def feed(self, tokens: Iterable[int]) -> str:
         """What can be told now; nothing once stopped."""
@@ -34,11 +35,13 @@ class Stream:
             self.stopped = found
         keep = 0 if self.stopped else self._possible_stop()
         now, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        self.told += len(now)
         return self._decoder.decode(now)
 
     def end(self) -> str:
         """The rest, where a sample ends by its length."""
         rest, self._held = self._held, b""
+        self.told += len(rest)
         return self._decoder.decode(rest)
 
     def _possible_stop(self) -> int:

@@ -1,0 +1,351 @@
+"""The completions server, asked over HTTP: the API's fields, its refusals, its end."""
+
+import dataclasses
+import http.client
+import json
+import socket
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codex_jax.sample.policy import Policy
+from codex_jax.sample.serve import asked
+from codex_jax.sample.serve.answer import spelling
+from tests.sample.serving import Bytes, running
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running() as found:
+        yield found
+
+
+def test_a_completion_has_every_part(server):
+    answer = server.complete(prompt="0", max_tokens=5, temperature=0)
+    assert answer["object"] == "text_completion"
+    assert answer["id"].startswith("cmpl-")
+    assert answer["model"] == "counts"
+    assert answer["system_fingerprint"].startswith("fp_")
+    assert abs(answer["created"] - time.time()) < 60
+    choice = {"text": "12345", "index": 0, "logprobs": None, "finish_reason": "length"}
+    assert answer["choices"] == [choice]
+    assert answer["usage"] == {"prompt_tokens": 1, "completion_tokens": 5, "total_tokens": 6}
+
+
+def test_sixteen_tokens_unless_told_and_end_of_text_ends(server):
+    answer = server.complete(prompt="*", temperature=0)
+    assert answer["choices"][0]["text"] == "+,-./0123456789:"
+    answer = server.complete(prompt="9", temperature=0, max_tokens=20)
+    assert answer["choices"][0]["text"] == ":;<=>"
+    assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts"),
+    [
+        ("3", ["45"]),
+        (["3", "6"], ["45", "78"]),
+        ([51], ["45"]),
+        ([[51], [54]], ["45", "78"]),
+        (None, [""]),
+        ("", [""]),
+    ],
+    ids=str,
+)
+def test_prompts_of_every_form(server, prompt, texts):
+    answer = server.complete(prompt=prompt, max_tokens=2, temperature=0)
+    found = [choice["text"] for choice in answer["choices"]]
+    assert [choice["index"] for choice in answer["choices"]] == list(range(len(found)))
+    assert found == texts or prompt in (None, "")
+
+
+def test_n_choices_of_each_prompt_and_a_seed_repeats_them(server):
+    body = {"prompt": ["1", "4"], "n": 3, "max_tokens": 4, "temperature": 2, "seed": -7}
+    first, again = server.complete(**body), server.complete(**body)
+    assert len(first["choices"]) == 6
+    assert first["choices"] == again["choices"]
+    assert first["usage"]["prompt_tokens"] == 2
+
+
+def test_best_of_returns_the_likeliest_and_counts_all(server):
+    body = {"prompt": "1", "max_tokens": 4, "temperature": 2, "seed": 5, "logprobs": 0}
+    every = server.complete(n=6, **body)["choices"]
+    answer = server.complete(n=2, best_of=6, **body)
+
+    def mean(choice):
+        found = choice["logprobs"]["token_logprobs"]
+        return sum(found) / len(found)
+
+    ranked = sorted(every, key=mean, reverse=True)
+    assert [c["text"] for c in answer["choices"]] == [c["text"] for c in ranked[:2]]
+    assert [c["index"] for c in answer["choices"]] == [0, 1]
+    assert answer["usage"]["completion_tokens"] == 24
+
+
+@pytest.mark.parametrize("stop", ["5", ["9", "45"], ["x", "567", "45"]], ids=str)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_ends_and_is_not_told(server, stop, stream):
+    body = {"prompt": "0", "max_tokens": 20, "temperature": 0, "stop": stop, "logprobs": 1}
+    if stream:
+        choices = [chunk["choices"][0] for chunk in server.stream(**body)]
+    else:
+        choices = server.complete(**body)["choices"]
+    text = "".join(choice["text"] for choice in choices)
+    assert text == {"5": "1234"}.get(stop if isinstance(stop, str) else "", "123")
+    assert choices[-1]["finish_reason"] == "stop"
+    assert "".join(t for c in choices for t in c["logprobs"]["tokens"]) == text
+
+
+def test_logprobs_tell_tokens_and_where_they_begin(server):
+    body = {"prompt": "0", "max_tokens": 3, "temperature": 0}
+    found = server.complete(logprobs=2, **body)["choices"][0]["logprobs"]
+    assert found["tokens"] == ["1", "2", "3"]
+    assert found["text_offset"] == [0, 1, 2]
+    assert all(-1e-3 < logprob <= 0 for logprob in found["token_logprobs"])
+    assert all(
+        len(top) == 2 and max(top, key=top.get) == token
+        for top, token in zip(found["top_logprobs"], found["tokens"], strict=True)
+    )
+    alone = server.complete(logprobs=0, **body)["choices"][0]["logprobs"]
+    assert [list(top) for top in alone["top_logprobs"]] == [["1"], ["2"], ["3"]]
+
+
+def test_echo_scores_the_prompt_too(server):
+    body = {"prompt": "012", "echo": True, "temperature": 0}
+    whole = server.complete(max_tokens=2, logprobs=1, **body)["choices"][0]
+    assert whole["text"] == "01234"
+    assert whole["logprobs"]["tokens"] == list("01234")
+    assert whole["logprobs"]["text_offset"] == [0, 1, 2, 3, 4]
+    assert whole["logprobs"]["token_logprobs"][0] is None
+    assert whole["logprobs"]["top_logprobs"][0] is None
+    assert all(logprob > -1e-3 for logprob in whole["logprobs"]["token_logprobs"][1:])
+    scored = server.complete(max_tokens=0, logprobs=1, **body)
+    assert scored["choices"][0]["text"] == "012"
+    assert len(scored["choices"][0]["logprobs"]["tokens"]) == 3
+    assert scored["usage"]["completion_tokens"] == 0
+    assert server.complete(max_tokens=0, **body)["choices"][0]["text"] == "012"
+    assert server.complete(max_tokens=0, prompt="0")["choices"][0]["text"] == ""
+
+
+def test_a_stream_is_the_whole_in_pieces(server):
+    body = {"prompt": ["0", "3"], "n": 2, "max_tokens": 12, "temperature": 1.5, "seed": 3}
+    body |= {"logprobs": 2, "echo": True}
+    whole = server.complete(**body)
+    chunks = server.stream(stream_options={"include_usage": True}, **body)
+    *chunks, last = chunks
+    assert last["choices"] == [] and last["usage"] == whole["usage"]
+    assert all(chunk["usage"] is None for chunk in chunks)
+    for choice in whole["choices"]:
+        own = [c for chunk in chunks for c in chunk["choices"] if c["index"] == choice["index"]]
+        assert "".join(c["text"] for c in own) == choice["text"]
+        assert [c["finish_reason"] for c in own[:-1]] == [None] * (len(own) - 1)
+        assert own[-1]["finish_reason"] == choice["finish_reason"]
+        for name, values in choice["logprobs"].items():
+            assert [v for c in own if c["logprobs"] for v in c["logprobs"][name]] == values
+
+
+def test_bias_and_penalties_reach_the_policy():
+    body = {"model": "counts", "prompt": "0", "logit_bias": {"49": -100}, "top_p": 0.5}
+    body |= {"presence_penalty": -2, "frequency_penalty": 1.5, "temperature": 0.25}
+    limits = asked.Limits(prompt=9, new=16, length=40)
+    found = asked.read(body, Bytes(), 64, limits, begin=False).policy
+    assert found == Policy(
+        temperature=0.25,
+        top_p=0.5,
+        presence_penalty=-2,
+        frequency_penalty=1.5,
+        logit_bias={49: -100.0},
+    )
+
+
+REFUSED = [
+    ({"prompt": "0", "tempreature": 1}, "tempreature"),
+    ({"prompt": "0", "max_tokens": "5"}, "max_tokens"),
+    ({"prompt": "0", "max_tokens": True}, "max_tokens"),
+    ({"prompt": "0", "max_tokens": 33}, "max_tokens"),
+    ({"prompt": "0" * 65}, "prompt"),
+    ({"prompt": "0" * 60, "max_tokens": 32}, "prompt"),
+    ({"prompt": []}, "prompt"),
+    ({"prompt": [[]]}, "prompt"),
+    ({"prompt": ["0", 1]}, "prompt"),
+    ({"prompt": {"a": 1}}, "prompt"),
+    ({"prompt": [64]}, "prompt"),
+    ({"prompt": [-1]}, "prompt"),
+    ({"prompt": ["0"] * 5}, "prompt"),
+    ({"prompt": "\ud800"}, "prompt"),
+    ({"prompt": "0", "temperature": 2.1}, "temperature"),
+    ({"prompt": "0", "top_p": -0.1}, "top_p"),
+    ({"prompt": "0", "n": 0}, "n"),
+    ({"prompt": "0", "n": 9}, "n"),
+    ({"prompt": "0", "n": 3, "best_of": 2}, "best_of"),
+    ({"prompt": "0", "best_of": 2, "stream": True}, "stream"),
+    ({"prompt": "0", "stream": "yes"}, "stream"),
+    ({"prompt": "0", "stream_options": {"include_usage": True}}, "stream_options"),
+    ({"prompt": "0", "stream": True, "stream_options": {"x": True}}, "stream_options"),
+    ({"prompt": "0", "logprobs": 6}, "logprobs"),
+    ({"prompt": "0", "stop": ["1"] * 17}, "stop"),
+    ({"prompt": "0", "stop": [""]}, "stop"),
+    ({"prompt": "0", "presence_penalty": 3}, "presence_penalty"),
+    ({"prompt": "0", "logit_bias": {"x": 1}}, "logit_bias"),
+    ({"prompt": "0", "logit_bias": {"64": 1}}, "logit_bias"),
+    ({"prompt": "0", "logit_bias": {"1": 101}}, "logit_bias"),
+    ({"prompt": "0", "seed": 1.5}, "seed"),
+    ({"prompt": "0", "suffix": "1"}, "suffix"),
+    ({"prompt": [1], "suffix": "1"}, "suffix"),
+    ({"prompt": "0", "suffix": "1", "echo": True}, "echo"),
+    ({"prompt": "0", "user": 7}, "user"),
+    ({"prompt": "0", "model": None}, "model"),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), REFUSED, ids=str)
+def test_what_is_wrong_is_named(server, body, param):
+    error = server.refuse(**body)
+    assert error["param"] == param
+    assert error["type"] == "invalid_request_error"
+    assert "\n" not in error["message"]
+
+
+def test_unknown_models_paths_and_methods(server):
+    error = server.refuse(404, prompt="0", model="gpt-4")
+    assert error["code"] == "model_not_found"
+    for method, path, status in [
+        ("GET", "/v1/completions", 405),
+        ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/models/other", 404),
+    ]:
+        found, answer, _ = server.send(method, path)
+        assert found == status
+        assert set(answer["error"]) == {"message", "type", "param", "code"}
+
+
+def test_models_health_metrics_and_the_page(server):
+    assert server.send("GET", "/v1/models")[1]["data"][0]["id"] == "counts"
+    assert server.send("GET", "/v1/models/counts")[1]["object"] == "model"
+    assert server.send("GET", "/healthz")[:2] == (200, {"status": "ok"})
+    assert "playground" in server.send("GET", "/")[1]
+    server.complete(prompt="0", max_tokens=2)
+    status, text, _ = server.send("GET", "/metrics")
+    assert status == 200
+    for name in (
+        "num_requests_running",
+        "generation_tokens_total",
+        "request_success_total",
+        "e2e_request_latency_seconds_bucket",
+    ):
+        assert f"vllm:{name}" in text
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+fields = st.sampled_from([*{name for body, _ in REFUSED for name in body}, "echo"])
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.dictionaries(fields, values, max_size=5) | values)
+def test_any_body_is_answered_or_refused(server, body):
+    content = json.dumps(body).encode()
+    status, answer, _ = server.send("POST", "/v1/completions", content)
+    assert status in (200, 400, 404), answer
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"[" * 5000, b'{"n": NaN}', b"1" * 5000, "{}".encode("utf-16")]
+)
+def test_what_is_not_json_is_refused(server, content):
+    assert server.send("POST", "/v1/completions", content)[0] == 400
+
+
+def test_tokens_that_are_no_characters_are_spelled_by_bytes():
+    assert spelling("é".encode()) == "é"
+    assert spelling(b"\xc3") == "bytes:\\xc3"
+
+
+def test_keys_let_in():
+    with running(warm=False, keys=["first", "second"]) as server:
+        for key, status in [
+            ("", 401),
+            ("Bearer wrong", 401),
+            ("Basic first", 401),
+            ("Bearer second", 200),
+        ]:
+            found, answer, _ = server.send("GET", "/v1/models", headers={"Authorization": key})
+            assert found == status, answer
+        assert server.refuse(401, prompt="0")["code"] == "invalid_api_key"
+        assert server.send("GET", "/healthz")[0] == 503  # nothing is compiled yet
+        _, answer, headers = server.send(
+            "POST", "/v1/completions", {}, {"Authorization": "Bearer first"}
+        )
+        assert answer["error"]["code"] == "loading" and headers["retry-after"]
+
+
+def test_too_many_and_too_much_are_refused():
+    with running(limits={"requests": 0, "body": 100}) as server:
+        status, answer, headers = server.send("POST", "/v1/completions", {"model": "counts"})
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert answer["error"]["code"] == "rate_limit_exceeded"
+        server.service.limits = dataclasses.replace(server.service.limits, requests=1)
+        assert server.send("POST", "/v1/completions", b" " * 101)[0] == 413
+
+
+def open_stream(server, **body):
+    talk = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    body = {"model": "counts", "prompt": "\0", "max_tokens": 32, "stream": True} | body
+    talk.request("POST", "/v1/completions", json.dumps(body))
+    return talk, talk.getresponse()
+
+
+def until(condition):
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+def test_who_hangs_up_frees_the_rows(server):
+    talk, answer = open_stream(server, n=8, temperature=0)
+    answer.read(10)
+    answer.close()
+    talk.close()
+    until(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
+
+
+def test_who_hangs_up_at_once_is_forgotten(server):
+    content = json.dumps({"model": "counts", "prompt": "0", "stream": True}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
+    for sent in [head.encode() + content, head.encode() + content[:5]] * 8:
+        with socket.create_connection(("127.0.0.1", server.port)) as talk:
+            talk.sendall(sent)
+    server.complete(prompt="0")
+    until(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
+
+
+@pytest.mark.parametrize("field", ["model", "\ud800"])
+def test_half_a_surrogate_pair_is_refused_in_text(server, field):
+    body = {"model": "counts", "prompt": "0", field: "\ud800"}
+    status, answer, _ = server.send("POST", "/v1/completions", body)
+    assert status in (400, 404)
+    assert "\\ud800" in answer["error"]["message"]
+
+
+def test_a_drained_server_answers_what_it_took_in():
+    with running() as server:
+        ended = threading.Event()
+        server.service.active += 1  # one request under way
+        server.service.drain(ended.set)
+        assert server.send("GET", "/healthz")[:2] == (503, {"status": "draining"})
+        assert server.refuse(503, prompt="0")["code"] == "shutting_down"
+        assert not ended.is_set()
+        server.service._leave()
+        assert ended.is_set()
