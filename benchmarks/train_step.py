@@ -4,18 +4,16 @@
     python benchmarks/train_step.py --torch torch/bin/python
     python benchmarks/train_step.py --torch torch/bin/python --device gpu
 
-Each side is a process of its own that keeps its model; they take turns, step by step, on the same
-random tokens, for every batch size given. What compiles or warms up isn't timed. By default the
-85M decoder, rows of 512, f32, on the CPU, theirs eager (--compile for torch.compile); with
---device=gpu the 300M one, rows of 2048, bf16 products over f32 weights, theirs torch.compile, and
-both sides also as a part of the rate at which their own library multiplies matrices of 8192 there.
-Batches that don't fit the memory are left out. CPU seconds are shown too, for machines that
-others use as well.
+Each side is a process of its own; they take turns, step by step, on the same random tokens, for
+every batch size given. What compiles or warms up isn't timed. By default the 85M decoder, rows of
+512, f32, on the CPU, theirs eager (--compile for torch.compile); with --device=gpu the 300M one,
+rows of 2048, bf16 products over f32 weights, theirs torch.compile, and both sides also as a part
+of the rate at which their own library multiplies matrices of 8192 there. Batches that don't fit
+the memory are left out. CPU seconds are shown too, for machines that others use as well.
 """
 
 import argparse
 import ast
-import functools
 import json
 import pathlib
 import statistics
@@ -24,6 +22,7 @@ import sys
 import time
 
 _VOCABULARY = 50_257
+_CLOCKS = ("seconds", "cpu")
 _DEVICES = {
     "cpu": {"model": "85m", "length": 512, "dtype": "float32", "batches": [2, 4]},
     "gpu": {"model": "300m", "length": 2048, "dtype": "bfloat16", "batches": [4, 8, 16, 24, 32]},
@@ -80,11 +79,11 @@ class Ours:
         config = described(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
         tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract(config)[1])
-        self.new = functools.partial(state.born, config, tx, mesh, seed=0)
         compute = loop.Compute(
             dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat
         )
-        self.state, self.step = self.new(), loop.jitted_step(config, tx, compute, mesh)
+        self.state = state.born(config, tx, mesh, seed=0)
+        self.step = loop.jitted_step(config, tx, compute, mesh)
 
     def take(self, batch: int) -> float:
         import numpy as np
@@ -102,12 +101,6 @@ class Ours:
         a = self.jax.numpy.ones((8192, 8192), self.options.dtype)
         multiply = self.jax.jit(lambda a: a @ a)
         return lambda: multiply(a).block_until_ready()
-
-    def recover(self) -> None:
-        """After a step without memory, whose state was donated."""
-        self.state = None
-        self.jax.clear_caches()
-        self.state = self.new()
 
 
 class Theirs:
@@ -160,11 +153,6 @@ class Theirs:
         a = self.torch.ones(8192, 8192, dtype=dtype, device=self.device)
         return lambda: (a @ a)[0, 0].item()
 
-    def recover(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.device == "cuda":
-            self.torch.cuda.empty_cache()
-
 
 def serve(side) -> None:
     """Answers each line of standard input, a batch size or "product", by a line of JSON."""
@@ -175,7 +163,6 @@ def serve(side) -> None:
         except Exception as error:  # both libraries have classes of their own for no memory
             if "memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            side.recover()
             answer = {"full": True}
         print(json.dumps(answer), flush=True)
 
@@ -194,40 +181,63 @@ class Side:
             raise SystemExit(f"a side ended with status {self.process.wait()}")
         return json.loads(line)
 
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
 
-def measure(sides: dict[str, Side], batch: int, options) -> dict[str, float]:
-    """Median tokens a second of each side at this batch; sides that it doesn't fit are left out."""
-    fitting = dict(sides)
+
+def asked(group: dict[str, Side], batch: int, options) -> dict[str, list[dict]]:
+    """Every round's answers of sides that take turns, without those that the batch doesn't fit."""
     for _ in range(options.warmup):
-        fitting = {name: side for name, side in fitting.items() if "full" not in side.ask(batch)}
-    found = {name: [] for name in fitting}
+        group = {name: side for name, side in group.items() if "full" not in side.ask(batch)}
+    found = {name: [] for name in group}
     for _ in range(options.rounds):
-        for name, side in fitting.items():
+        for name, side in group.items():
             found[name].append(side.ask(batch))
-    for name, answers in found.items():
-        seconds = [round(answer["seconds"], 3) for answer in answers]
-        cpu = statistics.median(answer["cpu"] for answer in answers)
-        rate = batch * options.length / cpu
-        loss = answers[-1]["loss"]
-        print(f"batch {batch} {name}: s {seconds}, loss {loss:.3f}, {rate:.1f} tokens/CPU s")
-    middle = {n: statistics.median(x["seconds"] for x in a) for n, a in found.items()}
-    return {name: batch * options.length / seconds for name, seconds in middle.items()}
+    return found
 
 
-def report(sides: dict[str, Side], options, config) -> None:
-    best = dict.fromkeys(sides, 0.0)
+def measure(batch: int, options, config) -> dict[str, float]:
+    """Median tokens a second of each side at this batch.
+
+    On the CPU they take turns step by step; on a GPU one after the other, to have all its memory.
+    """
+    pythons = {"ours": sys.executable, "torch": str(pathlib.Path(options.torch).absolute())}
+    groups = [[name] for name in pythons] if options.device == "gpu" else [list(pythons)]
+    rates = {}
+    for names in groups:
+        group = {name: Side(name, pythons[name], config.to_json()) for name in names}
+        for name, answers in asked(group, batch, options).items():
+            rates[name] = shown(name, batch, answers, options)
+            if options.device == "gpu":
+                peak = 2 * 8192**3 * 10 / group[name].ask("product")["seconds"]
+                mfu = rates[name] * config.flops_per_token(options.length) / peak
+                print(f"{name}: matrices {peak / 1e12:.1f} TFLOP/s, the step {mfu:.1%} of it")
+        for side in group.values():
+            side.close()
+    return rates
+
+
+def shown(name: str, batch: int, answers: list[dict], options) -> float:
+    """Prints a side's rounds; its median rate."""
+    seconds = [round(answer["seconds"], 3) for answer in answers]
+    middle, cpu = (statistics.median(answer[key] for answer in answers) for key in _CLOCKS)
+    tokens = batch * options.length
+    loss = answers[-1]["loss"]
+    print(f"batch {batch} {name}: s {seconds}, loss {loss:.3f}, {tokens / cpu:.1f} tokens/CPU s")
+    return tokens / middle
+
+
+def report(options, config) -> None:
+    best = {"ours": 0.0, "torch": 0.0}
     for batch in options.batches:
-        rates = measure(sides, batch, options)
-        shown = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
+        rates = measure(batch, options, config)
+        listed = ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items())
         both = f", ratio {rates['ours'] / rates['torch']:.3f}" if len(rates) == 2 else ""
-        print(f"batch {batch}: tokens/s {shown}{both}", flush=True)
+        print(f"batch {batch}: tokens/s {listed or 'none, it does not fit'}{both}", flush=True)
         best = {name: max(rate, rates.get(name, 0.0)) for name, rate in best.items()}
-    if options.device == "gpu":
-        for name, side in sides.items():
-            peak = 2 * 8192**3 * 10 / side.ask("product")["seconds"]
-            mfu = best[name] * config.flops_per_token(options.length) / peak
-            print(f"{name}: matrices {peak / 1e12:.1f} TFLOP/s, the step {mfu:.1%} of it")
-    print(f"best of each: {best}; ours over theirs {best['ours'] / best['torch']:.3f}")
+    if all(best.values()):
+        print(f"best of each: {best}; ours over theirs {best['ours'] / best['torch']:.3f}")
 
 
 def parsed() -> argparse.Namespace:
@@ -256,13 +266,7 @@ def main() -> None:
     options = parsed()
     if options.side:
         return serve({"ours": Ours, "torch": Theirs}[options.side](options))
-    config = described(options.model)
-    shape = config.to_json()
-    sides = {
-        "ours": Side("ours", sys.executable, shape),
-        "torch": Side("torch", str(pathlib.Path(options.torch).absolute()), shape),
-    }
-    report(sides, options, config)
+    report(options, described(options.model))
 
 
 if __name__ == "__main__":
