@@ -31,7 +31,7 @@ def test_every_verb_exists_and_explains_each_of_its_settings(name, capsys):
     assert cli.main([name, "--help"]) == 0
     out = capsys.readouterr().out
     heads = [line for line in out.splitlines() if re.match(r"  -?-?\w+: ", line)]
-    assert heads
+    assert heads or name == "languages", "only `languages` has nothing to set"
     undocumented = re.findall(r"^  -?-?(\w+): .*\n(?!      \S)", out, flags=re.MULTILINE)
     assert undocumented == []
 
