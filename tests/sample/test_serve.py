@@ -188,6 +188,8 @@ REFUSED = [
     ({"prompt": "0", "logprobs": 6}, "logprobs"),
     ({"prompt": "0", "stop": ["1"] * 17}, "stop"),
     ({"prompt": "0", "stop": [""]}, "stop"),
+    ({"prompt": "0", "stop": False}, "stop"),
+    ({"prompt": "0", "stop": {}}, "stop"),
     ({"prompt": "0", "presence_penalty": 3}, "presence_penalty"),
     ({"prompt": "0", "logit_bias": {"x": 1}}, "logit_bias"),
     ({"prompt": "0", "logit_bias": {"64": 1}}, "logit_bias"),

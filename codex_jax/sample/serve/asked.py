@@ -167,7 +167,7 @@ def _string(name: str, value: Any) -> str | None:
 
 
 def _stops(name: str, value: Any) -> tuple[str, ...]:
-    stops = [value] if isinstance(value, str) else value or []
+    stops = [value] if isinstance(value, str) else [] if value is None else value
     good = isinstance(stops, list) and all(isinstance(stop, str) and stop for stop in stops)
     if not good:
         raise _refuse(name, "a string or a list of strings, none of them empty", value)

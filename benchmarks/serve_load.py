@@ -1,0 +1,153 @@
+"""Many streams at once: none lost, none mixed up, memory flat.
+
+    python benchmarks/serve_load.py runs/mine/checkpoint runs/mine/tokenizer.json
+
+Every stream's answer is known: a sample depends on its prompt and seed alone, so each prompt is
+first asked for by itself, and every stream must then say just that.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def started(checkpoint: str, tokenizer: str, *more: str) -> Iterator[tuple[int, int]]:
+    """(process id, port) of a server that is ready, and ends in order."""
+    given = [f"--checkpoint_dir={checkpoint}", f"--tokenizer={tokenizer}", "--port=0", *more]
+    command = [sys.executable, "-m", "codex_jax", "serve", *given]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        said = []
+        for line in server.stderr:
+            said.append(line)
+            if found := re.search(r"http://[^ ]*:(\d+)", line):
+                break
+        else:
+            raise SystemExit("".join(said))
+        threading.Thread(target=lambda: list(server.stderr), daemon=True).start()
+        port = int(found.group(1))
+        while ask(port, "GET", "/healthz")[0] != 200:
+            time.sleep(0.2)
+        yield server.pid, port
+        server.terminate()
+        print(f"SIGTERM: exit status {server.wait(120)}")
+
+
+def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as talk:
+        talk.request(method, path, body)
+        answer = talk.getresponse()
+        return answer.status, answer.read()
+
+
+def asked(number: int, tokens: int) -> dict:
+    prompt = f"def function_{number}(values, limit={number * 7}):\n    "
+    return {"model": "codex", "prompt": prompt, "seed": number, "max_tokens": tokens}
+
+
+def stream(port: int, body: dict) -> tuple[str, str | None, float]:
+    """(text, finish_reason, seconds to the first piece) of one stream, read to its end."""
+    began, first, text, reason, over = time.perf_counter(), 0.0, "", None, False
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as talk:
+        talk.request("POST", "/v1/completions", json.dumps(body | {"stream": True}))
+        for line in talk.getresponse():
+            first = first or time.perf_counter() - began
+            if line == b"data: [DONE]\n":
+                over = True
+            elif line.startswith(b"data: "):
+                for choice in json.loads(line[6:])["choices"]:
+                    text += choice["text"]
+                    reason = choice["finish_reason"] or reason
+    return text, reason if over else None, first
+
+
+def resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+class Load:
+    """What the streams have found."""
+
+    def __init__(self, port: int, known: dict[int, tuple[str, str]], tokens: int):
+        self.port, self.known, self.tokens = port, known, tokens
+        self.firsts: list[float] = []
+        self.lost, self.mixed, self.until = 0, 0, 0.0
+
+    def client(self, offset: int) -> None:
+        turn = offset
+        while time.perf_counter() < self.until:
+            number = turn % len(self.known)
+            try:
+                text, reason, first = stream(self.port, asked(number, self.tokens))
+            except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+                print(f"stream {number}: {error!r}")
+                self.lost += 1
+                continue
+            self.lost += reason is None
+            self.mixed += reason is not None and (text, reason) != self.known[number]
+            self.firsts.append(first)
+            turn += 7
+
+    def run(self, streams: int, seconds: float, pid: int) -> list[float]:
+        """Resident MiB, a second."""
+        self.until = time.perf_counter() + seconds
+        clients = [threading.Thread(target=self.client, args=(n,)) for n in range(streams)]
+        for client in clients:
+            client.start()
+        memory = []
+        while time.perf_counter() < self.until:
+            time.sleep(1)
+            memory.append(resident_mib(pid))
+        for client in clients:
+            client.join()
+        return memory
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint")
+    parser.add_argument("tokenizer")
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--set", action="append", default=[], help="a flag of serve: NAME=VALUE")
+    options = parser.parse_args()
+    flags = [f"--{flag}" for flag in options.set]
+    with started(options.checkpoint, options.tokenizer, *flags) as (pid, port):
+        known = {}
+        for number in range(options.streams):
+            body = json.dumps(asked(number, options.tokens)).encode()
+            status, answer = ask(port, "POST", "/v1/completions", body)
+            if status != 200:
+                raise SystemExit(f"{status}: {answer.decode()}")
+            choice = json.loads(answer)["choices"][0]
+            known[number] = choice["text"], choice["finish_reason"]
+        load = Load(port, known, options.tokens)
+        memory = load.run(options.streams, options.seconds, pid)
+        firsts = sorted(load.firsts)
+        print(
+            f"{options.streams} streams, {options.seconds:.0f} s: {len(firsts)} answered, "
+            f"{load.lost} lost, {load.mixed} mixed up "
+            f"({len(set(known.values()))} different answers)"
+        )
+        print(
+            f"first piece after {statistics.median(firsts):.2f} s, at most {firsts[-1]:.2f}; "
+            f"resident MiB {memory[len(memory) // 6]:.0f} after a sixth, "
+            f"{memory[len(memory) // 2]:.0f} at half, {memory[-1]:.0f} at the end"
+        )
+    if load.lost or load.mixed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
