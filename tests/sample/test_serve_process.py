@@ -111,4 +111,4 @@ def test_the_page_streams_a_completion_in_a_browser():
     coloured = re.findall(r'<span (?:style="[^"]*" )?title="([^"]*)"[^>]*>(.)</span>', shown)
     assert [token for _, token in coloured] == list("3456")
     assert all("100.0 %" in title for title, _ in coloured)
-    assert 'counts</option>' in done.stdout
+    assert "counts</option>" in done.stdout
