@@ -179,12 +179,15 @@ def _write(
     left: list[Request], file, engine: Engine, text: Tokenizer, total: int, ordered: bool
 ) -> None:
     """Samples to the file, as they finish or in the order of the requests."""
-    tokens, stops = 0, {request.name: request.stops for request in left}
+    tokens, asked = 0, {request.name: request for request in left}
     batches = engine.batches(left)
     with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
         for samples in _in_order(batches, left) if ordered else batches:
             for sample in samples:
-                file.append(completion(sample, text, stops[sample.name]))
+                request = asked[sample.name]
+                made = completion(sample, text, request.stops)
+                made.extra["temperature"] = request.policy.temperature
+                file.append(made)
                 tokens += len(sample.tokens)
             file.flush()
             bar.update(len(samples))
