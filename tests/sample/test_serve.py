@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.policy import Policy
+from codex_jax.sample.requests import Request, Sample
 from codex_jax.sample.serve import asked
-from codex_jax.sample.serve.answer import spelling
+from codex_jax.sample.serve.answer import Writer, spelling
 from tests.sample.serving import Bytes, running
 
 
@@ -339,6 +341,33 @@ def test_half_a_surrogate_pair_is_refused_in_text(server, field):
     status, answer, _ = server.send("POST", "/v1/completions", body)
     assert status in (400, 404)
     assert "\\ud800" in answer["error"]["message"]
+
+
+def test_an_engine_that_fails_leaves_nobody_waiting():
+    def fail(**_):
+        raise RuntimeError("out of memory")
+
+    with running() as server:
+        server.service.driver._engine.step = fail
+        assert server.refuse(500, prompt="0")["type"] == "server_error"
+        assert server.refuse(500, prompt="0")["type"] == "server_error"
+        assert server.send("GET", "/healthz")[:2] == (503, {"status": "failed"})
+        told = []
+        server.service.driver.ask([Request("late", [1])], told.append)
+        assert [str(error) for error in told] == ["out of memory"]
+
+
+def test_a_character_split_over_tokens_is_told_whole():
+    said = [b"a", b"\xc3", b"\xa9", b"b"]
+    writer = Writer(said.__getitem__, eos_id=9, stops=(), likely=0)
+    told = []
+    for token in range(4):
+        reason = "length" if token == 3 else ""
+        told.append(writer.piece(Sample("x", 0, np.array([token]), np.zeros(1), reason)))
+    assert [text for text, _ in told] == ["a", "", "é", "b"]
+    spelled = [name for _, found in told for name in found["tokens"]]
+    assert spelled == ["a", "bytes:\\xc3", "bytes:\\xa9", "b"]
+    assert [at for _, found in told for at in found["text_offset"]] == [0, 1, 1, 2]
 
 
 def test_a_drained_server_answers_what_it_took_in():

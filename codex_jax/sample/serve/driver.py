@@ -38,13 +38,15 @@ class Driver:
 
         def submit():
             for request in requests:
-                self._listeners[request.name] = listener
                 try:
                     self._engine.submit(request)
                 except InputError as error:
                     listener(error)
 
+        self._listeners |= {request.name: listener for request in requests}
         self._inbox.put(submit)
+        if self.failure:  # whoever comes now is on no list of the thread's last words
+            listener(self.failure)
 
     def cancel(self, names: Sequence[str]) -> None:
         """Ends requests, finished or not; nothing more is told of them."""
