@@ -109,7 +109,8 @@ class TrainJob(Job):
         sharding.report(shapes, axes, mesh)
         tx = optimizer.make(self.optimizer, steps=_STEPS, axes=axes)
         step = loop.jitted_step(self.model, tx, self.compute, mesh)
-        return step.lower(state.abstract(self.model, tx, mesh), self._batch(mesh))
+        kept = state.abstract(self.model, tx, mesh, dtype=jnp.dtype(self.compute.weights))
+        return step.lower(kept, self._batch(mesh))
 
     def _batch(self, mesh: Mesh) -> Batch:
         where = sharding.batch_sharding(mesh)
