@@ -44,6 +44,7 @@ def test_prompts(client, prompt, texts):
     assert [choice.text for choice in found.choices] == texts
     assert found.usage.total_tokens == 3 * len(texts)
     assert found.object == "text_completion" and found.system_fingerprint
+    assert found._request_id == found.id
 
 
 def test_every_parameter_at_once(client):

@@ -91,8 +91,9 @@ class Service:
             if completion.asked.stream:
                 handed = True
                 events = self._events(completion, arrived)
-                return _Events(events, self._leave)
-            return JSONResponse(await self._whole(request, completion, arrived))
+                return _Events(events, completion.name, self._leave)
+            answer = await self._whole(request, completion, arrived)
+            return JSONResponse(answer, headers={"x-request-id": completion.name})
         finally:
             if not handed:
                 self._leave()
@@ -227,8 +228,8 @@ class Service:
 class _Events(StreamingResponse):
     """A stream that ends in order whenever its client leaves, also before the first event."""
 
-    def __init__(self, events: AsyncGenerator[str], leave: Callable[[], None]):
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    def __init__(self, events: AsyncGenerator[str], name: str, leave: Callable[[], None]):
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "x-request-id": name}
         super().__init__(events, headers=headers, media_type="text/event-stream")
         self._events, self._leave = events, leave
 

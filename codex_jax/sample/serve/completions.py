@@ -18,7 +18,7 @@ class Completion:
     """One request under way. `text_completion` objects, whole or in pieces."""
 
     def __init__(self, name: str, model: str, asked: Asked, text: Tokenizer, driver: Driver):
-        self.asked, self._text, self._driver = asked, text, driver
+        self.name, self.asked, self._text, self._driver = name, asked, text, driver
         self._requests = asked.requests(name)
         self._head = {
             "id": name,
