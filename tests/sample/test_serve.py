@@ -16,6 +16,7 @@ from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample
 from codex_jax.sample.serve import asked
 from codex_jax.sample.serve.answer import Writer, spelling
+from codex_jax.tokenizer import SPECIALS, Tokenizer
 from tests.sample.serving import Bytes, running
 
 
@@ -161,6 +162,16 @@ def test_bias_and_penalties_reach_the_policy():
         frequency_penalty=1.5,
         logit_bias={49: -100.0},
     )
+
+
+def test_a_suffix_asks_for_what_stands_between():
+    text = Tokenizer.train(["def f(x):"] * 3, vocab_size=400)
+    body = {"model": "counts", "prompt": ["a", ""], "suffix": "b"}
+    limits = asked.Limits(prompt=9, new=16, length=40)
+    found = asked.read(body, text, text.vocab_size, limits, begin=False).prompts
+    before, between, after = map(text.special_id, SPECIALS[1:])
+    end = [after, *text.encode("b"), between]
+    assert found == [[before, *text.encode("a"), *end], [before, *end]]
 
 
 REFUSED = [
