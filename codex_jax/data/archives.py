@@ -16,6 +16,8 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from codex_jax.data.licences import is_licence
+
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl", ".crate")
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError)
 _DECEIVED = (NotImplementedError, RuntimeError, ValueError)  # encrypted, unknown method, bad header
@@ -38,7 +40,7 @@ def is_archive(path: str) -> bool:
 
 
 def read_archive(path: pathlib.Path, *, max_bytes: int, max_ratio: int = 200) -> Iterator[Member]:
-    """The archive's regular files in their order in it.
+    """The archive's regular files in their order in it, of a zip's its licences first.
 
     A member over `max_bytes` is passed over unread; an archive that would grow to over `max_ratio`
     times its own size (and over 100 MB) is a bomb, and left at that point.
@@ -110,7 +112,8 @@ def _zip(stream: BinaryIO, max_bytes: int, budget: int) -> Iterator[Member]:
         yield Member("", reason="archive bomb")
         return
     with zipfile.ZipFile(stream) as archive:
-        for info in archive.infolist():
+        first = sorted(archive.infolist(), key=lambda info: not is_licence(info.filename))
+        for info in first:  # a licence before what it is for
             if info.is_dir():
                 continue
             if info.file_size > max_bytes:

@@ -13,8 +13,40 @@ from codex_jax import InputError
 UNKNOWN, ANY = "unknown", "*"
 _DECLARED = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|\n|$)")
 _NAMES = re.compile(r"(?:licen[sc]e|copying|unlicense)(?:[.-].*)?", re.IGNORECASE)
+_FOR_ALL = re.compile(r"^Files:[ \t]*\*[ \t]*\n(?:\S.*\n|[ \t].*\n)*?License:[ \t]*(\S.*)$", re.M)
+_GNU = re.compile(r"(?i)\b([AL]?GPL)-(\d)(?:\.(\d))?(?:\.0)?(\+|-or-later|-only)?(?![\w.+-])")
 _HEAD = 2000  # characters in which a file declares its licence
 _LONGEST = 200_000
+
+
+def is_licence(path: str) -> bool:
+    """Whether a file of this name holds a licence's text."""
+    return bool(_NAMES.fullmatch(pathlib.PurePosixPath(path).name))
+
+
+def identify(content: bytes) -> str:
+    """The SPDX identifiers of a licence's text; "" where it is none that is known."""
+    text = content[:_LONGEST].decode("utf-8", "replace")
+    return " AND ".join(sorted({each.id for each in licenseclassifier.identify_license(text)}))
+
+
+def of_package(content: bytes) -> str:
+    """What a Debian package's copyright file says of all its files, as SPDX (else as `identify`).
+
+    Its format names licences in its own way (copyright-format 1.0, section 7): "GPL-2+", "Expat".
+    """
+    text = content[:_LONGEST].decode("utf-8", "replace")
+    if not (found := _FOR_ALL.search(text)):
+        return identify(content)
+    said = _GNU.sub(_gnu, found[1]).replace(",", "").replace("Expat", "MIT")
+    said = re.sub(r"\s+(and|or)\s+", lambda word: f" {word[1].upper()} ", said).strip()
+    known = {name.lower(): name for name in license_expression.get_spdx_licensing().known_symbols}
+    return " ".join(known.get(word.lower(), word) for word in said.split())
+
+
+def _gnu(name: re.Match) -> str:
+    end = "only" if name[4] in (None, "-only") else "or-later"
+    return f"{name[1].upper()}-{name[2]}.{name[3] or 0}-{end}"
 
 
 class Licences:
@@ -35,9 +67,9 @@ class Licences:
         self._of_directory = functools.cache(self._search)
 
     def of(self, path: str, text: str, declared: str = "") -> str:
-        """By declaration in the container or the file's head, else the nearest licence file's."""
+        """By the file's head, else its container, else the nearest licence file."""
         match = _DECLARED.search(text[:_HEAD])
-        return declared or (match and match[1]) or self._of_directory(pathlib.Path(path).parent)
+        return (match and match[1]) or declared or self._of_directory(pathlib.Path(path).parent)
 
     def allows(self, licence: str) -> bool:
         """Whether the list admits the expression: one side of an OR, both of an AND."""
@@ -59,10 +91,10 @@ class Licences:
         """SPDX identifiers of the licence file here, or in the nearest directory above."""
         here = self._root / directory
         names = sorted(here.iterdir()) if here.is_dir() else []
-        for file in names:
-            if _NAMES.fullmatch(file.name) and file.is_file() and not file.is_symlink():
-                text = file.read_bytes()[:_LONGEST].decode("utf-8", "replace")
-                found = licenseclassifier.identify_license(text)
-                if found:
-                    return " AND ".join(sorted({each.id for each in found}))
+        texts = [(file, identify) for file in names if is_licence(file.name)]
+        texts += [(file, of_package) for file in sorted(here.glob("usr/share/doc/*/copyright"))]
+        for file, reader in texts:
+            regular = file.is_file() and not file.is_symlink()
+            if regular and (found := reader(file.read_bytes()[:_LONGEST])):
+                return found
         return UNKNOWN if directory == pathlib.Path() else self._of_directory(directory.parent)

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from codex_jax.data.archives import is_archive, read_archive
 from codex_jax.data.exchange import read_posts
 from codex_jax.data.languages import LANGUAGES, NOTEBOOK, detect, wanted
+from codex_jax.data.licences import identify, is_licence
 from codex_jax.data.notebooks import NotANotebookError, read_notebook
 from codex_jax.data.pairs import Pair
 from codex_jax.data.sources import JSONL, POSTS, Entry, Tree, excluded
@@ -81,7 +82,10 @@ def _notebook(path: str, content: bytes) -> File:
 
 
 def _members(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
+    licence = ""  # the first that is met is taken for the whole archive's
     for member in read_archive(path, max_bytes=tree.max_bytes):
+        if not licence and is_licence(member.path):
+            licence = identify(member.content)
         name = f"{relative}/{member.path}" if member.path else relative
         if is_archive(member.path):
             yield File(name, reason="archive in an archive")
@@ -93,7 +97,8 @@ def _members(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:
         if member.reason:
             yield File(name, language=detect(member.path) or "unknown", reason=member.reason)
         else:
-            yield from _identified(tree, name, member.content)
+            for file in _identified(tree, name, member.content):
+                yield dataclasses.replace(file, licence=licence)
 
 
 def _records(tree: Tree, path: pathlib.Path, relative: str) -> Iterator[File]:

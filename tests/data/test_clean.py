@@ -1,7 +1,9 @@
 """The steps after reading: duplicates, contamination, secrets, licences; and their explanation."""
 
 import json
+import pathlib
 import random
+import shutil
 
 import pytest
 
@@ -13,8 +15,9 @@ from codex_jax.data.duplicates import Duplicates
 from codex_jax.data.explain import explain
 from codex_jax.data.filters import Filters
 from codex_jax.data.licences import Licences
+from codex_jax.data.read import read_files
 from codex_jax.data.secrets import replace_secrets
-from codex_jax.data.sources import Tree
+from codex_jax.data.sources import Tree, list_files
 
 from .conftest import module_text, write_tree
 
@@ -119,6 +122,39 @@ def test_the_nearest_licence_file_counts_unless_the_file_says_otherwise(tmp_path
     assert licences.of("a/b/c.py", "# SPDX-License-Identifier: GPL-3.0-only\n") == "GPL-3.0-only"
     assert licences.of("d.py", "/* SPDX-License-Identifier: MIT */") == "MIT"
     assert licences.of("d.py", "", "BSD-3-Clause") == "BSD-3-Clause"
+
+
+@pytest.mark.parametrize(
+    ("said", "spdx"),
+    [
+        ("Expat", "MIT"),
+        ("GPL-2+", "GPL-2.0-or-later"),
+        ("LGPL-2.1", "LGPL-2.1-only"),
+        ("BSD-3-clause or Apache-2.0", "BSD-3-Clause OR Apache-2.0"),
+        ("GPL-1+ or Artistic-1.0-Perl", "GPL-1.0-or-later OR Artistic-1.0-Perl"),
+        ("GPL-3.0-or-later and Zlib", "GPL-3.0-or-later AND Zlib"),
+    ],
+)
+def test_a_debian_package_tells_its_licence(tmp_path, said, spdx):
+    text = f"Format: 1.0\n\nFiles: *\nCopyright: 2020 A\n 2021 B\nLicense: {said}\n"
+    text += "\nFiles: debian/*\nLicense: MIT\n"
+    files = {"pkg/usr/share/doc/pkg/copyright": text, "pkg/usr/include/a/b.h": "", "other/c.h": ""}
+    licences = Licences(write_tree(tmp_path, files), None)
+    assert licences.of("pkg/usr/include/a/b.h", "") == spdx
+    assert licences.of("other/c.h", "") == "unknown"
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
+def test_an_archive_s_licence_is_that_of_its_files(tmp_path, suffix):
+    shutil.make_archive(
+        str(tmp_path / "a"),
+        "zip" if suffix == "zip" else "gztar",
+        write_tree(tmp_path / "in", {"x/LICENSE": MIT, "x/a.py": "b = 1", "x/z/c.py": "d = 2"}),
+    )
+    tree = Tree(path=str(tmp_path), languages=("Python",), containers=("archives",))
+    entries = [entry for entry in list_files(tree) if entry[0] == f"a.{suffix}"]
+    found = {pathlib.Path(file.path).name: file.licence for file in read_files(tree, entries)}
+    assert found["a.py"] == found["c.py"] == "MIT"
 
 
 @pytest.mark.parametrize(
