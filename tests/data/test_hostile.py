@@ -56,14 +56,14 @@ def _hostile(root) -> None:
 
 
 PROGRAM = """
-import resource
 import sys
 from codex_jax.data.build import build
 from codex_jax.data.sources import CONTAINERS, Tree
 root, tokenizer, output = sys.argv[1:]
 tree = Tree(path=root, languages=("*",), containers=CONTAINERS, weight=1.5)
 build(corpus={"tree": tree}, tokenizer=tokenizer, output=output, sequence_length=64)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = open("/proc/self/status").read()  # ru_maxrss begins with that of who forked
+print(status.split("VmHWM:")[1].split()[0])
 """
 
 

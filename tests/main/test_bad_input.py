@@ -1,6 +1,7 @@
 """What people get wrong, through the command line: one clear line, status 2, no traceback."""
 
 import json
+import re
 
 import pytest
 
@@ -68,9 +69,10 @@ def test_a_binary_file_among_sources_is_left_out_and_counted(place, capsys):
     corpus = f"--corpus={json.dumps({'m': str(place / 'mixed')})}"
     flags = [f"--tokenizer={place / '400.json'}", "--sequence_length=32"]
     assert cli.main(["data", corpus, *flags, f"--output={place / 'mixed-rows'}"]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("m "))
-    assert row.split()[2] == "1"  # documents
-    assert row.endswith("1 binary")
+    lines = [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    names = next(line for line in lines if line[0] == "m")
+    counts = dict(zip(names, next(line for line in lines if line[0] == "all"), strict=False))
+    assert (counts["seen"], counts["binary"], counts["kept"]) == ("2", "1", "1")
 
 
 def test_a_checkpoint_of_another_config(refused):
