@@ -1,7 +1,6 @@
 """A request's body, checked field by field. What isn't understood is refused, never left out."""
 
 import dataclasses
-import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -145,9 +144,8 @@ def _number(low: float, high: float, default: float) -> Callable:
     def check(name: str, value: Any) -> float:
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _refuse(name, f"a number from {low} to {high}", value)
-        if not (math.isfinite(value) and low <= value <= high):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:  # NaN is in no range
             raise _refuse(name, f"a number from {low} to {high}", value)
         return float(value)
 
@@ -199,11 +197,11 @@ def _bias(name: str, value: Any) -> Mapping[int, float]:
         raise _refuse(name, "an object of token ids and numbers", value)
     number, found = _number(-100, 100, 0), {}
     for token, bias in (value or {}).items():
-        if not token.isascii() or not token.isdigit():
+        if not (token.isascii() and token.isdigit() and len(token) <= 12):
             raise _refuse(name, "token ids as keys", token)
         if bias is None:
             raise _refuse(name, "a number from -100 to 100", bias)
-        found[int(token[:12])] = number(name, bias)
+        found[int(token)] = number(name, bias)
     return found
 
 
