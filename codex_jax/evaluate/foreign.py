@@ -31,7 +31,7 @@ _SILENCE_S = 60.0
 class Shop(Sandbox):
     """A sandbox in which compilers and programs of any language run."""
 
-    modules = ("confine", "workshop")
+    modules = ("confine", "house", "workshop")
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from codex_jax.evaluate import backends
 
 _START_S = 30.0
 _PARSE_S = 60.0
-_MODULES = ("values", "confine", "program", "parser", "zygote")  # the last one is run
+_MODULES = ("values", "confine", "house", "program", "parser", "zygote")  # the last one is run
 _INSIDE = pathlib.Path(__file__).with_name("inside")
 _BOOT = """import sys, os, marshal, _frozen_importlib_external
 def read(count):

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from codex_jax.evaluate.inside import confine, program, zygote
+from codex_jax.evaluate.inside import confine, house, program, zygote
 from codex_jax.evaluate.sandbox import Limits
 
 ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
@@ -185,7 +185,7 @@ def talk(monkeypatch):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
     monkeypatch.setattr(confine, "fork_apart", os.fork)
     monkeypatch.setattr(confine, "surrender", lambda uid: None)
-    monkeypatch.setattr(zygote, "_FOLDERS", ())  # whose files others may change, out here
+    monkeypatch.setattr(house, "_FOLDERS", ())  # whose files others may change, out here
     return Talk()
 
 
@@ -239,9 +239,9 @@ def test_equal_programs_have_equal_digests_and_bad_syntax_none(talk):
 
 
 def test_files_left_behind_are_removed_and_folders_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(zygote, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(house, "_FOLDERS", (str(tmp_path),))
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("/usr")
-    assert zygote._tidied() and not list(tmp_path.iterdir())
+    assert house.tidied() and not list(tmp_path.iterdir())
     (tmp_path / "folder").mkdir()
-    assert not zygote._tidied()
+    assert not house.tidied()

@@ -6,7 +6,7 @@ import struct
 import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 
-from codex_jax.evaluate.inside import confine, program  # both handed over beside this text
+from codex_jax.evaluate.inside import confine, house  # both handed over beside this text
 
 # Imported by the fork server once a program names one of them, for the forks to find there.
 _NAMES = (
@@ -41,16 +41,16 @@ class Parser:
         """The names of modules that the source may import. What brings the parser down brings
         the fork server down, too: its parts can no longer be told apart."""
         os.write(self.outlet, struct.pack("=Q", size))
-        length = int.from_bytes(program.exactly(self.inlet, 2), "big")
-        return program.exactly(self.inlet, length).decode().split()
+        length = int.from_bytes(house.exactly(self.inlet, 2), "big")
+        return house.exactly(self.inlet, length).decode().split()
 
 
 def _serve(inlet, outlet, zygote):
     confine.limit({**zygote.settings["limits"], "cpu_s": 1 << 30})
     confine.surrender(0)
     while True:
-        (size,) = struct.unpack("=Q", program.exactly(inlet, 8))
-        names = _reply(zygote, program.exactly(zygote.inbox, size))
+        (size,) = struct.unpack("=Q", house.exactly(inlet, 8))
+        names = _reply(zygote, house.exactly(zygote.inbox, size))
         os.write(outlet, len(names).to_bytes(2, "big") + names)
 
 

@@ -21,7 +21,7 @@ import sys
 import tarfile
 import time
 
-from codex_jax.evaluate.inside import confine  # handed over beside this text
+from codex_jax.evaluate.inside import confine, house  # handed over beside this text
 
 _LOW_UID, _UIDS = 20_000, 40_000
 _HOME = "/tmp"
@@ -50,18 +50,8 @@ class Workshop:
 
     def receive(self):
         """The next frame; the outside closing its end is the order to die, children and all."""
-        head = self._exactly(5)
-        return head[:1], self._exactly(struct.unpack(">I", head[1:])[0])
-
-    def _exactly(self, count):
-        parts = []
-        while count:
-            part = os.read(self.inbox, min(count, 1 << 20))
-            if not part:
-                os._exit(0)
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+        head = house.exactly(self.inbox, 5)
+        return head[:1], house.exactly(self.inbox, struct.unpack(">I", head[1:])[0])
 
     def serve(self):
         self.send(b"H", json.dumps({"python": sys.version.split()[0]}).encode())
@@ -74,7 +64,7 @@ class Workshop:
 
     def make(self, job):
         """Leaves the products in /tmp; the sources are gone where there is something to run."""
-        tidied = _tidied()
+        tidied = house.tidied()
         for name, text in job["files"].items():
             with open(os.path.join(_HOME, name), "w", encoding="utf-8", newline="") as file:
                 file.write(text)
@@ -116,7 +106,7 @@ class Workshop:
     def run(self, job):
         child = Child(self, job)
         end = child.until_end(relay=True)
-        end["dirty"] = not _tidied()
+        end["dirty"] = not house.tidied()
         self.send(b"X", json.dumps(end).encode() + b"\n")
 
     def uid(self):
@@ -216,7 +206,7 @@ class Child:
         now, limit = time.monotonic(), self.limits["cpu_s"]
         if now < self.cpu_due or self.why:
             return
-        wall, cpu = now - self.start, _cpu_s(self.pid)
+        wall, cpu = now - self.start, house.cpu_s(self.pid)
         if cpu >= limit:
             self.why = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
@@ -275,7 +265,7 @@ class Server:
 
     def answer(self, request, cpu_s):
         """Raises OSError or ValueError where it is gone, silent or mad."""
-        self.spent = _cpu_s(self.pid)
+        self.spent = house.cpu_s(self.pid)
         deadline = time.monotonic() + 10 * cpu_s
         self.channel.settimeout(cpu_s)
         self.channel.sendall(json.dumps(request).encode() + b"\n")
@@ -283,7 +273,7 @@ class Server:
             try:
                 data = self.channel.recv(1 << 16)
             except TimeoutError:
-                if _cpu_s(self.pid) - self.spent > cpu_s or time.monotonic() > deadline:
+                if house.cpu_s(self.pid) - self.spent > cpu_s or time.monotonic() > deadline:
                     raise
                 continue
             if not data:
@@ -291,7 +281,7 @@ class Server:
             self.unread += data
         line, _, self.unread = self.unread.partition(b"\n")
         answer = json.loads(line)
-        spent = max(0.0, _cpu_s(self.pid) - self.spent)
+        spent = max(0.0, house.cpu_s(self.pid) - self.spent)
         return {"ok": answer["ok"], "said": answer["said"][:_SAID], "cpu_s": spent, "why": ""}
 
     def end(self):
@@ -328,13 +318,6 @@ def _lifted(descriptor):
     return descriptor
 
 
-def _cpu_s(pid):
-    try:
-        return time.clock_gettime((~pid) << 3 | 2)  # CPUCLOCK_SCHED of another process
-    except OSError:
-        return 0.0
-
-
 def _ends_of(descriptor):
     size = os.fstat(descriptor).st_size
     text = os.pread(descriptor, _SAID, 0)
@@ -355,29 +338,8 @@ def _packed(sources):
     return found.getvalue()
 
 
-def _tidied():
-    """Empties /tmp of plain files; False where anything else is left."""
-    try:
-        with os.scandir(_HOME) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    return False
-                os.unlink(entry.path)
-    except OSError:
-        return False
-    return True
-
-
 def main():
-    settings = json.loads(sys.argv[1])
-    os.environ.clear()
-    inbox, outbox = os.dup(0), os.dup(1)
-    null = os.open("/dev/null", os.O_RDWR)
-    for descriptor in (0, 1, 2):  # these the programs inherit
-        os.dup2(null, descriptor)
-    os.chdir(_HOME)
-    confine.settle(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
-    Workshop(settings, inbox, outbox).serve()
+    Workshop(*house.entrance()).serve()
 
 
 if __name__ == "__main__":

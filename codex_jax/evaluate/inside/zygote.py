@@ -24,12 +24,10 @@ import struct
 import sys
 import time
 
-from codex_jax.evaluate.inside import confine, parser, program  # handed over beside this text
+from codex_jax.evaluate.inside import confine, house, parser, program  # handed over, too
 
 _LOW_UID, _UIDS = 20_000, 40_000
-_FOLDERS = ("/tmp", "/dev/shm")  # all that programs can write to
 _GLANCE_S = 0.01  # to the first look at the answers of a program that hasn't called
-_FEW = 1 << 18  # bytes of calls that are decoded before the fork
 
 
 class Zygote:
@@ -39,7 +37,7 @@ class Zygote:
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
         self.task, self.parser = None, None
         self.runs = 0
-        self.clean = _traces()
+        self.clean = house.traces()
 
     def send(self, operation, *parts):
         size = sum(map(len, parts))
@@ -54,10 +52,10 @@ class Zygote:
     def receive(self):
         """The next frame; the outside closing its end is the order to die, children and all."""
         operation, size = self.head()
-        return operation, program.exactly(self.inbox, size)
+        return operation, house.exactly(self.inbox, size)
 
     def head(self):
-        head = program.exactly(self.inbox, 5)
+        head = house.exactly(self.inbox, 5)
         return head[:1], struct.unpack(">I", head[1:])[0]
 
     def serve(self):
@@ -70,7 +68,7 @@ class Zygote:
             if operation == b"P":
                 self.parse(size)
                 continue
-            body = program.exactly(self.inbox, size)
+            body = house.exactly(self.inbox, size)
             if operation == b"K":
                 self.foresee(json.loads(body))
 
@@ -100,9 +98,12 @@ class Zygote:
         relay = Relay(self, ours, inlet, answers, pid)
         end = relay.until_end()
         _close(ours, relay.inlet)
-        end["dirty"] = _traces() != self.clean and not (_tidied() and _traces() == self.clean)
+        end["dirty"] = house.traces() != self.clean and not self._tidied()
         self.send(b"X", json.dumps(end).encode(), b"\n", answers.news())
         answers.close()
+
+    def _tidied(self):
+        return house.tidied() and house.traces() == self.clean
 
 
 def _close(*descriptors):
@@ -194,7 +195,7 @@ class Relay:
             self.glance_due = now + self.glance_s
         if now < self.clocks_due or self.why:
             return
-        wall, cpu = now - self.start, self._cpu_s()
+        wall, cpu = now - self.start, house.cpu_s(self.pid)
         if cpu >= limit:
             self.why = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
@@ -202,51 +203,9 @@ class Relay:
         left = limit - cpu  # pinned to one core, it can't be over earlier
         self.clocks_due = now + max(0.02, left)
 
-    def _cpu_s(self):
-        try:
-            return time.clock_gettime((~self.pid) << 3 | 2)  # CPUCLOCK_SCHED of another process
-        except OSError:
-            return 0.0
-
-
-def _traces():
-    """What changes when something is left in a folder: its mode and owner, the count of files."""
-    found = []
-    for folder in _FOLDERS:
-        try:
-            status, system = os.stat(folder), os.statvfs(folder)
-        except OSError:
-            continue
-        found.append((status.st_mode, status.st_uid, system.f_files - system.f_ffree))
-    return found
-
-
-def _tidied():
-    """Empties what programs may write to of plain files; False where anything else is left."""
-    for folder in _FOLDERS:
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        return False
-                    os.unlink(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return False
-    return True
-
 
 def main():
-    settings = json.loads(sys.argv[1])
-    os.environ.clear()
-    inbox, outbox = os.dup(0), os.dup(1)
-    null = os.open("/dev/null", os.O_RDWR)
-    for descriptor in (0, 1, 2):  # these the programs inherit
-        os.dup2(null, descriptor)
-    os.close(null)
-    os.chdir("/tmp")
-    confine.settle(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
+    settings, inbox, outbox = house.entrance()
     zygote = Zygote(settings, inbox, outbox)
     gc.collect()
     gc.disable()  # a collection here would touch what is shared with children
