@@ -24,11 +24,14 @@ _MASKED = -1e30
 Blocks = tuple[Float[Array, "B K _ _"], ...]
 
 
-class Cache(NamedTuple):
-    """Keys and values: for each layer its blocks, whole arrays, so that nothing is sliced."""
+class Layer(NamedTuple):
+    """A layer's keys and values in blocks, whole arrays, so that nothing is sliced."""
 
-    k: tuple[Blocks, ...]  # each (B, K, H, S)
-    v: tuple[Blocks, ...]  # each (B, K, S, H)
+    k: Blocks  # each (B, K, H, S)
+    v: Blocks  # each (B, K, S, H)
+
+
+Cache = tuple[Layer, ...]
 
 
 def borders(slots: int) -> list[tuple[int, int]]:
@@ -44,13 +47,13 @@ def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
     K, H = config.kv_heads, config.head_size
     sizes = [end - start for start, end in borders(slots)]
 
-    def layers(*shapes) -> tuple[Blocks, ...]:
-        return tuple(
-            tuple(jnp.zeros((rows, K, *shape), dtype) for shape in shapes)
-            for _ in range(config.layers)
-        )
+    def blocks(*shapes) -> Blocks:
+        return tuple(jnp.zeros((rows, K, *shape), dtype) for shape in shapes)
 
-    return Cache(layers(*((H, size) for size in sizes)), layers(*((size, H) for size in sizes)))
+    return tuple(
+        Layer(blocks(*((H, size) for size in sizes)), blocks(*((size, H) for size in sizes)))
+        for _ in range(config.layers)
+    )
 
 
 def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):
@@ -205,12 +208,11 @@ def _over_prompts(q, tiles: Tiles, group: int, keys: Blocks, values: Blocks) -> 
     return jax.tree.map(lambda x: x[:count], so_far)
 
 
-def shared_prefix_attention(
-    prefix: Cache, tiles: Tiles, *, tile: int, group: int, length: Int[Array, "B"]
-):
+def shared_prefix_attention(tiles: Tiles, *, tile: int, group: int, length: Int[Array, "B"]):
     """`attend` for one new token a row: writes it at `length` of the row's suffix, then attends.
 
-    The cache that the decoder carries is the suffix; the prefix is only read.
+    The cache that it is given is this layer's (prefix, suffix); the prefix is only read, and the
+    suffix alone comes back.
     """
 
     def of_prefix(q, keys, values):
@@ -227,22 +229,35 @@ def shared_prefix_attention(
 
         return jax.tree.map(of_rows, part)
 
-    def attend(q, k, v, suffix, layer):
+    def attend(q, k, v, cache, layer):
+        del layer
+        prefix, suffix = cache
         B, _, N, H = q.shape
         K = k.shape[2]
-        keys = _write(suffix.k[layer], length, k[:, 0], axis=3)
-        values = _write(suffix.v[layer], length, v[:, 0], axis=2)
+        keys = _write(suffix.k, length, k[:, 0], axis=3)
+        values = _write(suffix.v, length, v[:, 0], axis=2)
         grouped = q.reshape(B, K, N // K, H)
-        shared = of_prefix(grouped, prefix.k[layer], prefix.v[layer])
+        shared = of_prefix(grouped, *prefix)
         own = _over_own(grouped, length + 1, keys, values)
         both = merge(shared, own)
         out = (both.mixed / both.total[..., None]).reshape(B, 1, N, H).astype(q.dtype)
-        cache = Cache(
-            *(
-                (*old[:layer], new, *old[layer + 1 :])
-                for old, new in zip(suffix, (keys, values), strict=True)
-            )
-        )
-        return out, cache
+        return out, Layer(keys, values)
 
     return attend
+
+
+def traced_once(block):
+    """`block` over a list of caches, one a layer; layers alike are traced and lowered once.
+
+    XLA inlines them, so the same is compiled; a start from a warm cache takes half as long.
+    """
+
+    @jax.jit
+    def of_layer(x, params, cache):
+        return block(x, params, cache, None)
+
+    def wrapped(x, params, caches, layer):
+        x, cache = of_layer(x, params, caches[layer])
+        return x, [*caches[:layer], cache, *caches[layer + 1 :]]
+
+    return wrapped

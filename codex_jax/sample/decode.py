@@ -108,7 +108,7 @@ def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
     live = rows.slot < shape.slots
     tiles = attention.arrange(jobs.prompt, live, prompts.length, shape.tile)
     attend = attention.shared_prefix_attention(
-        prompts.cache, tiles, tile=shape.tile, group=shape.group, length=rows.length
+        tiles, tile=shape.tile, group=shape.group, length=rows.length
     )
     positions = prompts.length[jobs.prompt] + rows.length
     hidden, cache = model.forward(
@@ -117,11 +117,12 @@ def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
         rows.token[:, None],
         positions[:, None],
         attend,
-        rows.cache,
+        list(zip(prompts.cache, rows.cache, strict=True)),
         dtype=jnp.dtype(shape.dtype),
+        wrap_block=attention.traced_once,
         scan=False,
     )
-    state = state._replace(rows=rows._replace(cache=cache))
+    state = state._replace(rows=rows._replace(cache=tuple(cache)))
     return state, model.unembed(config, params, hidden[:, 0])
 
 

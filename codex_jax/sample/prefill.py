@@ -30,10 +30,18 @@ def _forward(config, params, tokens, length, dtype):
 
     def keeping(q, k, v, cache, layer):
         out, _ = attend(q, k, v, None, layer)
-        return out, (*cache, (k[0].transpose(1, 2, 0), v[0].swapaxes(0, 1)))
+        return out, (k[0].transpose(1, 2, 0), v[0].swapaxes(0, 1))
 
     return model.forward(
-        config, params, tokens, positions, keeping, (), dtype=jnp.dtype(dtype), scan=False
+        config,
+        params,
+        tokens,
+        positions,
+        keeping,
+        [None] * config.layers,
+        dtype=jnp.dtype(dtype),
+        wrap_block=attention.traced_once,
+        scan=False,
     )
 
 
@@ -44,8 +52,7 @@ def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *
     A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
     depends on nothing else.
     """
-    _, cache = _forward(config, params, tokens, length, dtype)
-    return tuple(zip(*cache, strict=True))
+    return _forward(config, params, tokens, length, dtype)[1]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "dtype"))
@@ -84,12 +91,9 @@ def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> St
         ]
         return (*here, *blocks[len(here) :])
 
-    def layers(old, new, axis):
-        return tuple(put(blocks, layer, axis) for blocks, layer in zip(old, new, strict=True))
-
-    keys, values = keys_and_values
-    cache = attention.Cache(
-        layers(prompts.cache.k, keys, axis=3), layers(prompts.cache.v, values, axis=2)
+    cache = tuple(
+        attention.Layer(put(old.k, keys, axis=3), put(old.v, values, axis=2))
+        for old, (keys, values) in zip(prompts.cache, keys_and_values, strict=True)
     )
     prompts = prompts._replace(
         cache=cache,

@@ -22,7 +22,7 @@ def filled(rows, slots, seed):
 
 
 def plain(cache):
-    keys, values = (cache.k[0], cache.v[0])
+    keys, values = cache[0]
     return [
         np.concatenate(keys, axis=3).swapaxes(2, 3),
         np.concatenate(values, axis=2),
@@ -51,12 +51,12 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
     def run(q, k, v, prefix, suffix):
         tiles = attention.arrange(jnp.asarray(prompt), jnp.asarray(live), prefix_length, tile)
         attend = attention.shared_prefix_attention(
-            prefix, tiles, tile=tile, group=group, length=jnp.asarray(length)
+            tiles, tile=tile, group=group, length=jnp.asarray(length)
         )
-        return attend(q, k, v, suffix, 0)
+        return attend(q, k, v, (prefix[0], suffix[0]), 0)
 
     out, written = jax.device_get(run(q, k, v, prefix, suffix))
-    own = plain(written)
+    own = plain([written])
     np.testing.assert_array_equal(own[0][np.arange(B), :, length], k[:, 0])
     for row in np.flatnonzero(live):
         shared, new = prefix_length[prompt[row]], length[row] + 1
@@ -76,7 +76,7 @@ def same_bits(a, b):
 def blocks_of(cache, slots):
     """The first layer's blocks that hold `slots` positions."""
     many = len(attention.borders(slots))
-    return cache.k[0][:many], cache.v[0][:many]
+    return cache[0].k[:many], cache[0].v[:many]
 
 
 def test_unused_blocks_change_no_bit():
