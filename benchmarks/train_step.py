@@ -73,8 +73,10 @@ class Ours:
         import jax
 
         from codex_jax import model, sharding
+        from codex_jax.sharding.memory import keep_pages
         from codex_jax.train import loop, optimizer, state
 
+        keep_pages()  # as `codex-jax train` does
         self.jax, self.options = jax, options
         config = described(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])

@@ -37,6 +37,10 @@ class Run:
             import jax
 
             jax.distributed.initialize()  # hosts find each other by what the TPU tells them
+        if self.verb.repeats:
+            from codex_jax.sharding.memory import keep_pages
+
+            keep_pages()
         return self.root.description.make(**self.arguments())
 
     def preview(self) -> str:

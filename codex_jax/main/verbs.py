@@ -20,12 +20,16 @@ class Wire:
 
 @dataclasses.dataclass(frozen=True)
 class Verb:
-    """One row of the table; `target` is "module:function", imported only when the verb is run."""
+    """One row of the table; `target` is "module:function", imported only when the verb is run.
+
+    `repeats` says that it runs one compiled step over and over, whose memory is worth keeping.
+    """
 
     name: str
     target: str
     summary: str
     wires: Mapping[str, Wire] = dataclasses.field(default_factory=dict)
+    repeats: bool = False
 
 
 _BATCHES = Wire(
@@ -67,17 +71,24 @@ VERBS = {
             "codex_jax.train.loop:train",
             "train a decoder on packed rows, resuming by itself",
             wires={"batches": _BATCHES},
+            repeats=True,
         ),
         Verb(
             "compile",
             "codex_jax.main.compile.verb:compile_for",
             "fit a train step to a TPU pod that isn't here",
         ),
-        Verb("sample", "codex_jax.sample.generate:generate", "complete problems with a checkpoint"),
+        Verb(
+            "sample",
+            "codex_jax.sample.generate:generate",
+            "complete problems with a checkpoint",
+            repeats=True,
+        ),
         Verb(
             "serve",
             "codex_jax.sample.serve.verb:serve",
             "answer OpenAI's completions API with a checkpoint",
+            repeats=True,
         ),
         Verb(
             "import",
