@@ -103,7 +103,7 @@ def outcome(
     limits: Limits,
 ) -> judge.Outcome:
     """Raises SandboxLostError where the workshop goes down."""
-    made = shop.make({language.file: source}, (), env=language.env, products=False)
+    made = shop.make({language.file: source}, (), env=language.env)
     if not made["ok"]:
         return judge.Outcome("protocol_violation", "it couldn't be written")
     limits = dataclasses.replace(limits, cpu_s=limits.cpu_s + language.start_cpu_s)

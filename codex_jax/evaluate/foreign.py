@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.evaluate import backends, kits
+from codex_jax.evaluate import backends, kits, languages, products
 from codex_jax.evaluate.judge import Outcome
 from codex_jax.evaluate.language import Language
 from codex_jax.evaluate.sandbox import Limits, Sandbox
@@ -26,6 +26,7 @@ _COMPILER = Limits(cpu_s=30.0, memory_mb=4096, processes=128, file_mb=512, answe
 _PROCESSES = 128  # threads too, of which runtimes have a dozen, and so has a compiler kept warm
 _RUNTIME_MB = 512  # of a virtual machine, beside the program's heap
 _SILENCE_S = 60.0
+_KIT_BYTES, _KEPT_BYTES = 1 << 30, 8 << 20
 
 
 class Shop(Sandbox):
@@ -44,6 +45,7 @@ class Shop(Sandbox):
         self.view = backends.View(
             kit=kits.drivers(), tmp_mb=_SHOP_TMP_MB, toolchains=True, proc=proc
         )
+        self.kept = products.Products(self.view.kit.parent / "made")
         super().__init__(backend, python, folder, _SHOP)
 
     def make(
@@ -52,10 +54,11 @@ class Shop(Sandbox):
         steps: Sequence[Mapping[str, Any]],
         *,
         env: Mapping[str, str],
-        products: bool,
+        products: int = 0,
         limits: Limits = _COMPILER,
     ) -> dict[str, Any]:
-        """Writes files and runs the steps; how that ended, with a tar of what they left."""
+        """Writes files and runs the steps; how that ended, with what they left, packed, if asked
+        for so many bytes of it. No program has run since the sandbox was last found clean."""
         job = {"files": files, "steps": steps, "env": env, "products": products}
         job["limits"] = dataclasses.asdict(limits)
         self.send(b"M", json.dumps(job).encode())
@@ -63,7 +66,14 @@ class Shop(Sandbox):
         end = json.loads(self.receive(b"G", within_s=within_s))
         self.soiled = self.soiled or end["dirty"]
         if end["ok"] and products:
-            end["tar"] = self.receive(b"B", within_s=_SILENCE_S)
+            end["products"] = self.receive(b"B", within_s=_SILENCE_S)
+        return end
+
+    def put(self, products: bytes) -> dict[str, Any]:
+        """Has /tmp hold what was made before."""
+        self.send(b"W", products)
+        end = json.loads(self.receive(b"G", within_s=_SILENCE_S))
+        self.soiled = self.soiled or end["dirty"]
         return end
 
     def run(self, language: Language, entry_point: str, token: str, limits: Limits):
@@ -105,11 +115,11 @@ def make_ready(language: Language, shop: Shop) -> None:
         files = {"kit.sh": "set -e\n" + language.kit}
         steps = [{"argv": ["sh", "kit.sh"]}]
         limits = dataclasses.replace(_COMPILER, cpu_s=300.0)
-        end = shop.make(files, steps, env=language.env, products=True, limits=limits)
+        end = shop.make(files, steps, env=language.env, products=_KIT_BYTES, limits=limits)
         if not end["ok"]:
             said = " ".join(end["said"].split())[-200:]
             raise InputError(f"{language.name} can't be made ready ({said}); {language.install}")
-        return end["tar"]
+        return end["products"]
 
     kits.ready(language, make)
 
@@ -125,7 +135,7 @@ def judge(
     files = language.files(program, test)
     if language.main is not None:
         entry_point = language.main(f"{program}\n{test}")
-    made = shop.make(files, language.steps, env=language.env, products=False)
+    made = _made(shop, language, files)
     if not made["ok"]:
         return _not_made(made)
     token = secrets.token_hex(16)
@@ -133,6 +143,20 @@ def judge(
     end["limit"] = limits.cpu_s + language.start_cpu_s
     cause, detail = _cause(language, end, answers.decode("utf-8", "replace") == token + "\n")
     return Outcome(cause, detail, round(end["cpu_s"], 4))
+
+
+def _made(shop: Shop, language: Language, files: Mapping[str, str]) -> dict[str, Any]:
+    """Compiles what hasn't been compiled before by the same tools; how that ended."""
+    if not language.steps:
+        return shop.make(files, (), env=language.env)
+    version = languages.runtime(language.name), kits.stamp(language), kits.drivers().name
+    name = products.key(version, language.steps, dict(language.env), files)
+    if (body := shop.kept.get(name)) is not None:
+        return shop.put(body)
+    made = shop.make(files, language.steps, env=language.env, products=_KEPT_BYTES)
+    if made["ok"] and made["products"]:
+        shop.kept.put(name, made["products"])
+    return made
 
 
 def _not_made(made: dict[str, Any]) -> Outcome:

@@ -8,11 +8,10 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import io
+import json
 import os
 import pathlib
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -47,30 +46,34 @@ def drivers() -> pathlib.Path:
 
 
 def ready(language: Language, make: Callable[[Language], bytes]) -> None:
-    """Has the language's kit made where it isn't there yet; `make` returns a tar of its files."""
-    root = drivers()
-    stamp = _digest(language.kit.encode(), *map(_identity, language.tools))
+    """Has the language's kit made where it isn't there yet; `make` returns its files, packed."""
+    root, tools = drivers(), stamp(language)
     folder = root / language.name
     with _locked(root / f"{language.name}.lock"):
-        if not language.kit or (folder / stamp).exists():
+        if not language.kit or (folder / tools).exists():
             return
         shutil.rmtree(folder, ignore_errors=True)
         partial = root / f"partial-{language.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         unpack(make(language), partial)
-        (partial / stamp).touch()
+        (partial / tools).touch()
         _open_to_all(partial)
         partial.rename(folder)
 
 
+def stamp(language: Language) -> str:
+    """Another one where a tool of the language has been replaced, or its kit is made otherwise."""
+    return _digest(language.kit.encode(), *map(_identity, language.tools))
+
+
 def unpack(body: bytes, folder: pathlib.Path) -> None:
-    """Plain files only, into the folder itself, whatever the names in the tar say."""
-    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-        for member in tar.getmembers():
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is not None and "/" not in member.name and member.name not in (".", ".."):
-                (folder / member.name).write_bytes(content.read())
+    """Files into the folder itself, whatever the names in the body say."""
+    head, _, rest = body.partition(b"\n")
+    for name, size in json.loads(head).items():
+        if "/" not in name and name not in ("", ".", ".."):
+            (folder / name).write_bytes(rest[:size])
+        rest = rest[size:]
 
 
 def _identity(tool: str) -> bytes:

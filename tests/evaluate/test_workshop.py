@@ -3,11 +3,9 @@
 import contextlib
 import dataclasses
 import functools
-import io
 import json
 import os
 import struct
-import tarfile
 import threading
 
 import pytest
@@ -50,8 +48,8 @@ class Talk:
             parts += os.read(self.back, count - len(parts))
         return parts
 
-    def make(self, *steps: object, files=None, products: bool = False, **limits: object) -> dict:
-        """How the making went, with the names and contents of what came back."""
+    def make(self, *steps: object, files=None, products: int = 0, **limits: object) -> dict:
+        """How the making went, with what came back."""
         steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
         job = {"files": files or {}, "steps": steps, "env": {}, "products": products}
         self.server.make(job | {"limits": dataclasses.asdict(LIMITS) | limits})
@@ -61,8 +59,7 @@ class Talk:
         if end["ok"] and products:
             operation, body = self.receive()
             assert operation == b"B"
-            with tarfile.open(fileobj=io.BytesIO(body)) as tar:
-                end["tar"] = {m.name: tar.extractfile(m).read() for m in tar.getmembers()}
+            end["products"] = body
         return end
 
     def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
@@ -104,14 +101,27 @@ def talk(monkeypatch, tmp_path):
 
 
 def test_what_the_steps_leave_comes_back_without_the_sources(talk, tmp_path):
-    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, products=True)
-    assert (end["ok"], end["tar"]) == (True, {"out": b"TEXT"})
+    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, products=99)
+    assert (end["ok"], end["products"]) == (True, b'{"out": 4}\nTEXT')
     assert end["said"].strip() == "4" and not end["dirty"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_was_made_before_is_written_and_can_run(talk, tmp_path):
+    made = talk.make("echo 'echo again >&3' > a; echo > b; ln -s a c", products=99)["products"]
+    (tmp_path / "other").touch()
+    talk.server.put(made)
+    assert json.loads(talk.receive()[1]) == {"ok": True, "dirty": False}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+    assert talk.run("./a")[0] == b"again\n"
+
+
+def test_more_than_was_asked_for_does_not_come_back(talk):
+    assert talk.make("head -c 100 /dev/zero > out", products=99)["products"] == b""
+
+
 def test_the_step_that_fails_is_the_last_and_its_words_are_told(talk):
-    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", products=True)
+    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", products=99)
     assert (end["ok"], end["exit"], end["said"]) == (False, 3, "to one\nto two\n")
 
 
@@ -203,7 +213,7 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
         left.set()
         raise SystemExit
 
-    job = {"files": {}, "steps": [], "env": {}, "products": False}
+    job = {"files": {}, "steps": [], "env": {}, "products": 0}
     job["limits"] = dataclasses.asdict(LIMITS)
     talk.send(b"M", json.dumps(job).encode())
     run = {"argv": ["true"], "fd": 3, "calls": [], "limits": dataclasses.asdict(LIMITS)}

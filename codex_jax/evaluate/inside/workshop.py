@@ -1,15 +1,15 @@
 """The fork server for languages other than Python: compilers and programs, each in a process apart.
 
-Frames as in the Python one. In: M make (write files, run commands or ask a compiler kept warm); R
-run a program; C another call for it; E end it. Out: H hello; G how the making went; B a tar of
-what it left; A bytes the program answered; X how it ended.
+Frames as in the Python one. In: M make (write files, run commands or ask a compiler kept warm); W
+write what was made before; R run a program; C another call for it; E end it. Out: H hello; G how
+the making went; B what it left: a line of JSON, name to size, then the files; A bytes the program
+answered; X how it ended.
 
 A compiler kept warm reads sources and never runs them; it lives as long as the sandbox, under
 limits of its own, and is replaced where it has fallen silent.
 """
 
 import contextlib
-import io
 import json
 import os
 import resource
@@ -18,7 +18,6 @@ import signal
 import socket
 import struct
 import sys
-import tarfile
 import time
 
 from codex_jax.evaluate.inside import confine, house  # handed over beside this text
@@ -59,11 +58,15 @@ class Workshop:
             operation, body = self.receive()
             if operation == b"M":
                 self.make(json.loads(body))
+            elif operation == b"W":
+                self.put(body)
             elif operation == b"R":
                 self.run(json.loads(body))
 
     def make(self, job):
-        """Leaves the products in /tmp; the sources are gone where there is something to run."""
+        """Leaves the products in /tmp; the sources are gone where there is something to run.
+
+        What it sends of the products, up to so many bytes, no program has been near."""
         tidied = house.tidied()
         for name, text in job["files"].items():
             with open(os.path.join(_HOME, name), "w", encoding="utf-8", newline="") as file:
@@ -76,11 +79,21 @@ class Workshop:
                 break
         self.send(b"G", json.dumps(end).encode())
         if end["ok"] and job["products"]:
-            self.send(b"B", _packed(job["files"]))
+            self.send(b"B", _packed(job["files"], job["products"]))
         if job["steps"]:  # a program needn't read its tests
             for name in job["files"]:
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(_HOME, name))
+
+    def put(self, body):
+        tidied = house.tidied()
+        head, _, rest = body.partition(b"\n")
+        for name, size in json.loads(head).items():
+            with open(os.path.join(_HOME, name), "wb") as file:
+                file.write(rest[:size])
+            os.chmod(file.name, 0o755)
+            rest = rest[size:]
+        self.send(b"G", json.dumps({"ok": True, "dirty": not tidied}).encode())
 
     def command(self, job, step):
         given = {"argv": step["argv"], "limits": job["limits"], "env": job["env"], "fd": 1}
@@ -328,14 +341,21 @@ def _ends_of(descriptor):
     return text.decode("utf-8", "replace")
 
 
-def _packed(sources):
-    """A tar of the plain files that are not among the sources."""
-    found = io.BytesIO()
-    with tarfile.open(fileobj=found, mode="w") as tar, os.scandir(_HOME) as entries:
+def _packed(sources, most):
+    """The plain files that are not among the sources; nothing where they are more than `most`."""
+    sizes = {}
+    with os.scandir(_HOME) as entries:
         for entry in entries:
             if entry.name not in sources and entry.is_file(follow_symlinks=False):
-                tar.add(entry.path, entry.name)
-    return found.getvalue()
+                sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+    if sum(sizes.values()) > most:
+        return b""
+    files = []
+    for name in sizes:
+        with open(os.path.join(_HOME, name), "rb") as file:
+            files.append(file.read(most))
+        sizes[name] = len(files[-1])
+    return b"\n".join([json.dumps(sizes).encode(), b"".join(files)])
 
 
 def main():
