@@ -76,6 +76,7 @@ class Gvisor:
     @staticmethod
     def _runsc(scratch: pathlib.Path) -> list[str]:
         flags = ["--platform=ptrace", "--network=none", "--ignore-cgroups"]
+        flags.append("--file-access-mounts=exclusive")  # all is read-only: no need to look again
         if os.geteuid() != 0:
             flags.append("--rootless")
         return ["runsc", f"--root={scratch / 'state'}", *flags]

@@ -19,10 +19,11 @@ _JVM_HOME = pathlib.Path(shutil.which("java", path=PATH) or "/usr/bin/java").res
 _JVM_LIBRARIES = {"LD_LIBRARY_PATH": str(_JVM_HOME / "lib")}
 _ASKED = ("{mode}", "{entry}")
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xss16m")
-_GO = {"GOGC": "off", "GOMAXPROCS": "1", "GOROOT": "/usr/lib/go", "GOCACHE": "/tmp/cache"}
+_GO = {"GOMAXPROCS": "1", "GOROOT": "/usr/lib/go", "GOCACHE": "/tmp/cache"}
 _GO_BUILD = (  # in one process: a sandbox's forks are dearer than a shell's
+    "export GOGC=off; "
     "/kit/go/compile -p main -importcfg /kit/go/importcfg -pack -dwarf=false -o program.a "
-    "program.go done.go tests.go && exec /kit/go/link -importcfg /kit/go/importcfg -s -w "
+    "program.go tests.go && exec /kit/go/link -importcfg /kit/go/importcfg -s -w "
     "-o program program.a"
 )
 _TSC = ("node", "/kit/drivers/typescript.js")
@@ -42,8 +43,10 @@ while IFS='=' read -r name path; do
         *) echo "$name=$path" ;;
     esac
 done < listed > importcfg
-go tool compile -o testing.a -p codexjax/testing -importcfg importcfg -pack /kit/drivers/testing.go
-echo "packagefile codexjax/testing=/kit/go/testing.a" >> importcfg
+for name in testing done; do
+    go tool compile -o $name.a -p codexjax/$name -importcfg importcfg -pack /kit/drivers/$name.go
+    echo "packagefile codexjax/$name=/kit/go/$name.a" >> importcfg
+done
 cp "$(go env GOTOOLDIR)/compile" "$(go env GOTOOLDIR)/link" .
 """
 _JAVA_KIT = """

@@ -1,10 +1,8 @@
 """Texts of programs and their tests as files for compilers, with our own end behind the tests."""
 
-import pathlib
 import re
 
 _DONE = "codex_jax_done"
-_DRIVERS = pathlib.Path(__file__).with_name("drivers")
 
 
 def _ended(test: str, call: str) -> str:
@@ -38,17 +36,14 @@ def go(program: str, test: str) -> dict[str, str]:
     text = re.sub(r"^package\s+\w+", "package main", f"{program}\n{test}\n", count=1, flags=re.M)
     names = re.findall(r"^func (Test\w*)\(\w+ \*testing\.T\)", test, re.MULTILINE)
     listed = ", ".join(f'{{Name: "{name}", F: {name}}}' for name in names)
-    table = f'import "testing"\n\nvar codexJaxTests = []testing.InternalTest{{{listed}}}\n'
-    files = {
-        "program.go": text,
-        "tests.go": f"package main\n\n{table}",
-        "done.go": (_DRIVERS / "done.go").read_text(encoding="utf-8"),
-    }
-    if re.search(r"\btesting\.(?!T\b)|testing/|\bt\.(Cleanup|Setenv|TempDir|Deadline)\b", text):
-        return files
-    ours = 'testing "codexjax/testing"'
-    pattern = r'^(\s*|import\s+)"testing"'
-    return {n: re.sub(pattern, rf"\g<1>{ours}", f, flags=re.M) for n, f in files.items()}
+    more = r"\btesting\.(?!T\b)|testing/|\bt\.(Cleanup|Setenv|TempDir|Deadline)\b"
+    ours, runner = '"testing"\nimport "codexjax/done"', "done"
+    if not re.search(more, text):
+        ours, runner = 'testing "codexjax/testing"', "testing"
+        text = re.sub(r'^(\s*|import\s+)"testing"', rf"\g<1>{ours}", text, flags=re.MULTILINE)
+    call = f"{runner}.Main([]testing.InternalTest{{{listed}}})"
+    tests = f"package main\n\nimport {ours}\n\nfunc main() {{ {call} }}\n"
+    return {"program.go": text, "tests.go": tests}
 
 
 def java(program: str, test: str) -> dict[str, str]:

@@ -90,6 +90,15 @@ def test_the_known_good_set_passes(name, tmp_path):
     assert not missing, versions
 
 
+def test_garbage_is_collected_before_it_fills_the_memory(tmp_path):
+    task = solutions.problems(here("go"))[53]
+    body = (
+        "    s := make([]byte, 1<<20)\n    for i := 0; i < 500; i++ { s = append(s[:9:9], s...) }\n"
+    )
+    rows = judged(tmp_path, [(task, f"{body}    return x + y + len(s)*0\n}}\n")], memory_mb=256)
+    assert rows[0].cause == "passed", rows[0]
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_no_early_exit_passes_and_no_neighbour_is_harmed(name, tmp_path):
     """The cheap ones; `benchmarks/evaluate_languages.py --attacks` runs them all, everywhere."""

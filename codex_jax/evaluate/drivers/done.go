@@ -1,28 +1,28 @@
-// The main function of a Go program: runs its tests, then one of ours, which says so.
-package main
+// Runs a Go program's tests, then one of ours, which says so.
+package done
 
 import (
-	"bufio"
 	"os"
 	"testing"
 )
 
-func main() {
-	token, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+func Main(given []testing.InternalTest) {
+	buffer := make([]byte, 64)
+	size, _ := os.Stdin.Read(buffer)
 	passed, tests := 0, []testing.InternalTest{}
-	for _, given := range codexJaxTests {
-		run := given.F
+	for _, test := range given {
+		run := test.F
 		counted := func(t *testing.T) {
 			run(t)
 			if !t.Failed() {
 				passed++
 			}
 		}
-		tests = append(tests, testing.InternalTest{Name: given.Name, F: counted})
+		tests = append(tests, testing.InternalTest{Name: test.Name, F: counted})
 	}
 	end := func(t *testing.T) {
-		if passed > 0 && passed == len(codexJaxTests) {
-			os.NewFile(3, "").WriteString(token)
+		if passed > 0 && passed == len(given) {
+			os.NewFile(3, "").Write(buffer[:size])
 		}
 	}
 	tests = append(tests, testing.InternalTest{Name: "End", F: end})

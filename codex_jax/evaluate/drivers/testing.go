@@ -62,12 +62,24 @@ func (t *T) Run(name string, f func(*T)) bool {
 	return !inner.failed
 }
 
-func Main(_ func(_, _ string) (bool, error), tests []InternalTest, _, _ interface{}) {
-	all := &T{}
-	for _, test := range tests {
-		all.Run(test.Name, test.F)
+// Main runs the tests; where all have come to their end and passed, it says so.
+func Main(given []InternalTest) {
+	buffer := make([]byte, 64)
+	size, _ := os.Stdin.Read(buffer)
+	all, passed := &T{}, 0
+	for _, test := range given {
+		run := test.F
+		all.Run(test.Name, func(t *T) {
+			run(t)
+			if !t.failed {
+				passed++
+			}
+		})
 	}
 	if all.failed {
 		os.Exit(1)
+	}
+	if passed > 0 && passed == len(given) {
+		os.NewFile(3, "").Write(buffer[:size])
 	}
 }
