@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax.model.attention import Attend, rotary
 from codex_jax.model.config import DecoderConfig
+from codex_jax.model.int8 import product, rows
 
 Params = dict[str, Any]
 
@@ -74,9 +75,9 @@ class Attention(nnx.Module):
             self.out_bias = _constant(0.0, (c.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"], positions, attend: Attend, cache, layer):
-        q = jnp.einsum("BTD,DNH->BTNH", x, self.q.astype(x.dtype))
-        k = jnp.einsum("BTD,DKH->BTKH", x, self.k.astype(x.dtype))
-        v = jnp.einsum("BTD,DKH->BTKH", x, self.v.astype(x.dtype))
+        q = product("BTD,DNH->BTNH", x, self.q.get_value())
+        k = product("BTD,DKH->BTKH", x, self.k.get_value())
+        v = product("BTD,DKH->BTKH", x, self.v.get_value())
         if self.config.bias or self.config.qkv_bias:
             q = q + self.q_bias.astype(x.dtype)
             k = k + self.k_bias.astype(x.dtype)
@@ -85,7 +86,7 @@ class Attention(nnx.Module):
             q = rotary(q, positions, base=self.config.rotary_base)
             k = rotary(k, positions, base=self.config.rotary_base)
         out, cache = attend(q, k, v, cache, layer)
-        y = jnp.einsum("BTNH,NHD->BTD", out, self.out.astype(x.dtype))
+        y = product("BTNH,NHD->BTD", out, self.out.get_value())
         return (y + self.out_bias.astype(x.dtype) if self.config.bias else y), cache
 
 
@@ -104,15 +105,15 @@ class Mlp(nnx.Module):
             self.down_bias = _constant(0.0, (c.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        up = jnp.einsum("BTD,DF->BTF", x, self.up.astype(x.dtype))
+        up = product("BTD,DF->BTF", x, self.up.get_value())
         if self.config.bias:
             up = up + self.up_bias.astype(x.dtype)
         if self.config.activation == "swiglu":
-            gate = jnp.einsum("BTD,DF->BTF", x, self.gate.astype(x.dtype))
+            gate = product("BTD,DF->BTF", x, self.gate.get_value())
             hidden = jax.nn.silu(gate) * up
         else:
             hidden = jax.nn.gelu(up, approximate=True)
-        down = jnp.einsum("BTF,FD->BTD", hidden, self.down.astype(x.dtype))
+        down = product("BTF,FD->BTD", hidden, self.down.get_value())
         return down + self.down_bias.astype(x.dtype) if self.config.bias else down
 
 
@@ -219,7 +220,7 @@ def forward(
         params["blocks"] may be a list that `split` made.
     """
     block_graph, norm_graph = _graphs(config)
-    x = params["embedding"].astype(dtype)[tokens]
+    x = rows(params["embedding"], tokens, dtype)
     if config.positions == "learned":
         x = x + params["position"].astype(dtype)[positions]
 
@@ -246,9 +247,8 @@ def unembed(
     config: DecoderConfig, params: Params, hidden: Float[Array, "... D"]
 ) -> Float[Array, "... V"]:
     """Logits in f32 over the real vocabulary; those of the table's padding rows are cut off."""
-    table, product = params["embedding"], "...D,VD->...V"
+    table, equation = params["embedding"], "...D,VD->...V"
     if not config.tied:
-        table, product = params["unembedding"], "...D,DV->...V"
-    table = table.astype(hidden.dtype)
-    logits = jnp.einsum(product, hidden, table, preferred_element_type=jnp.float32)
+        table, equation = params["unembedding"], "...D,DV->...V"
+    logits = product(equation, hidden, table, preferred_element_type=jnp.float32)
     return logits[..., : config.vocab_size]

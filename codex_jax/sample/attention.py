@@ -17,11 +17,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from codex_jax.model.int8 import Int8, quantise
+
 _FIRST = 64  # size of the first block; each of the next is as long as all before it
 
 _MASKED = -1e30
 
-Blocks = tuple[Float[Array, "B K _ _"], ...]
+Blocks = tuple[Float[Array, "B K _ _"] | Int8, ...]  # int8 with a scale a head and position
 
 
 class Layer(NamedTuple):
@@ -47,30 +49,42 @@ def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
     K, H = config.kv_heads, config.head_size
     sizes = [end - start for start, end in borders(slots)]
 
-    def blocks(*shapes) -> Blocks:
-        return tuple(jnp.zeros((rows, K, *shape), dtype) for shape in shapes)
+    def block(size, *shape):
+        values = jnp.zeros((rows, K, *shape), dtype)
+        return Int8(values, jnp.zeros((rows, K, size))) if dtype == jnp.int8 else values
 
-    return tuple(
-        Layer(blocks(*((H, size) for size in sizes)), blocks(*((size, H) for size in sizes)))
-        for _ in range(config.layers)
-    )
+    def layer() -> Layer:
+        keys = tuple(block(size, H, size) for size in sizes)
+        return Layer(keys, tuple(block(size, size, H) for size in sizes))
+
+    return tuple(layer() for _ in range(config.layers))
+
+
+def kept(x: Float[Array, "... H"], dtype) -> Float[Array, "... H"] | Int8:
+    """Keys or values as a cache of this dtype keeps them."""
+    return quantise(x, -1) if dtype == jnp.int8 else x.astype(dtype)
 
 
 def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):
     """Each row's new key (or value) at its position, which `axis` of the blocks counts."""
     written, start = [], 0
     for block in blocks:
-        ways = {
-            "cpu": functools.partial(_scattered, axis=axis),
-            "default": functools.partial(_selected, axis=axis),
-        }
-        at = position - start
-        written.append(jax.lax.platform_dependent(block, at, new.astype(block.dtype), **ways))
+        write = functools.partial(_write_block, position - start, axis)
+        dtype = jnp.int8 if isinstance(block, Int8) else block.dtype
+        written.append(jax.tree.map(write, block, kept(new, dtype)))
         start += block.shape[axis]
     return tuple(written)
 
 
-def _scattered(block, at: Int[Array, "B"], new: Float[Array, "B K H"], *, axis: int):
+def _write_block(at: Int[Array, "B"], axis: int, block, new):
+    """One block, or the scales of one, which lack the axis of H."""
+    axis = min(axis, block.ndim - 1)
+    ways = {"cpu": _scattered, "default": _selected}
+    ways = {where: functools.partial(way, axis=axis) for where, way in ways.items()}
+    return jax.lax.platform_dependent(block, at, new, **ways)
+
+
+def _scattered(block, at: Int[Array, "B"], new, *, axis: int):
     """In place, where a block begins at position 0 of `at`."""
     rows, size = jnp.arange(len(at)), block.shape[axis]
     at = jnp.where((at >= 0) & (at < size), at, size)
@@ -78,12 +92,11 @@ def _scattered(block, at: Int[Array, "B"], new: Float[Array, "B K H"], *, axis: 
     return place.set(new, mode="drop")
 
 
-def _selected(block, at: Int[Array, "B"], new: Float[Array, "B K H"], *, axis: int):
+def _selected(block, at: Int[Array, "B"], new, *, axis: int):
     """The same over the whole block: TPU would lay a block out anew for a scatter."""
-    here = at[:, None] == jnp.arange(block.shape[axis])
-    if axis == 2:
-        return jnp.where(here[:, None, :, None], new[:, :, None, :], block)
-    return jnp.where(here[:, None, None, :], new[..., None], block)
+    others = [n for n in range(1, block.ndim) if n != axis]
+    here = jnp.expand_dims(at[:, None] == jnp.arange(block.shape[axis]), others)
+    return jnp.where(here, jnp.expand_dims(new, axis), block)
 
 
 class Tiles(NamedTuple):
@@ -154,15 +167,27 @@ def _padded(q, k, v, seen) -> Partial:
 
 
 def _products(q, k, v, seen) -> Partial:
-    scores = jnp.einsum("BKRH,BKHS->BKRS", q, k, preferred_element_type=jnp.float32)
+    keys, key_scale = _read(k, q.dtype)
+    values, value_scale = _read(v, q.dtype)
+    scores = jnp.einsum("BKRH,BKHS->BKRS", q, keys, preferred_element_type=jnp.float32)
     seen = seen[:, None, None, :]
-    scores = jnp.where(seen, scores * q.shape[-1] ** -0.5, _MASKED)
+    scores = jnp.where(seen, scores * key_scale * q.shape[-1] ** -0.5, _MASKED)
     peak = scores.max(axis=-1)
     weights = jnp.where(seen, jnp.exp(scores - peak[..., None]), 0.0)
     mixed = jnp.einsum(
-        "BKRS,BKSH->BKRH", weights.astype(v.dtype), v, preferred_element_type=jnp.float32
+        "BKRS,BKSH->BKRH",
+        (weights * value_scale).astype(q.dtype),
+        values,
+        preferred_element_type=jnp.float32,
     )
     return Partial(mixed, peak, weights.sum(axis=-1))
+
+
+def _read(block, dtype):
+    """(numbers to multiply with, what the product is scaled by)."""
+    if isinstance(block, Int8):
+        return block.values.astype(dtype), block.scale[:, :, None]
+    return block.astype(dtype), 1.0
 
 
 def _over_own(q, length: Int[Array, "B"], keys: Blocks, values: Blocks) -> Partial:
@@ -194,7 +219,8 @@ def _over_prompts(q, tiles: Tiles, group: int, keys: Blocks, values: Blocks) -> 
 
             owner = of_group(prompt)
             seen = start + jnp.arange(v.shape[2])[None] < of_group(length)[:, None]
-            part = _block(of_group(q), k[owner], v[owner], seen)
+            mine = jax.tree.map(lambda x: x[owner], (k, v))
+            part = _block(of_group(q), *mine, seen)
             part = merge(jax.tree.map(of_group, so_far), part)
             return jax.tree.map(
                 lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, n * group, 0),

@@ -62,6 +62,8 @@ def plan(
     rows: int,
     new: int,
     dtype: str = "float32",
+    weights: str | None = None,
+    cache: str | None = None,
     platform: str | None = None,
 ) -> Shape:
     """Sizes for a job: room for twice the prompts that fill the rows.
@@ -69,8 +71,15 @@ def plan(
     Args:
       longest: tokens of the longest prompt.
       samples: most samples of a prompt.
+      dtype: of activations, and of all else unless given.
+      weights, cache: as they are kept, "int8" or a dtype.
       platform: of the devices; jax's default, unless given.
+
+    Raises:
+      InputError: a dtype that isn't known.
     """
+    weights, cache = weights or dtype, cache or dtype
+    _check_kinds(dtype=dtype, weights=weights, cache=cache)
     prompts = 2 * -(-rows // samples) + 4
     tile, group = min(_TILE, samples), _GROUP
     if (platform or jax.default_backend()) != "cpu":
@@ -85,20 +94,16 @@ def plan(
         group=group,
         queue=max(4 * rows, samples),
         dtype=dtype,
+        weights=weights,
+        cache=cache,
     )
 
 
-def _held(params: model.Params, dtype: str) -> model.Params:
-    """Parameters as a step reads them: layers apart, in the dtype they would be cast to each time.
-
-    Norms are computed in f32, and keep it.
-    """
-
-    def one(path, leaf):
-        return leaf if path[-1].key in ("scale", "shift") else leaf.astype(dtype)
-
-    params = jax.tree_util.tree_map_with_path(one, params)
-    return {**params, "blocks": model.split(params["blocks"])}
+def _check_kinds(**kinds: str) -> None:
+    for name, kind in kinds.items():
+        known = ["float32", "bfloat16", *["int8"] * (name != "dtype")]
+        if kind not in known:
+            raise InputError(f"{name} is {kind!r}; expected one of {', '.join(known)}; turn {name}")
 
 
 class Engine:
@@ -123,7 +128,7 @@ class Engine:
         """
         self.config, self.shape = config, shape
         self._token_bytes, self._eos_id = token_bytes, eos_id
-        self.params = jax.jit(_held, static_argnums=1)(params, shape.dtype)
+        self.params = jax.jit(placement.held, static_argnums=1)(params, shape)
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
         self._table = self._device_table()
@@ -266,7 +271,8 @@ class Engine:
         padded = np.zeros((1, bucket(len(tokens))), np.int32)
         padded[0, : len(tokens)] = tokens
         length = np.int32(len(tokens))
-        return function(self.config, self.params, padded, length, dtype=self.shape.dtype)
+        kinds = {"dtype": self.shape.dtype, "cache": self.shape.cache}
+        return function(self.config, self.params, padded, length, **kinds)
 
     def _fill_queue(self) -> None:
         """Gives slots to what waits."""

@@ -38,6 +38,8 @@ def generate(
     step: int | Sequence[int] | None = None,
     temperatures: Sequence[float] = (),
     dtype: str = "float32",
+    weights: str | None = None,
+    cache: str | None = None,
     mesh: MeshShape | None = None,
     begin: bool = True,
     ordered: bool = False,
@@ -60,7 +62,9 @@ def generate(
       batch_size: Samples that run at a time.
       step: Checkpoint to sample from, or several; the newest, unless given.
       temperatures: Several temperatures, in place of the policy's.
-      dtype: Of activations and cache: "float32" or "bfloat16".
+      dtype: Of activations: "float32" or "bfloat16".
+      weights: As they are kept: the dtype, unless "int8".
+      cache: As keys and values are kept: the dtype, unless "int8".
       mesh: Devices; every device a replica, unless given.
       begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
       ordered: Write samples in the order of problems, rather than as they finish.
@@ -74,7 +78,8 @@ def generate(
     steps = step if isinstance(step, Sequence) else (step,)
     _check_output(output, step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, each, tokenizer, text) for each in steps]
-    job = _Job(read, whole, text, output, batch_size, dtype, mesh or MeshShape(), begin, ordered)
+    kinds = {"dtype": dtype, "weights": weights, "cache": cache}
+    job = _Job(read, whole, text, output, batch_size, kinds, mesh or MeshShape(), begin, ordered)
     heats = temperatures or (whole.policy.temperature,)
     return sum(job.run(checkpoint_dir, card, heats) for card in cards)
 
@@ -87,7 +92,7 @@ class _Job(NamedTuple):
     text: Tokenizer
     output: str
     rows: int
-    dtype: str
+    kinds: dict[str, str | None]
     mesh: MeshShape
     begin: bool
     ordered: bool
@@ -95,12 +100,12 @@ class _Job(NamedTuple):
     def run(self, checkpoint_dir: str, card: checkpoint.Card, heats: Sequence[float]) -> int:
         """Samples of one checkpoint at each temperature; the engine is loaded where some lack."""
         shape = _shape(
-            _requests(self.read, self.text, self.begin), card.model, self.rows, self.dtype
+            _requests(self.read, self.text, self.begin), card.model, self.rows, self.kinds
         )
         engine, held = None, 0
         for heat in heats:
             policy = dataclasses.replace(self.whole.policy, temperature=heat)
-            manifest = _manifest(card, self.whole._replace(policy=policy), self.dtype, self.begin)
+            manifest = _manifest(card, self.whole._replace(policy=policy), self.kinds, self.begin)
             asked = _at(self.read, self.whole.policy, policy)
             requests = _requests(asked, self.text, self.begin)
             path = self.output.format(step=card.step, temperature=heat)
@@ -122,14 +127,14 @@ def _at(read: list[Asked], old: Policy, new: Policy) -> list[Asked]:
     ]
 
 
-def _shape(requests: list[Request], config: dict, rows: int, dtype: str) -> Shape:
+def _shape(requests: list[Request], config: dict, rows: int, kinds: dict[str, str | None]) -> Shape:
     """Sizes rest on what is asked, not on what is left."""
     return plan(
         longest=_longest(requests, config),
         samples=max(len(request.samples) for request in requests),
         rows=rows,
         new=max(request.new for request in requests),
-        dtype=dtype,
+        **kinds,
     )
 
 
@@ -148,7 +153,7 @@ def read_card(checkpoint_dir: str, step: int | None, path: str, text: Tokenizer)
     return card
 
 
-def _manifest(card: checkpoint.Card, whole: Request, dtype: str, begin: bool) -> dict[str, Any]:
+def _manifest(card: checkpoint.Card, whole: Request, kinds: dict, begin: bool) -> dict[str, Any]:
     """What the samples depend on, besides their problems."""
     return {
         "model": card.model,
@@ -158,8 +163,8 @@ def _manifest(card: checkpoint.Card, whole: Request, dtype: str, begin: bool) ->
         "max_new_tokens": whole.new,
         "stops": list(whole.stops),
         "seed": whole.seed,
-        "dtype": dtype,
         "begin": begin,
+        **kinds,
     }
 
 

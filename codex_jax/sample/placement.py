@@ -6,8 +6,7 @@ cost more than reading them. Replicas come first, `tensor` only where a model do
 For devices that aren't here the loop is compiled from shapes alone:
 
     mesh = make_mesh(MeshShape(tensor=8), config, shape.rows, devices)
-    params = params_shapes(config, mesh)             blocks stacked; the loop takes them layer by
-                                                     layer, as `model.split` leaves them
+    params = held_shapes(config, shape, mesh)        as the loop takes them: layer by layer
     places = state_shardings(config, shape, mesh)    of what state.start(config, shape) makes
     loop = jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places)
     loop.lower(config, shape, params, state, table, work)
@@ -19,9 +18,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError, model, sharding
+from codex_jax.model import int8
 from codex_jax.sample import state as states
 
 
@@ -63,12 +64,57 @@ def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
     return jax.tree.map(one, shapes, axes)
 
 
+def held(params: model.Params, shape: states.Shape) -> model.Params:
+    """Parameters as a step reads them: layers apart, in int8 or the dtype they would be cast to.
+
+    Norms are computed in f32, and keep it.
+    """
+    eight = shape.weights == "int8"
+
+    def one(path, leaf):
+        name = path[-1].key
+        if eight and name in int8.SUMMED:
+            return int8.quantise(leaf, int8.SUMMED[name])
+        dtype = shape.dtype if eight else shape.weights
+        return leaf if name in ("scale", "shift") else leaf.astype(dtype)
+
+    params = {**params, "blocks": model.split(params["blocks"])}
+    return jax.tree_util.tree_map_with_path(one, params)
+
+
+def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> model.Params:
+    """What `held` makes of the parameters, each with its place on the mesh."""
+    shapes = params_shapes(config, mesh)
+    layers = [jax.tree.map(_layer_place, shapes["blocks"])] * config.layers
+    places = {**jax.tree.map(lambda x: x.sharding, shapes), "blocks": layers}
+
+    def one(path, place, leaf):
+        if isinstance(leaf, int8.Int8):
+            over = np.atleast_1d(int8.SUMMED[path[-1].key])
+            spec = [axis for n, axis in enumerate(place.spec) if n not in over]
+            scale = NamedSharding(mesh, PartitionSpec(*spec))
+            return int8.Int8(_put(leaf.values, place), _put(leaf.scale, scale))
+        return _put(leaf, place)
+
+    made = jax.eval_shape(lambda params: held(params, shape), shapes)
+    return jax.tree_util.tree_map_with_path(one, places, made)
+
+
+def _layer_place(x: jax.ShapeDtypeStruct) -> NamedSharding:
+    """One of a stack's."""
+    return NamedSharding(x.sharding.mesh, PartitionSpec(*x.sharding.spec[1:]))
+
+
+def _put(x: jax.ShapeDtypeStruct, place: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+
+
 def state_shardings(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> states.State:
     """The loop's state: caches by row and head, all else on every device."""
     state = jax.eval_shape(lambda: states.start(config, shape))
     whole = NamedSharding(mesh, PartitionSpec())
-    prefix = NamedSharding(mesh, sharding.spec((None, "kv_heads", None, "head")))
-    suffix = NamedSharding(mesh, sharding.spec(("batch", "kv_heads", None, "head")))
+    prefix = NamedSharding(mesh, sharding.spec((None, "kv_heads")))
+    suffix = NamedSharding(mesh, sharding.spec(("batch", "kv_heads")))
     placed = jax.tree.map(lambda _: whole, state)
     return placed._replace(
         prompts=placed.prompts._replace(cache=jax.tree.map(lambda _: prefix, state.prompts.cache)),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from codex_jax import model
+from codex_jax.model.int8 import Int8
 from codex_jax.sample import attention
 from codex_jax.sample.policy import logprob
 from codex_jax.sample.state import TOP, State
@@ -23,14 +24,20 @@ class Scores(NamedTuple):
     top_logprobs: Float[Array, "T-1 5"]
 
 
-def _forward(config, params, tokens, length, dtype):
-    """(hidden states, keys and values) of one prompt, right-padded."""
+def _forward(config, params, tokens, length, dtype, cache):
+    """(hidden states, keys and values) of one prompt, right-padded.
+
+    It attends to them as they are kept, so that its samples do so from the first token on.
+    """
     positions = jnp.arange(tokens.shape[1])[None]
     attend = model.attention.packed_attention((positions < length).astype(jnp.int32))
 
-    def keeping(q, k, v, cache, layer):
-        out, _ = attend(q, k, v, None, layer)
-        return out, (k[0].transpose(1, 2, 0), v[0].swapaxes(0, 1))
+    def keeping(q, k, v, _, layer):
+        kept = [attention.kept(x, jnp.dtype(cache)) for x in (k, v)]
+        read = [x.restored(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in kept]
+        out, _ = attend(q, *read, None, layer)
+        keys = jax.tree.map(lambda x: jnp.moveaxis(x[0], 0, -1), kept[0])
+        return out, (keys, jax.tree.map(lambda x: x[0].swapaxes(0, 1), kept[1]))
 
     return model.forward(
         config,
@@ -45,20 +52,24 @@ def _forward(config, params, tokens, length, dtype):
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "dtype"))
-def prefill(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
+@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache"))
+def prefill(
+    config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str, cache: str
+):
     """Keys (K, H, T) and values (K, T, H) of one prompt, right-padded to a bucket, by layer.
 
     A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
     depends on nothing else.
     """
-    return _forward(config, params, tokens, length, dtype)[1]
+    return _forward(config, params, tokens, length, dtype, cache)[1]
 
 
-@functools.partial(jax.jit, static_argnames=("config", "dtype"))
-def score(config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str):
+@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache"))
+def score(
+    config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str, cache: str
+):
     """`Scores` of one prompt, right-padded to a bucket; what stands behind its length is noise."""
-    hidden, _ = _forward(config, params, tokens, length, dtype)
+    hidden, _ = _forward(config, params, tokens, length, dtype, cache)
 
     def of_some(inputs):
         hidden, following = inputs
@@ -78,16 +89,14 @@ def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> St
     prompts = state.prompts
 
     def put(blocks, new, axis):
+        def part(block, new, first, last):
+            new = jax.lax.slice_in_dim(new[None], first, last, axis=min(axis, block.ndim - 1))
+            return jax.lax.dynamic_update_slice_in_dim(block, new, place, axis=0)
+
+        borders = attention.borders(new.shape[axis - 1])
         here = [
-            jax.lax.dynamic_update_slice_in_dim(
-                block,
-                jax.lax.slice_in_dim(new[None], first, last, axis=axis).astype(block.dtype),
-                place,
-                axis=0,
-            )
-            for block, (first, last) in zip(
-                blocks, attention.borders(new.shape[axis - 1]), strict=False
-            )
+            jax.tree.map(functools.partial(part, first=first, last=last), block, new)
+            for block, (first, last) in zip(blocks, borders, strict=False)
         ]
         return (*here, *blocks[len(here) :])
 

@@ -26,7 +26,9 @@ class Shape:
       tile: Rows that read a prompt together.
       group: Tiles that attend at a time.
       queue: Samples that can wait on the device.
-      dtype: Of activations and caches.
+      dtype: Of activations.
+      weights: As a step reads them: a dtype, or "int8" with a scale for each output.
+      cache: Keys and values: a dtype, or "int8" with a scale for each position and head.
     """
 
     rows: int
@@ -37,6 +39,8 @@ class Shape:
     group: int
     queue: int
     dtype: str = "float32"
+    weights: str = "float32"
+    cache: str = "float32"
 
     @property
     def slots(self) -> int:
@@ -113,7 +117,7 @@ def start(config: model.DecoderConfig, shape: Shape) -> State:
     def zeros(*sizes, dtype=jnp.int32):
         return jnp.zeros(sizes, dtype)
 
-    dtype = jnp.dtype(shape.dtype)
+    dtype = jnp.dtype(shape.cache)
     B, P, Q, N, out = shape.rows, shape.prompts, shape.queue, shape.new, shape.slots
     prefix = attention.empty(config, rows=P, slots=shape.prefix, dtype=dtype)
     suffix = attention.empty(config, rows=B, slots=N, dtype=dtype)

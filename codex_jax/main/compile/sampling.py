@@ -25,12 +25,16 @@ class Sampling:
       samples: Samples of each prompt.
       longest: Tokens of the longest prompt.
       new: Most new tokens of a sample.
+      weights: As they are kept: the compute dtype, unless "int8".
+      cache: As keys and values are kept: the compute dtype, unless "int8".
     """
 
     rows: int = 128
     samples: int = 100
     longest: int = 512
     new: int = 512
+    weights: str | None = None
+    cache: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,7 @@ class SampleJob(Job):
     """A step of the sampling loop: a token for each row.
 
     Attributes:
-      dtype: of weights, activations and caches.
+      dtype: of activations, and of weights and caches where sampling says nothing else.
     """
 
     sampling: Sampling
@@ -49,10 +53,11 @@ class SampleJob(Job):
 
     @property
     def title(self) -> str:
-        sizes = self.sampling
+        sizes, shape = self.sampling, self.shape
         return (
             f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
-            f"{sizes.longest} and {sizes.new} new tokens, {self.dtype}"
+            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, weights {shape.weights}, "
+            f"cache {shape.cache}"
         )
 
     @property
@@ -64,6 +69,8 @@ class SampleJob(Job):
             rows=wanted.rows,
             new=wanted.new,
             dtype=self.dtype,
+            weights=wanted.weights,
+            cache=wanted.cache,
             platform="tpu",
         )
 
@@ -74,11 +81,15 @@ class SampleJob(Job):
         """
         mesh, shape, config = self._mesh(), self.shape, self.model
         data = mesh.size // mesh.shape["tensor"]
-        size = jnp.dtype(shape.dtype).itemsize
-        a_token = 2 * config.layers * config.kv_heads * config.head_size * size
+        head = (
+            config.head_size + 4
+            if shape.cache == "int8"
+            else (config.head_size * jnp.dtype(shape.cache).itemsize)
+        )
+        a_token = 2 * config.layers * config.kv_heads * head
         prompts = math.ceil(shape.rows / data / self.sampling.samples)
         positions = prompts * shape.prefix + shape.rows // data * shape.new
-        params = self._params(mesh)
+        params = placement.held_shapes(config, shape, mesh)
         if not config.tied:
             del params["embedding"]  # of which a row reads one line
         return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
@@ -95,27 +106,15 @@ class SampleJob(Job):
         whole = NamedSharding(mesh, PartitionSpec())
         table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
         work = jax.tree.map(lambda x: _place(x, whole), _work(shape))
-        return jitted(places).lower(config, shape, self._params(mesh), state, table, work)
+        params = placement.held_shapes(config, shape, mesh)
+        return jitted(places).lower(config, shape, params, state, table, work)
 
     def _mesh(self) -> Mesh:
         return placement.make_mesh(self.mesh, self.model, self.sampling.rows, devices=self.placed())
 
-    def _params(self, mesh: Mesh) -> Any:
-        """As the engine holds them: layers apart."""
-        params = placement.params_shapes(self.model, mesh)
-        params = jax.tree.map(lambda x: _place(x, x.sharding, self.dtype), params)
-        layers = [jax.tree.map(_layer, params["blocks"])] * self.model.layers
-        return params | {"blocks": layers}
 
-
-def _place(x: Any, where: NamedSharding, dtype: str = "") -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, dtype or x.dtype, sharding=where)
-
-
-def _layer(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """One of a stack."""
-    where = NamedSharding(x.sharding.mesh, PartitionSpec(*x.sharding.spec[1:]))
-    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype, sharding=where)
+def _place(x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
 
 def _part(x: jax.ShapeDtypeStruct) -> int:

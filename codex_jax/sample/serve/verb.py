@@ -32,6 +32,8 @@ def serve(
     limits: Limits = Limits(),
     api_keys: str = "",
     dtype: str = "float32",
+    weights: str | None = None,
+    cache: str | None = None,
     mesh: MeshShape | None = None,
     begin: bool = True,
 ) -> None:
@@ -50,7 +52,9 @@ def serve(
       limits: What a request may ask for.
       api_keys: File of keys, one a line; else those of $CODEX_JAX_API_KEYS, split at commas; no
         keys let everybody in.
-      dtype: Of activations and cache: "float32" or "bfloat16".
+      dtype: Of activations: "float32" or "bfloat16".
+      weights: As they are kept: the dtype, unless "int8".
+      cache: As keys and values are kept: the dtype, unless "int8".
       mesh: Devices; every device a replica, unless given.
       begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
     """
@@ -58,8 +62,9 @@ def serve(
     text = Tokenizer.load(tokenizer)
     card = generate.read_card(checkpoint_dir, step, tokenizer, text)
     limits = limits.within(card.model["max_length"])
+    kinds = {"dtype": dtype, "weights": weights, "cache": cache}
     with _listening(host, port) as listener:
-        shape = plan(longest=limits.prompt, samples=1, rows=batch_size, new=limits.new, dtype=dtype)
+        shape = plan(longest=limits.prompt, samples=1, rows=batch_size, new=limits.new, **kinds)
         engine = generate.load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), text)
         driver = Driver(engine)
         service = Service(
