@@ -55,6 +55,8 @@ HloModule jit_step, is_scheduled=true
 
 %body.1 (state: (s32[], f32[8])) -> (s32[], f32[8]) {
   %gathered = bf16[64,8]{1,0:T(8,128)(2,1)} all-gather(%part), replica_groups={{0,1}}
+  %keys = bf16[4,8]{1,0} collective-permute(%part), channel_id=1
+  %values = (bf16[4,8]{1,0}, bf16[4,8]{1,0}) collective-permute-start(%part), channel_id=1
   %fusion.1 = f32[1024]{0:T(1024)} fusion(%gathered), metadata={op_name="jit(step)/while/body/closed_call/dot"}, backend_config={"estimated_cycles":"100"}
   %start = bf16[32,8]{1,0} fusion(%part), kind=kCustom, calls=%started.1
   %product = bf16[32,8]{1,0} fusion(%part, %start), kind=kOutput, calls=%beside.1
@@ -81,6 +83,7 @@ def test_a_program_is_added_up_over_its_loops():
         "all-gather": (3 * 12, 12 * (64 + 32 + 16) * 8 * 2, 12 * (32 + 16) * 8 * 2),
         "all-reduce": (1, 8 * 4 + 4, 0),
         "reduce-scatter": (12, 12 * 64 * 8 * 2, 0),
+        "collective-permute": (2 * 12, 2 * 12 * 4 * 8 * 2, 0),
     }
 
 

@@ -168,6 +168,7 @@ def _collectives(
     """(kind, bytes, bytes that travel beside computation) of what a line, or its fusion, sends.
 
     An asynchronous collective stands in several fusions, which share its channel: it counts once.
+    Outside of fusions a channel says nothing: all those of a shard_map have the same.
     TPU's reduce-scatter is a fusion around an all-reduce of which each device keeps its part. A v7x
     hands collectives to its sparse cores, by an asynchronous call.
     """
@@ -177,7 +178,7 @@ def _collectives(
         found = _INSTRUCTION.match(inner)
         if not found or found.group(3).removesuffix("-start") not in _KINDS:
             continue
-        channel = re.search(r"channel_id=(\d+)", inner)
+        channel = re.search(r"channel_id=(\d+)", inner) if inner is not line else None
         if channel and channel.group(1) in channels:
             continue
         channels.update(channel.groups() if channel else ())
