@@ -16,16 +16,18 @@ class Metrics:
     """Collects a step's metrics as they are on the device, writes them a window at a time.
 
     Lines of steps at or after `start` that an earlier, killed process wrote are dropped first, so
-    the file always reads as one straight run.
+    the file always reads as one straight run. Of several processes the first one writes.
     """
 
     def __init__(self, path: pathlib.Path, *, start: int):
         self.path = path
+        self._writes = jax.process_index() == 0
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._waited = 0.0
         self.last: dict[str, float] = {}
         self._window = time.perf_counter()
-        _truncate(path, start)
+        if self._writes:
+            _truncate(path, start)
 
     def wait_for(self, rows: Iterator[Batch]) -> Batch:
         """The next batch, the time it took counted as waiting for data."""
@@ -51,8 +53,9 @@ class Metrics:
         for line in lines:
             line |= {"seconds": seconds, "data_wait": self._waited / len(lines) / seconds}
         self._pending, self._waited = [], 0.0
-        with self.path.open("a", encoding="utf-8") as out:
-            out.writelines(json.dumps(line) + "\n" for line in lines)
+        if self._writes:
+            with self.path.open("a", encoding="utf-8") as out:
+                out.writelines(json.dumps(line) + "\n" for line in lines)
         if bad := [line for line in lines if not math.isfinite(line["loss"])]:
             raise InputError(
                 f"the loss of step {bad[0]['step']} is {bad[0]['loss']}; lower "

@@ -33,7 +33,7 @@ class CountingBatches:
             step += 1
 
 
-def main(checkpoint_dir: str, steps: str) -> None:
+def main(checkpoint_dir: str, steps: str | int, **settings) -> None:
     """A small training run on counting rows, for tests that kill it."""
     from codex_jax.model import DecoderConfig
     from codex_jax.train.loop import train
@@ -47,6 +47,7 @@ def main(checkpoint_dir: str, steps: str) -> None:
         optimizer=Optimizer(learning_rate=1e-2, warmup_steps=4),
         log_every=2,
         save_every=5,
+        **settings,
     )
 
 

@@ -1,0 +1,78 @@
+"""Two real processes, on localhost over gloo, train as one does."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+_TRAIN = """
+import json, sys
+import jax
+
+directory, processes, place, address, mesh = sys.argv[1], *map(int, sys.argv[2:4]), *sys.argv[4:]
+if processes > 1:
+    jax.distributed.initialize(address, processes, place)
+assert (jax.device_count(), jax.process_count()) == (4, processes)
+from codex_jax.sharding import MeshShape
+from tests.train import counting
+
+counting.main(directory, 8, mesh=MeshShape(**json.loads(mesh)))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        return listening.getsockname()[1]
+
+
+def trained(directory: pathlib.Path, *, processes: int, **mesh: int) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl of a run on four devices, shared out among processes."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // processes}",
+        "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+    }
+    address, shape = f"localhost:{free_port()}", json.dumps(mesh)
+    commands = [
+        [sys.executable, "-c", _TRAIN, *map(str, (directory, processes, place, address)), shape]
+        for place in range(processes)
+    ]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    running = [
+        subprocess.Popen(command, env=environment, cwd=_ROOT, text=True, **pipes)
+        for command in commands
+    ]
+    told = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, "\n".join(told)
+    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+    for key in ("step", "loss", "grad_norm", "tokens"):
+        values = [[line[key] for line in lines] for lines in (found, expected)]
+        assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run in one process: its folder, and its metrics."""
+    folder = tmp_path_factory.mktemp("alone")
+    return folder, trained(folder, processes=1, fsdp=4)
+
+
+def test_two_processes_equal_one(alone, tmp_path):
+    assert_same(trained(tmp_path, processes=2, replica=2, fsdp=2), alone[1])
+
+
+def test_two_processes_go_on_where_one_stopped(alone, tmp_path):
+    folder, expected = alone
+    shutil.copytree(folder, tmp_path / "shared")
+    shutil.rmtree(tmp_path / "shared" / "8")  # step 5 is the newest now
+    assert_same(trained(tmp_path / "shared", processes=2, fsdp=4), expected)
