@@ -8,10 +8,13 @@ times. What each language is made ready with, once a machine, is made before the
 cost is printed. Needs ../shared/data and, for honest figures, root and cgroups.
 
     python benchmarks/evaluate_languages.py --known_good   # every language's recorded set
-    python benchmarks/evaluate_languages.py --attacks      # none may pass, neighbours must
+    python benchmarks/evaluate_languages.py --attacks      # none may pass, neighbours must; what
+                                                           # lives on or was written is counted
 """
 
 import argparse
+import collections
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -24,9 +27,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from benchmarks.evaluate_throughput import metered
 from codex_jax import records
 from codex_jax.evaluate import languages
-from codex_jax.evaluate.evaluate import evaluate
 from tests.evaluate import attacks_languages, solutions
+from tests.evaluate.processes import processes
 
+_COUNTED = ("attacks", "forged", "survivors", "written", "harmed", "neighbours")
 _COMMENT = {"python": "#", "ruby": "#", "perl": "#", "bash": "#", "r": "#", "lua": "--"}
 _NAIVE = {
     "cpp": ("program.cpp", ["g++ -std=c++17 program.cpp -o program", "./program"]),
@@ -60,76 +64,51 @@ def naive(language: str, programs: list[str], folder: pathlib.Path) -> int:
 
 
 def measure(language: str, copies: int, isolations: list[str]) -> None:
+    """Programs are distinct from harness to harness, or the second one would find them compiled."""
     pairs = solutions.known_good(language)
-    mark = _COMMENT.get(language, "//")
-    samples = [
-        records.Completion(task_id=task.task_id, completion=f"{body}{mark} {i}\n", sample_index=i)
-        for task, body in pairs
-        for i in range(copies)
-    ]
-    tasks = {task.task_id: task for task, _ in pairs}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        records.write_jsonl(folder / "p.jsonl", tasks.values())
-        records.write_jsonl(folder / "c.jsonl", samples)
-        records.write_jsonl(folder / "one.jsonl", samples[:1])
-        given = {"problems": str(folder / "p.jsonl"), "ks": (1,), "workers": 1}
         with metered() as cpu_s:
             before = cpu_s()
-            evaluate(
-                **given,
-                completions=str(folder / "one.jsonl"),
-                output=str(folder / "ready"),
-                isolation=isolations[0],
-            )
+            passed(language, isolations[0], pairs[:1], folder / "ready")
             print(f"{language}: made ready, first program: {cpu_s() - before:.1f} CPU s")
-        texts = [tasks[s.task_id].prompt + s.completion + tasks[s.task_id].test for s in samples]
-        texts = [text.replace("import org.javatuples.*;\n", "") for text in texts]
         base = 0.0
-        for isolation in ["naive loop, unprotected", *isolations]:
+        for harness in ["naive loop", *isolations, f"{isolations[-1]} again"]:
+            isolation, _, again = harness.partition(" ")
+            if not again or not base:
+                given = distinct(language, pairs, copies)
             with metered() as cpu_s:
                 start, before = time.perf_counter(), cpu_s()
-                if isolation.startswith("naive"):
-                    passed = naive(language, texts, folder)
-                else:
-                    report = evaluate(
-                        **given,
-                        completions=str(folder / "c.jsonl"),
-                        output=str(folder / isolation),
-                        isolation=isolation,
-                    )
-                    passed = report["causes"].get("passed", 0)
+                count = passed(language, isolation, given, folder / harness)
                 cpu, wall = cpu_s() - before, time.perf_counter() - start
             base = base or cpu
             print(
-                f"{language:8}{isolation:25} {1000 * cpu / len(samples):8.1f} CPU ms a program, "
-                f"{base / cpu:5.2f} x, {len(samples) / wall:5.1f} programs/s, "
-                f"{passed} of {len(samples)} passed (load {os.getloadavg()[0]:.1f})",
+                f"{language:8}{harness:20} {1000 * cpu / len(given):8.1f} CPU ms a program, "
+                f"{base / cpu:5.2f} x, {len(given) / wall:5.1f} programs/s, "
+                f"{count} of {len(given)} passed (load {os.getloadavg()[0]:.1f})",
                 flush=True,
             )
 
 
+def distinct(language: str, pairs: list, copies: int) -> list:
+    """Each so many times, with a comment seen nowhere before."""
+    mark, now = _COMMENT.get(language, "//"), time.time_ns()
+    return [(task, f"{body}{mark} {now}-{i}\n") for task, body in pairs for i in range(copies)]
+
+
+def passed(language: str, harness: str, pairs: list, folder: pathlib.Path) -> int:
+    """How many pass; the naive loop has no isolation at all."""
+    folder.mkdir()
+    if harness != "naive":
+        rows = solutions.judged(folder, pairs, harness, workers=1)
+        return sum(row.verdict == "passed" for row in rows)
+    texts = [task.prompt + body + task.test for task, body in pairs]
+    return naive(language, [t.replace("import org.javatuples.*;\n", "") for t in texts], folder)
+
+
 def judge(pairs: list, isolation: str, **settings) -> list[records.Verdict]:
-    """Verdicts of (problem, completion) pairs, in their order."""
-    samples = [
-        records.Completion(task_id=task.task_id, completion=body, sample_index=i)
-        for i, (task, body) in enumerate(pairs)
-    ]
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        tasks = {task.task_id: task for task, _ in pairs}
-        records.write_jsonl(folder / "p.jsonl", tasks.values())
-        records.write_jsonl(folder / "c.jsonl", samples)
-        evaluate(
-            problems=str(folder / "p.jsonl"),
-            completions=str(folder / "c.jsonl"),
-            output=str(folder / "out"),
-            isolation=isolation,
-            ks=(1,),
-            **settings,
-        )
-        rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
-        return sorted(rows, key=lambda row: row.sample_index)
+        return solutions.judged(pathlib.Path(name), pairs, isolation, **settings)
 
 
 def known_good(language: str, isolation: str) -> None:
@@ -141,27 +120,61 @@ def known_good(language: str, isolation: str) -> None:
             print(f"  {row.task_id}: {row.cause}: {row.detail}")
 
 
-def attack(language: str, isolation: str) -> None:
-    """Attacks and honest programs take turns."""
+def attack(language: str, isolation: str) -> collections.Counter:
+    """Attacks and honest programs take turns; what came of it, counted."""
     task = solutions.problems(language)[53]
     attacks = attacks_languages.ATTACKS.get(language, [])
     honest = solutions.solutions()[language][53]
     pairs = []
     for place, (_, source, _) in enumerate(attacks):
         pairs += [(task, f"    {source}\n"), (task, honest + "\n" * place)]
+    before = written()
     rows = judge(pairs, isolation, timeout_s=1.0, memory_mb=256) if pairs else []
+    left, new = survivors(), sorted(written() - before)
     harmed = [row for row in rows[1::2] if row.cause != "passed"]
     forged = [row for row in rows[::2] if row.cause == "passed"]
-    print(
-        f"{language:12}{isolation:12}{len(attacks)} attacks, {len(forged)} forged, "
-        f"{len(harmed)} of {len(rows) // 2} neighbours harmed",
-        flush=True,
-    )
+    numbers = (len(attacks), forged, left, new, harmed, len(rows) // 2)
+    count = dict(zip(_COUNTED, (n if type(n) is int else len(n) for n in numbers), strict=True))
+    cells = "".join(f"{number:12}" for number in count.values())
+    print(f"{language:12}{isolation:12}{cells}", flush=True)
     for (title, _, causes), row in zip(attacks, rows[::2], strict=True):
         if row.cause not in causes:
             print(f"  {title}: {row.cause}: {row.detail}")
     for row in harmed:
         print(f"  neighbour: {row.cause}: {row.detail}")
+    for trace in (*left, *new):
+        print(f"  left behind: {trace}")
+    return collections.Counter(count)
+
+
+def written() -> set[str]:
+    """Files where programs may try to leave some: any in the system's folders, those of users
+    without a name, as programs run, in folders that others write to."""
+    found = set()
+    for folder in ("/", "/usr", "/usr/bin", "/etc", "/root", "/home", "/dev", "/kit"):
+        with contextlib.suppress(OSError):
+            found |= {entry.path for entry in os.scandir(folder)}
+    for folder in {"/tmp", "/var/tmp", "/dev/shm", tempfile.gettempdir()}:
+        for path in pathlib.Path(folder).glob("*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_uid >= 20_000 or "codex-jax-was-here" in path.name:
+                    found.add(str(path))
+    return found
+
+
+def survivors() -> list[str]:
+    """Processes of ours, or orphaned, that attacks have started; they get a moment to go."""
+    deadline = time.monotonic() + 15
+    while True:
+        ours, found = {os.getpid(), 1}, []
+        for process in processes():
+            named = ("codex_jax.evaluate", "codex-jax-sandbox", "31556952", "/tmp/program")
+            if process.parent in ours and any(name in process.command for name in named):
+                ours.add(process.pid)
+                found.append(process.command[:100])
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def main() -> None:
@@ -173,10 +186,16 @@ def main() -> None:
     parser.add_argument("--isolations", nargs="+", default=["bubblewrap", "gvisor"])
     options = parser.parse_args()
     if options.attacks or options.known_good:
-        act = attack if options.attacks else known_good
+        if options.attacks:
+            print(" " * 24 + "".join(f"{name:>12}" for name in _COUNTED))
+        total: collections.Counter = collections.Counter()
         for language in options.languages or solutions.solutions():
             for isolation in options.isolations:
-                act(language, isolation)
+                if options.known_good:
+                    known_good(language, isolation)
+                else:
+                    total += attack(language, isolation)
+        print(dict(total) or "")
         return
     for language in options.languages or ["cpp", "java", "go"]:
         print(f"{language}: {languages.runtime(language)}")

@@ -32,7 +32,7 @@ class Bench:
         """Raises InputError where the language can't be made ready."""
         language = languages.named(problem["extra"]["language"])
         if language not in (told for told, _ in self.problems.values()):
-            foreign.make_ready(language, self._opened(language, kind))
+            foreign.make_ready(language, lambda: self._opened(language, kind))
             self.close()
         self.problems[key] = language, problem
         if problem["extra"]["mode"] == "outside":

@@ -11,7 +11,7 @@ import pathlib
 import re
 import secrets
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
@@ -107,15 +107,18 @@ def asdict_for(language: Language, limits: Limits) -> dict[str, Any]:
     }
 
 
-def make_ready(language: Language, shop: Shop) -> None:
-    """Raises InputError where the language's tools are absent or don't make its kit."""
+def make_ready(language: Language, opened: Callable[[], Shop]) -> None:
+    """Raises InputError where the language's tools are absent or don't make its kit.
+
+    Opens a workshop only where the kit isn't there yet.
+    """
     language.require()
 
     def make(language: Language) -> bytes:
         files = {"kit.sh": "set -e\n" + language.kit}
         steps = [{"argv": ["sh", "kit.sh"]}]
         limits = dataclasses.replace(_COMPILER, cpu_s=300.0)
-        end = shop.make(files, steps, env=language.env, products=_KIT_BYTES, limits=limits)
+        end = opened().make(files, steps, env=language.env, products=_KIT_BYTES, limits=limits)
         if not end["ok"]:
             said = " ".join(end["said"].split())[-200:]
             raise InputError(f"{language.name} can't be made ready ({said}); {language.install}")

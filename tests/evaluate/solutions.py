@@ -5,6 +5,7 @@ import re
 
 from codex_jax import records
 from codex_jax.evaluate import formats, languages
+from codex_jax.evaluate.evaluate import evaluate
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data" / "multipl_e"
 _FILES = {"javascript": "js", "typescript": "ts", "ruby": "rb", "perl": "pl", "bash": "sh"}
@@ -45,3 +46,29 @@ def absent(language: str) -> str:
     if missing := languages.LANGUAGES[language].missing():
         return f"{language}: {', '.join(missing)} not installed"
     return "" if (DATA.exists()) else "../shared/data/multipl_e is absent"
+
+
+def judged(
+    folder: pathlib.Path,
+    pairs: list[tuple[records.Problem, str]],
+    isolation: str = "bubblewrap",
+    **settings: object,
+) -> list[records.Verdict]:
+    """Verdicts of (problem, completion) pairs, in their order; `folder` is written to."""
+    tasks = {problem.task_id: problem for problem, _ in pairs}
+    records.write_jsonl(folder / "p.jsonl", tasks.values())
+    samples = [
+        records.Completion(task_id=problem.task_id, completion=body, sample_index=place)
+        for place, (problem, body) in enumerate(pairs)
+    ]
+    records.write_jsonl(folder / "c.jsonl", samples)
+    evaluate(
+        problems=str(folder / "p.jsonl"),
+        completions=str(folder / "c.jsonl"),
+        output=str(folder / "out"),
+        isolation=isolation,
+        ks=(1,),
+        **settings,
+    )
+    rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+    return sorted(rows, key=lambda row: row.sample_index)

@@ -1,46 +1,18 @@
 """Other languages: what is right passes, what is not does not, and rows say how it was judged."""
 
-import collections
 import dataclasses
 import json
 import pathlib
 
 import pytest
 
-from codex_jax import InputError, records
+from codex_jax import InputError
 from codex_jax.evaluate import foreign, kits, language, languages, sources
-from codex_jax.evaluate.evaluate import evaluate
 from tests.evaluate import attacks_languages, solutions
+from tests.evaluate.solutions import judged
 
 KNOWN_GOOD = json.loads(pathlib.Path(__file__).with_name("known_good.json").read_text())
 QUICK = ("javascript", "lua", "bash", "perl", "php", "ruby", "go", "cpp")
-
-
-def judged(folder, pairs, isolation="bubblewrap", **settings) -> list[records.Verdict]:
-    """Verdicts of (problem, completion) pairs, in their order."""
-    tasks = {problem.task_id: problem for problem, _ in pairs}
-    records.write_jsonl(folder / "p.jsonl", tasks.values())
-    counts: collections.Counter = collections.Counter()
-    samples = []
-    for problem, body in pairs:
-        counts[problem.task_id] += 1
-        samples.append(
-            records.Completion(
-                task_id=problem.task_id, completion=body, sample_index=counts[problem.task_id]
-            )
-        )
-    records.write_jsonl(folder / "c.jsonl", samples)
-    evaluate(
-        problems=str(folder / "p.jsonl"),
-        completions=str(folder / "c.jsonl"),
-        output=str(folder / "out"),
-        isolation=isolation,
-        ks=(1,),
-        **settings,
-    )
-    rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
-    found = {(row.task_id, row.sample_index): row for row in rows}
-    return [found[sample.task_id, sample.sample_index] for sample in samples]
 
 
 def here(name: str) -> str:

@@ -110,7 +110,7 @@ def test_no_program_changes_what_is_kept(isolation, tmp_path):
     if row.missing():
         pytest.skip("gcc isn't installed")
     with foreign.Shop(*sandbox.choose(isolation)) as shop:
-        foreign.make_ready(row, shop)
+        foreign.make_ready(row, lambda: shop)
         shop.kept = products.Products(tmp_path / "made")
         assert judged(shop, REPLACES_ITSELF) == "exited_early"
         (path,) = shop.kept.folder.iterdir()
