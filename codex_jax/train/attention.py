@@ -2,7 +2,8 @@
 
 columns split over context     ring attention, on any platform
 TPU, rows of 128·n tokens      splash, a Pallas kernel
-CPU, GPU, other rows on TPU    tiles of queries by XLA, that keep no scores
+NVIDIA from Ampere on, bf16    cuDNN's kernel
+all else                       tiles of queries by XLA, that keep no scores
 
 All see packed segments.
 """
@@ -13,6 +14,7 @@ import jax
 from jax.sharding import Mesh
 
 from codex_jax import model, sharding
+from codex_jax.model import cudnn
 from codex_jax.model.attention import Attend, packed_attention
 from codex_jax.model.ring import ring_attention, zigzag
 from codex_jax.model.splash import fits, splash_attention
@@ -33,7 +35,7 @@ def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
     rows, (columns,), heads = (
         sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "kv_heads")
     )
-    platform = mesh.devices.flat[0].platform
+    device = mesh.devices.flat[0]
 
     def attention(batch: Batch):
         length = batch.tokens.shape[1]
@@ -45,8 +47,10 @@ def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
                 dealt.segment_ids, mesh=mesh, rows=rows, columns=columns, heads=heads
             )
             return dealt, ring
-        if platform == "tpu" and fits(length):
+        if device.platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
+        if cudnn.fits(device, length):
+            return batch, cudnn.cudnn_attention(batch.segment_ids)
         return batch, tiled_attention(batch.segment_ids)
 
     return attention
