@@ -194,7 +194,7 @@ def main() -> None:
                 if options.known_good:
                     known_good(language, isolation)
                 else:
-                    total += attack(language, isolation)
+                    total.update(attack(language, isolation))
         print(dict(total) or "")
         return
     for language in options.languages or ["cpp", "java", "go"]:

@@ -9,6 +9,26 @@ EARLY = ("exited_early",)
 ENDS = ("exception", "memory_limit", "time_limit", "process_limit", "exited_early", "output_limit")
 DENIED = ("exception", "wrong_answer", "syntax_or_compile_error", "exited_early")
 
+ANY = (*ENDS, *DENIED)
+DAEMON = "setsid sleep 31556952 > /dev/null 2>&1 &"  # seconds that nothing else here sleeps
+WRITES = "for d in / /usr /etc /dev /dev/shm /var/tmp /kit /root /tmp; do "
+WRITES += "echo x > $d/codex-jax-was-here; done 2> /dev/null"
+_SHELL = {
+    "javascript": "require('child_process').execSync('{0}'); return 0; }}",
+    "java": 'try {{ Runtime.getRuntime().exec(new String[] {{"sh", "-c", "{0}"}}).waitFor(); }} '
+    "catch (Exception e) {{ }} return 0;",
+    "ruby": "system('{0}')\n0\nend",
+    "php": "shell_exec('{0}'); return 0; }}",
+    "perl": "system('{0}'); return 0; }}",
+    "bash": "{0}\necho 0\n",
+    "cpp": 'system("{0}"); return 0;',
+    "rust": 'std::process::Command::new("sh").arg("-c").arg("{0}").status().ok(); 0',
+    "lua": "os.execute('{0}') return 0 end",
+    "r": "system('{0}'); 0 }}",
+    "csharp": 'System.Diagnostics.Process.Start("sh", "-c \'{0}\'").WaitForExit(); return 0;',
+    "scala": 'Runtime.getRuntime().exec(Array("sh", "-c", "{0}")).waitFor(); 0',
+}
+
 ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "javascript": [
         ("return before the tests", "}\nreturn;\n", EARLY),
@@ -123,3 +143,11 @@ ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
     "r": [("quit", "quit(status = 0) }", EARLY)],
     "csharp": [("exit", "System.Environment.Exit(0); return 0;", EARLY)],
 }
+
+for _language, _call in _SHELL.items():
+    ATTACKS.setdefault(_language, []).extend(
+        [
+            ("a daemon", _call.format(DAEMON), ANY),
+            ("writing everywhere", _call.format(WRITES), ANY),
+        ]
+    )
