@@ -26,10 +26,14 @@ _GO_BUILD = (  # in one process: a sandbox's forks are dearer than a shell's
     "program.go tests.go && exec /kit/go/link -importcfg /kit/go/importcfg -s -w "
     "-o program program.a"
 )
+_NODE = ("node", "--max-old-space-size={memory}", "/kit/drivers/driver.js")
+_NODE += (*_ASKED, "/tmp/program.js")
+_NODE_MEMORY = r"heap out of memory|Array buffer allocation failed"
 _TSC = ("node", "/kit/drivers/typescript.js")
 _JAVAC = ("java", *_JVM, "-Xmx512m", "-cp", "/kit/java", "Compiler")
 _LINKED = "if [ -x /usr/bin/ld.gold ]; then echo -fuse-ld=gold; fi > flags.txt\n"
 
+_C_KIT = _LINKED + "gcc -O1 -c /kit/drivers/done.c -o done.o\n"
 _CPP_KIT = f"""{_LINKED}
 gcc -O1 -c /kit/drivers/done.c -o done.o
 echo '#include <bits/stdc++.h>' > all.h
@@ -55,6 +59,11 @@ javac -nowarn -d . /kit/drivers/Driver.java /kit/drivers/Compiler.java
 sh /kit/drivers/tuples.sh
 """
 
+
+def _java(path: str) -> tuple[str, ...]:
+    return ("java", *_JVM, "-Xmx{memory}m", "-ea", "-cp", path, "Driver", *_ASKED)
+
+
 LANGUAGES = {
     language.name: language
     for language in (
@@ -79,17 +88,11 @@ LANGUAGES = {
             install="apt-get install nodejs",
             file="program.js",
             end="globalThis.codexJaxEnd = true;",
-            run=(
-                "node",
-                "--max-old-space-size={memory}",
-                "/kit/drivers/driver.js",
-                *_ASKED,
-                "/tmp/program.js",
-            ),
+            run=_NODE,
             reserve_mb=4096,
             wrong=r"AssertionError|ERR_ASSERTION",
             syntax=r"(?m)^SyntaxError",
-            memory=r"heap out of memory|Array buffer allocation failed",
+            memory=_NODE_MEMORY,
             outside=True,
         ),
         Language(
@@ -101,16 +104,10 @@ LANGUAGES = {
             file="program.ts",
             end="(globalThis as any).codexJaxEnd = true;",
             steps=({"server": _TSC, "file": "/tmp/program.ts", "out": "/tmp/program.js"},),
-            run=(
-                "node",
-                "--max-old-space-size={memory}",
-                "/kit/drivers/driver.js",
-                *_ASKED,
-                "/tmp/program.js",
-            ),
+            run=_NODE,
             reserve_mb=4096,
             wrong=r"AssertionError|ERR_ASSERTION",
-            memory=r"heap out of memory|Array buffer allocation failed",
+            memory=_NODE_MEMORY,
         ),
         Language(
             name="go",
@@ -138,17 +135,7 @@ LANGUAGES = {
             write=sources.java,
             main=sources.java_main,
             steps=({"server": _JAVAC, "file": "program.java"},),
-            run=(
-                *(
-                    "java",
-                    *_JVM,
-                    "-Xmx{memory}m",
-                    "-ea",
-                    "-cp",
-                    "/tmp:/kit/java:/kit/java/tuples.jar",
-                ),
-                *("Driver", *_ASKED),
-            ),
+            run=_java("/tmp:/kit/java:/kit/java/tuples.jar"),
             answers=1,
             reserve_mb=4096,
             start_cpu_s=1.0,
@@ -235,7 +222,7 @@ LANGUAGES = {
             version=("gcc", "--version"),
             install="apt-get install gcc libc6-dev",
             file="program.c",
-            kit=_LINKED + "gcc -O1 -c /kit/drivers/done.c -o done.o\n",
+            kit=_C_KIT,
             write=sources.c,
             steps=(
                 {
@@ -254,21 +241,14 @@ LANGUAGES = {
             version=("rustc", "--version"),
             install="apt-get install rustc",
             file="program.rs",
-            kit=_LINKED + "gcc -O1 -c /kit/drivers/done.c -o done.o\n",
+            kit=_C_KIT,
             write=sources.rust,
             steps=(
                 {
                     "argv": (
                         *(
-                            "rustc",
-                            "--edition",
-                            "2021",
-                            "--sysroot",
-                            "/usr",
-                            "-A",
-                            "warnings",
-                            "-C",
-                            "debuginfo=0",
+                            *("rustc", "--edition", "2021", "--sysroot", "/usr"),
+                            *("-A", "warnings", "-C", "debuginfo=0"),
                         ),
                         *("-C", "link-arg=/kit/rust/done.o", "-o", "program", "program.rs"),
                     )
@@ -340,16 +320,7 @@ LANGUAGES = {
             kit="javac -nowarn -d . /kit/drivers/Driver.java\n",
             main=sources.scala_main,
             steps=({"argv": ("scalac", "-nowarn", "-nobootcp", "-d", "/tmp", "program.scala")},),
-            run=(
-                *(
-                    "java",
-                    *_JVM,
-                    "-Xmx{memory}m",
-                    "-cp",
-                    "/tmp:/kit/scala:/usr/share/java/scala-library.jar",
-                ),
-                *("Driver", *_ASKED),
-            ),
+            run=_java("/tmp:/kit/scala:/usr/share/java/scala-library.jar"),
             answers=1,
             reserve_mb=4096,
             start_cpu_s=2.0,
