@@ -143,25 +143,41 @@ def secret(n):
     assert outcome.cause == "passed", outcome
 
 
-def test_an_ordinary_user_can_judge(isolation, tmp_path):
+def test_an_ordinary_user_can_judge(isolation):
+    """Programs in Python and in another language, from the verb to the verdicts."""
     if os.geteuid() != 0:
         pytest.skip("this test runs as an ordinary user already, and so do all others")
+    bash = {"language": "bash", "mode": "in-process"}
+    task = records.Problem(task_id="b", prompt="f() {\n", test="}\n[[ $(f) = 7 ]]", extra=bash)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from codex_jax.evaluate import sandbox\n"
-        "print(sandbox.choose(sys.argv[2])[0].name)\n"
+        "from codex_jax.evaluate.evaluate import evaluate\n"
+        "evaluate(problems='p.jsonl', completions='c.jsonl', output='out', ks=(1,),"
+        " isolation=sys.argv[2])\n"
     )
-    found = subprocess.run(
-        ["/usr/bin/python3", "-c", script, str(pathlib.Path(__file__).parents[2]), isolation],
-        user=backends.NOBODY,
-        group=backends.NOBODY,
-        extra_groups=[],
-        cwd="/",
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": _numpy_folder()},
-        capture_output=True,
-        text=True,
-    )
-    assert found.stdout.strip() == isolation, found.stderr
+    with tempfile.TemporaryDirectory(prefix="codex-jax-test-", dir="/tmp") as name:
+        folder = pathlib.Path(name)
+        records.write_jsonl(folder / "p.jsonl", [SECRET, task])
+        bodies = [("secret", HONEST.format(1, 1)), ("secret", "!"), ("b", "echo 7")]
+        rows = [records.Completion(task_id=t, completion=body) for t, body in bodies]
+        records.write_jsonl(folder / "c.jsonl", rows)
+        folder.chmod(0o777)
+        root = str(pathlib.Path(__file__).parents[2])
+        found = subprocess.run(
+            ["/usr/bin/python3", "-c", script, root, isolation],
+            user=backends.NOBODY,
+            group=backends.NOBODY,
+            extra_groups=[],
+            cwd=name,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": _numpy_folder(), "TMPDIR": name},
+            capture_output=True,
+            text=True,
+        )
+        assert found.returncode == 0, found.stderr
+        verdicts = list(records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict))
+    assert {row.isolation for row in verdicts} == {isolation}
+    told = sorted((row.task_id, row.cause) for row in verdicts)
+    assert told == [("b", "passed"), ("secret", "passed"), ("secret", "syntax_or_compile_error")]
 
 
 def _numpy_folder() -> str:
