@@ -86,3 +86,12 @@ def teacher_forced(config, params, tokens):
     positions = jnp.arange(tokens.shape[1])[None]
     hidden, _ = model.forward(config, params, tokens, positions, attend)
     return np.asarray(jax.nn.log_softmax(model.unembed(config, params, hidden)[0]))
+
+
+def assert_same(a, b) -> None:
+    """Samples by key, bit for bit."""
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key].tokens, b[key].tokens)
+        np.testing.assert_array_equal(a[key].logprobs, b[key].logprobs)
+        assert a[key].reason == b[key].reason

@@ -68,7 +68,7 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
         np.testing.assert_allclose(out[row, 0], wanted, rtol=2e-5, atol=2e-6)
 
 
-def same_bits(a, b):
+def assert_same_bits(a, b):
     for x, y in zip(a, b, strict=True):
         np.testing.assert_array_equal(x, y)
 
@@ -90,9 +90,9 @@ def test_unused_blocks_change_no_bit():
         return jax.jit(attention._over_own)(q, length, *blocks_of(cache, slots))
 
     alone = over(64, length)
-    same_bits(alone, over(512, length))
+    assert_same_bits(alone, over(512, length))
     length[0] = 500
-    same_bits([x[1:] for x in alone], [x[1:] for x in over(512, length)])
+    assert_same_bits([x[1:] for x in alone], [x[1:] for x in over(512, length)])
 
 
 def test_other_prompts_change_no_bit():
@@ -115,7 +115,7 @@ def test_other_prompts_change_no_bit():
         index = np.array(some + [6] * (count - len(some)))
         slots = int(lengths[index].max())
         found = over(q[index], owner[index], lengths[index], 4, slots)
-        same_bits([x[index] for x in whole], found)
+        assert_same_bits([x[index] for x in whole], found)
 
 
 @given(

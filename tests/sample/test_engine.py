@@ -24,14 +24,6 @@ def undisturbed(engine):
     return models.collect(engine.run(models.requests(policy=WARM, seed=7)))
 
 
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        np.testing.assert_array_equal(a[key].tokens, b[key].tokens)
-        np.testing.assert_array_equal(a[key].logprobs, b[key].logprobs)
-        assert a[key].reason == b[key].reason
-
-
 def test_next_token_is_this_token_plus_one():
     config, params = models.counting_model()
     engine = models.start(config, params, new=30, samples=2)
@@ -89,7 +81,7 @@ def test_greedy_takes_the_likeliest_of_an_uncached_pass(engine):
 def test_top_1_is_greedy(engine):
     a = models.collect(engine.run(models.requests(policy=Policy(top_k=1), seed=3)))
     b = models.collect(engine.run(models.requests(policy=GREEDY)))
-    same(a, b)
+    models.assert_same(a, b)
 
 
 def test_samples_differ_from_each_other_and_by_seed(engine, undisturbed):
@@ -108,12 +100,12 @@ def test_order_neighbours_and_rows_change_no_bit(engine, undisturbed):
         ]
         rng.shuffle(some)
         found = models.collect(engine.run(some))
-        same(found, {key: undisturbed[key] for key in found})
+        models.assert_same(found, {key: undisturbed[key] for key in found})
 
 
 def test_room_for_longer_prompts_changes_no_bit(undisturbed):
     roomy = models.start(models.CONFIG, models.random_params(), longest=400)
-    same(models.collect(roomy.run(models.requests(policy=WARM, seed=7))), undisturbed)
+    models.assert_same(models.collect(roomy.run(models.requests(policy=WARM, seed=7))), undisturbed)
 
 
 def test_more_prompts_than_places_all_get_done(engine):

@@ -36,14 +36,6 @@ def alone(engine):
     return found
 
 
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        np.testing.assert_array_equal(a[key].tokens, b[key].tokens)
-        np.testing.assert_array_equal(a[key].logprobs, b[key].logprobs)
-        assert a[key].reason == b[key].reason
-
-
 def drain(engine, steps=3):
     while not engine.idle:
         yield from engine.step(steps=steps)
@@ -51,7 +43,7 @@ def drain(engine, steps=3):
 
 def test_all_kinds_at_once_equal_each_alone(engine, alone):
     """Also those that ask for nothing, beside others that need penalties."""
-    same(models.collect(engine.run(kinds())), alone)
+    models.assert_same(models.collect(engine.run(kinds())), alone)
 
 
 def test_pieces_add_up_to_the_sample(engine, alone):
@@ -75,7 +67,7 @@ def test_a_request_may_come_while_others_run(engine, alone):
     found = engine.step(steps=4)
     for request in others:
         engine.submit(request)
-    same(models.collect([*found, *drain(engine)]), alone)
+    models.assert_same(models.collect([*found, *drain(engine)]), alone)
 
 
 def test_cancelled_nothing_more_is_told_and_its_rows_go_to_others(engine, alone):
@@ -91,12 +83,12 @@ def test_cancelled_nothing_more_is_told_and_its_rows_go_to_others(engine, alone)
     late = {told.index for told in found if told.name == "late" and told.reason}
     assert late == set(range(40)) - {5}
     assert "gone" not in {told.name for told in found}
-    same(models.collect(told for told in found if told.name != "late"), alone)
+    models.assert_same(models.collect(told for told in found if told.name != "late"), alone)
 
 
 def test_stops_without_room_on_the_device_stop_all_the_same(alone):
     cramped = models.start(models.CONFIG, models.random_params(), stop_states=2)
-    same(models.collect(cramped.run(kinds())), alone)
+    models.assert_same(models.collect(cramped.run(kinds())), alone)
 
 
 def test_many_sets_of_stops_share_the_room():

@@ -323,7 +323,7 @@ def open_stream(server, **body):
     return talk, talk.getresponse()
 
 
-def until(condition):
+def assert_comes_true(condition):
     for _ in range(3000):
         if condition():
             return
@@ -336,7 +336,7 @@ def test_who_hangs_up_frees_the_rows(server):
     answer.read(10)
     answer.close()
     talk.close()
-    until(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
+    assert_comes_true(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
 
 
 def test_who_hangs_up_at_once_is_forgotten(server):
@@ -346,7 +346,7 @@ def test_who_hangs_up_at_once_is_forgotten(server):
         with socket.create_connection(("127.0.0.1", server.port)) as talk:
             talk.sendall(sent)
     server.complete(prompt="0")
-    until(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
+    assert_comes_true(lambda: server.service.active == 0 and server.service.driver.load == (0, 0))
 
 
 @pytest.mark.parametrize("field", ["model", "\ud800"])
