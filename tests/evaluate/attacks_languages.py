@@ -15,6 +15,7 @@ WRITES = "for d in / /usr /etc /dev /dev/shm /var/tmp /kit /root /tmp; do "
 WRITES += "echo x > $d/codex-jax-was-here; done 2> /dev/null"
 _SHELL = {
     "javascript": "require('child_process').execSync('{0}'); return 0; }}",
+    "typescript": "eval(\"require('child_process').execSync('{0}')\"); return 0; }}",
     "java": 'try {{ Runtime.getRuntime().exec(new String[] {{"sh", "-c", "{0}"}}).waitFor(); }} '
     "catch (Exception e) {{ }} return 0;",
     "ruby": "system('{0}')\n0\nend",
@@ -22,6 +23,7 @@ _SHELL = {
     "perl": "system('{0}'); return 0; }}",
     "bash": "{0}\necho 0\n",
     "cpp": 'system("{0}"); return 0;',
+    "c": 'system("{0}"); return 0;',
     "rust": 'std::process::Command::new("sh").arg("-c").arg("{0}").status().ok(); 0',
     "lua": "os.execute('{0}') return 0 end",
     "r": "system('{0}'); 0 }}",
@@ -124,6 +126,13 @@ ATTACKS: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {
             EARLY,
         ),
         ("before main", "return 0; }\nint z = (std::exit(0), 0);\nvoid b() {", EARLY),
+    ],
+    "c": [
+        ("exit", "exit(0);", EARLY),
+        ("recursion", "volatile long z = add(x, y); return z + 1;", ENDS),
+        ("memory", "for (;;) memset(malloc(1 << 24), 1, 1 << 24);", ENDS),
+        ("loop", "for (volatile long i = 0;; i++);", ("time_limit",)),
+        ("before main", "}\n__attribute__((constructor)) void b() { exit(0);", EARLY),
     ],
     "rust": [
         ("exit", "std::process::exit(0)", EARLY),

@@ -10,6 +10,20 @@ from codex_jax.evaluate.evaluate import evaluate
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data" / "multipl_e"
 _FILES = {"javascript": "js", "typescript": "ts", "ruby": "rb", "perl": "pl", "bash": "sh"}
 _FILES |= {"rust": "rs", "csharp": "cs"}
+_HEAD = "#include <assert.h>\n#include <stdbool.h>\n#include <stdlib.h>\n#include <string.h>\n"
+# MultiPL-E has no C: signatures and assertions of ours for some of the same problems.
+_C = {
+    13: ("long gcd(long a, long b)", "gcd(3, 5) == 1", "gcd(144, 60) == 12"),
+    23: ("long length(const char *s)", 'length("") == 0', 'length("asdasnakj") == 9'),
+    24: ("long divisor(long n)", "divisor(3) == 1", "divisor(100) == 50"),
+    31: ("bool prime(long n)", "!prime(6)", "prime(101)", "!prime(1)"),
+    41: ("long collisions(long n)", "collisions(2) == 4", "collisions(10) == 100"),
+    48: ("bool palindrome(const char *s)", 'palindrome("aba")', '!palindrome("zbcd")'),
+    49: ("long modp(long n, long p)", "modp(3, 5) == 3", "modp(1101, 101) == 2"),
+    53: ("long add(long x, long y)", "add(0, 1) == 1", "add(5, 7) == 12"),
+    55: ("long fib(long n)", "fib(10) == 55", "fib(1) == 1"),
+    60: ("long sum_to(long n)", "sum_to(1) == 1", "sum_to(100) == 5050"),
+}
 
 
 def solutions() -> dict[str, dict[int, str]]:
@@ -27,11 +41,23 @@ def solutions() -> dict[str, dict[int, str]]:
 
 def problems(language: str) -> dict[int, records.Problem] | None:
     """Number -> problem; None where the file is absent."""
+    if language == "c":
+        return {number: _c(number, *given) for number, given in _C.items()}
     path = DATA / f"humaneval-{_FILES.get(language, language)}.jsonl.gz"
     if not path.exists():
         return None
     tasks = formats.load_problems(str(path)).values()
     return {int(task.task_id.split("_")[1]): task for task in tasks}
+
+
+def _c(number: int, signature: str, *holds: str) -> records.Problem:
+    lines = "".join(f"    assert({what});\n" for what in holds)
+    return records.Problem(
+        task_id=f"HumanEval_{number}_c",
+        prompt=f"{_HEAD}{signature} {{\n",
+        test=f"}}\nint main() {{\n{lines}    return 0;\n}}\n",
+        extra={"language": "c", "mode": "in-process"},
+    )
 
 
 def known_good(language: str) -> list[tuple[records.Problem, str]]:
@@ -45,7 +71,7 @@ def absent(language: str) -> str:
     """Why the language can't be tested here; empty where it can."""
     if missing := languages.LANGUAGES[language].missing():
         return f"{language}: {', '.join(missing)} not installed"
-    return "" if (DATA.exists()) else "../shared/data/multipl_e is absent"
+    return "" if language == "c" or DATA.exists() else "../shared/data/multipl_e is absent"
 
 
 def judged(
