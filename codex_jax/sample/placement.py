@@ -8,7 +8,7 @@ For devices that aren't here the loop is compiled from shapes alone:
     mesh = make_mesh(MeshShape(tensor=8), config, shape.rows, devices)
     params = held_shapes(config, shape, mesh)        as the loop takes them: layer by layer
     places = state_shardings(config, shape, mesh)    of what state.start(config, shape) makes
-    loop = jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places)
+    loop = decode.jitted(places)
     loop.lower(config, shape, params, state, table, work)
 
 with `table` int16 (stop states, vocabulary) and `work` (decode.Work) whole on every device.
