@@ -13,7 +13,7 @@ import time
 import zlib
 from typing import Any
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 512 << 20
 _STALE_S = 3600.0  # after which a file half written is nobody's any more
 
 
