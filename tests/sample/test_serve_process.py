@@ -63,6 +63,44 @@ def test_a_signal_lets_what_is_under_way_be_answered(trained):  # noqa: F811
         server.stderr.close()
 
 
+FAILING = """
+import sys
+from codex_jax.main.cli import main
+from codex_jax.sample.engine import Engine
+
+submit = Engine.submit
+
+def fail(self, request):
+    if request.name.startswith("cmpl-"):
+        raise RuntimeError("out of\\nmemory")
+    submit(self, request)
+
+Engine.submit = fail
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_engine_that_fails_answers_and_ends_the_process(trained):  # noqa: F811
+    arguments = [sys.executable, "-c", FAILING, *command(trained)[3:]]
+    server = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = (re.search(r":(\d+), being compiled", line) for line in server.stderr)
+        port = next((int(found.group(1)) for found in lines if found), None)
+        assert port, server.wait(60)
+        wait_until_ready(port)
+        talk = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        talk.request("POST", "/v1/completions", json.dumps({"model": "codex", "prompt": "def"}))
+        answer = talk.getresponse()
+        assert answer.status == 500
+        assert json.loads(answer.read())["error"]["type"] == "server_error"
+        assert server.wait(60) == 1
+        said = server.stderr.read().strip()
+        assert re.fullmatch(r"the engine failed at .*:\d+: RuntimeError: out of memory", said)
+    finally:
+        server.kill()
+        server.stderr.close()
+
+
 def refused(arguments):
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
@@ -89,7 +127,7 @@ def held_open(service):
         return HTMLResponse(whole.body.decode() + '<img src="/picture">')
 
     async def picture(request):
-        while b'finished_reason="stop"' not in service.metrics.text():
+        while b'finished_reason="length"' not in service.metrics.text():
             await asyncio.sleep(0.05)
         await asyncio.sleep(1)  # for the last piece to be drawn
         return Response(b"", media_type="image/png")

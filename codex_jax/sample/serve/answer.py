@@ -45,6 +45,7 @@ class Writer:
 
     Args:
       likely: how many of the likeliest tokens to tell; None tells no log-probabilities.
+      start: characters of the prompt, from whose beginning offsets count, echoed or not.
     """
 
     def __init__(
@@ -54,11 +55,12 @@ class Writer:
         eos_id: int,
         stops: Sequence[str],
         likely: int | None,
+        start: int = 0,
     ):
         self._token_bytes, self._eos_id, self._likely = token_bytes, eos_id, likely
         self._stream = Stream(token_bytes, eos_id=eos_id, stops=stops)
         self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._offset = 0  # characters before the next token
+        self._offset = start  # characters before the next token
         self._held = Logprobs()
         self._places: list[tuple[int, int]] = []  # of held tokens in the text, in bytes
         self._end = 0  # bytes of text so far
@@ -69,8 +71,8 @@ class Writer:
         """(a prompt's text, its log-probabilities), told before everything else."""
         text = b"".join(map(self._token_bytes, tokens)).decode(errors="replace")
         if scored is None:
-            self._offset = len(text)
             return text, None
+        self._offset = 0
         self._hold(tokens[0], None, None)
         for n, token in enumerate(tokens[1:]):
             self._hold(token, scored.logprobs[n], (scored.top, n))

@@ -11,10 +11,13 @@ from importlib import resources
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codex_jax.sample.serve import asked
 from codex_jax.sample.serve.completions import Completion
@@ -68,8 +71,9 @@ class Service:
                 ApiError: lambda _, error: error.response(),
                 HTTPException: _http_error,
                 ClientDisconnect: _nobody,
-                Exception: lambda _, error: ApiError(500, "internal error").response(),
+                Exception: _failed,
             },
+            middleware=[Middleware(_Named)],
         )
 
     @property
@@ -100,10 +104,10 @@ class Service:
 
     def _admit(self, request: Request) -> None:
         self._check_key(request)
-        if self.draining:
-            raise ApiError(503, "the server is shutting down", code="shutting_down", retry=5)
         if self.driver.failure:
             raise ApiError(500, "the engine has failed; see the server's log")
+        if self.draining:
+            raise ApiError(503, "the server is shutting down", code="shutting_down", retry=5)
         if not self.driver.ready.is_set():
             raise ApiError(503, "the model is still being compiled", code="loading", retry=5)
         if self.active >= self.limits.requests:
@@ -159,15 +163,17 @@ class Service:
             self._ended(completion, how, arrived)
 
     async def _events(self, completion: Completion, arrived: float) -> AsyncGenerator[str]:
-        how, first = "abort", True
+        how, said, first = "abort", "stop", True
         chunks = completion.stream()
         try:
             async for chunk in chunks:
                 if first:
                     self.metrics.first_token.observe(time.perf_counter() - arrived)
                     first = False
+                for choice in chunk["choices"]:
+                    said = choice["finish_reason"] or said
                 yield _event(chunk)
-            how = "stop"
+            how = said
         except ApiError as error:
             how = "error"
             yield _event(error.body())
@@ -239,6 +245,32 @@ class _Events(StreamingResponse):
         finally:
             await self._events.aclose()
             self._leave()
+
+
+class _Named:
+    """Gives every answer a name in x-request-id, which clients log, unless it has one."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("x-request-id", _name())
+            await send(message)
+
+        await self._app(scope, receive, named)
+
+
+def _name() -> str:
+    return f"req-{secrets.token_hex(8)}"
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """To whoever finds a bug; this is answered outside all middleware."""
+    response = ApiError(500, "internal error").response()
+    response.headers["x-request-id"] = _name()
+    return response
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

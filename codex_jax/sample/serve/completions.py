@@ -131,6 +131,7 @@ class Completion:
                 eos_id=self._text.eos_id,
                 stops=self.asked.stops,
                 likely=self.asked.logprobs,
+                start=self.asked.sizes[number],
             )
         return self._writers[key]
 

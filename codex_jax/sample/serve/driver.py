@@ -27,11 +27,18 @@ class Driver:
         self._listeners: dict[str, Callable[[Told], None]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._on_failure: Callable[[], None] = lambda: None
         self.ready = threading.Event()  # every program is compiled
         self.failure: Exception | None = None  # what ended the thread before its time
 
     def start(self) -> None:
         self._thread.start()
+
+    def on_failure(self, call: Callable[[], None]) -> None:
+        """Has `call` called, on whichever thread, once the engine has failed and all were told."""
+        self._on_failure = call
+        if self.failure:
+            call()
 
     def ask(self, requests: Sequence[Request], listener: Callable[[Told], None]) -> None:
         """Submits requests; the listener gets all that is told of them, or the refusal."""
@@ -79,6 +86,7 @@ class Driver:
             self.failure = error
             for listener in list(self._listeners.values()):
                 listener(error)
+            self._on_failure()
 
     def _take(self) -> None:
         """Does what the inbox says; waits for it where there is nothing else to do."""

@@ -1,9 +1,12 @@
 """`codex-jax serve`: a checkpoint behind OpenAI's completions API."""
 
+import asyncio
+import contextlib
 import os
 import pathlib
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 
 import uvicorn
@@ -40,6 +43,7 @@ def serve(
     """Serves a checkpoint: POST /v1/completions as OpenAI's, and a page to try it at /.
 
     SIGTERM or Ctrl-C lets what is under way be answered, then ends; a second one ends at once.
+    Should the engine fail, what is under way is answered with 500 and the exit status is 1.
 
     Args:
       checkpoint_dir: Directory that train wrote.
@@ -100,11 +104,24 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Ends by draining: at the first signal nothing new is taken in, at the second it leaves."""
+    """Ends by draining: at the first signal nothing new is taken in, at the second it leaves.
+
+    It drains too when the engine fails: nothing more can be answered.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
         self._service = service
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+
+        def drain():
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._service.drain, self._leave)
+
+        self._service.driver.on_failure(drain)
 
     def handle_exit(self, sig, frame):
         if self._service.draining:
@@ -124,5 +141,7 @@ def _run(service: Service, driver: Driver, listener: socket.socket) -> None:
     server.run(sockets=[listener])
     if not server.force_exit and not driver.failure:
         driver.close()
-    if driver.failure:
-        raise driver.failure
+    if error := driver.failure:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SystemExit(f"the engine failed at {where.filename}:{where.lineno}: {what}")
