@@ -3,7 +3,7 @@
     python benchmarks/serve_load.py runs/mine/checkpoint runs/mine/tokenizer.json
 
 Every stream's answer is known: a sample depends on its prompt and seed alone, so each prompt is
-first asked for by itself, and every stream must then say just that.
+first answered in one piece, and every stream, among other neighbours, must then say just that.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -52,6 +53,15 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[i
 def asked(number: int, tokens: int) -> dict:
     prompt = f"def function_{number}(values, limit={number * 7}):\n    "
     return {"model": "codex", "prompt": prompt, "seed": number, "max_tokens": tokens}
+
+
+def whole(port: int, body: dict) -> tuple[str, str]:
+    """(text, finish_reason) of an answer in one piece."""
+    status, answer = ask(port, "POST", "/v1/completions", json.dumps(body).encode())
+    if status != 200:
+        raise SystemExit(f"{status}: {answer.decode()}")
+    choice = json.loads(answer)["choices"][0]
+    return choice["text"], choice["finish_reason"]
 
 
 def stream(port: int, body: dict) -> tuple[str, str | None, float]:
@@ -124,14 +134,10 @@ def main() -> None:
     options = parser.parse_args()
     flags = [f"--{flag}" for flag in options.set]
     with started(options.checkpoint, options.tokenizer, *flags) as (pid, port):
-        known = {}
-        for number in range(options.streams):
-            body = json.dumps(asked(number, options.tokens)).encode()
-            status, answer = ask(port, "POST", "/v1/completions", body)
-            if status != 200:
-                raise SystemExit(f"{status}: {answer.decode()}")
-            choice = json.loads(answer)["choices"][0]
-            known[number] = choice["text"], choice["finish_reason"]
+        with ThreadPoolExecutor(options.streams) as pool:
+            numbers = range(options.streams)
+            answers = pool.map(lambda number: whole(port, asked(number, options.tokens)), numbers)
+            known = dict(zip(numbers, answers, strict=True))
         load = Load(port, known, options.tokens)
         memory = load.run(options.streams, options.seconds, pid)
         firsts = sorted(load.firsts)
