@@ -23,7 +23,7 @@ from codex_jax.evaluate.plan import (
     encode_call,
     patience,
 )
-from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
+from codex_jax.evaluate.sandbox import Limits, Ran, Sandbox, SandboxLostError
 
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
 VERDICT_OF = {
@@ -53,7 +53,7 @@ class Outcome:
 class Candidate:
     """Stands in for the program: called by check(), answered from the sandbox."""
 
-    def __init__(self, sandbox: Sandbox, calls: list[str], limits: Limits, *, live: bool):
+    def __init__(self, sandbox: Sandbox | Ran, calls: list[str], limits: Limits, *, live: bool):
         self.calls, self.live = list(calls), live
         self.sandbox, self.limits = sandbox, limits
         self.asked, self.diverged = 0, False
@@ -143,8 +143,16 @@ def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     return "exited_early", f"exit status {end['exit']} before it had answered"
 
 
-def judge(sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits) -> Outcome:
-    """The outcome of a program that the sandbox has parsed.
+def prepare(sandbox: Sandbox, plan: Plan, limits: Limits) -> None:
+    """Tells the sandbox what the problem's programs will be asked for."""
+    task = {"entry_point": plan.entry_point, "calls": plan.calls}
+    sandbox.foresee(task | {"limits": vars(plan.limits(limits))})
+
+
+def judge(
+    sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits, ran: Ran | None = None
+) -> Outcome:
+    """The outcome of a program that the sandbox has parsed, and run where it was tame.
 
     `sandbox.soiled` tells afterwards whether to make a new one.
 
@@ -153,16 +161,23 @@ def judge(sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits) -> Outcome:
     """
     limits = plan.limits(limits)
     try:
-        return _attempt(sandbox, plan, code, limits, plan.calls, live=not plan.complete)
+        where = ran or sandbox
+        return _attempt(where, plan, code, limits, plan.calls, live=not plan.complete)
     except Diverged:
         return _attempt(sandbox, plan, code, limits, [], live=True)
 
 
 def _attempt(
-    sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits, calls: list[str], *, live: bool
+    sandbox: Sandbox | Ran,
+    plan: Plan,
+    code: bytes,
+    limits: Limits,
+    calls: list[str],
+    *,
+    live: bool,
 ) -> Outcome:
     task = {"entry_point": plan.entry_point, "calls": calls}
-    sandbox.foresee(task | {"limits": dataclasses.asdict(limits)})
+    sandbox.foresee(task | {"limits": vars(limits)})
     sandbox.send(b"L" if live else b"R", code)
     candidate = Candidate(sandbox, calls, limits, live=live)
     try:

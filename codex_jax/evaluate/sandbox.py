@@ -23,7 +23,16 @@ from codex_jax.evaluate import backends
 
 _START_S = 30.0
 _PARSE_S = 60.0
-_MODULES = ("values", "confine", "house", "program", "parser", "zygote")  # the last one is run
+_RAN = struct.Struct(">dI")  # CPU seconds, bytes of code
+_MODULES = (
+    "values",
+    "confine",
+    "house",
+    "program",
+    "tame",
+    "parser",
+    "zygote",
+)  # the last one is run
 _INSIDE = pathlib.Path(__file__).with_name("inside")
 _BOOT = """import sys, os, marshal, _frozen_importlib_external
 def read(count):
@@ -59,6 +68,35 @@ class Limits:
     file_mb: int = 16
     open_files: int = 64
     answer_mb: int = 8
+
+
+class Ran:
+    """What a tame program has answered already; stands in for the sandbox it would be run in."""
+
+    soiled = False
+
+    def __init__(self, cpu_s: float, answers: bytes):
+        end = {"why": "closed", "signal": 0, "exit": 0, "full": False, "dirty": False}
+        self.body = json.dumps(end | {"cpu_s": cpu_s, "wall_s": cpu_s}).encode() + b"\n" + answers
+
+    def foresee(self, task: dict) -> None:
+        """Nothing: it has been asked."""
+
+    def send(self, operation: bytes, body: bytes = b"") -> None:
+        """Nothing: it has ended."""
+
+    def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
+        return b"X", self.body
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """A source's digest and code, or `why` it has none; where it was tame, what it answered."""
+
+    digest: str
+    why: str
+    code: bytes
+    ran: Ran | None
 
 
 class Sandbox:
@@ -108,11 +146,22 @@ class Sandbox:
     def send(self, operation: bytes, body: bytes = b"") -> None:
         self._write(operation + struct.pack(">I", len(body)) + body)
 
-    def parse(self, source: str) -> tuple[str, bytes]:
-        """(digest, code) of a Python source, or ("", why it doesn't parse)."""
-        self.send(b"P", source.encode("utf-8", "surrogatepass"))
+    def parse(self, source: str, *, run: bool = False) -> Parsed:
+        """What the parser says of a Python source; with `run`, a tame program is run at once."""
+        text = source.encode("utf-8", "surrogatepass")
+        self.send(b"T" if run else b"P", text)
         operation, body = self.receive_any(within_s=_PARSE_S)
-        return (body[:16].hex(), body[16:]) if operation == b"D" else ("", body)
+        if operation == b"W":
+            self.send(b"P", text)
+            operation, body = self.receive_any(within_s=_PARSE_S)
+        if operation == b"S":
+            return Parsed("", body.decode("utf-8", "replace"), b"", None)
+        digest, code = body[:16].hex(), body[16:]
+        if operation == b"D":
+            return Parsed(digest, "", code, None)
+        cpu_s, size = _RAN.unpack_from(code)
+        answers = code[_RAN.size + size :]
+        return Parsed(digest, "", code[_RAN.size : _RAN.size + size], Ran(cpu_s, answers))
 
     def foresee(self, task: dict) -> None:
         """Tells what the next programs will be asked for, unless it has been told already."""
@@ -273,7 +322,7 @@ def probe(_):
 def _probed(sandbox: Sandbox) -> list[str]:
     task = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
     sandbox.foresee(task | {"limits": dataclasses.asdict(Limits())})
-    sandbox.send(b"R", sandbox.parse(_PROBE)[1])
+    sandbox.send(b"R", sandbox.parse(_PROBE).code)
     answers, operation = b"", b""
     while operation != b"X":
         operation, body = sandbox.receive_any(within_s=_START_S)

@@ -88,13 +88,14 @@ class Worker:
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
         if key in self.bench.problems:
             return dataclasses.asdict(self.bench.outcome(key, source, self.kind))
-        digest, code = self._ready().parse(source)
-        if not digest:
-            why = code.decode("utf-8", "replace")
-            return dataclasses.asdict(judge.Outcome("syntax_or_compile_error", why))
+        plan, box = self.plans[key], self._ready()
+        judge.prepare(box, plan, self.limits)
+        parsed = box.parse(source, run=plan.complete)
+        if not (digest := parsed.digest):
+            return vars(judge.Outcome("syntax_or_compile_error", parsed.why))
         known = self.known[key]
         if digest not in known:
-            outcome = judge.judge(self._ready(), self.plans[key], code, self.limits)
+            outcome = judge.judge(box, plan, parsed.code, self.limits, parsed.ran)
             known[digest] = dataclasses.asdict(outcome) | {"digest": digest}
             self._count(outcome.cause)
         return known[digest]

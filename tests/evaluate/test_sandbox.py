@@ -39,7 +39,8 @@ def survivors() -> list[str]:
     ours, found = {os.getpid(), 1}, []
     for process in processes():
         command = process.command
-        if process.parent in ours and ("codex_jax" in command or "codex-jax-" in command):
+        known = "codex_jax.evaluate" in command or "codex-jax-" in command
+        if process.parent in ours and known:
             ours.add(process.pid)
             found.append(command[:200])
     return found

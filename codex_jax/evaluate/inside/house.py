@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import sys
 import time
 
@@ -34,6 +35,22 @@ def exactly(descriptor, count):
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+def frame(descriptor, operation, *parts):
+    """Writes an operation, a length and a body."""
+    send(descriptor, operation + struct.pack(">I", sum(map(len, parts))), *parts)
+
+
+def send(descriptor, *parts):
+    """Writes all of them."""
+    parts = list(map(memoryview, parts))
+    while parts:
+        sent = os.writev(descriptor, parts)
+        while parts and sent >= len(parts[0]):
+            sent -= len(parts.pop(0))
+        if sent:
+            parts[0] = parts[0][sent:]
 
 
 def cpu_s(pid):

@@ -1,12 +1,22 @@
-"""Sources to code, in a process apart: what parsing leaves in memory no program inherits."""
+"""Sources to code, in a process apart: what parsing leaves in memory no program inherits.
 
+Programs found tame are also run here, one after the other. Each has a world and arguments of its
+own, and what it leaves is collected before the next; whatever goes wrong, or takes longer than
+a moment, is for the fork server to run by itself, and its outcome here is forgotten.
+"""
+
+import gc
 import marshal
+import mmap
 import os
+import resource
 import struct
+import time
 import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
+from _signal import ITIMER_PROF, SIGPROF, setitimer
 
-from codex_jax.evaluate.inside import confine, house  # both handed over beside this text
+from codex_jax.evaluate.inside import confine, house, program, tame  # handed over beside this text
 
 # Imported by the fork server once a program names one of them, for the forks to find there.
 _NAMES = (
@@ -18,6 +28,12 @@ _NAMES = (
 WARM = frozenset(_NAMES.split())
 _DIGEST = 16  # bytes
 _LINES = "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab"
+_HEAD, _RAN = struct.Struct("=cQ"), struct.Struct(">dI")
+_UID = 19_999  # no program's
+_MOMENT_S = 0.1  # of CPU
+_GROWN_KB = 1 << 16  # the most memory beyond that at the start
+_ALONE = ("MemoryError", "RecursionError")  # they depend on what was left by others
+_AGAIN, _LAST = b".", b"!"
 
 
 class Parser:
@@ -26,46 +42,122 @@ class Parser:
     def __init__(self, zygote):
         inlet, self.outlet = os.pipe()
         self.inlet, outlet = os.pipe()
-        if confine.fork_apart() == 0:
+        self.told = None
+        self.speaking = mmap.mmap(-1, 1)
+        self.pid = confine.fork_apart()
+        if self.pid == 0:
             try:
                 os.close(self.outlet)
                 os.close(self.inlet)
-                _serve(inlet, outlet, zygote)
+                _Child(zygote, self.speaking).serve(inlet, outlet)
             finally:
                 os._exit(70)
         os.close(inlet)
         os.close(outlet)
         self.ends = self.inlet, self.outlet  # no program may hold them
+        self.lives = True
 
-    def parse(self, size):
-        """The names of modules that the source may import. What brings the parser down brings
-        the fork server down, too: its parts can no longer be told apart."""
-        os.write(self.outlet, struct.pack("=Q", size))
-        length = int.from_bytes(house.exactly(self.inlet, 2), "big")
-        return house.exactly(self.inlet, length).decode().split()
+    def parse(self, operation, size, given):
+        """The names of modules that the source may import; None where a tame program has brought
+        the parser down. Should anything else do so, the fork server goes down, too: its parts can
+        no longer be told apart."""
+        if operation == b"T" and self.told is not given:
+            house.send(self.outlet, _HEAD.pack(b"K", len(given)), given)
+            self.told = given
+        os.write(self.outlet, _HEAD.pack(operation, size))
+        said = os.read(self.inlet, 1 << 12)  # written at once
+        self.lives = said[:1] == _AGAIN
+        if not said and (operation != b"T" or self.speaking[0]):
+            os._exit(0)
+        return said[1:].decode().split() if said else None
+
+    def close(self):
+        os.close(self.inlet)
+        os.close(self.outlet)
+        self.speaking.close()
+        os.waitpid(self.pid, 0)
 
 
-def _serve(inlet, outlet, zygote):
-    confine.limit({**zygote.settings["limits"], "cpu_s": 1 << 30})
-    confine.surrender(0)
-    while True:
-        (size,) = struct.unpack("=Q", house.exactly(inlet, 8))
-        names = _reply(zygote, house.exactly(zygote.inbox, size))
-        os.write(outlet, len(names).to_bytes(2, "big") + names)
+class _Child:
+    def __init__(self, zygote, speaking):
+        self.inbox, self.outbox, self.settings = zygote.inbox, zygote.outbox, zygote.settings
+        self.speaking, self.task, self.ran = speaking, None, set()
+        self.size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def serve(self, inlet, outlet):
+        confine.limit({**self.settings["limits"], "cpu_s": 1 << 30})
+        confine.surrender(_UID if self.settings["own_uid"] else 0)
+        confine.end_at(SIGPROF)
+        while True:
+            operation, size = _HEAD.unpack(house.exactly(inlet, _HEAD.size))
+            if operation == b"K":
+                self.task, self.ran = program.Task(house.exactly(inlet, size)), set()
+                continue
+            source = house.exactly(self.inbox, size)
+            names = self.reply(source, run=operation == b"T")
+            size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            lives = size_kb < self.size_kb + _GROWN_KB
+            os.write(outlet, (_AGAIN if lives else _LAST) + names)
+
+    def reply(self, source, *, run):
+        """Equal digests mean programs equal but for their layout."""
+        try:
+            code = compile(source, "<program>", "exec", dont_inherit=True)
+            digest = blake2b(marshal.dumps(without_lines(code), 2), digest_size=_DIGEST).digest()
+            whole = marshal.dumps(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+            said = f"{type(error).__name__}: {error}"[:300]
+            self.say(b"S", said.encode("utf-8", "replace"))
+            return b""
+        if run and digest not in self.ran and tame.is_tame(code):
+            self.ran.add(digest)
+            if found := _run(code, self.task):
+                cpu_s, answers = found
+                self.say(b"T", digest, _RAN.pack(cpu_s, len(whole)), whole, answers)
+                return b""
+        self.say(b"D", digest, whole)
+        return " ".join(_names(code) & WARM).encode()
+
+    def say(self, operation, *parts):
+        self.speaking[0] = 1
+        house.frame(self.outbox, operation, *parts)
+        self.speaking[0] = 0
 
 
-def _reply(zygote, source):
-    """Equal digests mean programs equal but for their layout."""
+def _run(code, task):
+    """CPU seconds and the answers of a tame program; None where it had better be alone."""
+    start = time.process_time()
+    setitimer(ITIMER_PROF, min(_MOMENT_S, task.limits["cpu_s"]))
+    gc.enable()
+    lines = _answers(code, task)
+    gc.disable()
+    gc.collect()
+    gc.freeze()  # what is left has no part in later collections
+    setitimer(ITIMER_PROF, 0)
+    return lines and (time.process_time() - start, b"".join(lines))
+
+
+def _answers(code, task):
+    lines, left = [], task.limits["answer_mb"] << 20
+    for answer in _outcomes(code, task):
+        if answer.get("raised", answer.get("unready", " "))[0] in _ALONE:
+            return None
+        lines.append(program.line(answer))
+        left -= len(lines[-1])
+        if left < 0:
+            return None
+    return lines
+
+
+def _outcomes(code, task):
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)
-        digest = blake2b(marshal.dumps(without_lines(code), 2), digest_size=_DIGEST).digest()
-        whole = marshal.dumps(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        said = f"{type(error).__name__}: {error}"[:300]
-        zygote.send(b"S", said.encode("utf-8", "replace"))
-        return b""
-    zygote.send(b"D", digest, whole)
-    return " ".join(_names(code) & WARM).encode()
+        function = program.loaded(code, tame.world(), task.entry_point)
+    except BaseException as error:
+        yield {"unready": program.described(error)}
+        return
+    yield {"ready": True}
+    for call in task.calls:
+        yield program.outcome(function, call if type(call) is str else call.again())
 
 
 def without_lines(code):

@@ -13,13 +13,15 @@ from codex_jax.evaluate.inside import confine, house, values  # all handed over 
 
 _HEAD = struct.Struct("=QQ")  # where the answers end, and whether more didn't fit
 _FEW = 1 << 18  # bytes of calls that are decoded before the fork
+_UNKEPT = ('"set"', '"frozenset"', '"bytearray"')  # marshal changes their order or their kind
 
 
 class Task:
     """What programs of one problem are asked for; calls are decoded once for all of them, and
     where they are many, each by itself."""
 
-    def __init__(self, given):
+    def __init__(self, told):
+        given = json.loads(told)
         self.entry_point, self.limits = given["entry_point"], given["limits"]
         few = sum(map(len, given["calls"])) < _FEW
         self.calls = [Call(text) if few else text for text in given["calls"]]
@@ -33,6 +35,24 @@ class Call:
         self.arguments, self.named = values.decode(self.form)
         kinds = (list, dict, set, bytearray)
         self.may_change = any(type(argument) in kinds for argument in self.arguments)
+        self.text, self.kept = text, b""
+
+    def again(self):
+        """The same call, with arguments that no program has had in its hands."""
+        if self.kept == b"":
+            self.kept = _kept(self.text, (self.arguments, self.named))
+        call = Call.__new__(Call)
+        call.form, call.may_change = self.form, self.may_change
+        given = marshal.loads(self.kept) if self.kept else values.decode(self.form)
+        call.arguments, call.named = given
+        return call
+
+
+def _kept(text, given):
+    try:
+        return None if any(tag in text for tag in _UNKEPT) else marshal.dumps(given)
+    except ValueError:  # something that marshal doesn't know
+        return None
 
 
 class Answers:
@@ -90,16 +110,12 @@ class Program:
     def answer_calls(self, code):
         module = types.ModuleType("program")
         sys.modules["program"] = module
-        entry_point = self.task.entry_point
         try:
-            exec(code, module.__dict__)
-            if entry_point not in module.__dict__:
-                raise NameError(f"name {entry_point!r} is not defined")
+            function = loaded(code, module.__dict__, self.task.entry_point)
         except BaseException as error:
             self.answer({"unready": described(error)})
             return 0
         self.answer({"ready": True})
-        function = module.__dict__[entry_point]
         for call in self.task.calls:
             self.answer(outcome(function, call))
         if self.inlet >= 0:
@@ -111,8 +127,20 @@ class Program:
         return 0
 
     def answer(self, fields):
-        if not self.answers.append(json.dumps(fields).encode() + b"\n"):
+        if not self.answers.append(line(fields)):
             os._exit(70)
+
+
+def line(answer):
+    return json.dumps(answer).encode() + b"\n"
+
+
+def loaded(code, world, entry_point):
+    """The function to be called, once the program has been run in `world`."""
+    exec(code, world)
+    if entry_point not in world:
+        raise NameError(f"name {entry_point!r} is not defined")
+    return world[entry_point]
 
 
 def outcome(function, call):

@@ -1,12 +1,13 @@
 """The fork server: one warm Python in each sandbox, a fresh child of it for every program.
 
 Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
-and a body. In: P parse a source; K what the next programs will be asked for, and within which
-limits; R run code that is asked for nothing else; L run code that is also asked live; C another
-call for it; E end it. Out: H hello; D the digest and the code of a source; S why it doesn't parse;
-A bytes the program answered; X how it ended, and what it answered last.
+and a body. In: K what the next programs will be asked for, and within which limits; P parse a
+source; T parse it and, if it is tame, run it at once; R run code that is asked for nothing else;
+L run code that is also asked live; C another call for it; E end it. Out: H hello; D the digest and
+the code of a source; S why it doesn't parse; T digest, code and answers of a tame one; W that one
+had better be parsed alone; A bytes a program answered; X how it ended, and what it answered last.
 
-The program holds neither pipe: it has one of its own to this process alone, to say that there are
+A program holds neither pipe: it has one of its own to this process alone, to say that there are
 answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever it
 claims to be. Sources are read by a parser apart, code by the child it is for, and answers are never
 copied into this process's own memory: programs, which inherit it, could search it for others'.
@@ -35,19 +36,12 @@ class Zygote:
 
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
-        self.task, self.parser = None, None
+        self.told, self.task, self.parser = b"", None, None
         self.runs = 0
         self.clean = house.traces()
 
     def send(self, operation, *parts):
-        size = sum(map(len, parts))
-        parts = [memoryview(operation + struct.pack(">I", size)), *map(memoryview, parts)]
-        while parts:
-            sent = os.writev(self.outbox, parts)
-            while parts and sent >= len(parts[0]):
-                sent -= len(parts.pop(0))
-            if sent:
-                parts[0] = parts[0][sent:]
+        house.frame(self.outbox, operation, *parts)
 
     def receive(self):
         """The next frame; the outside closing its end is the order to die, children and all."""
@@ -65,23 +59,31 @@ class Zygote:
             if operation in b"RL":
                 self.run(size, live=operation == b"L")
                 continue
-            if operation == b"P":
-                self.parse(size)
+            if operation in b"PT":
+                self.parse(operation, size)
                 continue
             body = house.exactly(self.inbox, size)
             if operation == b"K":
-                self.foresee(json.loads(body))
+                self.foresee(body)
 
-    def parse(self, size):
-        """Has the source that follows parsed; what it may import is imported here."""
+    def parse(self, operation, size):
+        """Has the source that follows parsed; what it may import, if it is to be run by itself,
+        is imported here."""
         self.parser = self.parser or parser.Parser(self)
-        _warm_up(self.parser.parse(size))
+        names = self.parser.parse(operation, size, self.told)
+        if names is None:
+            self.send(b"W")
+        if not self.parser.lives:
+            self.parser.close()
+            self.parser = None
+        _warm_up(names or ())
 
-    def foresee(self, given):
-        self.task = program.Task(given)
+    def foresee(self, told):
+        self.told, self.task = told, None
 
     def run(self, size, *, live):
         """Runs the code that follows, so many bytes, in a child that reads it itself."""
+        self.task = self.task or program.Task(self.told)
         ours, theirs = os.pipe()
         inlet = outlet = -1
         if live:
