@@ -13,6 +13,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from codex_jax.model.linear import linear
+
 # Axes over which a layer's weight is summed, by name: its other axes are outputs.
 SUMMED = {
     "q": 0,
@@ -53,7 +55,10 @@ def quantise(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Int8:
 def product(equation: str, x: Float[Array, "..."], weight: Array | Int8, **options) -> Array:
     """einsum of x and a weight in x's dtype; an int8 weight's outputs are scaled in f32."""
     if not isinstance(weight, Int8):
-        return jnp.einsum(equation, x, weight.astype(x.dtype), **options)
+        weight = weight.astype(x.dtype)
+        return (
+            jnp.einsum(equation, x, weight, **options) if options else linear(equation, x, weight)
+        )
     y = jnp.einsum(equation, x, weight.values.astype(x.dtype), **options)
     return (y.astype(jnp.float32) * weight.scale).astype(y.dtype)
 
