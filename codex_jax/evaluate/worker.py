@@ -5,11 +5,13 @@ since tests run here on values from strangers: should they bring it down, the ru
 """
 
 import collections
+import contextlib
 import ctypes
 import dataclasses
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import sys
@@ -148,6 +150,8 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what tests print must not be taken for a reply
     os.sched_setaffinity(0, {settings["core"]})
+    with contextlib.suppress(ValueError, OSError):  # programs inherit it: see confine.settle
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is what to leave
     worker = Worker(settings, replies)
     _die_with_parent(worker, settings["parent"])

@@ -17,11 +17,11 @@ from codex_jax.evaluate.sandbox import Limits
 ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
 
 
-def filtered(number: int, argument: int = 0, arch: int | None = None) -> int:
+def filtered(number: int, argument: int = 0, arch: int | None = None, second: int = 0) -> int:
     """What the kernel would do: a classic BPF machine over struct seccomp_data."""
     if arch is None:
         arch = confine._AUDIT_ARCH[platform.machine()]
-    memory = {0: number, 4: arch, 16: argument}
+    memory = {0: number, 4: arch, 16: argument, 24: second}
     lines = list(struct.iter_unpack("=HBBI", confine._program()))
     place = register = 0
     while True:
@@ -71,6 +71,14 @@ def test_the_filter_refuses_what_it_lists_and_allows_the_rest():
 )
 def test_the_filter_looks_at_arguments_where_it_must(pair, argument, verdict):
     assert filtered(numbers(pair), argument) == verdict
+
+
+def test_no_program_lets_the_host_handle_its_core_dump():
+    """Limits are whatever else they set; that of core dumps stays."""
+    (setrlimit, _), (prlimit, _) = confine._LIMITING
+    for resource_number, verdict in ((4, DENY | errno.EPERM), (7, ALLOW), (0, ALLOW)):
+        assert filtered(numbers(setrlimit), resource_number) == verdict
+        assert filtered(numbers(prlimit), 4, second=resource_number) == verdict
 
 
 def test_other_architectures_die():

@@ -144,6 +144,26 @@ def secret(n):
     assert outcome.cause == "passed", outcome
 
 
+def test_a_crash_concerns_nobody_else(isolation):
+    """With a limit of 1, the kernel neither writes a core dump nor starts the host's handler."""
+    program = """
+import os, resource
+def secret(n):
+    if n:
+        os.abort()
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (OSError, ValueError):
+        return 'refused'
+    return 'set'
+"""
+    test = "def check(c):\n    assert c(0) in {}, c(0)\n    c(1)\n"
+    told = ("refused",) if isolation == "bubblewrap" else ("refused", "set")
+    problem = records.Problem(task_id="t", prompt="", entry_point="secret", test=test.format(told))
+    outcome = judge(isolation, [program], problem)[program]
+    assert outcome.cause == "exited_early" or "SIGABRT" in outcome.detail, outcome
+
+
 def test_an_ordinary_user_can_judge(isolation):
     """Programs in Python and in another language, from the verb to the verdicts."""
     if os.geteuid() != 0:

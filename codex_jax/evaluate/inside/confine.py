@@ -53,6 +53,7 @@ _REFUSED = {
     "memfd_secret": (447, 447),
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
+_LIMITING = (((160, 164), 16), ((302, 261), 24))  # setrlimit, prlimit64: where they say which
 _CAPABILITY_HEADER, _NO_CAPABILITIES = struct.pack("=Ii", 0x20080522, 0), bytes(24)
 _NOBODY = 65534
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -90,7 +91,7 @@ def settle(limits, *, own_uid, seccomp):
     for name, amount in (
         ("FSIZE", limits["file_mb"] << 20),
         ("NOFILE", limits["open_files"]),
-        ("CORE", 0),
+        ("CORE", 1),  # 0 would still have the host's kernel start its handler, as root
         ("MEMLOCK", 0),
     ):
         _bound(getattr(resource, "RLIMIT_" + name), int(amount))
@@ -164,6 +165,14 @@ def _program():
     ]
     for numbers in _REFUSED.values():
         lines += [step(equal, numbers[column], 0, 1), step(back, deny | errno.EPERM)]
+    for numbers, place in _LIMITING:
+        lines += [
+            step(equal, numbers[column], 0, 4),
+            step(load, place),
+            step(equal, resource.RLIMIT_CORE, 0, 1),
+            step(back, deny | errno.EPERM),
+            step(back, allow),
+        ]
     lines += [
         step(equal, _CLONE[column], 0, 4),
         step(load, 16),  # first argument, low half
