@@ -20,14 +20,17 @@ ATTENTION = "attention"  # what its results are called where a backward pass cho
 MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
 
 
-def rotary(
-    x: Float[Array, "B T N H"], positions: Int[Array, "B T"], *, base: float
-) -> Float[Array, "B T N H"]:
-    """Rotates the two halves of each head by position (RoFormer, section 3.4), angles in f32."""
-    half = x.shape[-1] // 2
-    frequencies = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+def rotary_angles(
+    positions: Int[Array, "B T"], size: int, *, base: float
+) -> tuple[Float[Array, "B T 1 H/2"], Float[Array, "B T 1 H/2"]]:
+    """(cos, sin) of what `rotary` turns heads of `size` by, in f32; one pair serves all layers."""
+    frequencies = base ** (-jnp.arange(size // 2, dtype=jnp.float32) / (size // 2))
     angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+
+
+def rotary(x: Float[Array, "B T N H"], cos, sin) -> Float[Array, "B T N H"]:
+    """Rotates the two halves of each head by position (RoFormer, section 3.4), in f32."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.astype(x.dtype)

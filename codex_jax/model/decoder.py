@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.attention import Attend, rotary
+from codex_jax.model.attention import Attend, rotary, rotary_angles
 from codex_jax.model.config import DecoderConfig
 from codex_jax.model.int8 import product, rows
 
@@ -74,7 +74,7 @@ class Attention(nnx.Module):
         if c.bias:
             self.out_bias = _constant(0.0, (c.width,), ("norm",))
 
-    def __call__(self, x: Float[Array, "B T D"], positions, attend: Attend, cache, layer):
+    def __call__(self, x: Float[Array, "B T D"], turn, attend: Attend, cache, layer):
         q = product("BTD,DNH->BTNH", x, self.q.get_value())
         k = product("BTD,DKH->BTKH", x, self.k.get_value())
         v = product("BTD,DKH->BTKH", x, self.v.get_value())
@@ -83,10 +83,10 @@ class Attention(nnx.Module):
             k = k + self.k_bias.astype(x.dtype)
             v = v + self.v_bias.astype(x.dtype)
         if self.config.positions == "rotary":
-            q = rotary(q, positions, base=self.config.rotary_base)
-            k = rotary(k, positions, base=self.config.rotary_base)
+            q, k = rotary(q, *turn), rotary(k, *turn)
         out, cache = attend(q, k, v, cache, layer)
-        y = product("BTNH,NHD->BTD", out, self.out.get_value())
+        # A is N: einsum sums in the order of the alphabet, and H before N copies weights on a CPU.
+        y = product("BTAH,AHD->BTD", out, self.out.get_value())
         return (y + self.out_bias.astype(x.dtype) if self.config.bias else y), cache
 
 
@@ -126,8 +126,8 @@ class Block(nnx.Module):
         self.mlp_norm = Norm(config)
         self.mlp = Mlp(config, rngs)
 
-    def __call__(self, x: Float[Array, "B T D"], positions, attend: Attend, cache, layer):
-        y, cache = self.attention(self.attention_norm(x), positions, attend, cache, layer)
+    def __call__(self, x: Float[Array, "B T D"], turn, attend: Attend, cache, layer):
+        y, cache = self.attention(self.attention_norm(x), turn, attend, cache, layer)
         x = x + y
         return x + self.mlp(self.mlp_norm(x)), cache
 
@@ -224,8 +224,12 @@ def forward(
     if config.positions == "learned":
         x = x + params["position"].astype(dtype)[positions]
 
+    turn = None  # of each position, computed once for all layers
+    if config.positions == "rotary":
+        turn = rotary_angles(positions, config.head_size, base=config.rotary_base)
+
     def block(x, layer_params, cache, layer):
-        return _module(block_graph, layer_params)(x, positions, attend, cache, layer)
+        return _module(block_graph, layer_params)(x, turn, attend, cache, layer)
 
     block = wrap_block(block)
     if scan:

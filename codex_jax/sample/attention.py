@@ -100,9 +100,9 @@ def _selected(block, at: Int[Array, "B"], new, *, axis: int):
 
 
 class Tiles(NamedTuple):
-    """Which place among the tiles each row has, and which prompt each tile attends to."""
+    """Which rows each tile holds, and which prompt they attend to."""
 
-    place: Int[Array, "B"]  # tile · tile size + row of the tile; out of range where idle
+    row: Int[Array, "Tiles tile"]  # out of range where there is none
     prompt: Int[Array, "Tiles"]
     length: Int[Array, "Tiles"]  # of the prompt, the longest first; 0 for an idle tile
 
@@ -127,7 +127,9 @@ def arrange(
     index = jnp.where(live, index, tiles)
     owner = jnp.zeros(tiles, jnp.int32).at[index].set(prompt, mode="drop")
     used = jnp.zeros(tiles, jnp.int32).at[index].set(length[prompt], mode="drop")
-    return Tiles(index * tile + rank % tile, owner, used)
+    row = jnp.full((tiles, tile), len(prompt))
+    row = row.at[index, rank % tile].set(jnp.arange(len(prompt)), mode="drop")
+    return Tiles(row, owner, used)
 
 
 class Partial(NamedTuple):
@@ -190,70 +192,58 @@ def _read(block, dtype):
     return block.astype(dtype), 1.0
 
 
-def _over_own(q, length: Int[Array, "B"], keys: Blocks, values: Blocks) -> Partial:
-    """Each row's queries over the first `length` of its own keys."""
-    so_far, start = _nothing(q.shape), 0
+def _over_blocks(q, length: Int[Array, "B"], keys: Blocks, values: Blocks, pick=lambda x: x):
+    """`Partial` of each row's queries over the first `length` keys that `pick` takes of a block."""
+    so_far, start = None, 0
     for k, v in zip(keys, values, strict=True):
 
         def more(so_far, k=k, v=v, start=start):
             seen = start + jnp.arange(v.shape[2])[None] < length[:, None]
-            return merge(so_far, _block(q, k, v, seen))
+            part = _block(q, pick(k), pick(v), seen)
+            return merge(so_far, part) if start else part
 
-        so_far = jax.lax.cond((length > start).any(), more, lambda so_far: so_far, so_far)
+        if start:
+            so_far = jax.lax.cond((length > start).any(), more, lambda so_far: so_far, so_far)
+        else:
+            so_far = more(None)
         start += v.shape[2]
     return so_far
 
 
-def _over_prompts(q, tiles: Tiles, group: int, keys: Blocks, values: Blocks) -> Partial:
-    """Each tile's queries over its prompt's keys, `group` tiles at a time."""
-    count, start = len(tiles.prompt), 0
-    spare = -count % group
+def _over_prompts(
+    q: Float[Array, "B K G H"], tiles: Tiles, group: int, keys: Blocks, values: Blocks
+) -> Partial:
+    """Each row's queries over its prompt's keys, `group` tiles at a time."""
+    K, G, H = q.shape[1:]
+    spare = -len(tiles.prompt) % group
+    row = jnp.pad(tiles.row, ((0, spare), (0, 0)), constant_values=len(q))
     prompt, length = (jnp.pad(x, (0, spare)) for x in tiles[1:])
-    q = jnp.pad(q, ((0, spare), (0, 0), (0, 0), (0, 0)))
-    so_far = _nothing(q.shape)
-    for k, v in zip(keys, values, strict=True):
 
-        def more(n, so_far, k=k, v=v, start=start):
-            def of_group(x):
-                return jax.lax.dynamic_slice_in_dim(x, n * group, group)
+    def of_group(n, so_far):
+        rows, owner, used = (
+            jax.lax.dynamic_slice_in_dim(x, n * group, group) for x in (row, prompt, length)
+        )
+        tiled = q.at[rows].get(mode="clip").swapaxes(1, 2).reshape(group, K, -1, H)
+        part = _over_blocks(
+            tiled, used, keys, values, lambda block: jax.tree.map(lambda x: x[owner], block)
+        )
 
-            owner = of_group(prompt)
-            seen = start + jnp.arange(v.shape[2])[None] < of_group(length)[:, None]
-            mine = jax.tree.map(lambda x: x[owner], (k, v))
-            part = _block(of_group(q), *mine, seen)
-            part = merge(jax.tree.map(of_group, so_far), part)
-            return jax.tree.map(
-                lambda whole, new: jax.lax.dynamic_update_slice_in_dim(whole, new, n * group, 0),
-                so_far,
-                part,
-            )
+        def put(whole, new):
+            new = new.reshape(group, K, -1, G, *whole.shape[3:]).swapaxes(1, 2)
+            return whole.at[rows].set(new, mode="drop")
 
-        groups = -(-(length > start).sum() // group)
-        so_far = jax.lax.fori_loop(0, groups, more, so_far)
-        start += v.shape[2]
-    return jax.tree.map(lambda x: x[:count], so_far)
+        return jax.tree.map(put, so_far, part)
+
+    groups = -(-(tiles.length > 0).sum() // group)
+    return jax.lax.fori_loop(0, groups, of_group, _nothing(q.shape))
 
 
-def shared_prefix_attention(tiles: Tiles, *, tile: int, group: int, length: Int[Array, "B"]):
+def shared_prefix_attention(tiles: Tiles, *, group: int, length: Int[Array, "B"]):
     """`attend` for one new token a row: writes it at `length` of the row's suffix, then attends.
 
     The cache that it is given is this layer's (prefix, suffix); the prefix is only read, and the
     suffix alone comes back.
     """
-
-    def of_prefix(q, keys, values):
-        """Rows into tiles, over the tiles' prompts, and back."""
-        _, K, G, H = q.shape
-        flat = jnp.zeros((len(tiles.prompt) * tile, K, G, H), q.dtype)
-        flat = flat.at[tiles.place].set(q, mode="drop")
-        tiled = flat.reshape(-1, tile, K, G, H).swapaxes(1, 2).reshape(-1, K, tile * G, H)
-        part = _over_prompts(tiled, tiles, group, keys, values)
-
-        def of_rows(x):
-            x = x.reshape(-1, K, tile, G, *x.shape[3:]).swapaxes(1, 2)
-            return x.reshape(-1, *x.shape[2:]).at[tiles.place].get(mode="clip")
-
-        return jax.tree.map(of_rows, part)
 
     def attend(q, k, v, cache, layer):
         del layer
@@ -263,8 +253,8 @@ def shared_prefix_attention(tiles: Tiles, *, tile: int, group: int, length: Int[
         keys = _write(suffix.k, length, k[:, 0], axis=3)
         values = _write(suffix.v, length, v[:, 0], axis=2)
         grouped = q.reshape(B, K, N // K, H)
-        shared = of_prefix(grouped, *prefix)
-        own = _over_own(grouped, length + 1, keys, values)
+        shared = _over_prompts(grouped, tiles, group, *prefix)
+        own = _over_blocks(grouped, length + 1, keys, values)
         both = merge(shared, own)
         out = (both.mixed / both.total[..., None]).reshape(B, 1, N, H).astype(q.dtype)
         return out, Layer(keys, values)

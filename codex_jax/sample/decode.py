@@ -107,9 +107,7 @@ def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
     rows, prompts = state.rows, state.prompts
     live = rows.slot < shape.slots
     tiles = attention.arrange(jobs.prompt, live, prompts.length, shape.tile)
-    attend = attention.shared_prefix_attention(
-        tiles, tile=shape.tile, group=shape.group, length=rows.length
-    )
+    attend = attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
     positions = prompts.length[jobs.prompt] + rows.length
     hidden, cache = model.forward(
         config,

@@ -18,7 +18,7 @@ engine. A sample depends on (parameters, prompt, policy, seed, index, stops, new
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -28,14 +28,14 @@ from codex_jax import InputError, model
 from codex_jax.sample import attention, placement, prefill
 from codex_jax.sample.decode import Work, jitted
 from codex_jax.sample.places import Places
-from codex_jax.sample.policy import MOST_BIASED, Adjustments
+from codex_jax.sample.policy import no_adjustments
 from codex_jax.sample.requests import Request, Sample, Scored, Top, prompt_hash
-from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, start
+from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, no_jobs, start
 from codex_jax.sample.stops import Automata, cut
 
 STEPS = 64  # of one call of the loop
 STOP_STATES = 256
-_TILE, _GROUP = 8, 4  # on a CPU, whose caches hold as much; an accelerator takes all at a time
+_ROWS, _GROUP = 32, 4  # rows, tiles at a time on a CPU; an accelerator takes all
 _BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
 
 
@@ -81,7 +81,8 @@ def plan(
     weights, cache = weights or dtype, cache or dtype
     _check_kinds(dtype=dtype, weights=weights, cache=cache)
     prompts = 2 * -(-rows // samples) + 4
-    tile, group = min(_TILE, samples), _GROUP
+    tile = -(-samples // -(-samples // _ROWS))  # tiles of a prompt are alike
+    group = min(_GROUP, _ROWS // tile)
     if (platform or jax.default_backend()) != "cpu":
         tile = min(rows, samples)
         group = attention.count_tiles(rows, prompts, tile)
@@ -112,7 +113,7 @@ class Engine:
     def __init__(
         self,
         config: model.DecoderConfig,
-        params: model.Params,
+        params: model.Params | Callable[[], model.Params],
         shape: Shape,
         *,
         token_bytes: Sequence[bytes],
@@ -122,13 +123,13 @@ class Engine:
     ):
         """
         Args:
+          params: or what gives them, called once the loop is compiled.
           token_bytes: what each token of the vocabulary says.
           stop_states: room for the automata of stop strings; stops that find none are looked for
             by the host, after each call of the loop.
         """
         self.config, self.shape = config, shape
         self._token_bytes, self._eos_id = token_bytes, eos_id
-        self.params = jax.jit(placement.held, static_argnums=1)(params, shape)
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
         self._table = self._device_table()
@@ -137,24 +138,26 @@ class Engine:
         # Each call leaves the state where it found it, so nothing is compiled twice.
         self._decode = jitted(places)
         self._admit = jax.jit(prefill.admit, donate_argnums=0, out_shardings=places)
-        slots, vocabulary = shape.slots, config.vocab_size
-        ints = {name: np.zeros(slots, np.int32) for name in Jobs._fields}
-        floats = {name: np.zeros(slots, np.float32) for name in ("temperature", "min_p", "top_p")}
-        self._jobs = Jobs(**ints | floats | {"seed": np.zeros(slots, np.uint32)})
-        self._adjustments = Adjustments(
-            np.zeros(slots, np.float32),
-            np.zeros(slots, np.float32),
-            np.full((slots, MOST_BIASED), vocabulary, np.int32),
-            np.zeros((slots, MOST_BIASED), np.float32),
-        )
+        self._jobs = no_jobs(shape.slots)
+        self._adjustments = no_adjustments(shape.slots, config.vocab_size)
         self._places = Places(shape.prompts)
-        self._free_slots = list(range(slots))
+        self._free_slots = list(range(shape.slots))
         self._pending: collections.deque[Request] = collections.deque()  # not yet prefilled
         self._waiting: collections.deque[_Running] = collections.deque()  # without a slot yet
         self._running: dict[int, _Running] = {}  # by slot, in the device's queue or in a row
         self._queued: list[int] = []  # slots in the device's queue, in order
-        self._dropped = np.zeros(slots, bool)
+        self._dropped = np.zeros(shape.slots, bool)
         self._scores: list[tuple[Request, prefill.Scores]] = []
+        wanted = placement.held_shapes(config, shape, mesh)
+        if callable(params):
+            self._compile(wanted)
+            params = params()
+        self.params = placement.hold(params, shape, wanted)
+
+    def _compile(self, params: model.Params) -> None:
+        """The loop, for parameters of which only the shapes are known yet."""
+        work, table = self._work(steps=0), self._stop_table()
+        self._decode.lower(self.config, self.shape, params, self._state, table, work).compile()
 
     @property
     def occupancy(self) -> float:
@@ -306,22 +309,22 @@ class Engine:
 
     def _dispatch(self, steps: int) -> None:
         """One call of the loop."""
-        more = bool(self._waiting)
-        if self._pending and not more:
+        if self._pending and not self._waiting:
             steps = -(-steps // 8)  # all places are taken and rows may idle: look again soon
+        work, table = self._work(steps), self._stop_table()
+        self._state = self._decode(self.config, self.shape, self.params, self._state, table, work)
+
+    def _work(self, steps: int) -> Work:
         queue = np.zeros(self.shape.queue, np.int32)
         queue[: len(self._queued)] = self._queued
         adjusted = any(r.request.policy.adjusts or r.request.top for r in self._running.values())
-        work = Work(
+        return Work(
             self._jobs,
             Queue(queue, np.int32(0), np.int32(len(self._queued))),
             self._dropped,
             np.int32(steps),
-            np.bool_(more),
+            np.bool_(bool(self._waiting)),
             self._adjustments if adjusted else None,
-        )
-        self._state = self._decode(
-            self.config, self.shape, self.params, self._state, self._stop_table(), work
         )
 
     def _stop_table(self) -> jax.Array:

@@ -1,6 +1,7 @@
 """`codex-jax sample`: problems in, completions out, resumable at any moment."""
 
 import collections
+import concurrent.futures
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -169,13 +170,16 @@ def _manifest(card: checkpoint.Card, whole: Request, kinds: dict, begin: bool) -
 def load_engine(
     checkpoint_dir: str, card: checkpoint.Card, shape: Shape, mesh: MeshShape, text: Tokenizer
 ) -> Engine:
-    """The checkpoint's model on the devices, ready to run."""
+    """The checkpoint's model on the devices, ready to run; read while the loop is compiled."""
     config = model.DecoderConfig.from_json(card.model)
     devices = placement.make_mesh(mesh, config, shape.rows)
     shapes = placement.params_shapes(config, devices)
-    params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
     said = [text.token_bytes(token) for token in range(text.vocab_size)]
-    return Engine(config, params, shape, token_bytes=said, eos_id=text.eos_id, mesh=devices)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        read = beside.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
+        return Engine(
+            config, read.result, shape, token_bytes=said, eos_id=text.eos_id, mesh=devices
+        )
 
 
 def _write(

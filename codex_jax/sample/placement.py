@@ -82,6 +82,18 @@ def held(params: model.Params, shape: states.Shape) -> model.Params:
     return jax.tree_util.tree_map_with_path(one, params)
 
 
+def hold(params: model.Params, shape: states.Shape, wanted: model.Params) -> model.Params:
+    """`held`, placed as `held_shapes` wants; not copied where the devices' memory is the host's."""
+    leaves = jax.tree.leaves(params)
+    devices = set().union(*(leaf.devices() for leaf in leaves))
+    same = all(leaf.dtype == np.dtype(shape.weights) for leaf in leaves)
+    places = jax.tree.map(lambda leaf: leaf.sharding, wanted)
+    if not same or len(devices) > 1 or devices.pop().platform != "cpu":
+        return jax.jit(held, static_argnums=1, out_shardings=places)(params, shape)
+    params = jax.tree.map(np.asarray, params)
+    return jax.device_put({**params, "blocks": model.split(params["blocks"])}, places)
+
+
 def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> model.Params:
     """What `held` makes of the parameters, each with its place on the mesh."""
     shapes = params_shapes(config, mesh)

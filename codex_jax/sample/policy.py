@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from codex_jax import InputError
@@ -85,6 +86,13 @@ class Adjustments(NamedTuple):
     frequency: Float[Array, "B"]
     token: Int[Array, "B M"]  # out of the vocabulary where nothing is biased
     bias: Float[Array, "B M"]
+
+
+def no_adjustments(slots: int, vocabulary: int) -> Adjustments:
+    """None, in arrays for the host to write into."""
+    penalties = np.zeros((2, slots), np.float32)
+    tokens = np.full((slots, MOST_BIASED), vocabulary, np.int32)
+    return Adjustments(*penalties, tokens, np.zeros(tokens.shape, np.float32))
 
 
 def sample_key(

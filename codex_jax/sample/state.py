@@ -4,6 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from codex_jax import model
@@ -69,6 +70,13 @@ class Jobs(NamedTuple):
     top_k: Int[Array, "O"]
     min_p: Float[Array, "O"]
     top_p: Float[Array, "O"]
+
+
+def no_jobs(slots: int) -> Jobs:
+    """None, in arrays for the host to write into."""
+    ints = {name: np.zeros(slots, np.int32) for name in Jobs._fields}
+    floats = {name: np.zeros(slots, np.float32) for name in ("temperature", "min_p", "top_p")}
+    return Jobs(**ints | floats | {"seed": np.zeros(slots, np.uint32)})
 
 
 class Queue(NamedTuple):

@@ -7,15 +7,19 @@ import numpy as np
 from codex_jax.model import attention
 
 
+def rotated(x, positions):
+    return attention.rotary(x, *attention.rotary_angles(positions, x.shape[-1], base=10_000.0))
+
+
 def test_rotary_keeps_lengths_and_depends_on_distance_alone():
     x = jax.random.normal(jax.random.key(0), (1, 1, 2, 8))
 
     def score(first, second):
         at = [jnp.array([[p]]) for p in (first, second)]
-        q, k = (attention.rotary(x, p, base=10_000.0) for p in at)
+        q, k = (rotated(x, p) for p in at)
         return jnp.sum(q[..., 0, :] * k[..., 1, :])
 
-    turned = attention.rotary(x, jnp.array([[7]]), base=10_000.0)
+    turned = rotated(x, jnp.array([[7]]))
     np.testing.assert_allclose(jnp.linalg.norm(turned), jnp.linalg.norm(x), rtol=1e-6)
     np.testing.assert_allclose(score(3, 5), score(13, 15), rtol=1e-4)
     assert abs(score(3, 5) - score(3, 9)) > 1e-3

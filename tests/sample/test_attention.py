@@ -50,9 +50,7 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
     @jax.jit
     def run(q, k, v, prefix, suffix):
         tiles = attention.arrange(jnp.asarray(prompt), jnp.asarray(live), prefix_length, tile)
-        attend = attention.shared_prefix_attention(
-            tiles, tile=tile, group=group, length=jnp.asarray(length)
-        )
+        attend = attention.shared_prefix_attention(tiles, group=group, length=jnp.asarray(length))
         return attend(q, k, v, (prefix[0], suffix[0]), 0)
 
     out, written = jax.device_get(run(q, k, v, prefix, suffix))
@@ -87,7 +85,7 @@ def test_unused_blocks_change_no_bit():
     length = rng.integers(1, 64, B)
 
     def over(slots, length):
-        return jax.jit(attention._over_own)(q, length, *blocks_of(cache, slots))
+        return jax.jit(attention._over_blocks)(q, length, *blocks_of(cache, slots))
 
     alone = over(64, length)
     assert_same_bits(alone, over(512, length))
@@ -99,16 +97,17 @@ def test_other_prompts_change_no_bit():
     """A tile reads its prompt alike whatever lies beside it, and in whatever group it is."""
     rng = np.random.default_rng(1)
     count, tile = 7, 4
-    q = rng.normal(size=(count, K, tile, H)).astype("f")
+    q = rng.normal(size=(count, tile, K, 1, H)).astype("f")
     cache, _ = filled(P, 512, 4)
     lengths = np.array([500, 300, 130, 70, 64, 3, 0])
     owner = np.array([4, 3, 2, 1, 0, 0, 0])
 
     @functools.partial(jax.jit, static_argnums=(3, 4))
     def over(q, owner, lengths, group, slots):
-        tiles = attention.Tiles(jnp.zeros(0, jnp.int32), owner, lengths)
+        tiles = attention.Tiles(jnp.arange(count * tile).reshape(count, tile), owner, lengths)
         keys, values = jax.tree.map(jnp.asarray, blocks_of(cache, slots))
-        return attention._over_prompts(q, tiles, group, keys, values)
+        found = attention._over_prompts(q.reshape(-1, K, 1, H), tiles, group, keys, values)
+        return jax.tree.map(lambda x: x.reshape(count, tile, *x.shape[1:]), found)
 
     whole = over(q, owner, lengths, 4, 512)
     for some in ([0, 3, 5], [1, 2, 4, 6], [3, 4, 5]):
@@ -127,13 +126,13 @@ def test_tiles_hold_every_live_row_once_beside_rows_of_its_prompt(rows, tile):
     prompt, live = map(jnp.array, zip(*rows, strict=True))
     length = jnp.array([5, 0, 70, 3, 200, 70, 1])
     tiles = jax.jit(attention.arrange, static_argnums=3)(prompt, live, length, tile)
-    places = np.asarray(tiles.place)[np.asarray(live)]
-    assert len(set(places)) == len(places)
-    assert (places < len(tiles.prompt) * tile).all()
-    np.testing.assert_array_equal(tiles.prompt[places // tile], prompt[live])
-    np.testing.assert_array_equal(tiles.length[places // tile], length[prompt[live]])
+    held = np.asarray(tiles.row)
+    tile_of = np.broadcast_to(np.arange(len(held))[:, None], held.shape)[held < len(rows)]
+    held = held[held < len(rows)]
+    np.testing.assert_array_equal(np.sort(held), np.flatnonzero(live))
+    np.testing.assert_array_equal(tiles.prompt[tile_of], prompt[held])
+    np.testing.assert_array_equal(tiles.length[tile_of], length[prompt[held]])
     assert (np.diff(tiles.length) <= 0).all()
-    assert (np.asarray(tiles.place)[~np.asarray(live)] >= len(tiles.prompt) * tile).all()
 
 
 def test_borders():
