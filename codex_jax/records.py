@@ -1,6 +1,7 @@
 """The nouns that travel between stages, and their JSON Lines form."""
 
 import dataclasses
+import functools
 import gzip
 import json
 import pathlib
@@ -97,8 +98,7 @@ def parse_record(line: str, kind: type[Record], *, where: str) -> Record:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
-    known = {field.name: field for field in dataclasses.fields(kind)}
-    required = [n for n, f in known.items() if f.default is f.default_factory]
+    known, required = _fields(kind)
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {kind.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
@@ -108,6 +108,15 @@ def parse_record(line: str, kind: type[Record], *, where: str) -> Record:
     extra = {name: value for name, value in fields.items() if name not in known}
     given = {name: value for name, value in fields.items() if name in known and name != "extra"}
     return kind(**given, extra=extra)
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[frozenset[str], list[str]]:
+    """The names of a record's fields, and of those that it can't do without."""
+    fields = dataclasses.fields(kind)
+    return frozenset(f.name for f in fields), [
+        f.name for f in fields if f.default is f.default_factory
+    ]
 
 
 def to_line(record: Problem | Completion | Verdict) -> str:

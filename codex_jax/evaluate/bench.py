@@ -13,11 +13,6 @@ Kind = tuple[backends.Backend, pathlib.Path]
 _SOILING = ("memory_limit", "process_limit", "output_limit")
 
 
-def serves(problem: dict[str, Any]) -> bool:
-    """Whether the problem's programs are in another language, or run their tests themselves."""
-    return bool(problem.get("extra", {}).get("mode"))
-
-
 class Bench:
     """Judges programs in other languages, and those whose tests run beside them."""
 

@@ -1,7 +1,6 @@
 """The verb: problems and completions in, verdicts and pass@k out."""
 
 import collections
-import dataclasses
 import hashlib
 import json
 import os
@@ -139,7 +138,7 @@ class Book:
                 self._enter(row)
 
     def _circumstances(self, problem: records.Problem) -> str:
-        judged = dataclasses.asdict(dataclasses.replace(problem, task_id=""))
+        judged = {**vars(problem), "task_id": ""}
         name = problem.extra.get("language", "") if problem.extra.get("mode") else ""
         version = languages.runtime(name) if name else ""
         return _sha(

@@ -58,6 +58,11 @@ def _with_interval(values: np.ndarray, seed: int, draws: int) -> Estimate:
 
 def resampled_means(values: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
     """Means of `draws` resamples with replacement; (P,) -> (draws,)."""
+    return _resamples(len(values), seed, draws) @ values / len(values)
+
+
+@functools.lru_cache(maxsize=1)  # as the next k mostly has the same problems
+def _resamples(count: int, seed: int, draws: int) -> np.ndarray:
+    """How often each resample draws each of `count` values, (draws, count)."""
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws)
-    return weights @ values / len(values)
+    return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)

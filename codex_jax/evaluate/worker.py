@@ -19,11 +19,14 @@ import tempfile
 import time
 import types
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate import backends, bench, judge, sandbox
+from codex_jax.evaluate import backends, judge, sandbox
 from codex_jax.evaluate.sandbox import Limits, Sandbox, SandboxLostError
+
+if TYPE_CHECKING:
+    from codex_jax.evaluate.bench import Bench
 
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
@@ -45,7 +48,7 @@ class Worker:
         self.sandbox: Sandbox | None = None
         self.kind: tuple[backends.Backend, pathlib.Path] | None = None
         self.programs = 0
-        self.bench = bench.Bench(self.folder, self.limits)  # for other languages
+        self.bench: Bench | None = None  # for other languages; loaded by those who need it
 
     def reply(self, fields: dict[str, Any], *, now: bool = True) -> None:
         self.replies.write(json.dumps(fields) + "\n")
@@ -64,9 +67,8 @@ class Worker:
         """Makes a plan; {"unusable": why} where the test can't be judged from outside."""
         told = {}
         try:
-            if bench.serves(problem):
-                self._ready()
-                self.bench.problem(key, problem, self.kind)
+            if problem.get("extra", {}).get("mode"):
+                self._at_bench(key, problem)
                 return self.reply(told)
             self.plans[key] = judge.Plan(types.SimpleNamespace(**problem))  # type: ignore[arg-type]
         except judge.NotPlainData as error:
@@ -76,6 +78,14 @@ class Worker:
         except (SyntaxError, ValueError) as error:
             told["unusable"] = f"its test doesn't parse ({error})"
         self.reply(told)
+
+    def _at_bench(self, key: str, problem: dict[str, Any]) -> None:
+        """A problem in another language, or one whose programs run their tests themselves."""
+        from codex_jax.evaluate import bench
+
+        self._ready()
+        self.bench = self.bench or bench.Bench(self.folder, self.limits)
+        self.bench.problem(key, problem, self.kind)
 
     def judge(self, key: str, sources: list[str], known: dict[str, dict]) -> None:
         """An outcome for each source, in their order, with the digest of what was parsed."""
@@ -88,7 +98,7 @@ class Worker:
             flushed = time.monotonic() if now else flushed
 
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
-        if key in self.bench.problems:
+        if self.bench is not None and key in self.bench.problems:
             return dataclasses.asdict(self.bench.outcome(key, source, self.kind))
         plan, box = self.plans[key], self._ready()
         judge.prepare(box, plan, self.limits)
@@ -134,7 +144,8 @@ class Worker:
             self.close()
 
     def close(self) -> None:
-        self.bench.close()
+        if self.bench is not None:
+            self.bench.close()
         if self.sandbox is not None:
             self.sandbox.stop()
         self.sandbox = None

@@ -10,6 +10,7 @@ import itertools
 import sys
 
 _SMALL = 10**15
+_THEMSELVES = (str, float, bool, type(None))
 _ITEMS = 100_000  # of an iterator, which may be endless
 
 
@@ -25,7 +26,7 @@ class Opaque:
 
 def encode(value, *, strict=False):
     """A JSON-able form of `value`; with `strict`, TypeError where `decode` wouldn't restore it."""
-    if value is None or type(value) in (bool, str, float):
+    if type(value) in _THEMSELVES:
         return value
     if form := _EXACTLY.get(type(value)):
         return form(value, strict)
@@ -43,7 +44,7 @@ def encode(value, *, strict=False):
 
 
 def _items(values, strict):
-    return [encode(value, strict=strict) for value in values]
+    return [v if type(v) in _THEMSELVES else encode(v, strict=strict) for v in values]
 
 
 def _integer(value, _):
@@ -82,6 +83,9 @@ def _rarely():
         yield fractions.Fraction, lambda v: {"fraction": [hex(v.numerator), hex(v.denominator)]}
 
 
+_FORMED = (list, dict)
+
+
 def decode(form):
     """The value that `encode` described.
 
@@ -89,7 +93,7 @@ def decode(form):
       ValueError, TypeError, ArithmeticError, RecursionError: not something `encode` makes.
     """
     if isinstance(form, list):
-        return [decode(item) for item in form]
+        return [decode(item) if type(item) in _FORMED else item for item in form]
     if not isinstance(form, dict):
         return form
     if len(form) != 1:
