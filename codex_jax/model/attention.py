@@ -30,10 +30,15 @@ def rotary_angles(
 
 
 def rotary(x: Float[Array, "B T N H"], cos, sin) -> Float[Array, "B T N H"]:
-    """Rotates the two halves of each head by position (RoFormer, section 3.4), in f32."""
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    """Rotates the two halves of each head by position (RoFormer, section 3.4), in f32.
+
+    With fewer angles than halves have numbers, only the first 2 × angles of a head are rotated.
+    """
+    size = 2 * cos.shape[-1]
+    first, second = jnp.split(x[..., :size].astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    return turned.astype(x.dtype)
+    turned = turned.astype(x.dtype)
+    return turned if size == x.shape[-1] else jnp.concatenate([turned, x[..., size:]], axis=-1)
 
 
 def dot_product(

@@ -8,7 +8,7 @@ from codex_jax import InputError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """A decoder of the GPT-3/Codex family (the defaults) or of the Llama family.
+    """A decoder of the GPT-3/Codex family (the defaults), or of Llama's, GPT-NeoX's or GPT-J's.
 
     Args:
       vocab_size: Ids the tokenizer can make (V).
@@ -23,9 +23,14 @@ class DecoderConfig:
       norm_eps: Added to the variance under the root.
       positions: "learned" (a table) or "rotary" (RoPE, half-split pairs).
       rotary_base: Base of the rotary angles.
-      activation: "gelu" (tanh form, as GPT-2), or "swiglu" (a gated MLP).
+      rotary_size: Numbers of a head that are rotated, its first; 0 means all.
+      residual: "sequential", or "parallel" where attention and MLP read the same (GPT-NeoX), or
+        "shared" where they do so by one norm (GPT-J).
+      activation: "gelu" (tanh form, as GPT-2), "gelu_exact", or "swiglu" (a gated MLP).
       bias: Whether projections carry a bias (layer norms of the GPT family always do).
       qkv_bias: Whether only the q, k, v projections carry one (Qwen2).
+      mlp_bias: Whether only the MLP's carry one (GPT-J).
+      unembedding_bias: Whether logits get one (GPT-J); such a model is sampled from, not trained.
       tied: Whether the unembedding is the embedding, transposed.
       vocab_multiple: The embedding's rows are padded up to this multiple, so that they shard.
     """
@@ -42,9 +47,13 @@ class DecoderConfig:
     norm_eps: float = 1e-5
     positions: Literal["learned", "rotary"] = "learned"
     rotary_base: float = 10_000.0
-    activation: Literal["gelu", "swiglu"] = "gelu"
+    rotary_size: int = 0
+    residual: Literal["sequential", "parallel", "shared"] = "sequential"
+    activation: Literal["gelu", "gelu_exact", "swiglu"] = "gelu"
     bias: bool = True
     qkv_bias: bool = False
+    mlp_bias: bool = False
+    unembedding_bias: bool = False
     tied: bool = True
     vocab_multiple: int = 128
 
@@ -56,6 +65,7 @@ class DecoderConfig:
         }
         for name, value in derived.items():
             object.__setattr__(self, name, getattr(self, name) or value)
+        object.__setattr__(self, "rotary_size", self.rotary_size or self.head_size)
         self._check()
 
     def _check(self) -> None:
@@ -67,7 +77,8 @@ class DecoderConfig:
         choices = {
             "norm": ("layernorm", "rmsnorm"),
             "positions": ("learned", "rotary"),
-            "activation": ("gelu", "swiglu"),
+            "residual": ("sequential", "parallel", "shared"),
+            "activation": ("gelu", "gelu_exact", "swiglu"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -79,9 +90,12 @@ class DecoderConfig:
             raise InputError(
                 f"DecoderConfig.heads is {self.heads}, which {self.kv_heads} kv_heads don't divide"
             )
-        if self.positions == "rotary" and self.head_size % 2:
+        if self.positions == "rotary" and (
+            self.rotary_size % 2 or not 0 < self.rotary_size <= self.head_size
+        ):
             raise InputError(
-                f"DecoderConfig.head_size is {self.head_size}; rotary needs an even one"
+                f"DecoderConfig.rotary_size is {self.rotary_size}; expected an even number of at "
+                f"most head_size, {self.head_size}"
             )
 
     @property

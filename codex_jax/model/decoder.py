@@ -100,36 +100,44 @@ class Mlp(nnx.Module):
         if c.activation == "swiglu":
             self.gate = _weight(rngs, (c.width, c.mlp_size), ("embed", "mlp"))
         self.down = _weight(rngs, (c.mlp_size, c.width), ("mlp", "embed"), stddev=back)
-        if c.bias:
+        if c.bias or c.mlp_bias:
             self.up_bias = _constant(0.0, (c.mlp_size,), ("mlp",))
             self.down_bias = _constant(0.0, (c.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        biased = self.config.bias or self.config.mlp_bias
         up = product("BTD,DF->BTF", x, self.up.get_value())
-        if self.config.bias:
+        if biased:
             up = up + self.up_bias.astype(x.dtype)
         if self.config.activation == "swiglu":
             gate = product("BTD,DF->BTF", x, self.gate.get_value())
             hidden = jax.nn.silu(gate) * up
         else:
-            hidden = jax.nn.gelu(up, approximate=True)
+            hidden = jax.nn.gelu(up, approximate=self.config.activation == "gelu")
         down = product("BTF,FD->BTD", hidden, self.down.get_value())
-        return down + self.down_bias.astype(x.dtype) if self.config.bias else down
+        return down + self.down_bias.astype(x.dtype) if biased else down
 
 
 class Block(nnx.Module):
-    """Pre-norm residual block."""
+    """Pre-norm residual block; attention and MLP one after the other, or side by side."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        self.config = config
         self.attention_norm = Norm(config)
         self.attention = Attention(config, rngs)
-        self.mlp_norm = Norm(config)
+        if config.residual != "shared":
+            self.mlp_norm = Norm(config)
         self.mlp = Mlp(config, rngs)
 
     def __call__(self, x: Float[Array, "B T D"], turn, attend: Attend, cache, layer):
-        y, cache = self.attention(self.attention_norm(x), turn, attend, cache, layer)
-        x = x + y
-        return x + self.mlp(self.mlp_norm(x)), cache
+        normed = self.attention_norm(x)
+        y, cache = self.attention(normed, turn, attend, cache, layer)
+        if self.config.residual == "sequential":
+            x = x + y
+            return x + self.mlp(self.mlp_norm(x)), cache
+        if self.config.residual == "parallel":
+            normed = self.mlp_norm(x)
+        return x + y + self.mlp(normed), cache
 
 
 class Decoder(nnx.Module):
@@ -145,6 +153,8 @@ class Decoder(nnx.Module):
         self.norm = Norm(c)
         if not c.tied:
             self.unembedding = _weight(rngs, (c.width, c.padded_vocab), ("embed", "vocab"))
+        if c.unembedding_bias:
+            self.unembedding_bias = _constant(0.0, (c.padded_vocab,), ("vocab",))
 
 
 def _state(config: DecoderConfig, key: Array) -> nnx.State:
@@ -226,7 +236,7 @@ def forward(
 
     turn = None  # of each position, computed once for all layers
     if config.positions == "rotary":
-        turn = rotary_angles(positions, config.head_size, base=config.rotary_base)
+        turn = rotary_angles(positions, config.rotary_size, base=config.rotary_base)
 
     def block(x, layer_params, cache, layer):
         return _module(block_graph, layer_params)(x, turn, attend, cache, layer)
@@ -255,4 +265,6 @@ def unembed(
     if not config.tied:
         table, equation = params["unembedding"], "...D,DV->...V"
     logits = product(equation, hidden, table, preferred_element_type=jnp.float32)
+    if config.unembedding_bias:
+        logits = logits + params["unembedding_bias"].astype(jnp.float32)
     return logits[..., : config.vocab_size]

@@ -50,8 +50,8 @@ class Source(NamedTuple):
 def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json") -> None:
     """Makes a checkpoint of ours, and its tokenizer, of another's weights.
 
-    Families: GPT-2, Llama-like (Llama, SmolLM2, Qwen2, Qwen2.5-Coder), StarCoder2; from Hugging
-    Face folders, and Llama-like from GGUF (dequantised).
+    Families: GPT-2, Llama-like (Llama, SmolLM2, Qwen2, Qwen2.5-Coder), StarCoder2, GPT-NeoX
+    (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama-like from GGUF (dequantised).
 
     Args:
       source: A folder with config.json, tokenizer.json and *.safetensors, or one .gguf file.
@@ -93,7 +93,8 @@ def export_weights(
       checkpoint_dir: Directory that train or import wrote.
       output: Folder to write.
       tokenizer: The checkpoint's tokenizer (tokenizer.json), to be written too where it is given.
-      family: "gpt2" (layer norm, learned positions), "llama", "qwen2" or "starcoder2".
+      family: "gpt2" (layer norm, learned positions), "llama", "qwen2", "starcoder2", "gpt_neox",
+        "gptj" or "codegen".
       step: Checkpoint to export; the newest, unless given.
     """
     from safetensors.numpy import save_file
@@ -158,7 +159,8 @@ def _open_folder(folder: pathlib.Path) -> Source:
     where = {name: file for file in opened for name in file.keys()}  # noqa: SIM118
 
     def get(name: str) -> np.ndarray:
-        for spelling in (name, f"transformer.{name}"):
+        older = "embed_out.weight" if name == "lm_head.weight" else name
+        for spelling in (name, f"transformer.{name}", older):
             if spelling in where:
                 return where[spelling].get_tensor(spelling)
         raise InputError(f"{folder}: no tensor {name}")
@@ -171,9 +173,13 @@ def _open_folder(folder: pathlib.Path) -> Source:
     tokens = [numbered[n] for n in range(len(numbered))]
     family = config.get("model_type", "")
     pattern = _pattern(vocabulary)
-    config.setdefault("tie_word_embeddings", "lm_head.weight" not in where)
+    config.setdefault(
+        "tie_word_embeddings", not {"lm_head.weight", "embed_out.weight"} & where.keys()
+    )
     rope = config.get("rope_parameters") or {}
-    config.setdefault("rope_theta", rope.get("rope_theta"))
+    for name in ("rope_theta", "rotary_emb_base"):
+        config.setdefault(name, rope.get("rope_theta"))
+    config.setdefault("rotary_pct", rope.get("partial_rotary_factor"))
     return Source(family, config, get, tokens, set(added), pattern)
 
 

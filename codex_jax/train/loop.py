@@ -177,6 +177,8 @@ def check(batches: Batches, config: DecoderConfig, compute: Compute, devices) ->
             f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "
             f"{config.max_length}; raise it, or build the data with shorter rows"
         )
+    if config.unembedding_bias:
+        raise InputError("DecoderConfig.unembedding_bias is True; such a model can't be trained")
     for name in ("dtype", "weights"):
         if getattr(compute, name) not in ("float32", "bfloat16"):
             raise InputError(

@@ -46,7 +46,8 @@ def test_json_round_trip_and_unknown_fields():
     [
         ({"layers": 0}, "layers is 0"),
         ({"heads": 3, "kv_heads": 2}, "heads is 3, which 2 kv_heads"),
-        ({"positions": "rotary", "head_size": 7}, "head_size is 7"),
+        ({"positions": "rotary", "head_size": 7}, "rotary_size is 7; expected an even"),
+        ({"positions": "rotary", "rotary_size": 32}, "rotary_size is 32; expected an even"),
         ({"norm": "batchnorm"}, "'batchnorm'; expected 'layernorm' or 'rmsnorm'"),
     ],
 )

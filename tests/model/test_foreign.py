@@ -10,12 +10,19 @@ from codex_jax.model.attention import packed_attention
 
 GPT2 = {"norm": "layernorm", "positions": "learned", "activation": "gelu", "bias": True}
 LLAMA = {"norm": "rmsnorm", "positions": "rotary", "activation": "swiglu", "bias": False}
+GPTJ = {"positions": "rotary", "rotary_size": 4, "residual": "shared", "tied": False}
+GPTJ |= {"bias": False, "mlp_bias": True, "unembedding_bias": True}
 CONFIGS = {
     "gpt2": GPT2,
     "llama": LLAMA | {"kv_heads": 2, "tied": False},
     "qwen2": LLAMA | {"qkv_bias": True, "kv_heads": 1},
     "starcoder2": GPT2 | {"positions": "rotary", "kv_heads": 2, "norm_eps": 1e-4},
     "gguf:llama": LLAMA | {"kv_heads": 2},
+    "gpt_neox": GPT2
+    | {"positions": "rotary", "rotary_size": 2, "tied": False}
+    | {"residual": "parallel", "activation": "gelu_exact"},
+    "gptj": GPTJ,
+    "codegen": GPTJ,
 }
 
 
@@ -28,10 +35,12 @@ def small(family):
 def test_reading_undoes_writing(family):
     config = small(family)
     params = jax.device_get(jax.jit(model.init, static_argnums=0)(config, jax.random.key(0)))
-    for name in {"embedding", "unembedding"} & params.keys():  # padding is zeros in theirs
-        rows = (slice(config.vocab_size, None),) * (name == "embedding")
-        params[name] = params[name].copy()
-        params[name][rows or (slice(None), slice(config.vocab_size, None))] = 0
+    key = jax.random.key(1)
+    fresh = jax.tree.map(lambda leaf: np.array(leaf + jax.random.normal(key, leaf.shape)), params)
+    params = jax.tree.map(lambda old, new: new, params, fresh)  # biases differ from each other
+    padding = slice(config.vocab_size, None)  # zeros in theirs
+    for name in {"embedding", "unembedding", "unembedding_bias"} & params.keys():
+        params[name][(slice(None), padding) if name == "unembedding" else padding] = 0
     words = json.loads(json.dumps(foreign.write_config(family, config)))
     assert foreign.read_config(family, words) == config
     weights = foreign.write_params(family, config, params)
@@ -58,13 +67,27 @@ def test_gpt2_keeps_q_k_and_v_in_one():
 
 
 def test_an_unknown_family_and_a_wrong_shape_are_one_line():
-    with pytest.raises(InputError, match="family 'mamba'; expected one of gguf:llama, gpt2"):
+    with pytest.raises(InputError, match="family 'mamba'; expected one of codegen, gguf:llama"):
         foreign.read_config("mamba", {})
     with pytest.raises(InputError, match=r"c_attn.weight: shape \[3\]; expected 3072"):
         foreign.read_params("gpt2", small("gpt2"), lambda name: np.zeros(3))
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2", "starcoder2"])
+def test_a_word_that_is_not_ours_is_one_line():
+    words = foreign.write_config("gpt_neox", small("gpt_neox"))
+    assert foreign.read_config("gpt_neox", words | {"use_parallel_residual": False}).residual == (
+        "sequential"
+    )
+    with pytest.raises(InputError, match="hidden_act is 'relu'; expected one of 'gelu'"):
+        foreign.read_config("gpt_neox", words | {"hidden_act": "relu"})
+    with pytest.raises(InputError, match="'shared'; gpt_neox has 'parallel' or 'sequential'"):
+        foreign.write_config("gpt_neox", small("gptj"))
+
+
+THEIRS = ["gpt2", "llama", "qwen2", "starcoder2", "gpt_neox", "gptj", "codegen"]
+
+
+@pytest.mark.parametrize("family", THEIRS)
 def test_logits_equal_those_of_transformers(family):
     """Random weights, theirs to ours: within 1e-4."""
     transformers = pytest.importorskip("transformers", reason="needs transformers and torch")
@@ -76,7 +99,10 @@ def test_logits_equal_those_of_transformers(family):
     theirs = transformers.AutoModelForCausalLM.from_config(
         transformers.AutoConfig.for_model(family, **words, **extra)
     ).eval()
-    prefix = "transformer." if family == "gpt2" else ""
+    with torch.no_grad():  # biases and norms that differ from each other
+        for weight in theirs.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    prefix = "transformer." if family in ("gpt2", "gptj", "codegen") else ""
     state = {k.removeprefix(prefix): v.numpy() for k, v in theirs.state_dict().items()}
     params = foreign.read_params(family, config, state.__getitem__)
     tokens = np.random.default_rng(0).integers(0, 70, (2, 30))

@@ -155,7 +155,9 @@ def test_an_export_that_a_family_cannot_say_is_refused(folder, tmp_path):
         export_weights(
             checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="starcoder2"
         )
-    with pytest.raises(InputError, match="expected one of gpt2, llama, qwen2, starcoder2"):
+    with pytest.raises(
+        InputError, match="expected one of codegen, gpt2, gpt_neox, gptj, llama, qwen2"
+    ):
         export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="bert")
 
 

@@ -1,5 +1,6 @@
 """The loop: learns, resumes bit for bit after kill -9, and refuses what doesn't fit."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -106,6 +107,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     [
         ({"model": DecoderConfig(vocab_size=65, layers=1, width=32, heads=4)}, "the data has 64"),
         ({"model": DecoderConfig(vocab_size=64, layers=1, width=32, heads=4, max_length=8)}, "32"),
+        ({"model": dataclasses.replace(CONFIG, unembedding_bias=True)}, "can't be trained"),
         ({"compute": Compute(microbatches=3)}, "not a multiple of 24"),
         ({"compute": Compute(remat="some")}, "remat is 'some'; expected one of 'none', 'minimal'"),
         ({"mesh": MeshShape(tensor=3)}, "does not fit 8 devices"),
