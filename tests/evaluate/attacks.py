@@ -625,3 +625,89 @@ attack("sums for the compiler", ANY, "x = " + "+".join("1" * 200_000))
 attack("a coding cookie", ANY, "# coding: utf-7\n+AGEA-")
 attack("no such function", ("exception",), "def secrete(n): return 0")
 attack("a function that isn't one", ("exception",), "secret = 7")
+
+
+# Against programs that share a process with it, should it be taken for tame.
+attack(
+    "a generator that goes on when it is thrown away",
+    ANY,
+    """
+def kept():
+    try:
+        yield 1
+    finally:
+        while True: pass
+circle = [kept()]
+circle.append(circle)
+next(circle[0])
+def secret(n): return 0
+""",
+)
+attack(
+    "garbage for the next program to pay for",
+    ANY,
+    """
+def secret(n):
+    for _ in range(100):
+        circle = [[0] * 300_000]
+        circle.append(circle)
+    return 0
+""",
+)
+attack(
+    "builtins changed for all",
+    ANY,
+    """
+__builtins__['len'] = __builtins__['abs'] = lambda x: 0
+def secret(n): return 0
+""",
+)
+attack(
+    "modules reached through modules",
+    ANY,
+    """
+import re
+from typing import sys
+main = sys.modules['__main__']
+for name in list(re.enum.sys.modules):
+    if name.startswith('codex_jax'):
+        vars(sys.modules[name]).clear()
+def secret(n): return 0
+""",
+)
+attack(
+    "a format that reads what surrounds it",
+    ANY,
+    """
+def secret(n):
+    return (str(n) if n < 0 else '{0.__globals__[__builtins__]}').format(secret)
+""",
+)
+attack(
+    "the stack at its end",
+    ANY,
+    """
+def deep(n):
+    try:
+        return deep(n + 1)
+    except RecursionError:
+        return deep(n)
+def secret(n):
+    try:
+        return deep(0)
+    except Exception:
+        return 0
+""",
+)
+attack(
+    "a machine made of chains, too deep to be taken apart",
+    ANY,
+    """
+from itertools import chain
+def secret(n):
+    links = iter([])
+    for _ in range(1_000_000):
+        links = chain(links)
+    return next(links, 0)
+""",
+)

@@ -30,7 +30,7 @@ _DIGEST = 16  # bytes
 _LINES = "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab"
 _HEAD, _RAN = struct.Struct("=cQ"), struct.Struct(">dI")
 _UID = 19_999  # no program's
-_MOMENT_S = 0.1  # of CPU
+_MOMENT_S = 0.25  # of CPU
 _GROWN_KB = 1 << 16  # the most memory beyond that at the start
 _ALONE = ("MemoryError", "RecursionError")  # they depend on what was left by others
 _AGAIN, _LAST = b".", b"!"
