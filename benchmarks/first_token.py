@@ -14,6 +14,8 @@ import time
 
 CHILD = """
 import sys, time
+from codex_jax.sharding.memory import keep_pages
+keep_pages()  # as the verbs do
 from codex_jax import checkpoint
 from codex_jax.sample.engine import plan
 from codex_jax.sample.generate import load_engine
