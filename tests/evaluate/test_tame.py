@@ -182,7 +182,7 @@ def test_code_frames_and_functions_have_nothing_to_read():
 
 def test_its_world_holds_the_listed_builtins_alone():
     world = tame.world()
-    assert set(world) == {"__name__", "__builtins__"}
+    assert set(world) == {"__name__", "__doc__", "__builtins__"}
     assert set(world["__builtins__"]) == {*tame._BUILTINS.split(), "__import__"}
     assert world["__builtins__"] is not tame.world()["__builtins__"]
     risky = "open eval exec compile getattr setattr type object vars globals input super id"

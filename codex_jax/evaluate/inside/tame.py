@@ -104,7 +104,7 @@ def world():
     known = sys.modules["builtins"].__dict__
     builtins = {name: known[name] for name in _BUILTINS.split()}
     builtins["__import__"] = known["__import__"]  # can't be named; import statements need it
-    return {"__name__": "program", "__builtins__": builtins}
+    return {"__name__": "program", "__doc__": None, "__builtins__": builtins}
 
 
 def is_tame(code):
