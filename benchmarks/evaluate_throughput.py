@@ -165,7 +165,7 @@ def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
         passed = [getattr(verdict, "passed", verdict) for verdict in found]
         first, base = first or passed, base or 1000 * cpu / len(found)
         each = 1000 * cpu / len(found)
-        # gVisor's clock goes on while a program waits for a busy core: its seconds aren't the host's.
+        # gVisor's clock goes on while a program waits for a core: its seconds aren't the host's.
         told = found if name == "bubblewrap" else []
         endless = [row.seconds for row in told if row.cause == "time_limit"]
         spent = 1000 * sum(endless) / len(found)
