@@ -26,6 +26,7 @@ from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request
+from codex_jax.sharding.memory import keep_pages
 from codex_jax.tokenizer import Tokenizer
 
 POLICY = Policy(temperature=0.8, top_p=0.95)
@@ -162,6 +163,7 @@ def load(torch, options):
 
 def main() -> None:
     options = parse()
+    keep_pages()  # as `codex-jax sample` does; PyTorch has the same memory
     import torch
 
     text = Tokenizer.load(options.tokenizer)

@@ -234,6 +234,8 @@ def _over_prompts(
 
         return jax.tree.map(put, so_far, part)
 
+    if group >= len(row):
+        return of_group(0, _nothing(q.shape))
     groups = -(-(tiles.length > 0).sum() // group)
     return jax.lax.fori_loop(0, groups, of_group, _nothing(q.shape))
 
