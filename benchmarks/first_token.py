@@ -17,9 +17,9 @@ import sys, time
 from codex_jax.sharding.memory import keep_pages
 keep_pages()  # as the verbs do
 from codex_jax import checkpoint
-from codex_jax.sample.engine import plan
 from codex_jax.sample.generate import load_engine
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import plan
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 

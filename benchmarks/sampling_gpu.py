@@ -21,6 +21,7 @@ from codex_jax import model, sharding
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import plan
 
 POLICY = Policy(temperature=0.8, top_p=0.95)
 
@@ -39,7 +40,7 @@ def bandwidth(megabytes: int = 512) -> float:
 
 
 def start(config, params, mesh, *, rows, samples, options):
-    shape = engine.plan(
+    shape = plan(
         longest=options.prompt, samples=samples, rows=rows, new=options.new, dtype="bfloat16"
     )
     said = [b"x"] * config.vocab_size

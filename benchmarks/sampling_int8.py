@@ -19,6 +19,7 @@ from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import plan
 from codex_jax.tokenizer import Tokenizer
 
 KINDS = {
@@ -37,7 +38,7 @@ def started(options, text: Tokenizer, longest: int, kinds: dict[str, str]) -> en
     params = checkpoint.restore_params(options.checkpoint, placement.params_shapes(config, mesh))
     sizes = {"longest": longest, "samples": 16, "rows": options.rows, "new": options.new}
     said = [text.token_bytes(n) for n in range(text.vocab_size)]
-    shape = engine.plan(**sizes, **kinds)
+    shape = plan(**sizes, **kinds)
     return engine.Engine(config, params, shape, token_bytes=said, eos_id=text.eos_id, mesh=mesh)
 
 

@@ -26,6 +26,7 @@ from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import bucket, plan
 from codex_jax.sample.weights import import_weights
 from codex_jax.tokenizer import Tokenizer
 
@@ -71,7 +72,7 @@ def logits_of(config):
         return model.unembed(config, params, hidden)[0]
 
     def padded(params, tokens):
-        spare = engine.bucket(len(tokens)) - len(tokens)
+        spare = bucket(len(tokens)) - len(tokens)
         return np.asarray(logits(params, np.array([[*tokens, *[0] * spare]])))[: len(tokens)]
 
     return padded
@@ -88,7 +89,7 @@ def compare_logits(name, config, params, theirs, prompts, torch):
 
 
 def start(config, params, mesh, text, prompts, *, samples, rows, new):
-    shape = engine.plan(longest=max(map(len, prompts)), samples=samples, rows=rows, new=new)
+    shape = plan(longest=max(map(len, prompts)), samples=samples, rows=rows, new=new)
     said = [text.token_bytes(n) for n in range(text.vocab_size)]
     return engine.Engine(config, params, shape, token_bytes=said, eos_id=text.eos_id, mesh=mesh)
 

@@ -26,6 +26,7 @@ from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample import engine, placement
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import plan
 from codex_jax.sharding.memory import keep_pages
 from codex_jax.tokenizer import Tokenizer
 
@@ -37,7 +38,7 @@ def our_engine(options, text, longest):
     config = model.DecoderConfig.from_json(checkpoint.read_card(options.checkpoint).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     params = checkpoint.restore_params(options.checkpoint, placement.params_shapes(config, mesh))
-    shape = engine.plan(
+    shape = plan(
         longest=longest, samples=options.n, rows=options.rows, new=options.new, dtype=options.dtype
     )
     said = [text.token_bytes(n) for n in range(text.vocab_size)]
@@ -155,8 +156,7 @@ def load(torch, options):
     beside = [name for name in options.beside.split(",") if name]
     loaded = {}
     for name in beside:
-        attention = {"continuous": {"attn_implementation": "sdpa_paged"}}.get(name, {})
-        found = transformers.AutoModelForCausalLM.from_pretrained(options.folder, **attention)
+        found = transformers.AutoModelForCausalLM.from_pretrained(options.folder)
         loaded[name] = (kinds[name], torch, found.eval())
     return loaded
 

@@ -16,6 +16,8 @@ engine. A sample depends on (parameters, prompt, policy, seed, index, stops, new
 """
 
 import collections
+import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,18 +27,17 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError, model
-from codex_jax.sample import attention, placement, prefill
+from codex_jax.sample import placement, prefill
 from codex_jax.sample.decode import Work, jitted
 from codex_jax.sample.places import Places
 from codex_jax.sample.policy import no_adjustments
 from codex_jax.sample.requests import Request, Sample, Scored, Top, prompt_hash
-from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, no_jobs, start
+from codex_jax.sample.sizes import bucket
+from codex_jax.sample.state import RUNNING, STOPPED, Jobs, Queue, Shape, State, no_jobs, start
 from codex_jax.sample.stops import Automata, cut
 
 STEPS = 64  # of one call of the loop
 STOP_STATES = 256
-_ROWS, _GROUP = 32, 4  # rows, tiles at a time on a CPU; an accelerator takes all
-_BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,63 +49,6 @@ class _Running:
     place: int
     start: int | None
     told: int = 0  # tokens already told
-
-
-def bucket(length: int) -> int:
-    """The length to which a prompt of `length` tokens is padded."""
-    return max(_BUCKET, 1 << (length - 1).bit_length())
-
-
-def plan(
-    *,
-    longest: int,
-    samples: int,
-    rows: int,
-    new: int,
-    dtype: str = "float32",
-    weights: str | None = None,
-    cache: str | None = None,
-    platform: str | None = None,
-) -> Shape:
-    """Sizes for a job: room for twice the prompts that fill the rows.
-
-    Args:
-      longest: tokens of the longest prompt.
-      samples: most samples of a prompt.
-      dtype: of activations, and of all else unless given.
-      weights, cache: as they are kept, "int8" or a dtype.
-      platform: of the devices; jax's default, unless given.
-
-    Raises:
-      InputError: a dtype that isn't known.
-    """
-    weights, cache = weights or dtype, cache or dtype
-    _check_kinds(dtype=dtype, weights=weights, cache=cache)
-    prompts = 2 * -(-rows // samples) + 4
-    tile = -(-samples // -(-samples // _ROWS))  # tiles of a prompt are alike
-    group = min(_GROUP, _ROWS // tile)
-    if (platform or jax.default_backend()) != "cpu":
-        tile = min(rows, samples)
-        group = attention.count_tiles(rows, prompts, tile)
-    return Shape(
-        rows=rows,
-        prompts=prompts,
-        prefix=bucket(longest),
-        new=new,
-        tile=tile,
-        group=group,
-        queue=max(4 * rows, samples),
-        dtype=dtype,
-        weights=weights,
-        cache=cache,
-    )
-
-
-def _check_kinds(**kinds: str) -> None:
-    for name, kind in kinds.items():
-        known = ["float32", "bfloat16", *["int8"] * (name != "dtype")]
-        if kind not in known:
-            raise InputError(f"{name} is {kind!r}; expected one of {', '.join(known)}; turn {name}")
 
 
 class Engine:
@@ -120,6 +64,7 @@ class Engine:
         eos_id: int,
         mesh: Mesh,
         stop_states: int = STOP_STATES,
+        prompt: int = 1,
     ):
         """
         Args:
@@ -127,14 +72,15 @@ class Engine:
           token_bytes: what each token of the vocabulary says.
           stop_states: room for the automata of stop strings; stops that find none are looked for
             by the host, after each call of the loop.
+          prompt: tokens of a prompt that is likely the first, made ready for while params come.
         """
         self.config, self.shape = config, shape
         self._token_bytes, self._eos_id = token_bytes, eos_id
+        self._kinds = {"dtype": shape.dtype, "cache": shape.cache}
         self._whole = NamedSharding(mesh, PartitionSpec())
         self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
         self._table = self._device_table()
         places = placement.state_shardings(config, shape, mesh)
-        self._state = jax.jit(start, static_argnums=(0, 1), out_shardings=places)(config, shape)
         # Each call leaves the state where it found it, so nothing is compiled twice.
         self._decode = jitted(places)
         self._admit = jax.jit(prefill.admit, donate_argnums=0, out_shardings=places)
@@ -149,15 +95,34 @@ class Engine:
         self._dropped = np.zeros(shape.slots, bool)
         self._scores: list[tuple[Request, prefill.Scores]] = []
         wanted = placement.held_shapes(config, shape, mesh)
+        begin = jax.jit(start, static_argnums=(0, 1), out_shardings=places)
         if callable(params):
-            self._compile(wanted)
+            state = placement.placed(jax.eval_shape(lambda: start(config, shape)), places)
+            with self._compiling(wanted, state):
+                self._make_ready(wanted, state, prompt)
+                self._state = begin(config, shape)
             params = params()
+        else:
+            self._state = begin(config, shape)
         self.params = placement.hold(params, shape, wanted)
 
-    def _compile(self, params: model.Params) -> None:
-        """The loop, for parameters of which only the shapes are known yet."""
+    @contextlib.contextmanager
+    def _compiling(self, params: model.Params, state: State) -> Iterator[None]:
+        """The loop, beside what is done within; of its arguments only the shapes are known."""
         work, table = self._work(steps=0), self._stop_table()
-        self._decode.lower(self.config, self.shape, params, self._state, table, work).compile()
+        lowered = self._decode.lower(self.config, self.shape, params, state, table, work)
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:
+            compiled = beside.submit(lowered.compile)
+            yield
+            compiled.result()
+
+    def _make_ready(self, params: model.Params, state: State, prompt: int) -> None:
+        """Compiles what makes a prompt of this length resident."""
+        tokens = jax.ShapeDtypeStruct((1, bucket(prompt)), np.int32)
+        lowered = prefill.prefill.lower(self.config, params, tokens, np.int32(0), **self._kinds)
+        cache = placement.placed(lowered.out_info, lowered.compile().output_shardings)
+        number = np.int32(0)
+        self._admit.lower(state, number, cache, number, number, prompt_hash([0])).compile()
 
     @property
     def occupancy(self) -> float:
@@ -274,8 +239,7 @@ class Engine:
         padded = np.zeros((1, bucket(len(tokens))), np.int32)
         padded[0, : len(tokens)] = tokens
         length = np.int32(len(tokens))
-        kinds = {"dtype": self.shape.dtype, "cache": self.shape.cache}
-        return function(self.config, self.params, padded, length, **kinds)
+        return function(self.config, self.params, padded, length, **self._kinds)
 
     def _fill_queue(self) -> None:
         """Gives slots to what waits."""

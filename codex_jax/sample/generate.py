@@ -11,10 +11,11 @@ from codex_jax.records import Completion
 from codex_jax.sample import asked as files
 from codex_jax.sample import placement
 from codex_jax.sample.asked import Asked
-from codex_jax.sample.engine import Engine, plan
+from codex_jax.sample.engine import Engine
 from codex_jax.sample.job import CompletionsFile
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample
+from codex_jax.sample.sizes import plan
 from codex_jax.sample.state import Shape
 from codex_jax.sample.stops import PAPER_STOPS
 from codex_jax.sample.text import prompt_tokens, whole_text
@@ -110,8 +111,9 @@ class _Job(NamedTuple):
             path = self.output.format(step=card.step, temperature=heat)
             with CompletionsFile(path, manifest) as file:
                 if left := list(_left(requests, file.done)):
+                    first = len(left[0].tokens)
                     engine = engine or load_engine(
-                        checkpoint_dir, card, shape, self.mesh, self.text
+                        checkpoint_dir, card, shape, self.mesh, self.text, prompt=first
                     )
                     _write(left, file, engine, self.text, _count(requests), self.ordered)
                 held += len(file.done)
@@ -168,9 +170,19 @@ def _manifest(card: checkpoint.Card, whole: Request, kinds: dict, begin: bool) -
 
 
 def load_engine(
-    checkpoint_dir: str, card: checkpoint.Card, shape: Shape, mesh: MeshShape, text: Tokenizer
+    checkpoint_dir: str,
+    card: checkpoint.Card,
+    shape: Shape,
+    mesh: MeshShape,
+    text: Tokenizer,
+    *,
+    prompt: int = 1,
 ) -> Engine:
-    """The checkpoint's model on the devices, ready to run; read while the loop is compiled."""
+    """The checkpoint's model on the devices, ready to run; read while the loop is compiled.
+
+    Args:
+      prompt: tokens of the first prompt, or of one like it.
+    """
     config = model.DecoderConfig.from_json(card.model)
     devices = placement.make_mesh(mesh, config, shape.rows)
     shapes = placement.params_shapes(config, devices)
@@ -178,7 +190,13 @@ def load_engine(
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
         read = beside.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
-            config, read.result, shape, token_bytes=said, eos_id=text.eos_id, mesh=devices
+            config,
+            read.result,
+            shape,
+            token_bytes=said,
+            eos_id=text.eos_id,
+            mesh=devices,
+            prompt=prompt,
         )
 
 

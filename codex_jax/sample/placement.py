@@ -112,6 +112,11 @@ def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) ->
     return jax.tree_util.tree_map_with_path(one, places, made)
 
 
+def placed(shapes: Any, places: Any) -> Any:
+    """Shapes of arrays that will lie at these places."""
+    return jax.tree.map(_put, shapes, places)
+
+
 def _layer_place(x: jax.ShapeDtypeStruct) -> NamedSharding:
     """One of a stack's."""
     return NamedSharding(x.sharding.mesh, PartitionSpec(*x.sharding.spec[1:]))

@@ -9,6 +9,7 @@ import numpy as np
 from codex_jax import model, sharding
 from codex_jax.sample import engine, placement
 from codex_jax.sample.requests import Request
+from codex_jax.sample.sizes import plan
 
 V = 64
 CONFIG = model.DecoderConfig(
@@ -54,7 +55,7 @@ def counting_model():
 def start(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
     """An engine on the first devices."""
     sizes = {"longest": 200, "samples": 4, "rows": 16, "new": 24} | sizes
-    shape = engine.plan(**sizes)
+    shape = plan(**sizes)
     mesh = sharding.make_mesh(mesh or sharding.MeshShape(), jax.devices()[:devices])
     params = jax.device_put(
         params, jax.tree.map(lambda s: s.sharding, placement.params_shapes(config, mesh))

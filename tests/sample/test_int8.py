@@ -8,8 +8,9 @@ import pytest
 from codex_jax import InputError, model, sharding
 from codex_jax.model import int8
 from codex_jax.model.attention import packed_attention
-from codex_jax.sample import engine, placement
+from codex_jax.sample import placement
 from codex_jax.sample.policy import Policy
+from codex_jax.sample.sizes import plan
 from tests.sample import models
 
 WARM = Policy(temperature=1.0, top_p=0.95)
@@ -155,4 +156,4 @@ def test_scales_lie_where_their_outputs_do():
 )
 def test_what_is_not_known_is_one_line(kinds, message):
     with pytest.raises(InputError, match=message):
-        engine.plan(longest=8, samples=1, rows=1, new=1, **kinds)
+        plan(longest=8, samples=1, rows=1, new=1, **kinds)

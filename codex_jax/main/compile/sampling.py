@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from codex_jax.main.compile.jobs import Job
 from codex_jax.sample import placement
 from codex_jax.sample.decode import Work, jitted
-from codex_jax.sample.engine import STOP_STATES, plan
+from codex_jax.sample.engine import STOP_STATES
+from codex_jax.sample.sizes import plan
 from codex_jax.sample.state import Jobs, Queue, Shape, start
 
 

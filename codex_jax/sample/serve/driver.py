@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 from codex_jax import InputError
-from codex_jax.sample.engine import Engine, bucket
+from codex_jax.sample.engine import Engine
 from codex_jax.sample.policy import Policy
 from codex_jax.sample.requests import Request, Sample, Scored
+from codex_jax.sample.sizes import bucket
 
 Told = Sample | Scored | Exception
 

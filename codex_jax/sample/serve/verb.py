@@ -13,10 +13,10 @@ import uvicorn
 
 from codex_jax import InputError
 from codex_jax.sample import generate
-from codex_jax.sample.engine import plan
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.asked import Limits
 from codex_jax.sample.serve.driver import Driver
+from codex_jax.sample.sizes import plan
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
