@@ -8,6 +8,7 @@ eight times as fast.
 """
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -53,16 +54,18 @@ def _byte_table() -> list[str]:
     return [stand_in[byte] for byte in range(256)]
 
 
-_STAND_INS = _byte_table()
-_BYTE_OF = {char: byte for byte, char in enumerate(_STAND_INS)}
+_STAND_INS = dict(enumerate(_byte_table()))
+_NO_BYTE = dict.fromkeys(range(256), "\N{REPLACEMENT CHARACTER}")  # unless it stands for one
+_BYTE_OF = _NO_BYTE | {ord(char): byte for byte, char in _STAND_INS.items()}
 
 
 def _spell(token: bytes) -> str:
-    return "".join(_STAND_INS[byte] for byte in token)
+    return token.decode("latin-1").translate(_STAND_INS)
 
 
 def _unspell(spelling: str) -> bytes:
-    return bytes(_BYTE_OF[char] for char in spelling)
+    """Raises ValueError where a character stands for no byte."""
+    return spelling.translate(_BYTE_OF).encode("latin-1")
 
 
 class Tokenizer:
@@ -96,7 +99,6 @@ class Tokenizer:
             if self._specials.setdefault(name, len(self._bytes)) == len(self._bytes):
                 self._bytes.append(b"")
             self._bytes[self._specials[name]] = name.encode()
-        self.hash = _digest(self._content())
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> "Tokenizer":
@@ -240,6 +242,11 @@ class Tokenizer:
             "specials": self._specials,
             "vocabulary": {_spell(token): number for token, number in self._ids.items()},
         }
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """SHA-256 of its content, which checkpoints and data carry."""
+        return _digest(self._content())
 
     @property
     def vocab_size(self) -> int:
