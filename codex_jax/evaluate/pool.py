@@ -23,7 +23,7 @@ _PATIENCE = 3  # programs in a row without a verdict, before the run is given up
 _CHUNK = 32  # programs that a judge is handed at once
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
-_WORTH_S = 1.0  # that work must have lasted before further judges are worth their start
+_WORTH_S = 1.0  # that work must have lasted, and still last, for further judges to be worth it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +157,8 @@ class _Pile:
             self._waiting.setdefault(job.problem, collections.deque()).append(job)
         self._alone: collections.deque[Job] = collections.deque()
         self._busy: dict[int, str] = {}
-        self._left, self._share = len(jobs), 4 * workers
+        self._all = self._left = len(jobs)
+        self._share, self._began = 4 * workers, time.monotonic()
         self._lock = threading.Lock()
         self.dealt = threading.Event()  # all that there was
 
@@ -181,6 +182,12 @@ class _Pile:
                 del self._waiting[problem]
             self._left -= len(chunk)
             return chunk
+
+    def is_long(self) -> bool:
+        """Whether what is left will last, at the pace of what has been dealt."""
+        with self._lock:
+            spent_s = time.monotonic() - self._began
+            return self._left * spent_s > _WORTH_S * (self._all - self._left)
 
     def _free(self) -> str:
         busy = set(self._busy.values())
@@ -272,7 +279,8 @@ class Pool:
     def _serve(self, pile: _Pile, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
             if worker is not self._workers[0]:
-                pile.dealt.wait(_WORTH_S)
+                while not pile.dealt.wait(_WORTH_S) and not pile.is_long():
+                    pass
             while not self._stopped.is_set() and (chunk := pile.deal(id(worker))):
                 for found in self._outcomes(worker, pile, chunk):
                     finished.put(found)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codex_jax import InputError, records
-from codex_jax.evaluate.pass_at_k import pass_at_k, resampled_means
+from codex_jax.evaluate.pass_at_k import middle, pass_at_k, resampled_means
 
 Selector = Callable[[Sequence[records.Completion]], Sequence[float]]
 
@@ -114,11 +114,11 @@ def compare(
     if not differences:
         raise InputError(f"no problem with {k} samples in both runs; expected the same problems")
     values = np.sort(differences)
-    low, high = np.quantile(resampled_means(values, seed=seed, draws=draws), [0.025, 0.975])
+    low, high = middle(resampled_means(values, seed=seed, draws=draws))
     return {
         "difference": float(values.mean()),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "better": int((values > 0).sum()),
         "worse": int((values < 0).sum()),
         "problems": len(values),

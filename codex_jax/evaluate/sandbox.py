@@ -169,12 +169,14 @@ class Sandbox:
             self.send(b"K", json.dumps(task).encode())
             self._told = task
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, *, now: bool = False) -> None:
+        """To be read once an answer is waited for, or before."""
         stdin = self._process.stdin
         assert stdin is not None
         try:
             stdin.write(data)
-            stdin.flush()
+            if now:
+                stdin.flush()
         except OSError:
             raise SandboxLostError("its input is closed") from None
 
@@ -186,6 +188,7 @@ class Sandbox:
         return body
 
     def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
+        self._write(b"", now=True)
         deadline = time.monotonic() + within_s
         while len(self._unread) < 5:
             self._read_more(deadline)
