@@ -13,9 +13,10 @@ import tempfile
 import time
 
 CHILD = """
-import sys, time
+import gc, sys, time
+gc.disable()  # as the verbs do while they import
 from codex_jax.sharding.memory import keep_pages
-keep_pages()  # as the verbs do
+keep_pages()  # as they do, too
 from codex_jax import checkpoint
 from codex_jax.sample.generate import load_engine
 from codex_jax.sample.requests import Request
@@ -23,6 +24,7 @@ from codex_jax.sample.sizes import plan
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
+gc.enable()
 began, checkpoint_dir, tokenizer, rows = float(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
 text = Tokenizer.load(tokenizer)
 card = checkpoint.read_card(checkpoint_dir)

@@ -1,9 +1,12 @@
 """keep_pages: what XLA's CPU client frees isn't given back to the kernel."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from codex_jax.sharding.memory import uncollected
 
 _STEPS = """
 import resource
@@ -40,3 +43,10 @@ def test_a_step_finds_its_pages_again():
 
 def test_by_default_it_does_not():
     assert faults(keep=False)[1] > 10_000
+
+
+def test_no_garbage_is_looked_for_within():
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()

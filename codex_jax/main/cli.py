@@ -1,6 +1,7 @@
 """`codex-jax VERB …`: argv to one call, every bad input to one line and status 2."""
 
 import errno
+import gc
 import os
 import pathlib
 import sys
@@ -38,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     argv = _shortened(list(sys.argv[1:] if argv is None else argv))
     name = argv[0] if argv else "--help"
-    return _guarded(lambda: _dispatch(name, argv[1:]), name)
+    gc.disable()  # until the verb begins: imports make no garbage
+    try:
+        return _guarded(lambda: _dispatch(name, argv[1:]), name)
+    finally:
+        gc.enable()
 
 
 def _dispatch(name: str, rest: list[str]) -> int:

@@ -1,6 +1,7 @@
 """A verb with its configuration: shown, or called."""
 
 import dataclasses
+import gc
 import inspect
 import os
 from collections.abc import Iterable
@@ -41,7 +42,9 @@ class Run:
             from codex_jax.sharding.memory import keep_pages
 
             keep_pages()
-        return self.root.description.make(**self.arguments())
+        arguments = self.arguments()
+        gc.enable()
+        return self.root.description.make(**arguments)
 
     def preview(self) -> str:
         """The configuration with its sources and, for what can be computed, its consequences."""

@@ -20,6 +20,7 @@ from codex_jax.sample.state import Shape
 from codex_jax.sample.stops import PAPER_STOPS
 from codex_jax.sample.text import prompt_tokens, whole_text
 from codex_jax.sharding import MeshShape
+from codex_jax.sharding.memory import uncollected
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -187,7 +188,7 @@ def load_engine(
     devices = placement.make_mesh(mesh, config, shape.rows)
     shapes = placement.params_shapes(config, devices)
     said = [text.token_bytes(token) for token in range(text.vocab_size)]
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+    with uncollected(), concurrent.futures.ThreadPoolExecutor(1) as beside:
         read = beside.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
             config,
