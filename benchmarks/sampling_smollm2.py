@@ -1,4 +1,4 @@
-"""SmolLM2-135M sampled by us and by transformers, side by side, in rounds: tokens by second.
+"""SmolLM2-135M sampled by us, transformers and llama.cpp in turns: tokens by second.
 
 Each round takes some HumanEval prompts, spread over the whole range of lengths, and both make
 --n samples of --new tokens of each (end of text goes on). The matrix rate is measured between: the
@@ -144,16 +144,38 @@ def parse():
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--with", dest="beside", default="generate", help="generate,continuous")
+    parser.add_argument(
+        "--with", dest="beside", default="generate", help="generate,continuous,llama.cpp"
+    )
+    parser.add_argument("--gguf", default="", help="for llama.cpp")
     return parser.parse_args()
 
 
-def load(torch, options):
-    """Their `generate` or `generate_batch`, by name."""
+def llama(running, prompts, options):
+    """The same by llama.cpp, from the file that the weights came from."""
+    return running.sample(prompts, options.n, options.new, POLICY)
+
+
+def load(options, longest):
+    """What the others run with, by name."""
+    beside = [name for name in options.beside.split(",") if name]
+    loaded = load_torch(options, [name for name in beside if name != "llama.cpp"])
+    if "llama.cpp" in beside:
+        from sampling_llama import Llama
+
+        sizes = {"rows": options.rows, "longest": longest, "new": options.new}
+        loaded["llama.cpp"] = (llama, Llama(options.gguf, **sizes))
+    return loaded
+
+
+def load_torch(options, beside):
+    """`generate` or `generate_batch`."""
+    if not beside:
+        return {}
+    import torch
     import transformers
 
     kinds = {"generate": theirs, "continuous": continuous}
-    beside = [name for name in options.beside.split(",") if name]
     loaded = {}
     for name in beside:
         found = transformers.AutoModelForCausalLM.from_pretrained(options.folder)
@@ -164,15 +186,13 @@ def load(torch, options):
 def main() -> None:
     options = parse()
     keep_pages()  # as `codex-jax sample` does; PyTorch has the same memory
-    import torch
-
     text = Tokenizer.load(options.tokenizer)
     every = sorted(
         (text.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)), key=len
     )
     running = our_engine(options, text, len(every[-1]))
     products = matrices(running.config, running.params, options.rows)
-    others = load(torch, options)
+    others = load(options, len(every[-1]))
     list(running.run([Request(str(n), [1] * n, [0], POLICY, new=2) for n in (64, 128, 256, 400)]))
     rates = {name: [] for name in ("matrices", "ours", *others)}
     stride = max(1, len(every) // options.prompts)

@@ -1,0 +1,75 @@
+"""llama.cpp sampling many rows at a time, for sampling_smollm2.py to measure beside ours.
+
+    pip install llama-cpp-python
+"""
+
+import os
+
+import llama_cpp as c
+
+_BATCH = 2048  # tokens of a call, of which prompts make the most
+
+
+class Llama:
+    """`rows` sequences side by side; the n of a prompt share its cache, which is read in once."""
+
+    def __init__(self, gguf: str, *, rows: int, longest: int, new: int):
+        c.llama_backend_init()
+        model = c.llama_model_load_from_file(gguf.encode(), c.llama_model_default_params())
+        wanted = c.llama_context_default_params()
+        wanted.n_ctx = rows * (longest + new)
+        wanted.n_batch = wanted.n_ubatch = _BATCH
+        wanted.n_seq_max = rows
+        wanted.n_threads = wanted.n_threads_batch = len(os.sched_getaffinity(0))
+        wanted.kv_unified = True  # so that sequences may share what they have in common
+        self.context = c.llama_init_from_model(model, wanted)
+        self.batch = c.llama_batch_init(_BATCH, 0, 1)
+        self.rows = rows
+
+    def sampler(self, temperature: float, top_p: float, seed: int):
+        chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+        for part in (
+            c.llama_sampler_init_temp(temperature),
+            c.llama_sampler_init_top_p(top_p, 1),
+            c.llama_sampler_init_dist(seed),
+        ):
+            c.llama_sampler_chain_add(chain, part)
+        return chain
+
+    def _decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
+        """One call, of (token, position, sequence, whether its logits are wanted)."""
+        batch = self.batch
+        batch.n_tokens = len(rows)
+        for n, (token, position, sequence, wanted) in enumerate(rows):
+            batch.token[n], batch.pos[n], batch.n_seq_id[n] = token, position, 1
+            batch.seq_id[n][0], batch.logits[n] = sequence, wanted
+        if c.llama_decode(self.context, batch):
+            raise RuntimeError("llama_decode refused the batch")
+
+    def sample(self, prompts: list[list[int]], n: int, new: int, policy) -> int:
+        """Tokens made of n samples of each prompt; end of text goes on."""
+        made, some = 0, max(1, self.rows // n)
+        for first in range(0, len(prompts), some):
+            made += self._together(prompts[first : first + some], n, new, policy)
+        return made
+
+    def _together(self, prompts: list[list[int]], n: int, new: int, policy) -> int:
+        memory = c.llama_get_memory(self.context)
+        c.llama_memory_clear(memory, True)
+        chain = self.sampler(policy.temperature, policy.top_p, 0)
+        ends, tokens = [], []
+        for place, prompt in enumerate(prompts):
+            last = len(prompt) - 1
+            self._decode([(t, i, place * n, i == last) for i, t in enumerate(prompt)])
+            for row in range(n):
+                if row:
+                    c.llama_memory_seq_cp(memory, place * n, place * n + row, -1, -1)
+                tokens.append(c.llama_sampler_sample(chain, self.context, last))
+                ends.append(len(prompt))
+        for step in range(new - 1):
+            rows = enumerate(zip(tokens, ends, strict=True))
+            self._decode([(token, end + step, row, True) for row, (token, end) in rows])
+            count = range(len(tokens))
+            tokens = [c.llama_sampler_sample(chain, self.context, row) for row in count]
+        c.llama_sampler_free(chain)
+        return new * len(tokens)
