@@ -1,6 +1,6 @@
 """llama.cpp sampling many rows at a time, for sampling_smollm2.py to measure beside ours.
 
-    pip install llama-cpp-python
+Its bindings come by `pip install llama-cpp-python`, which compiles it for this machine.
 """
 
 import os
@@ -11,7 +11,7 @@ _BATCH = 2048  # tokens of a call, of which prompts make the most
 
 
 class Llama:
-    """`rows` sequences side by side; the n of a prompt share its cache, which is read in once."""
+    """`rows` sequences side by side; a prompt is read once, and its cache copied to all n."""
 
     def __init__(self, gguf: str, *, rows: int, longest: int, new: int):
         c.llama_backend_init()
@@ -21,7 +21,7 @@ class Llama:
         wanted.n_batch = wanted.n_ubatch = _BATCH
         wanted.n_seq_max = rows
         wanted.n_threads = wanted.n_threads_batch = len(os.sched_getaffinity(0))
-        wanted.kv_unified = True  # so that sequences may share what they have in common
+        wanted.kv_unified = False  # sharing one, each row would attend to the whole of it
         self.context = c.llama_init_from_model(model, wanted)
         self.batch = c.llama_batch_init(_BATCH, 0, 1)
         self.rows = rows

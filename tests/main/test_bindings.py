@@ -1,5 +1,7 @@
 """Names, places and layers of gin bindings."""
 
+import sys
+
 import pytest
 
 from codex_jax import InputError
@@ -88,9 +90,13 @@ def test_a_macro_never_set(fails):
     assert line == "a.gin:3: macro RAT is used but set nowhere; did you mean RATE?"
 
 
+# Where a file ends too early: Python 3.12's tokenizer names the line that is unfinished.
+_END = "a.gin:2: " if sys.version_info < (3, 12) else "a.gin:1: "
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
-    [("work.rate = [1,\n", "a.gin:2: "), ("work.rate = 1 2", "a.gin:1: "), ("oh", "a.gin:")],
+    [("work.rate = [1,\n", _END), ("work.rate = 1 2", "a.gin:1: "), ("oh", "a.gin:")],
 )
 def test_syntax_is_located(fails, text, where):
     assert fails(text).startswith(where)

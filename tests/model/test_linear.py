@@ -27,6 +27,7 @@ def test_value_and_gradients_are_those_of_einsum(equation, dtype):
     )
     assert [g.dtype for g in found[1]] == [dtype, dtype]
     for a, b in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
-        np.testing.assert_allclose(
-            np.asarray(a, np.float32), np.asarray(b, np.float32), rtol=1e-2, atol=1e-5
-        )
+        a, b = (np.asarray(x, np.float32) for x in (a, b))
+        # Sums of bf16 round as the compiler orders them: a hundredth of the largest.
+        rounding = 1e-5 if dtype == jnp.float32 else 1e-2 * np.abs(b).max()
+        np.testing.assert_allclose(a, b, rtol=1e-2, atol=rounding)
