@@ -26,7 +26,11 @@ def plan(
     cache: str | None = None,
     platform: str | None = None,
 ) -> Shape:
-    """Sizes for a job: room for twice the prompts that fill the rows.
+    """Sizes for a job: rows, and room for the prompts that fill them and that come next.
+
+    A prompt keeps its place until the longest of its samples ends, and prompts come between calls
+    of the loop: with lengths as they are, rows stay busy where four times the prompts that fill
+    them find room, or two and a half times where each has one sample (benchmarks/LOG.md).
 
     Args:
       longest: tokens of the longest prompt.
@@ -40,7 +44,8 @@ def plan(
     """
     weights, cache = weights or dtype, cache or dtype
     _check_kinds(dtype=dtype, weights=weights, cache=cache)
-    prompts = 2 * -(-rows // samples) + 4
+    filling = -(-rows // samples)
+    prompts = max(2 * filling + 4, 4 * filling if samples > 1 else 5 * filling // 2)
     tile = -(-samples // -(-samples // _ROWS))  # tiles of a prompt are alike
     group = min(_GROUP, _ROWS // tile)
     if (platform or jax.default_backend()) != "cpu":
