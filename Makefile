@@ -18,6 +18,7 @@ $(STAMP): pyproject.toml constraints.txt .ci/venv
 	@sh .ci/venv "$(PYTHON)" .venv
 	@echo "installing $(EXTRAS), pinned, into .venv: one to three minutes"
 	@$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(BIN)/python -m compileall -qq -j 0 codex_jax .venv/lib || true # starts may not write it
 	@touch $@
 
 quickstart: install

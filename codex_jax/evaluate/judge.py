@@ -132,6 +132,8 @@ class Candidate:
 
 
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
+    if end["why"] == "endless":
+        return "time_limit", f"endless: line {end['line']} is come to in the same state for ever"
     if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
         return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["full"]:

@@ -33,13 +33,15 @@ def drivers() -> pathlib.Path:
     status = base.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022 or base.is_symlink():
         raise InputError(f"{base} isn't ours alone; expected to make kits there; turn TMPDIR")
-    files = sorted(_DRIVERS.iterdir())
+    files = sorted(path for path in _DRIVERS.iterdir() if path.is_file())  # not pip's bytecode
     folder = base / _digest(*(file.read_bytes() for file in files))
     with _locked(base / "lock"):
         if not folder.exists():
             partial = base / "partial"
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(_DRIVERS, partial / "drivers")
+            (partial / "drivers").mkdir(parents=True)
+            for file in files:
+                shutil.copy(file, partial / "drivers")
             _open_to_all(partial)
             partial.rename(folder)
     return folder

@@ -23,13 +23,15 @@ from codex_jax.evaluate import backends
 
 _START_S = 30.0
 _PARSE_S = 60.0
-_RAN = struct.Struct(">dI")  # CPU seconds, bytes of code
+_RAN = struct.Struct(">dII")  # CPU seconds, the line of an endless loop, bytes of code
 _MODULES = (
     "values",
     "confine",
     "house",
     "program",
     "tame",
+    "loops",
+    "endless",
     "parser",
     "zygote",
 )  # the last one is run
@@ -71,12 +73,16 @@ class Limits:
 
 
 class Ran:
-    """What a tame program has answered already; stands in for the sandbox it would be run in."""
+    """What a tame program has answered already; stands in for the sandbox it would be run in.
+
+    `endless` is the line that it was proved to come back to for ever, or 0.
+    """
 
     soiled = False
 
-    def __init__(self, cpu_s: float, answers: bytes):
-        end = {"why": "closed", "signal": 0, "exit": 0, "full": False, "dirty": False}
+    def __init__(self, cpu_s: float, endless: int, answers: bytes):
+        end = {"why": "endless" if endless else "closed", "line": endless}
+        end |= {"signal": 0, "exit": 0, "full": False, "dirty": False}
         self.body = json.dumps(end | {"cpu_s": cpu_s, "wall_s": cpu_s}).encode() + b"\n" + answers
 
     def foresee(self, task: dict) -> None:
@@ -159,9 +165,9 @@ class Sandbox:
         digest, code = body[:16].hex(), body[16:]
         if operation == b"D":
             return Parsed(digest, "", code, None)
-        cpu_s, size = _RAN.unpack_from(code)
-        answers = code[_RAN.size + size :]
-        return Parsed(digest, "", code[_RAN.size : _RAN.size + size], Ran(cpu_s, answers))
+        cpu_s, endless, size = _RAN.unpack_from(code)
+        code, answers = code[_RAN.size : _RAN.size + size], code[_RAN.size + size :]
+        return Parsed(digest, "", code, Ran(cpu_s, endless, answers))
 
     def foresee(self, task: dict) -> None:
         """Tells what the next programs will be asked for, unless it has been told already."""

@@ -127,6 +127,17 @@ def test_a_compiler_that_takes_too_long_is_not_the_program_s_error():
     assert foreign._not_made(made).cause == "time_limit"
 
 
+def test_bytecode_beside_the_drivers_is_left_there(monkeypatch, tmp_path):
+    drivers = tmp_path / "drivers"
+    (drivers / "__pycache__").mkdir(parents=True)
+    (drivers / "driver.js").write_text("x")
+    monkeypatch.setattr(kits, "_DRIVERS", drivers)
+    monkeypatch.setattr(kits.tempfile, "gettempdir", lambda: str(tmp_path))
+    kits.drivers.cache_clear()
+    assert [path.name for path in (kits.drivers() / "drivers").iterdir()] == ["driver.js"]
+    kits.drivers.cache_clear()
+
+
 def test_kits_are_refused_where_others_could_write(monkeypatch, tmp_path):
     monkeypatch.setattr(kits.tempfile, "gettempdir", lambda: str(tmp_path))
     kits.drivers.cache_clear()

@@ -2,7 +2,8 @@
 
 Programs found tame are also run here, one after the other. Each has a world and arguments of its
 own, and what it leaves is collected before the next; whatever goes wrong, or takes longer than
-a moment, is for the fork server to run by itself, and its outcome here is forgotten.
+a moment, is for the fork server to run by itself, and its outcome here is forgotten. What is proved
+to run for ever has its outcome.
 """
 
 import gc
@@ -16,7 +17,7 @@ import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 from _signal import ITIMER_PROF, SIGPROF, setitimer
 
-from codex_jax.evaluate.inside import confine, house, program, tame  # handed over beside this text
+from codex_jax.evaluate.inside import confine, endless, house, program, tame  # handed over, too
 
 # Imported by the fork server once a program names one of them, for the forks to find there.
 _NAMES = (
@@ -28,7 +29,7 @@ _NAMES = (
 WARM = frozenset(_NAMES.split())
 _DIGEST = 16  # bytes
 _LINES = "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab"
-_HEAD, _RAN = struct.Struct("=cQ"), struct.Struct(">dI")
+_HEAD, _RAN = struct.Struct("=cQ"), struct.Struct(">dII")
 _UID = 19_999  # no program's
 _MOMENT_S = 0.25  # of CPU
 _GROWN_KB = 1 << 16  # the most memory beyond that at the start
@@ -49,7 +50,7 @@ class Parser:
             try:
                 os.close(self.outlet)
                 os.close(self.inlet)
-                _Child(zygote, self.speaking).serve(inlet, outlet)
+                _Child(zygote, self.speaking, outlet).serve(inlet)
             finally:
                 os._exit(70)
         os.close(inlet)
@@ -79,12 +80,13 @@ class Parser:
 
 
 class _Child:
-    def __init__(self, zygote, speaking):
+    def __init__(self, zygote, speaking, outlet):
         self.inbox, self.outbox, self.settings = zygote.inbox, zygote.outbox, zygote.settings
-        self.speaking, self.task, self.ran = speaking, None, set()
+        self.speaking, self.outlet, self.task, self.ran = speaking, outlet, None, set()
+        self.watch = endless.Watch()
         self.size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    def serve(self, inlet, outlet):
+    def serve(self, inlet):
         confine.limit({**self.settings["limits"], "cpu_s": 1 << 30})
         confine.surrender(_UID if self.settings["own_uid"] else 0)
         confine.end_at(SIGPROF)
@@ -97,7 +99,7 @@ class _Child:
             names = self.reply(source, run=operation == b"T")
             size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             lives = size_kb < self.size_kb + _GROWN_KB
-            os.write(outlet, (_AGAIN if lives else _LAST) + names)
+            os.write(self.outlet, (_AGAIN if lives else _LAST) + names)
 
     def reply(self, source, *, run):
         """Equal digests mean programs equal but for their layout."""
@@ -111,12 +113,37 @@ class _Child:
             return b""
         if run and digest not in self.ran and tame.is_tame(code):
             self.ran.add(digest)
-            if found := _run(code, self.task):
-                cpu_s, answers = found
-                self.say(b"T", digest, _RAN.pack(cpu_s, len(whole)), whole, answers)
+            if self.run(code, digest, whole):
                 return b""
         self.say(b"D", digest, whole)
         return " ".join(_names(code) & WARM).encode()
+
+    def run(self, code, digest, whole):
+        """Has a tame program answer, and tells; False where it had better be alone."""
+        start, lines, world = time.process_time(), [], tame.world()
+
+        def tell(place):
+            setitimer(ITIMER_PROF, 0)
+            head = _RAN.pack(time.process_time() - start, place, len(whole))
+            self.say(b"T", digest, head, whole, b"".join(lines))
+
+        def proved(place):
+            tell(place)
+            os.write(self.outlet, _LAST)
+            os._exit(0)
+
+        setitimer(ITIMER_PROF, min(_MOMENT_S, self.task.limits["cpu_s"]))
+        self.watch.start(world, proved)
+        gc.enable()
+        usable = _answers(code, world, self.task, lines)
+        gc.disable()
+        usable = self.watch.stop() and usable
+        gc.collect()
+        gc.freeze()  # what is left has no part in later collections
+        setitimer(ITIMER_PROF, 0)
+        if usable:
+            tell(0)
+        return usable
 
     def say(self, operation, *parts):
         self.speaking[0] = 1
@@ -124,34 +151,22 @@ class _Child:
         self.speaking[0] = 0
 
 
-def _run(code, task):
-    """CPU seconds and the answers of a tame program; None where it had better be alone."""
-    start = time.process_time()
-    setitimer(ITIMER_PROF, min(_MOMENT_S, task.limits["cpu_s"]))
-    gc.enable()
-    lines = _answers(code, task)
-    gc.disable()
-    gc.collect()
-    gc.freeze()  # what is left has no part in later collections
-    setitimer(ITIMER_PROF, 0)
-    return lines and (time.process_time() - start, b"".join(lines))
-
-
-def _answers(code, task):
-    lines, left = [], task.limits["answer_mb"] << 20
-    for answer in _outcomes(code, task):
+def _answers(code, world, task, lines):
+    """Appends to `lines`; False where the program had better be alone."""
+    left = task.limits["answer_mb"] << 20
+    for answer in _outcomes(code, world, task):
         if answer.get("raised", answer.get("unready", " "))[0] in _ALONE:
-            return None
+            return False
         lines.append(program.line(answer))
         left -= len(lines[-1])
         if left < 0:
-            return None
-    return lines
+            return False
+    return True
 
 
-def _outcomes(code, task):
+def _outcomes(code, world, task):
     try:
-        function = program.loaded(code, tame.world(), task.entry_point)
+        function = program.loaded(code, world, task.entry_point)
     except BaseException as error:
         yield {"unready": program.described(error)}
         return

@@ -4,8 +4,9 @@ Frames on its standard input and output are an operation (one byte), a length (f
 and a body. In: K what the next programs will be asked for, and within which limits; P parse a
 source; T parse it and, if it is tame, run it at once; R run code that is asked for nothing else;
 L run code that is also asked live; C another call for it; E end it. Out: H hello; D the digest and
-the code of a source; S why it doesn't parse; T digest, code and answers of a tame one; W that one
-had better be parsed alone; A bytes a program answered; X how it ended, and what it answered last.
+the code of a source; S why it doesn't parse; T digest, code and answers of a tame one, and the line
+of its endless loop; W that one had better be parsed alone; A bytes a program answered; X how it
+ended, and what it answered last.
 
 A program holds neither pipe: it has one of its own to this process alone, to say that there are
 answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever it
