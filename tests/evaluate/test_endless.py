@@ -106,6 +106,15 @@ def test_orbits_are_told_as_they_are(box):
     assert proved > 5
 
 
+@pytest.mark.parametrize("depth", range(900, 1000, 7))
+def test_what_looking_breaks_is_no_outcome(box, depth):
+    """Looking wants a few calls of its own, which a program may have left it, or not."""
+    deep = "def g(n):\n        if n: return g(n - 1)\n        while True: a[0] = -a[0]\n"
+    body = f"{deep}    try: return g({depth})\n    except Exception: return 5\n"
+    end = ended(box, f"def f(a):\n    {body}")
+    assert end is None or end["why"] == "endless" or end["cpu_s"] < 0.01  # never got to the loop
+
+
 def test_a_module_may_run_for_ever(box):
     assert ended(box, "x = 1\nwhile True:\n    x = 1 - x\n")["why"] == "endless"
 
