@@ -5,7 +5,6 @@ tell what JSON can't: tuples from lists, whole numbers from floats. They never e
 """
 
 import copy
-import dataclasses
 import json
 import types
 from collections.abc import Callable
@@ -106,5 +105,5 @@ def outcome(
     made = shop.make({language.file: source}, (), env=language.env)
     if not made["ok"]:
         return judge.Outcome("protocol_violation", "it couldn't be written")
-    limits = dataclasses.replace(limits, cpu_s=limits.cpu_s + language.start_cpu_s)
+    limits = limits._replace(cpu_s=limits.cpu_s + language.start_cpu_s)
     return judge.judge(Asked(shop, language, entry_point), plan, b"", limits)  # type: ignore[arg-type]

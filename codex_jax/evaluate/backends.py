@@ -6,7 +6,6 @@ file system but a read-only system and an empty /tmp, and no environment.
 """
 
 import contextlib
-import dataclasses
 import functools
 import importlib.util
 import json
@@ -15,6 +14,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
 NOBODY = 65534
 _TMP_MB = 64
@@ -25,8 +25,7 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 _TOOLCHAIN_FILES = ("alternatives", "java-*-openjdk", "R", "mono", "php", "gnat")
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """What a sandbox sees besides the system: a read-only folder at /kit, and its own /tmp."""
 
     kit: pathlib.Path | None = None
@@ -38,7 +37,6 @@ class View:
 _PLAIN = View()
 
 
-@dataclasses.dataclass(frozen=True)
 class Gvisor:
     """runsc on an OCI bundle; --platform=ptrace is the one that works wherever it starts at all."""
 
@@ -50,6 +48,11 @@ class Gvisor:
     @staticmethod
     def installed() -> bool:
         return shutil.which("runsc") is not None
+
+    @staticmethod
+    def shut_out(python: pathlib.Path) -> bool:
+        """Whether it can't be read from inside, as far as is seen without trying."""
+        return False
 
     def start(
         self,
@@ -110,7 +113,6 @@ def _bundle_config(command: list[str], python: pathlib.Path, view: View) -> dict
     }
 
 
-@dataclasses.dataclass(frozen=True)
 class Bubblewrap:
     """bwrap in a user namespace. Root first becomes nobody: uid 0 inside must not be uid 0 here,
     or the host's /proc/sys would lie open to it."""
@@ -123,6 +125,11 @@ class Bubblewrap:
     @staticmethod
     def installed() -> bool:
         return _bwrap() is not None
+
+    @staticmethod
+    def shut_out(python: pathlib.Path) -> bool:
+        """Whether it lies in a folder, such as root's home, that is closed to nobody."""
+        return os.geteuid() == 0 and not all(p.stat().st_mode & 1 for p in python.parents)
 
     def start(
         self,

@@ -5,7 +5,6 @@ driver was given comes back, and only the end of the tests gives it back. One th
 it could do so itself, as it could exit with status 0 elsewhere: such verdicts are "in-process".
 """
 
-import dataclasses
 import json
 import pathlib
 import re
@@ -60,7 +59,7 @@ class Shop(Sandbox):
         """Writes files and runs the steps; how that ended, with what they left, packed, if asked
         for so many bytes of it. No program has run since the sandbox was last found clean."""
         job = {"files": files, "steps": steps, "env": env, "products": products}
-        job["limits"] = dataclasses.asdict(limits)
+        job["limits"] = limits._asdict()
         self.send(b"M", json.dumps(job).encode())
         within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
         end = json.loads(self.receive(b"G", within_s=within_s))
@@ -98,7 +97,7 @@ class Shop(Sandbox):
 
 def asdict_for(language: Language, limits: Limits) -> dict[str, Any]:
     """The limits of a program, with what its runtime takes for itself."""
-    return dataclasses.asdict(limits) | {
+    return limits._asdict() | {
         "cpu_s": limits.cpu_s + language.start_cpu_s,
         "memory_mb": limits.memory_mb + (_RUNTIME_MB if language.reserve_mb else 0),
         "address_mb": limits.memory_mb + language.reserve_mb,
@@ -117,7 +116,7 @@ def make_ready(language: Language, opened: Callable[[], Shop]) -> None:
     def make(language: Language) -> bytes:
         files = {"kit.sh": "set -e\n" + language.kit}
         steps = [{"argv": ["sh", "kit.sh"]}]
-        limits = dataclasses.replace(_COMPILER, cpu_s=300.0)
+        limits = _COMPILER._replace(cpu_s=300.0)
         end = opened().make(files, steps, env=language.env, products=_KIT_BYTES, limits=limits)
         if not end["ok"]:
             said = " ".join(end["said"].split())[-200:]

@@ -8,11 +8,10 @@ ask for something else (it adapts to answers), the program starts over and is as
 """
 
 import collections
-import dataclasses
 import json
 import math
 import signal
-from typing import Any
+from typing import Any, NamedTuple
 
 from codex_jax.evaluate.answers import ProgramEnded, cause_of, understood
 from codex_jax.evaluate.plan import (
@@ -41,8 +40,7 @@ VERDICT_OF = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """Why a program passed or didn't; `cause` is a key of VERDICT_OF."""
 
     cause: str
@@ -148,7 +146,7 @@ def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
 def prepare(sandbox: Sandbox, plan: Plan, limits: Limits) -> None:
     """Tells the sandbox what the problem's programs will be asked for."""
     task = {"entry_point": plan.entry_point, "calls": plan.calls}
-    sandbox.foresee(task | {"limits": vars(plan.limits(limits))})
+    sandbox.foresee(task | {"limits": plan.limits(limits)._asdict()})
 
 
 def judge(
@@ -179,7 +177,7 @@ def _attempt(
     live: bool,
 ) -> Outcome:
     task = {"entry_point": plan.entry_point, "calls": calls}
-    sandbox.foresee(task | {"limits": vars(limits)})
+    sandbox.foresee(task | {"limits": limits._asdict()})
     sandbox.send(b"L" if live else b"R", code)
     candidate = Candidate(sandbox, calls, limits, live=live)
     try:

@@ -56,7 +56,7 @@ class _Worker:
         """Which sandbox it has: {"backend": …, "python": …}."""
         settings = {
             "isolation": self.pool.isolation,
-            "limits": dataclasses.asdict(self.pool.limits),
+            "limits": self.pool.limits._asdict(),
             "core": self.core,
             "parent": os.getpid(),
         }
@@ -65,7 +65,7 @@ class _Worker:
         self.told, self._rest = {}, b""
         self._lines.clear()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "codex_jax.evaluate.worker", json.dumps(settings)],
+            [sys.executable, "-P", "-m", "codex_jax.evaluate.worker", json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},

@@ -1,7 +1,6 @@
 """One running sandbox, seen from outside: frames to its fork server and back."""
 
 import contextlib
-import dataclasses
 import functools
 import importlib.machinery
 import importlib.util
@@ -9,7 +8,6 @@ import json
 import marshal
 import os
 import pathlib
-import secrets
 import select
 import shutil
 import struct
@@ -17,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from codex_jax import InputError
 from codex_jax.evaluate import backends
@@ -60,8 +59,7 @@ class SandboxLostError(Exception):
     """The sandbox is gone or silent: nothing it was doing has a verdict yet."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """What one program may use. CPU seconds decide; asleep, it may take twice as many."""
 
     cpu_s: float = 3.0
@@ -95,8 +93,7 @@ class Ran:
         return b"X", self.body
 
 
-@dataclasses.dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A source's digest and code, or `why` it has none; where it was tame, what it answered."""
 
     digest: str
@@ -125,10 +122,10 @@ class Sandbox:
         limits: Limits = Limits(),
     ):
         self.backend, self.python = backend, python
-        name = f"codex-jax-sandbox-{secrets.token_hex(8)}"
+        name = f"codex-jax-sandbox-{os.urandom(8).hex()}"
         self.scratch = (folder or pathlib.Path(tempfile.gettempdir())) / name
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
-        settings["limits"] = dataclasses.asdict(limits)
+        settings["limits"] = limits._asdict()
         command = [str(python), "-I", "-S", "-c", _BOOT, json.dumps(settings)]
         self._unread = bytearray()
         self._told: dict = {}
@@ -279,7 +276,7 @@ def opened(
         if not backend.installed():
             reasons.append(f"{name} is not installed")
             continue
-        for python in backends.interpreters():
+        for python in sorted(backends.interpreters(), key=backend.shut_out):
             try:
                 return tested(backend, python, folder, limits)
             except (SandboxLostError, OSError) as error:
@@ -330,7 +327,7 @@ def probe(_):
 
 def _probed(sandbox: Sandbox) -> list[str]:
     task = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
-    sandbox.foresee(task | {"limits": dataclasses.asdict(Limits())})
+    sandbox.foresee(task | {"limits": Limits()._asdict()})
     sandbox.send(b"R", sandbox.parse(_PROBE).code)
     answers, operation = b"", b""
     while operation != b"X":

@@ -80,7 +80,7 @@ def _run(command: Command, configs: str) -> None:
     words = [command.verb, f"{configs}/{command.verb}.gin"]
     words += [f"--{name}={value}" for name, value in command.flags.items()]
     print(f"\n$ codex-jax {shlex.join(words)}", flush=True)
-    status = subprocess.run([sys.executable, "-m", "codex_jax", *words]).returncode
+    status = subprocess.run([sys.executable, "-P", "-m", "codex_jax", *words]).returncode
     if status:
         # The verb has said why; its status is ours.
         raise SystemExit(status)

@@ -1,6 +1,5 @@
 """What is proved to run for ever does, and what ends, or hides a state, is never proved to."""
 
-import dataclasses
 import random
 import types
 
@@ -65,7 +64,7 @@ def box():
 
 def ended(box, source: str) -> dict | None:
     """How a program ended where it was read; None where it is to be run by itself."""
-    limits = dataclasses.asdict(sandbox.Limits())
+    limits = sandbox.Limits()._asdict()
     box.foresee({"entry_point": "f", "calls": [CALL], "limits": limits})
     ran = box.parse(source, run=True).ran
     if ran is None:

@@ -99,7 +99,7 @@ def test_equal_programs_run_once(tmp_path):
         body.replace("return s", "return (s)  # so"),
         "    s = (\n",
     ]
-    settings = {"isolation": "bubblewrap", "limits": dataclasses.asdict(Limits())}
+    settings = {"isolation": "bubblewrap", "limits": Limits()._asdict()}
     replies = io.StringIO()
     judging = worker.Worker(settings, replies)
     try:
@@ -113,6 +113,16 @@ def test_equal_programs_run_once(tmp_path):
     assert judging.programs == 1
     report = evaluate(**write(tmp_path, [task], [(task.task_id, text) for text in layouts]))
     assert report["causes"] == {"passed": 4, "syntax_or_compile_error": 1}
+
+
+def test_modules_of_the_folder_one_stands_in_are_not_ours(tmp_path, monkeypatch):
+    for name in ("json", "random", "codex_jax"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (task,) = some_chains(1)
+    report = evaluate(**write(tmp_path, [task], [(task.task_id, task.canonical_solution)]))
+    assert report["causes"] == {"passed": 1}
 
 
 def test_trouble_of_ours_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """The parts of the fork server that can be looked at from outside: filter, answers, outcomes."""
 
-import dataclasses
 import errno
 import functools
 import json
@@ -132,7 +131,7 @@ class Talk:
     def __init__(self):
         inbox, self.to = os.pipe()
         self.back, outbox = os.pipe()
-        settings = {"own_uid": False, "limits": dataclasses.asdict(LIMITS)}
+        settings = {"own_uid": False, "limits": LIMITS._asdict()}
         self.server = zygote.Zygote(settings, inbox, outbox)
         self.said = b""  # by the program that runs, up to now
 
@@ -163,7 +162,7 @@ class Talk:
         """Runs a trusted program; it is confined by its limits alone."""
         operation, said = self.parse(source)
         assert operation == b"D", said
-        limits = dataclasses.asdict(LIMITS) | limits
+        limits = LIMITS._asdict() | limits
         self.foresee(*calls, limits=limits)
         code = said[16:]
         os.write(self.to, code)
@@ -244,7 +243,7 @@ def test_an_exit_is_told_with_its_status(talk):
 
 def ran(talk, source: str, *calls: str) -> list[dict] | None:
     """What a tame program answered; None where it is to be run by itself."""
-    talk.foresee(*calls, limits=dataclasses.asdict(LIMITS))
+    talk.foresee(*calls, limits=LIMITS._asdict())
     operation, said = talk.parse(source, b"T")
     if operation != b"T":
         assert operation == (b"W" if talk.server.parser is None else b"D")

@@ -1,7 +1,6 @@
 """The fork server for compilers and programs, in this process: made, run, relayed, ended."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -52,7 +51,7 @@ class Talk:
         """How the making went, with what came back."""
         steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
         job = {"files": files or {}, "steps": steps, "env": {}, "products": products}
-        self.server.make(job | {"limits": dataclasses.asdict(LIMITS) | limits})
+        self.server.make(job | {"limits": LIMITS._asdict() | limits})
         operation, body = self.receive()
         assert operation == b"G"
         end = json.loads(body)
@@ -65,7 +64,7 @@ class Talk:
     def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
         given = {"argv": ["sh", "-c", script], "fd": fd, "env": {"MINE": "yes"}}
         given["calls"] = None if calls is None else list(calls)
-        given["limits"] = dataclasses.asdict(LIMITS) | limits
+        given["limits"] = LIMITS._asdict() | limits
         thread = threading.Thread(target=functools.partial(self.server.run, given))
         thread.start()
         return thread
@@ -174,7 +173,7 @@ def test_of_what_a_program_says_both_ends_are_kept(talk):
 
 def test_a_command_that_is_not_there_ends_with_our_own_status(talk):
     given = {"argv": ["no-such-command"], "fd": 3, "calls": []}
-    talk.server.run(given | {"limits": dataclasses.asdict(LIMITS)})
+    talk.server.run(given | {"limits": LIMITS._asdict()})
     assert talk.end()[1]["exit"] == 71
 
 
@@ -214,9 +213,9 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
         raise SystemExit
 
     job = {"files": {}, "steps": [], "env": {}, "products": 0}
-    job["limits"] = dataclasses.asdict(LIMITS)
+    job["limits"] = LIMITS._asdict()
     talk.send(b"M", json.dumps(job).encode())
-    run = {"argv": ["true"], "fd": 3, "calls": [], "limits": dataclasses.asdict(LIMITS)}
+    run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
     talk.send(b"R", json.dumps(run).encode())
 
     def serve():
