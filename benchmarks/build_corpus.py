@@ -14,10 +14,10 @@ import resource
 import time
 
 from codex_jax.data.build import build
-from codex_jax.data.clean import Cleaning
-from codex_jax.data.learn import learn_tokenizer
-from codex_jax.data.sources import Tree, list_files
-from codex_jax.data.workers import cores
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.corpus import Tree, list_files
+from codex_jax.data.shards.worker_pool import cores
+from codex_jax.data.train_tokenizer import learn_tokenizer
 
 # The kernel's drivers and architectures alone are more than all else together.
 _EXCLUDE = ("*/drivers/*", "*/arch/*", "*/sound/*")

@@ -13,8 +13,8 @@ import subprocess
 import sys
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import sandbox
-from codex_jax.evaluate.pool import Job, Pool
+from codex_jax.evaluate.judging.pool import Job, Pool
+from codex_jax.evaluate.sandbox import sandbox
 
 ATTACKS = runpy.run_path(
     str(pathlib.Path(__file__).parents[1] / "tests" / "evaluate" / "attacks.py")

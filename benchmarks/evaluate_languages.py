@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from benchmarks.evaluate_throughput import metered
 from codex_jax import records
-from codex_jax.evaluate import languages
+from codex_jax.evaluate.languages import registry
 from tests.evaluate import attacks_languages, solutions
 from tests.evaluate.processes import processes
 
@@ -198,7 +198,7 @@ def main() -> None:
         print(dict(total) or "")
         return
     for language in options.languages or ["cpp", "java", "go"]:
-        print(f"{language}: {languages.runtime(language)}")
+        print(f"{language}: {registry.runtime(language)}")
         measure(language, options.copies, options.isolations)
 
 

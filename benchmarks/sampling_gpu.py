@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import model, sharding
-from codex_jax.sample import engine, placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request
-from codex_jax.sample.sizes import plan
+from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.sampling.params import Policy
 
 POLICY = Policy(temperature=0.8, top_p=0.95)
 
@@ -128,7 +128,7 @@ def main() -> None:
         max_length=2048,
     )
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    places = jax.tree.map(lambda s: s.sharding, placement.params_shapes(config, mesh))
+    places = jax.tree.map(lambda s: s.sharding, shardings.params_shapes(config, mesh))
     born = jax.jit(model.init, static_argnums=0, out_shardings=places)
     params = born(config, jax.random.key(0))
     memory = bandwidth()

@@ -16,10 +16,10 @@ import numpy as np
 
 from codex_jax import checkpoint, model, sharding
 from codex_jax.records import Problem, read_jsonl
-from codex_jax.sample import engine, placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request
-from codex_jax.sample.sizes import plan
+from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.sampling.params import Policy
 from codex_jax.tokenizer import Tokenizer
 
 KINDS = {
@@ -35,7 +35,7 @@ KINDS = {
 def started(options, text: Tokenizer, longest: int, kinds: dict[str, str]) -> engine.Engine:
     config = model.DecoderConfig.from_json(checkpoint.read_card(options.checkpoint).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    params = checkpoint.restore_params(options.checkpoint, placement.params_shapes(config, mesh))
+    params = checkpoint.restore_params(options.checkpoint, shardings.params_shapes(config, mesh))
     sizes = {"longest": longest, "samples": 16, "rows": options.rows, "new": options.new}
     said = [text.token_bytes(n) for n in range(text.vocab_size)]
     shape = plan(**sizes, **kinds)

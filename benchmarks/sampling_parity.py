@@ -21,13 +21,13 @@ import numpy as np
 from scipy import stats
 
 from codex_jax import checkpoint, model, sharding
-from codex_jax.model.attention import packed_attention
+from codex_jax.convert.convert import import_weights
+from codex_jax.model.attention.core import packed_attention
 from codex_jax.records import Problem, read_jsonl
-from codex_jax.sample import engine, placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request
-from codex_jax.sample.sizes import bucket, plan
-from codex_jax.sample.weights import import_weights
+from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine.capacity import bucket, plan
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.sampling.params import Policy
 from codex_jax.tokenizer import Tokenizer
 
 SMALL = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3}
@@ -60,7 +60,7 @@ def restored(folder):
     """(config, parameters) of a checkpoint of ours."""
     config = model.DecoderConfig.from_json(checkpoint.read_card(folder).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    return config, checkpoint.restore_params(folder, placement.params_shapes(config, mesh)), mesh
+    return config, checkpoint.restore_params(folder, shardings.params_shapes(config, mesh)), mesh
 
 
 def logits_of(config):

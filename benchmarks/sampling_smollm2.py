@@ -22,12 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import checkpoint, model, sharding
+from codex_jax.host_runtime import keep_pages
 from codex_jax.records import Problem, read_jsonl
-from codex_jax.sample import engine, placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request
-from codex_jax.sample.sizes import plan
-from codex_jax.sharding.memory import keep_pages
+from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.sampling.params import Policy
 from codex_jax.tokenizer import Tokenizer
 
 POLICY = Policy(temperature=0.8, top_p=0.95)
@@ -37,7 +37,7 @@ UNSAID = 5  # a special token that the model doesn't say, in the place of end of
 def our_engine(options, text, longest):
     config = model.DecoderConfig.from_json(checkpoint.read_card(options.checkpoint).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    params = checkpoint.restore_params(options.checkpoint, placement.params_shapes(config, mesh))
+    params = checkpoint.restore_params(options.checkpoint, shardings.params_shapes(config, mesh))
     shape = plan(
         longest=longest, samples=options.n, rows=options.rows, new=options.new, dtype=options.dtype
     )
@@ -161,7 +161,7 @@ def load(options, longest):
     beside = [name for name in options.beside.split(",") if name]
     loaded = load_torch(options, [name for name in beside if name != "llama.cpp"])
     if "llama.cpp" in beside:
-        from sampling_llama import Llama
+        from sampling_llama_cpp import Llama
 
         sizes = {"rows": options.rows, "longest": longest, "new": options.new}
         loaded["llama.cpp"] = (llama, Llama(options.gguf, **sizes))

@@ -73,7 +73,7 @@ class Ours:
         import jax
 
         from codex_jax import model, sharding
-        from codex_jax.sharding.memory import keep_pages
+        from codex_jax.host_runtime import keep_pages
         from codex_jax.train import loop, optimizer, state
 
         keep_pages()  # as `codex-jax train` does

@@ -11,8 +11,8 @@ import argparse
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from codex_jax.data.clean import Cleaner, Cleaning, Tally
-from codex_jax.data.sources import Tree
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
+from codex_jax.data.corpus import Tree
 from codex_jax.tokenizer import Tokenizer
 
 _WITHOUT = r" ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"

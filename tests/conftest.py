@@ -21,14 +21,14 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 @pytest.fixture(scope="session")
 def configured():
     """A command line `codex-jax VERB …` -> its Run, every binding checked, nothing called."""
-    from codex_jax.main import cli, describe, run
-    from codex_jax.main.verbs import VERBS
+    from codex_jax.main import cli, run, schema
+    from codex_jax.main.commands import VERBS
 
     def configure(line):
         program, verb, *words = shlex.split(line)
         assert program == "codex-jax"
         request = cli.parse(words)
-        descriptions = describe.described(VERBS[verb])
+        descriptions = schema.described(VERBS[verb])
         return run.configure(VERBS[verb], descriptions, map(cli.find, request.files), request.flags)
 
     return configure

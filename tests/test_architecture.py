@@ -17,8 +17,10 @@ PACKAGE = ROOT / "codex_jax"
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
-LEAVES = {"records", "progress", "tokenizer", "sharding", "checkpoint", "model"}
-STAGES = {"data", "train", "sample", "evaluate", "curate"}
+LEAVES = {"records", "files", "progress", "host_runtime"}
+LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
+STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
+COMPOSED = {"compile": {"train", "sample"}}
 
 
 class Room(NamedTuple):
@@ -32,36 +34,45 @@ ARRAYS = {"jax", "jaxtyping", "numpy"}
 
 ROOMS = {
     "records": Room(set(), {"numpy"}),
+    "files": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
+    "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room(set(), {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room(set(), ARRAYS | {"orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
+    "convert": Room(
+        {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
+        ARRAYS | {"gguf", "safetensors"},
+    ),
     "data": Room(
-        {"records", "progress", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {"identify", "license_expression", "licenseclassifier", "nbformat", "rensa"}
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
-        {"records", "progress", "model", "sharding", "checkpoint"}, ARRAYS | {"flax", "optax"}
+        {"records", "files", "progress", "host_runtime", "model", "sharding", "checkpoint"},
+        ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
-        {"records", "progress", "tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"gguf", "safetensors"} | {"prometheus_client", "starlette", "uvicorn"},
+        {"records", "files", "progress", "host_runtime"}
+        | {"tokenizer", "model", "sharding", "checkpoint"},
+        ARRAYS | {"prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
-    "evaluate": Room({"records", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "progress"}, {"numpy"}),
+    "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
+    "curate": Room({"records", "files", "progress"}, {"numpy"}),
     # compile draws with matplotlib, imported where it draws.
-    "main": Room(LEAVES | STAGES, {"gin", "absl", "jax", "matplotlib", "numpy"}),
+    "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
+    "main": Room(LEAVES | STAGES | set(COMPOSED), {"gin", "absl", "jax", "numpy"}),
 }
 
 # (module, what importing it must not load). A stage loads only what it computes with.
 NOT_LOADED = [
     ("codex_jax", ["numpy", "jax", "tensorflow"]),
     ("codex_jax.records", ["jax", "tensorflow"]),
-    ("codex_jax.data.batches", ["tensorflow", "seqio"]),
+    ("codex_jax.data.packing.batches", ["tensorflow", "seqio"]),
     ("codex_jax.train.loop", ["tensorflow", "seqio", "tensorflow_text"]),
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
@@ -139,6 +150,8 @@ def test_stages_never_meet_and_leaves_stand_alone():
         assert not ROOMS[leaf].rooms, f"{leaf} is a leaf"
     for stage in STAGES:
         assert not ROOMS[stage].rooms - LEAVES, f"{stage} imports what is no leaf"
+    for room, stages in COMPOSED.items():
+        assert ROOMS[room].rooms - LEAVES == stages, f"{room} is composed of {stages}"
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_name)

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from codex_jax.main.verbs import VERBS
+from codex_jax.main.commands import VERBS
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -44,7 +44,7 @@ def test_the_tree_is_the_tree():
 def test_the_leaves_named_are_the_leaves():
     named = set(re.search(r"`([\w ]+)` are leaves", README).group(1).split())
     files = {p.stem for p in (ROOT / "codex_jax").glob("*.py")} - {"__init__", "__main__"}
-    assert named == files | {"model", "sharding"}
+    assert named == files | {"model", "sharding", "tokenizer"}
 
 
 def test_every_verb_has_an_example_that_is_accepted(configured, commands_in):

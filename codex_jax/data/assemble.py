@@ -9,17 +9,17 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from codex_jax.data import report
-from codex_jax.data.blocks import Text, Tokenized, read_block, read_keys
-from codex_jax.data.boundaries import loosen
-from codex_jax.data.cache import DROPPED, ROWS_PER_FILE, Meta, Writer, write_meta
-from codex_jax.data.clean import Tally
-from codex_jax.data.lazily import import_tasks
-from codex_jax.data.pack import Piece, fill, pack, split_document
-from codex_jax.data.parts import Job, dropped_of, read_page
-from codex_jax.data.render import stateless
-from codex_jax.data.sift import KINDS, Sieve
-from codex_jax.data.sources import nothing_usable
+from codex_jax.data import stats
+from codex_jax.data.cleaning.cleaner import Tally
+from codex_jax.data.corpus import nothing_usable
+from codex_jax.data.dedup.corpus_dedup import KINDS, Sieve
+from codex_jax.data.examples.indent_split import loosen
+from codex_jax.data.examples.render import stateless
+from codex_jax.data.packing.pack import Piece, fill, pack, split_document
+from codex_jax.data.packing.row_store import DROPPED, ROWS_PER_FILE, Meta, Writer, write_meta
+from codex_jax.data.seqio_tasks.lazy_import import import_tasks
+from codex_jax.data.shards.shard_files import Text, Tokenized, read_block, read_keys
+from codex_jax.data.shards.shards import Job, dropped_of, read_page
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -144,7 +144,7 @@ class Assembly:
                 "documents": self._documents[name],
                 "tokens": self._tokens[name].total(),
                 "dropped": dict(tally.reasons()),
-                "languages": report.languages(tally, self._tokens[name]),
+                "languages": stats.languages(tally, self._tokens[name]),
                 "replaced": dict(tally.replaced),
                 "licences": dict(tally.licences),
                 "contaminated": dict(tally.tasks_hit),

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.data import report
+from codex_jax.data import stats
 from codex_jax.data.assemble import Assembly
-from codex_jax.data.cache import Meta, read_meta
-from codex_jax.data.clean import Cleaning
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.corpus import Corpus, Survey, read_corpus, survey
 from codex_jax.data.explain import explain_file
-from codex_jax.data.parts import Job, Part, page_of, parts_of
-from codex_jax.data.sources import Corpus, Survey, read_corpus, survey
-from codex_jax.data.workers import cores, make_all
+from codex_jax.data.packing.row_store import Meta, read_meta
+from codex_jax.data.shards.shards import Job, Part, page_of, parts_of
+from codex_jax.data.shards.worker_pool import cores, make_all
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -101,7 +101,7 @@ def _build(
     shutil.rmtree(output, ignore_errors=True)
     (partial / "cache").replace(output)
     shutil.rmtree(partial)
-    print(report.describe(meta))
+    print(stats.describe(meta))
     return meta
 
 

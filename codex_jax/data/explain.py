@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping
 
 from codex_jax import InputError
-from codex_jax.data.cache import DROPPED
-from codex_jax.data.clean import Cleaner, Cleaning
-from codex_jax.data.sources import CONTAINERS, Tree, list_files
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import CONTAINERS, Tree, list_files
+from codex_jax.data.packing.row_store import DROPPED
 
 
 def explain(

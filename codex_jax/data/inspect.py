@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from codex_jax import InputError
-from codex_jax.data.batches import BatchReader
-from codex_jax.data.cache import read_meta
-from codex_jax.data.report import describe
+from codex_jax.data.packing.batches import BatchReader
+from codex_jax.data.packing.row_store import read_meta
+from codex_jax.data.stats import describe
 from codex_jax.records import Batch
 from codex_jax.tokenizer import Tokenizer
 

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate import agreement, formats, languages
-from codex_jax.evaluate.judge import VERDICT_OF, Outcome
-from codex_jax.evaluate.pool import Job, Pool
-from codex_jax.evaluate.ranking import compare, selection
-from codex_jax.evaluate.sandbox import Limits
-from codex_jax.evaluate.summary import counted, markdown, summary, table
+from codex_jax.evaluate.judging.judge import VERDICT_OF, Outcome
+from codex_jax.evaluate.judging.pool import Job, Pool
+from codex_jax.evaluate.languages import registry
+from codex_jax.evaluate.metrics import mbr_exec
+from codex_jax.evaluate.metrics.selection import compare, selection
+from codex_jax.evaluate.metrics.summary import counted, markdown, summary, table
+from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.sandbox.sandbox import Limits
 
 
 def evaluate(
@@ -58,7 +60,7 @@ def evaluate(
     tasks = formats.load_problems(problems)
     samples = load_samples(completions, tasks)
     for name in {tasks[sample.task_id].extra.get("language", "") for sample in samples} - {""}:
-        languages.named(name).require()
+        registry.named(name).require()
     limits = Limits(cpu_s=timeout_s, memory_mb=memory_mb)
     cores = workers or len(os.sched_getaffinity(0))
     with Pool(tasks, isolation=isolation, limits=limits, workers=cores) as pool:
@@ -88,14 +90,14 @@ def _agreement(
     workers: int,
 ) -> dict[tuple[str, int], float]:
     """How many samples each agrees with; what they answered is kept in agreement.jsonl."""
-    asked = agreement.asking(tasks)
+    asked = mbr_exec.asking(tasks)
     chosen = [sample for sample in samples if sample.task_id in asked]
     if not chosen:
         return {}
     with Pool(asked, isolation=isolation, limits=limits, workers=workers) as pool:
         book = Book(pathlib.Path(output) / "agreement.jsonl", asked, pool)
         book.judge(chosen)
-    return agreement.scores(samples, book.rows)
+    return mbr_exec.scores(samples, book.rows)
 
 
 def load_samples(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
@@ -140,7 +142,7 @@ class Book:
     def _circumstances(self, problem: records.Problem) -> str:
         judged = {**vars(problem), "task_id": ""}
         name = problem.extra.get("language", "") if problem.extra.get("mode") else ""
-        version = languages.runtime(name) if name else ""
+        version = registry.runtime(name) if name else ""
         return _sha(
             [judged, *self.pool.kind(), str(self.pool.limits), *([version] * bool(version))]
         )
@@ -197,7 +199,7 @@ class Book:
         if mode := problem.extra.get("mode"):
             language = problem.extra["language"]
             extra |= {"mode": mode, "language": language}
-            extra["runtime"] = languages.runtime(language)
+            extra["runtime"] = registry.runtime(language)
         return records.Verdict(
             task_id="",
             verdict=VERDICT_OF[outcome.cause],

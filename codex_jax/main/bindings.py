@@ -16,8 +16,8 @@ from gin import config as gin_config
 from gin import config_parser
 
 from codex_jax import InputError
-from codex_jax.main import values
-from codex_jax.main.describe import Description
+from codex_jax.main import coercion
+from codex_jax.main.schema import Description
 
 _MODULE = "codex_jax"
 
@@ -92,7 +92,7 @@ class Bindings:
         known = self.descriptions.get(owner)
         if value[:1] in ("@", "%", "'", '"') or not value:
             return not value
-        if known and name in known.settings and values.wants_text(known.settings[name].hint):
+        if known and name in known.settings and coercion.wants_text(known.settings[name].hint):
             return value != "None"
         try:
             parser = config_parser.ConfigParser(value, gin_config.ParserDelegate())

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import codex_jax
 from codex_jax import InputError
-from codex_jax.main import help as helps
-from codex_jax.main.verbs import UNDER_DATA, VERBS, Verb, missing_package
+from codex_jax.main import help_text as helps
+from codex_jax.main.commands import UNDER_DATA, VERBS, Verb, missing_package
 
 # What a machine refuses without being a bug of ours.
 _REFUSALS = {
@@ -105,9 +105,9 @@ def _dry(argv: Sequence[str]) -> bool:
 def _run(verb: Verb, request: Request) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
     # Here, since describing a verb imports it, and the list of verbs must not.
-    from codex_jax.main import describe, run
+    from codex_jax.main import run, schema
 
-    descriptions = describe.described(verb)
+    descriptions = schema.described(verb)
     if request.help:
         print(helps.one_verb(verb, descriptions))
         return

@@ -6,10 +6,10 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.main import bindings as gins
-from codex_jax.main import values
+from codex_jax.main import coercion
 from codex_jax.main.bindings import Bindings
-from codex_jax.main.describe import REQUIRED, Description, Setting
-from codex_jax.main.verbs import Verb
+from codex_jax.main.commands import Verb
+from codex_jax.main.schema import REQUIRED, Description, Setting
 
 
 @dataclasses.dataclass
@@ -113,8 +113,8 @@ class Resolver:
         if reached or len(self.unset) > unset:
             return plain
         try:
-            return values.fit(plain, setting.hint)
-        except values.MismatchError:
+            return coercion.fit(plain, setting.hint)
+        except coercion.MismatchError:
             raise InputError(
                 f"{source}: {setting.key} is {plain!r}; expected {setting.type_name}"
             ) from None

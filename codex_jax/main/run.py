@@ -10,10 +10,10 @@ from typing import Any
 import absl.logging
 
 from codex_jax import InputError
-from codex_jax.main import preview, resolve
+from codex_jax.main import dry_run, resolve
 from codex_jax.main.bindings import Bindings, Flag, near
-from codex_jax.main.describe import Description
-from codex_jax.main.verbs import Verb
+from codex_jax.main.commands import Verb
+from codex_jax.main.schema import Description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Run:
 
             jax.distributed.initialize()  # hosts find each other by what the TPU tells them
         if self.verb.repeats:
-            from codex_jax.sharding.memory import keep_pages
+            from codex_jax.host_runtime import keep_pages
 
             keep_pages()
         arguments = self.arguments()
@@ -49,8 +49,8 @@ class Run:
     def preview(self) -> str:
         """The configuration with its sources and, for what can be computed, its consequences."""
         lines = [resolve.text(self.root)]
-        if preview.OF.get(self.verb.name):
-            lines.append(preview.OF[self.verb.name](**self.arguments()))
+        if dry_run.OF.get(self.verb.name):
+            lines.append(dry_run.OF[self.verb.name](**self.arguments()))
         return "\n".join(lines)
 
 

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.attention import Attend, rotary, rotary_angles
+from codex_jax.model.attention.core import Attend, rotary, rotary_angles
 from codex_jax.model.config import DecoderConfig
-from codex_jax.model.int8 import product, rows
+from codex_jax.model.quantization import product, rows
 
 Params = dict[str, Any]
 

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, checkpoint, model, progress
+from codex_jax.host_runtime import uncollected
 from codex_jax.records import Completion
-from codex_jax.sample import asked as files
-from codex_jax.sample import placement
-from codex_jax.sample.asked import Asked
-from codex_jax.sample.engine import Engine
-from codex_jax.sample.job import CompletionsFile
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request, Sample
-from codex_jax.sample.sizes import plan
-from codex_jax.sample.state import Shape
-from codex_jax.sample.stops import PAPER_STOPS
-from codex_jax.sample.text import prompt_tokens, whole_text
+from codex_jax.sample import inputs as files
+from codex_jax.sample.completions_file import CompletionsFile
+from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.requests import Request, Sample
+from codex_jax.sample.engine.state import Shape
+from codex_jax.sample.inputs import Asked
+from codex_jax.sample.sampling.detokenizer import prompt_tokens, whole_text
+from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
 from codex_jax.sharding import MeshShape
-from codex_jax.sharding.memory import uncollected
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -185,8 +185,8 @@ def load_engine(
       prompt: tokens of the first prompt, or of one like it.
     """
     config = model.DecoderConfig.from_json(card.model)
-    devices = placement.make_mesh(mesh, config, shape.rows)
-    shapes = placement.params_shapes(config, devices)
+    devices = shardings.make_mesh(mesh, config, shape.rows)
+    shapes = shardings.params_shapes(config, devices)
     said = [text.token_bytes(token) for token in range(text.vocab_size)]
     with uncollected(), concurrent.futures.ThreadPoolExecutor(1) as beside:
         read = beside.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)

@@ -18,7 +18,7 @@ from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
 from codex_jax.train import remat
 from codex_jax.train import state as states
-from codex_jax.train.attention import attention_on
+from codex_jax.train.attention_choice import attention_on
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.step import train_step

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 from jax import checkpoint_policies as policies
 
-from codex_jax.model.attention import ATTENTION
+from codex_jax.model.attention.core import ATTENTION
 
 # Products of weights; attention's own products have batch dimensions, and are never kept.
 _DOTS = policies.dots_with_no_batch_dims_saveable

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from codex_jax import model
 from codex_jax.records import Batch
-from codex_jax.train.attention import Attention, plain
+from codex_jax.train.attention_choice import Attention, plain
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.remat import wrap as rematerialise
 from codex_jax.train.state import TrainState

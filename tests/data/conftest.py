@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from codex_jax.data.build import build
-from codex_jax.data.learn import learn_tokenizer
+from codex_jax.data.train_tokenizer import learn_tokenizer
 from codex_jax.tokenizer import Tokenizer
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
-from codex_jax.data.batches import BatchReader
+from codex_jax.data.packing.batches import BatchReader
 from codex_jax.records import Batch
 
 B = 8
@@ -134,7 +134,7 @@ def test_a_batch_needs_a_row(cache):
 def test_reading_loads_neither_tensorflow_nor_seqio(cache):
     program = (
         "import sys\n"
-        "from codex_jax.data.batches import BatchReader\n"
+        "from codex_jax.data.packing.batches import BatchReader\n"
         f"BatchReader({str(cache)!r}, batch_size=2, seed=0).batch(0)\n"
         "print(sorted({'tensorflow', 'seqio', 'tokenizers'} & set(sys.modules)))\n"
     )

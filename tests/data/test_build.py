@@ -12,10 +12,10 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.data.build import build
-from codex_jax.data.cache import Rows, read_meta
-from codex_jax.data.clean import Cleaning
-from codex_jax.data.report import describe
-from codex_jax.data.sources import Tree
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.corpus import Tree
+from codex_jax.data.packing.row_store import Rows, read_meta
+from codex_jax.data.stats import describe
 
 from .conftest import write_tree
 
@@ -102,7 +102,7 @@ def test_a_binary_file_among_sources_is_counted_not_an_error(tokenizer_file, tmp
 
 def test_a_killed_build_leaves_nothing_that_looks_finished(tree, tokenizer_file, tmp_path):
     program = (
-        "import codex_jax.data.cache as cache, os, signal\n"
+        "import codex_jax.data.packing.row_store as cache, os, signal\n"
         "cache.write_meta = None\n"
         "cache.Writer.finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from codex_jax.data.build import build\n"
@@ -121,9 +121,9 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(tree, tokenizer_file,
 
 
 MODULE = """
-from codex_jax.data.pairs import Part
-from codex_jax.data.render import Example
-from codex_jax.data.tasks import add_task
+from codex_jax.data.examples.pairs import Part
+from codex_jax.data.examples.render import Example
+from codex_jax.data.seqio_tasks.tasks import add_task
 from codex_jax.tokenizer import Tokenizer
 
 poems = [Example(str(n), "verse", (Part(f"roses are {n}"),)) for n in range(5)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_jax.data.filters import Filters, findings
+from codex_jax.data.cleaning.filters import Filters, findings
 
 GOOD = "def add(a, b):\n    return a + b\n"
 

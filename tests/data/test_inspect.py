@@ -5,10 +5,10 @@ import re
 import pytest
 
 from codex_jax import InputError
-from codex_jax.data.batches import BatchReader
 from codex_jax.data.build import build
+from codex_jax.data.corpus import Tree
 from codex_jax.data.inspect import inspect
-from codex_jax.data.sources import Tree
+from codex_jax.data.packing.batches import BatchReader
 from codex_jax.tokenizer import Tokenizer
 
 from .conftest import write_tree

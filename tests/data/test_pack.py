@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_jax.data.pack import fill, pack, positions_of, split_document
+from codex_jax.data.packing.pack import fill, pack, positions_of, split_document
 
 VOCABULARY, EOS, NEWLINE = 12, 11, 5
 ENDS_LINE = np.arange(VOCABULARY) == NEWLINE

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
+from codex_jax.data.examples.pairs import Pair, code_to_prose, functions, prose_to_code
 from codex_jax.data.languages import LANGUAGES
-from codex_jax.data.pairs import Pair, code_to_prose, functions, prose_to_code
 
 from .test_languages import PROGRAMS
 

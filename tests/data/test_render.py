@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from codex_jax.data.build import build
-from codex_jax.data.cache import Rows, read_meta
-from codex_jax.data.clean import Cleaner, Cleaning, Tally
-from codex_jax.data.render import examples
-from codex_jax.data.sources import Tree
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
+from codex_jax.data.corpus import Tree
+from codex_jax.data.examples.render import examples
+from codex_jax.data.packing.row_store import Rows, read_meta
 from codex_jax.tokenizer import SPECIALS
 
 from .conftest import write_tree

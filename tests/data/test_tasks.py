@@ -7,11 +7,11 @@ import pytest
 
 seqio = pytest.importorskip("seqio")
 
-from codex_jax.data import tasks  # noqa: E402
 from codex_jax.data.build import build  # noqa: E402
-from codex_jax.data.cache import Rows, read_meta  # noqa: E402
-from codex_jax.data.sources import Tree  # noqa: E402
-from codex_jax.data.vocabulary import BytePairVocabulary  # noqa: E402
+from codex_jax.data.corpus import Tree  # noqa: E402
+from codex_jax.data.packing.row_store import Rows, read_meta  # noqa: E402
+from codex_jax.data.seqio_tasks import tasks  # noqa: E402
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary  # noqa: E402
 
 
 def test_the_vocabulary_is_the_tokenizer(tokenizer):

@@ -3,7 +3,7 @@
 import pytest
 
 from codex_jax import InputError
-from codex_jax.evaluate import backends, sandbox
+from codex_jax.evaluate.sandbox import backends, sandbox
 
 
 @pytest.fixture(scope="session", params=list(backends.BACKENDS))

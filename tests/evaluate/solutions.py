@@ -4,8 +4,9 @@ import pathlib
 import re
 
 from codex_jax import records
-from codex_jax.evaluate import formats, languages
 from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.languages import registry
+from codex_jax.evaluate.problems import formats
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data" / "multipl_e"
 _FILES = {"javascript": "js", "typescript": "ts", "ruby": "rb", "perl": "pl", "bash": "sh"}
@@ -69,7 +70,7 @@ def known_good(language: str) -> list[tuple[records.Problem, str]]:
 
 def absent(language: str) -> str:
     """Why the language can't be tested here; empty where it can."""
-    if missing := languages.LANGUAGES[language].missing():
+    if missing := registry.LANGUAGES[language].missing():
         return f"{language}: {', '.join(missing)} not installed"
     return "" if language == "c" or DATA.exists() else "../shared/data/multipl_e is absent"
 

@@ -5,8 +5,9 @@ import types
 
 import pytest
 
-from codex_jax.evaluate import backends, judge, sandbox
-from codex_jax.evaluate.inside import endless, loops
+from codex_jax.evaluate.judging import judge
+from codex_jax.evaluate.sandbox import backends, sandbox
+from codex_jax.evaluate.sandbox.guest import endless, loops
 
 CALL = '[[[3, 1, 2]], {"dict": []}]'
 ENDLESS = {

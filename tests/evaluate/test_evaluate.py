@@ -15,11 +15,11 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.curate import chains
-from codex_jax.evaluate import worker
 from codex_jax.evaluate.evaluate import evaluate, summary, table
-from codex_jax.evaluate.judge import Outcome
-from codex_jax.evaluate.pool import Pool
-from codex_jax.evaluate.sandbox import Limits
+from codex_jax.evaluate.judging import worker
+from codex_jax.evaluate.judging.judge import Outcome
+from codex_jax.evaluate.judging.pool import Pool
+from codex_jax.evaluate.sandbox.sandbox import Limits
 from tests.evaluate.processes import processes
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -185,7 +185,7 @@ def children_of_runs() -> list[str]:
     return [
         process.command
         for process in processes()
-        if "codex_jax.evaluate.worker" in process.command and process.parent == 1
+        if "codex_jax.evaluate.judging.worker" in process.command and process.parent == 1
     ]
 
 

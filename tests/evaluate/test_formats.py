@@ -8,8 +8,9 @@ import pathlib
 import pytest
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import compare, formats, mbpp
 from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.judging import oracles
+from codex_jax.evaluate.problems import formats, mbpp_plus
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
@@ -154,7 +155,7 @@ def test_inputs_are_answered_by_the_reference_and_floats_compared_nearly(tmp_pat
     assert causes(tmp_path, [task], samples) == expected
 
 
-def mbpp_plus(number: int, name: str, body: str, inputs: list, atol: float = 0) -> dict:
+def mbpp_plus_row(number: int, name: str, body: str, inputs: list, atol: float = 0) -> dict:
     """A row in the shape EvalPlus publishes; the content is ours."""
     return {
         "task_id": f"Mbpp/{number}",
@@ -189,9 +190,9 @@ def mbpp_plus(number: int, name: str, body: str, inputs: list, atol: float = 0) 
     ],
 )
 def test_mbpp_plus_inputs_have_the_types_that_json_has_not(number, given, expected, tmp_path):
-    row = mbpp_plus(number, "f", "def f(*a): return a\n", [given, given])
+    row = mbpp_plus_row(number, "f", "def f(*a): return a\n", [given, given])
     (task,) = loaded(tmp_path, row).values()
-    found = mbpp.inputs(task.extra)
+    found = mbpp_plus.inputs(task.extra)
     assert found == [expected] * 2
     assert [type(value) for value in found[0]] == [type(value) for value in expected]
 
@@ -200,9 +201,9 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
     both = "def similar_elements(a, b):\n    return a + b\n"
     match = "import re\ndef text_starta_endb(s):\n    return re.match('a.*b$', s)\n"
     rows = [
-        mbpp_plus(2, "similar_elements", both, [[[1], [2]]]),
-        mbpp_plus(295, "sum_div", "def sum_div(n): return n\n", [[8]]),
-        mbpp_plus(794, "text_starta_endb", match, [["ab"], ["b"]]),
+        mbpp_plus_row(2, "similar_elements", both, [[[1], [2]]]),
+        mbpp_plus_row(295, "sum_div", "def sum_div(n): return n\n", [[8]]),
+        mbpp_plus_row(794, "text_starta_endb", match, [["ab"], ["b"]]),
     ]
     tasks = loaded(tmp_path, *rows).values()
     samples = [
@@ -234,7 +235,7 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
 )
 def test_other_readings_of_a_question(oracle, given, found, expected, right):
     with contextlib.nullcontext() if right else pytest.raises(AssertionError):
-        compare.check(lambda *_: found, oracle, [(given, expected)], 0)
+        oracles.check(lambda *_: found, oracle, [(given, expected)], 0)
 
 
 def test_slow_references_widen_the_limit(tmp_path):
@@ -269,7 +270,7 @@ def test_slow_references_widen_the_limit(tmp_path):
     ],
 )
 def test_near(found, expected, tolerance, verdict):
-    assert compare.near(found, expected, tolerance) == verdict
+    assert oracles.near(found, expected, tolerance) == verdict
 
 
 @pytest.mark.slow

@@ -7,7 +7,13 @@ import pathlib
 import pytest
 
 from codex_jax import InputError
-from codex_jax.evaluate import foreign, kits, language, languages, sources
+from codex_jax.evaluate.languages import (
+    program_files,
+    registry,
+    spec,
+    toolchain_cache,
+    toolchain_sandbox,
+)
 from tests.evaluate import attacks_languages, solutions
 from tests.evaluate.solutions import judged
 
@@ -31,7 +37,7 @@ def test_a_right_program_passes_and_a_wrong_one_says_why(name, tmp_path):
     assert {row.verdict for row in rows[1:]} == {"failed"}, rows
     assert rows[2].cause in ("syntax_or_compile_error", "exception")
     assert {row.extra["mode"] for row in rows} == {"in-process"}
-    assert {row.extra["runtime"] for row in rows} == {languages.runtime(name)}
+    assert {row.extra["runtime"] for row in rows} == {registry.runtime(name)}
 
 
 def test_languages_take_turns_in_every_sandbox(isolation, tmp_path):
@@ -58,7 +64,7 @@ def test_the_known_good_set_passes(name, tmp_path):
     rows = judged(tmp_path, pairs)
     passed = {int(row.task_id.split("_")[1]) for row in rows if row.verdict == "passed"}
     missing = set(KNOWN_GOOD[name]["passed"]) - passed
-    versions = f"recorded with {KNOWN_GOOD[name]['runtime']}, here {languages.runtime(name)}"
+    versions = f"recorded with {KNOWN_GOOD[name]['runtime']}, here {registry.runtime(name)}"
     assert not missing, versions
 
 
@@ -87,64 +93,71 @@ def test_no_early_exit_passes_and_no_neighbour_is_harmed(name, tmp_path):
 
 
 def test_an_absent_language_says_what_installs_it(monkeypatch, capsys):
-    monkeypatch.setattr(language.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(spec.shutil, "which", lambda *_, **__: None)
     with pytest.raises(InputError, match=r"lua: lua not found.*apt-get install lua5\.4"):
-        languages.named("lua").require()
-    languages.runtime.cache_clear()
-    languages.list_languages()
+        registry.named("lua").require()
+    registry.runtime.cache_clear()
+    registry.list_languages()
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(languages.LANGUAGES)
+    assert len(lines) == len(registry.LANGUAGES)
     assert all("absent; install with: " in line for line in lines)
-    languages.runtime.cache_clear()
+    registry.runtime.cache_clear()
 
 
 def test_an_unknown_language_is_one_line():
     with pytest.raises(InputError, match=r"language 'cobol'; expected one of python, javascript"):
-        languages.named("cobol")
+        registry.named("cobol")
 
 
 def test_every_row_has_what_it_needs():
-    names = [n for row in languages.LANGUAGES.values() for n in (row.name, *row.also)]
+    names = [n for row in registry.LANGUAGES.values() for n in (row.name, *row.also)]
     assert len(names) == len(set(names)) >= 16
-    drivers = {path.name for path in (pathlib.Path(kits.__file__).parent / "drivers").iterdir()}
-    for row in languages.LANGUAGES.values():
+    drivers = {
+        path.name for path in (pathlib.Path(toolchain_cache.__file__).parent / "drivers").iterdir()
+    }
+    for row in registry.LANGUAGES.values():
         used = [word for word in row.command("tests", "f", 64) if "/kit/drivers/" in word]
         assert {word.rpartition("/")[2] for word in used} <= drivers
         assert not any("{" in word for word in row.command("tests", "f", 64))
 
 
 def test_a_token_goes_behind_the_tests():
-    program = sources.cpp("#include <bits/stdc++.h>\n", "int main() {\n f();\n return 0;\n}\n")
+    program = program_files.cpp(
+        "#include <bits/stdc++.h>\n", "int main() {\n f();\n return 0;\n}\n"
+    )
     assert "codex_jax_done();\nreturn 0;" in program["program.cpp"]
-    assert program["all.txt"] and not sources.cpp("", "int main() {}")["all.txt"]
+    assert program["all.txt"] and not program_files.cpp("", "int main() {}")["all.txt"]
     assert (
-        sources.java_main("class A {}\nclass B { public static void main(String[] a) {} }") == "B"
+        program_files.java_main("class A {}\nclass B { public static void main(String[] a) {} }")
+        == "B"
     )
 
 
 def test_a_compiler_that_takes_too_long_is_not_the_program_s_error():
     made = {"ok": False, "why": "cpu", "cpu_s": 30.0, "said": ""}
-    assert foreign._not_made(made).cause == "time_limit"
+    assert toolchain_sandbox._not_made(made).cause == "time_limit"
 
 
 def test_bytecode_beside_the_drivers_is_left_there(monkeypatch, tmp_path):
     drivers = tmp_path / "drivers"
     (drivers / "__pycache__").mkdir(parents=True)
     (drivers / "driver.js").write_text("x")
-    monkeypatch.setattr(kits, "_DRIVERS", drivers)
-    monkeypatch.setattr(kits.tempfile, "gettempdir", lambda: str(tmp_path))
-    kits.drivers.cache_clear()
-    assert [path.name for path in (kits.drivers() / "drivers").iterdir()] == ["driver.js"]
-    kits.drivers.cache_clear()
+    monkeypatch.setattr(toolchain_cache, "_DRIVERS", drivers)
+    monkeypatch.setattr(toolchain_cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    toolchain_cache.drivers.cache_clear()
+    assert [path.name for path in (toolchain_cache.drivers() / "drivers").iterdir()] == [
+        "driver.js"
+    ]
+    toolchain_cache.drivers.cache_clear()
 
 
 def test_kits_are_refused_where_others_could_write(monkeypatch, tmp_path):
-    monkeypatch.setattr(kits.tempfile, "gettempdir", lambda: str(tmp_path))
-    kits.drivers.cache_clear()
-    folder = kits.drivers()
+    monkeypatch.setattr(toolchain_cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    toolchain_cache.drivers.cache_clear()
+    folder = toolchain_cache.drivers()
     assert (folder / "drivers" / "driver.js").is_file()
     folder.parent.chmod(0o777)
-    kits.drivers.cache_clear()
+    toolchain_cache.drivers.cache_clear()
     with pytest.raises(InputError, match="isn't ours alone"):
-        kits.drivers()
-    kits.drivers.cache_clear()
+        toolchain_cache.drivers()
+    toolchain_cache.drivers.cache_clear()

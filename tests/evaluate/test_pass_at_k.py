@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_jax.evaluate.pass_at_k import estimate, pass_at_k
+from codex_jax.evaluate.metrics.pass_at_k import estimate, pass_at_k
 
 
 def test_known_answers():

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from codex_jax import InputError, records
-from codex_jax.evaluate import backends, sandbox
-from codex_jax.evaluate.pool import Job, Pool
+from codex_jax.evaluate.judging.pool import Job, Pool
+from codex_jax.evaluate.sandbox import backends, sandbox
 from tests.evaluate.processes import processes
 
 _LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))

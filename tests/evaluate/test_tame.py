@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from codex_jax.evaluate.inside import tame
+from codex_jax.evaluate.sandbox.guest import tame
 
 UNTAME = r"""
 open('/tmp/x', 'w')

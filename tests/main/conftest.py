@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from codex_jax.main import describe, run
-from codex_jax.main.verbs import VERBS, Verb, Wire
+from codex_jax.main import run, schema
+from codex_jax.main.commands import VERBS, Verb, Wire
 
 
 def _load():
@@ -54,6 +54,6 @@ def configure(verb):
         if text is not None:
             path.write_text(text)
             files = [path]
-        return run.configure(verb, describe.described(verb), files, taken)
+        return run.configure(verb, schema.described(verb), files, taken)
 
     return configured

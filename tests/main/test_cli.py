@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from codex_jax import InputError
-from codex_jax.main import cli, verbs
-from codex_jax.main.verbs import VERBS, Verb
+from codex_jax.main import cli, commands
+from codex_jax.main.commands import VERBS, Verb
 
 FLAGS = ["--output=o", "--cache_dir=c", "--batch-size", "2", "--layers=1"]
 
@@ -147,7 +147,7 @@ def test_a_verb_whose_extra_is_missing(monkeypatch, capsys, tmp_path):
     (tmp_path / "needy.py").write_text("import tensorflow_text.absent\n")
     (tmp_path / "broken.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(verbs, "_EXTRAS", {"no_such_module": "beam"})
+    monkeypatch.setattr(commands, "_EXTRAS", {"no_such_module": "beam"})
     monkeypatch.setitem(VERBS, "needy", Verb("needy", "broken:f", "needs"))
     assert cli.main(["needy", "--help"]) == 2
     assert "no_such_module is not installed; pip install 'codex-jax[beam]'" in (

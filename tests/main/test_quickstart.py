@@ -12,7 +12,7 @@ import time
 import pytest
 
 from codex_jax import InputError
-from codex_jax.evaluate import sandbox
+from codex_jax.evaluate.sandbox import sandbox
 from codex_jax.main import cli, quickstart
 
 TINY = {

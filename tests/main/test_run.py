@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError
-from codex_jax.main import preview
+from codex_jax.main import dry_run
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train.loop import Compute
@@ -47,7 +47,7 @@ def shown(**changes):
         "steps": 10,
         "checkpoint_dir": "unused",
     }
-    text = preview.train(**settings | changes)
+    text = dry_run.train(**settings | changes)
     return {line[:17].strip(): line[18:] for line in text.splitlines()}
 
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from codex_jax.model import attention
+from codex_jax.model.attention import core
 
 
 def rotated(x, positions):
-    return attention.rotary(x, *attention.rotary_angles(positions, x.shape[-1], base=10_000.0))
+    return core.rotary(x, *core.rotary_angles(positions, x.shape[-1], base=10_000.0))
 
 
 def test_rotary_keeps_lengths_and_depends_on_distance_alone():
@@ -26,7 +26,7 @@ def test_rotary_keeps_lengths_and_depends_on_distance_alone():
 
 
 def test_packed_mask_sees_earlier_tokens_of_its_own_segment():
-    mask = attention.packed_mask(jnp.array([[1, 1, 2, 2]]))[0]
+    mask = core.packed_mask(jnp.array([[1, 1, 2, 2]]))[0]
     expected = [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
     np.testing.assert_array_equal(mask, np.array(expected, bool))
 
@@ -34,7 +34,7 @@ def test_packed_mask_sees_earlier_tokens_of_its_own_segment():
 def test_equal_scores_give_the_mean_of_visible_values():
     q = jnp.zeros((1, 2, 2, 4))
     v = jnp.arange(8.0).reshape(1, 2, 1, 4)
-    out = attention.dot_product(q, jnp.ones((1, 2, 1, 4)), v, jnp.tri(2, dtype=bool)[None])
+    out = core.dot_product(q, jnp.ones((1, 2, 1, 4)), v, jnp.tri(2, dtype=bool)[None])
     np.testing.assert_allclose(out[0, 0, 0], v[0, 0, 0])
     np.testing.assert_allclose(out[0, 1, 1], v[0, :, 0].mean(0))
 
@@ -44,5 +44,5 @@ def test_shared_key_heads_equal_repeated_ones():
     q = jax.random.normal(keys[0], (2, 5, 6, 8))
     k, v = (jax.random.normal(key, (2, 5, 2, 8)) for key in keys[1:])
     mask = jnp.broadcast_to(jnp.tri(5, dtype=bool), (2, 5, 5))
-    repeated = attention.dot_product(q, jnp.repeat(k, 3, axis=2), jnp.repeat(v, 3, axis=2), mask)
-    np.testing.assert_allclose(attention.dot_product(q, k, v, mask), repeated, atol=1e-5)
+    repeated = core.dot_product(q, jnp.repeat(k, 3, axis=2), jnp.repeat(v, 3, axis=2), mask)
+    np.testing.assert_allclose(core.dot_product(q, k, v, mask), repeated, atol=1e-5)

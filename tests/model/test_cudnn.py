@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax._src.cudnn import fused_attention_stablehlo
 
-from codex_jax.model.attention import packed_attention
-from codex_jax.model.cudnn import cudnn_attention, fits
+from codex_jax.model.attention.core import packed_attention
+from codex_jax.model.attention.cudnn import cudnn_attention, fits
 
 SEGMENTS = jnp.repeat(jnp.asarray([[1, 1, 2, 0], [1, 2, 2, 2]]), 32, axis=1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codex_jax.model import DecoderConfig, abstract, forward, init, unembed
-from codex_jax.model.attention import cached_attention, empty_cache, packed_attention
+from codex_jax.model.attention.core import cached_attention, empty_cache, packed_attention
 
 LLAMA = {
     "norm": "rmsnorm",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from codex_jax import sharding
-from codex_jax.model.attention import packed_attention
-from codex_jax.model.ring import ring_attention, zigzag
+from codex_jax.model.attention.core import packed_attention
+from codex_jax.model.attention.ring import ring_attention, zigzag
 from codex_jax.sharding import MeshShape
 
 
@@ -43,7 +43,7 @@ def value_and_gradients(attend, inputs, weights):
     ids=str,
 )
 def test_value_and_gradients_equal_plain_ones(shape, T, dtype, tolerance, monkeypatch):
-    monkeypatch.setattr("codex_jax.model.ring._BLOCK", 32)
+    monkeypatch.setattr("codex_jax.model.attention.ring._BLOCK", 32)
     mesh = sharding.make_mesh(shape)
     keys = jax.random.split(jax.random.key(0), 4)
     sizes = [(2, T, 4, 8), (2, T, 2, 8), (2, T, 2, 8), (2, T, 4, 8)]

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax.model.attention import packed_attention
-from codex_jax.model.splash import fits, splash_attention
+from codex_jax.model.attention.core import packed_attention
+from codex_jax.model.attention.splash import fits, splash_attention
 
 
 @pytest.mark.parametrize("head_size", [128, 80])

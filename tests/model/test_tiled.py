@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax.model import tiled
-from codex_jax.model.attention import packed_attention
+from codex_jax.model.attention import tiled
+from codex_jax.model.attention.core import packed_attention
 
 
 def out_and_gradients(attend, *qkv):

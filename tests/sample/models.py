@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import model, sharding
-from codex_jax.sample import engine, placement
-from codex_jax.sample.requests import Request
-from codex_jax.sample.sizes import plan
+from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.requests import Request
 
 V = 64
 CONFIG = model.DecoderConfig(
@@ -58,7 +58,7 @@ def start(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
     shape = plan(**sizes)
     mesh = sharding.make_mesh(mesh or sharding.MeshShape(), jax.devices()[:devices])
     params = jax.device_put(
-        params, jax.tree.map(lambda s: s.sharding, placement.params_shapes(config, mesh))
+        params, jax.tree.map(lambda s: s.sharding, shardings.params_shapes(config, mesh))
     )
     return engine.Engine(
         config,
@@ -83,7 +83,7 @@ def collect(samples):
 def teacher_forced(config, params, tokens):
     """Log-softmax of every position, all at once and without any cache."""
     tokens = jnp.asarray(tokens)[None]
-    attend = model.attention.packed_attention(jnp.ones_like(tokens))
+    attend = model.attention.core.packed_attention(jnp.ones_like(tokens))
     positions = jnp.arange(tokens.shape[1])[None]
     hidden, _ = model.forward(config, params, tokens, positions, attend)
     return np.asarray(jax.nn.log_softmax(model.unembed(config, params, hidden)[0]))

@@ -10,9 +10,9 @@ import uvicorn
 
 from codex_jax import InputError
 from codex_jax.sample.serve.app import Service
-from codex_jax.sample.serve.asked import Limits
-from codex_jax.sample.serve.driver import Driver
-from codex_jax.sample.serve.verb import _listening, _Server
+from codex_jax.sample.serve.completion_request import Limits
+from codex_jax.sample.serve.engine_thread import Driver
+from codex_jax.sample.serve.serve import _listening, _Server
 from tests.sample import models
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from codex_jax import sharding
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import prompt_hash
-from codex_jax.sample.sizes import bucket
+from codex_jax.sample.engine.capacity import bucket
+from codex_jax.sample.engine.requests import prompt_hash
+from codex_jax.sample.sampling.params import Policy
 from tests.sample import models
 
 GREEDY = Policy(temperature=0.0)

@@ -11,10 +11,10 @@ import pytest
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.records import Completion, read_jsonl
+from codex_jax.sample.engine.requests import Request, Sample
 from codex_jax.sample.generate import _longest, completion, generate
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request, Sample
-from codex_jax.sample.text import prompt_tokens
+from codex_jax.sample.sampling.detokenizer import prompt_tokens
+from codex_jax.sample.sampling.params import Policy
 from codex_jax.tokenizer import Tokenizer
 
 PROBLEMS = [{"task_id": f"t/{n}", "prompt": f"def f{n}(x):\n" + "    # é\n" * n} for n in range(6)]
@@ -100,8 +100,8 @@ def test_more_samples_extend_a_file(trained, undisturbed, tmp_path):
 KILLED = """
 import sys, time
 from codex_jax.sample import generate as module
-from codex_jax.sample.job import CompletionsFile
-from codex_jax.sample.policy import Policy
+from codex_jax.sample.completions_file import CompletionsFile
+from codex_jax.sample.sampling.params import Policy
 append = CompletionsFile.append
 def slow(self, line):
     append(self, line)

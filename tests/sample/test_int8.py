@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, model, sharding
-from codex_jax.model import int8
-from codex_jax.model.attention import packed_attention
-from codex_jax.sample import placement
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.sizes import plan
+from codex_jax.model import quantization
+from codex_jax.model.attention.core import packed_attention
+from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.sampling.params import Policy
 from tests.sample import models
 
 WARM = Policy(temperature=1.0, top_p=0.95)
@@ -32,7 +32,7 @@ def whole_pass(params, tokens):
     attend = packed_attention(jnp.ones_like(tokens))
 
     def rounded(q, k, v, cache, layer):
-        k, v = (int8.quantise(x, -1).restored(-1, jnp.float32) for x in (k, v))
+        k, v = (quantization.quantise(x, -1).restored(-1, jnp.float32) for x in (k, v))
         return attend(q, k, v, cache, layer)
 
     positions = jnp.arange(tokens.shape[1])[None]
@@ -49,7 +49,7 @@ def in_one_pass(params, tokens):
 
 def test_rounding_is_within_half_a_step_and_keeps_zeros():
     x = jax.random.normal(jax.random.key(0), (5, 7, 3)).at[2].set(0)
-    found = int8.quantise(x, (1, 2))
+    found = quantization.quantise(x, (1, 2))
     assert found.values.dtype == jnp.int8 and found.scale.shape == (5,)
     step = np.abs(x).max(axis=(1, 2)) / 127
     error = np.abs(found.restored((1, 2), jnp.float32) - x).max(axis=(1, 2))
@@ -59,8 +59,8 @@ def test_rounding_is_within_half_a_step_and_keeps_zeros():
 
 def test_a_product_is_that_of_the_restored_weight():
     x = jax.random.normal(jax.random.key(0), (2, 3, 8))
-    weight = int8.quantise(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
-    found = int8.product("BTD,DNH->BTNH", x, weight)
+    weight = quantization.quantise(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
+    found = quantization.product("BTD,DNH->BTNH", x, weight)
     wanted = jnp.einsum("BTD,DNH->BTNH", x, weight.restored(0, jnp.float32))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
@@ -136,7 +136,7 @@ def test_scales_lie_where_their_outputs_do():
     split, one = (
         models.start(models.ROTARY, params, weights="int8", **more) for more in (many, {})
     )
-    places = placement.held_shapes(models.ROTARY, split.shape, split._whole.mesh)
+    places = shardings.held_shapes(models.ROTARY, split.shape, split._whole.mesh)
     for leaf, place in zip(jax.tree.leaves(split.params), jax.tree.leaves(places), strict=True):
         assert leaf.sharding.is_equivalent_to(place.sharding, leaf.ndim)
     requests = models.requests(models.PROMPTS[:3], 1, policy=Policy(temperature=0.0))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Request, Scored
+from codex_jax.sample.engine.requests import Request, Scored
+from codex_jax.sample.sampling.params import Policy
 from tests.sample import models
 
 WARM = Policy(temperature=1.0, top_p=0.95)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codex_jax.sample.policy import Policy
-from codex_jax.sample.requests import Sample
-from codex_jax.sample.serve import asked
-from codex_jax.sample.serve.answer import Writer, spelling
+from codex_jax.sample.engine.requests import Sample
+from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.serve import completion_request
+from codex_jax.sample.serve.choices import Writer, spelling
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 from tests.sample.serving import Bytes, running
 
@@ -149,8 +149,8 @@ def test_a_stream_is_the_whole_in_pieces(server):
 def test_bias_and_penalties_reach_the_policy():
     body = {"model": "counts", "prompt": "0", "logit_bias": {"49": -100}, "top_p": 0.5}
     body |= {"presence_penalty": -2, "frequency_penalty": 1.5, "temperature": 0.25}
-    limits = asked.Limits(prompt=9, new=16, length=40)
-    found = asked.read(body, Bytes(), 64, limits, begin=False).policy
+    limits = completion_request.Limits(prompt=9, new=16, length=40)
+    found = completion_request.read(body, Bytes(), 64, limits, begin=False).policy
     assert found == Policy(
         temperature=0.25,
         top_p=0.5,
@@ -163,8 +163,8 @@ def test_bias_and_penalties_reach_the_policy():
 def test_a_suffix_asks_for_what_stands_between():
     text = Tokenizer.train(["def f(x):"] * 3, vocab_size=400)
     body = {"model": "counts", "prompt": ["a", ""], "suffix": "b"}
-    limits = asked.Limits(prompt=9, new=16, length=40)
-    found = asked.read(body, text, text.vocab_size, limits, begin=False).prompts
+    limits = completion_request.Limits(prompt=9, new=16, length=40)
+    found = completion_request.read(body, text, text.vocab_size, limits, begin=False).prompts
     before, between, after = map(text.special_id, SPECIALS[1:])
     end = [after, *text.encode("b"), between]
     assert found == [[before, *text.encode("a"), *end], [before, *end]]

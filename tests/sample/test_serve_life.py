@@ -11,7 +11,7 @@ import time
 import jax
 import pytest
 
-from codex_jax.sample.requests import Request
+from codex_jax.sample.engine.requests import Request
 from tests.sample.serving import running
 
 

@@ -66,7 +66,7 @@ def test_a_signal_lets_what_is_under_way_be_answered(trained):  # noqa: F811
 FAILING = """
 import sys
 from codex_jax.main.cli import main
-from codex_jax.sample.engine import Engine
+from codex_jax.sample.engine.engine import Engine
 
 submit = Engine.submit
 

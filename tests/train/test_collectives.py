@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from codex_jax import sharding
-from codex_jax.main.compile import hlo
+from codex_jax.compile import hlo
 from codex_jax.records import Batch
 from codex_jax.train import state
 from codex_jax.train.loop import Compute, jitted_step

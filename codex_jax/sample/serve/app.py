@@ -19,9 +19,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codex_jax.sample.serve import asked
-from codex_jax.sample.serve.completions import Completion
-from codex_jax.sample.serve.driver import Driver
+from codex_jax.sample.serve import completion_request
+from codex_jax.sample.serve.completion import Completion
+from codex_jax.sample.serve.engine_thread import Driver
 from codex_jax.sample.serve.errors import ApiError
 from codex_jax.sample.serve.metrics import Metrics
 from codex_jax.tokenizer import Tokenizer
@@ -44,7 +44,7 @@ class Service:
         *,
         model: str,
         vocabulary: int,
-        limits: asked.Limits,
+        limits: completion_request.Limits,
         begin: bool = True,
         keys: Sequence[str] = (),
     ):
@@ -125,7 +125,9 @@ class Service:
 
     async def _read(self, request: Request) -> Completion:
         body = await self._body(request)
-        wanted = asked.read(body, self.text, self.vocabulary, self.limits, begin=self.begin)
+        wanted = completion_request.read(
+            body, self.text, self.vocabulary, self.limits, begin=self.begin
+        )
         self._check_model(body["model"])
         name = f"cmpl-{next(self._names)}-{secrets.token_hex(8)}"
         return Completion(name, self.model, wanted, self.text, self.driver)

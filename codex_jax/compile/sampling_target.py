@@ -1,0 +1,140 @@
+"""The sampling loop, as something to compile for devices that aren't here."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from codex_jax.compile.targets import Job
+from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.decode import Work, jitted
+from codex_jax.sample.engine.engine import STOP_STATES
+from codex_jax.sample.engine.state import Jobs, Queue, Shape, start
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """The sampling loop that is compiled.
+
+    Args:
+      rows: Samples that run at a time, on all devices.
+      samples: Samples of each prompt.
+      longest: Tokens of the longest prompt.
+      new: Most new tokens of a sample.
+      weights: As they are kept: the compute dtype, unless "int8".
+      cache: As keys and values are kept: the compute dtype, unless "int8".
+    """
+
+    rows: int = 128
+    samples: int = 100
+    longest: int = 512
+    new: int = 512
+    weights: str | None = None
+    cache: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleJob(Job):
+    """A step of the sampling loop: a token for each row.
+
+    Attributes:
+      dtype: of activations, and of weights and caches where sampling says nothing else.
+    """
+
+    sampling: Sampling
+    dtype: str
+
+    loops = True
+    turns = "Sampling.rows, Sampling.new"
+
+    @property
+    def title(self) -> str:
+        sizes, shape = self.sampling, self.shape
+        return (
+            f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
+            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, weights {shape.weights}, "
+            f"cache {shape.cache}"
+        )
+
+    @property
+    def shape(self) -> Shape:
+        wanted = self.sampling
+        return plan(
+            longest=wanted.longest,
+            samples=wanted.samples,
+            rows=wanted.rows,
+            new=wanted.new,
+            dtype=self.dtype,
+            weights=wanted.weights,
+            cache=wanted.cache,
+            platform="tpu",
+        )
+
+    def bytes_read(self) -> tuple[int, int]:
+        """(weights, caches at their longest) that a device must read in a step.
+
+        Each prompt in work counts once on each of the devices that its samples lie on.
+        """
+        mesh, shape, config = self._mesh(), self.shape, self.model
+        data = mesh.size // mesh.shape["tensor"]
+        head = (
+            config.head_size + 4
+            if shape.cache == "int8"
+            else (config.head_size * jnp.dtype(shape.cache).itemsize)
+        )
+        a_token = 2 * config.layers * config.kv_heads * head
+        prompts = math.ceil(shape.rows / data / self.sampling.samples)
+        positions = prompts * shape.prefix + shape.rows // data * shape.new
+        params = shardings.held_shapes(config, shape, mesh)
+        if not config.tied:
+            del params["embedding"]  # of which a row reads one line
+        return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
+
+    def roofline(self) -> float:
+        """Seconds in which a device's memory can hand over what a step reads."""
+        return sum(self.bytes_read()) / self.chip.bandwidth
+
+    def lower(self) -> Any:
+        mesh = self._mesh()
+        shape, config = self.shape, self.model
+        places = shardings.state_shardings(config, shape, mesh)
+        state = jax.tree.map(_place, jax.eval_shape(lambda: start(config, shape)), places)
+        whole = NamedSharding(mesh, PartitionSpec())
+        table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
+        work = jax.tree.map(lambda x: _place(x, whole), _work(shape))
+        params = shardings.held_shapes(config, shape, mesh)
+        return jitted(places).lower(config, shape, params, state, table, work)
+
+    def _mesh(self) -> Mesh:
+        return shardings.make_mesh(self.mesh, self.model, self.sampling.rows, devices=self.placed())
+
+
+def _place(x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+
+
+def _part(x: jax.ShapeDtypeStruct) -> int:
+    """Bytes of it on one device."""
+    return math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+
+
+def _work(shape: Shape) -> Work:
+    """What the host gives to a call of the loop, without penalties."""
+    slots = functools.partial(jax.ShapeDtypeStruct, (shape.slots,))
+    number = functools.partial(jax.ShapeDtypeStruct, ())
+    floats = {name: slots(jnp.float32) for name in ("temperature", "min_p", "top_p")}
+    ints = {name: slots(jnp.int32) for name in Jobs._fields}
+    return Work(
+        jobs=Jobs(**ints | floats | {"seed": slots(jnp.uint32)}),
+        queue=Queue(
+            jax.ShapeDtypeStruct((shape.queue,), jnp.int32), number(jnp.int32), number(jnp.int32)
+        ),
+        dropped=slots(jnp.bool_),
+        steps=number(jnp.int32),
+        eager=number(jnp.bool_),
+    )

@@ -1,0 +1,1 @@
+"""Import and export of weights: safetensors and GGUF to our checkpoints and back."""

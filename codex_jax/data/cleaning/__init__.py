@@ -1,0 +1,1 @@
+"""Cleaning: filters, personal data, decontamination, one file at a time."""

@@ -1,0 +1,1 @@
+"""Exact and near duplicates, within one process or over a whole corpus."""

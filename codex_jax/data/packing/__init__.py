@@ -1,0 +1,1 @@
+"""Packing of tokenized texts into rows, their storage, and the batches read from them."""

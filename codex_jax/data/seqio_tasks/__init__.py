@@ -1,0 +1,1 @@
+"""seqio Tasks and vocabulary, and the Beam pipeline that caches them."""

@@ -1,0 +1,1 @@
+"""Judging: completions to verdicts, by check() outside the sandbox where possible."""

@@ -1,0 +1,1 @@
+"""The programming languages that can be judged, and their toolchains."""

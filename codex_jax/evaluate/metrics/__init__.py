@@ -1,0 +1,1 @@
+"""pass@k, its intervals and tables, and the selection of one sample of several."""

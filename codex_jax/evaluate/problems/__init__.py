@@ -1,0 +1,1 @@
+"""Problem files in the formats of published benchmarks."""

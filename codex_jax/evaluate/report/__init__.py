@@ -1,0 +1,1 @@
+"""The report: verdicts as one HTML page with plots."""

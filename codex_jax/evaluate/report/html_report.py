@@ -1,0 +1,195 @@
+"""One self-contained HTML page: how training went, what passed, and every sample to look at."""
+
+import html
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codex_jax import InputError, records
+from codex_jax.evaluate.evaluate import load_samples
+from codex_jax.evaluate.metrics.selection import selection
+from codex_jax.evaluate.metrics.summary import summary
+from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.report import plots
+
+_PAGE = pathlib.Path(__file__).with_name("page.html")
+
+
+def write_report(
+    *,
+    output: str = "report.html",
+    problems: str,
+    completions: str,
+    verdicts: str,
+    metrics: str = "",
+    ks: Sequence[int] = (1, 10, 100),
+    title: str = "codex-jax",
+) -> None:
+    """Writes one HTML page that needs no other file and no network.
+
+    Args:
+      output: the page to write.
+      problems: JSON Lines of problems.
+      completions: JSON Lines of completions, as they were evaluated.
+      verdicts: verdicts.jsonl of that evaluation.
+      metrics: metrics.jsonl of a training run; empty for none.
+      ks: the k of pass@k.
+      title: the page's heading.
+
+    Raises:
+      InputError: a file is missing or malformed, or a completion has no verdict.
+    """
+    tasks = formats.load_problems(problems)
+    samples = load_samples(completions, tasks)
+    found = {
+        (row.task_id, row.sample_index): row
+        for row in records.read_jsonl(verdicts, records.Verdict)
+    }
+    missing = [s for s in samples if (s.task_id, s.sample_index) not in found]
+    if missing:
+        raise InputError(
+            f"{verdicts}: no verdict for {len(missing)} completions, the first being of "
+            f"{missing[0].task_id}; run evaluate on {completions} first"
+        )
+    rows = [found[sample.task_id, sample.sample_index] for sample in samples]
+    report = summary(tasks, rows, ks, samples)
+    sections = _loss_section(metrics) + _curve_section(report["curve"])
+    sections += _group_sections(report["groups"])
+    page = _PAGE.read_text(encoding="utf-8")
+    filling = {
+        "title": html.escape(title),
+        "tiles": _tiles(report, rows),
+        "sections": sections,
+        "table": _table(report),
+        "causes": _causes(report["causes"]),
+        "selection": _selection(selection(samples, rows)),
+        "data": _data(tasks, samples, rows),
+    }
+    for name, text in filling.items():
+        page = page.replace("{{" + name + "}}", text)
+    path = pathlib.Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    print(f"{path}: {report['samples']} samples of {report['problems']} problems")
+
+
+def _loss_section(path: str) -> str:
+    if not path:
+        return ""
+    return _figure("Training loss", plots.loss_curve(read_metrics(path)))
+
+
+def read_metrics(path: str) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, {"step": …, "loss": …, …} each."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected a training run's metrics") from None
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            fields = json.loads(line)
+            lines.append({"step": int(fields["step"]), "loss": float(fields["loss"])})
+        except (ValueError, TypeError, KeyError):
+            raise InputError(
+                f'{path}:{number}: expected {{"step": …, "loss": …}}, found {line[:60]!r}'
+            ) from None
+    if not lines:
+        raise InputError(f"{path}: empty; expected a training run's metrics")
+    return lines
+
+
+def _curve_section(curve: Mapping[str, Any]) -> str:
+    return _figure("pass@k over k, with 95 % intervals over problems", plots.pass_curve(curve))
+
+
+def _group_sections(groups: Mapping[str, Any]) -> str:
+    titles = {"blocks": "Chained building blocks: what each one more costs"}
+    labels = {"blocks": "number of blocks in the chain", "temperature": "sampling temperature"}
+    return "".join(
+        _figure(
+            titles.get(field, f"pass@k by {field}"),
+            plots.pass_rates(values, label=labels.get(field, field)),
+        )
+        for field, values in groups.items()
+    )
+
+
+def _figure(caption: str, svg: str) -> str:
+    return f"<figure><figcaption>{html.escape(caption)}</figcaption>{svg}</figure>"
+
+
+def _tiles(report: Mapping[str, Any], rows: Sequence[records.Verdict]) -> str:
+    tiles = [("problems", f"{report['problems']:,}"), ("samples", f"{report['samples']:,}")]
+    tiles += [(f"pass@{k}", f"{row['mean']:.1%}") for k, row in report["pass_at_k"].items()]
+    if any(row.extra.get("mode") == "in-process" for row in rows):
+        tiles.append(("verdicts reached", " and ".join(report["modes"])))
+    tiles.append(("judged in", ", ".join(sorted({row.isolation for row in rows} - {""})) or "?"))
+    return "".join(f"<div><b>{html.escape(v)}</b><span>{n}</span></div>" for n, v in tiles)
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    rows = {"all": report["pass_at_k"]}
+    for field, values in report["groups"].items():
+        rows |= {f"{field} {value}": row for value, row in values.items()}
+    ks = sorted({k for row in rows.values() for k in row}, key=int)
+    head = "".join(f"<th>pass@{k}</th>" for k in ks)
+    lines = [f"<tr><th></th>{head}<th>problems</th></tr>"]
+    for name, row in rows.items():
+        cells = "".join(f"<td>{_cell(row.get(k))}</td>" for k in ks)
+        count = max((found["problems"] for found in row.values()), default=0)
+        lines.append(f"<tr><th>{html.escape(name)}</th>{cells}<td>{count}</td></tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _cell(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    return (
+        f"{100 * found['mean']:.1f} % "
+        f"<small>{100 * found['low']:.1f}–{100 * found['high']:.1f}</small>"
+    )
+
+
+def _causes(causes: Mapping[str, int]) -> str:
+    total = sum(causes.values())
+    return "".join(
+        f'<div class="cause"><span>{html.escape(cause.replace("_", " "))}</span>'
+        f'<i class="{html.escape(cause)}" style="width:{100 * count / total:.2f}%"></i>'
+        f"<span>{count:,} · {count / total:.1%}</span></div>"
+        for cause, count in causes.items()
+    )
+
+
+def _selection(shares: Mapping[str, float]) -> str:
+    names = {
+        "random": "at random",
+        "mean_logprob": "by mean log-probability",
+        "sum_logprob": "by log-probability",
+        "agreement": "by agreement of outputs",
+        "oracle": "by an oracle",
+    }
+    lines = "".join(f"<tr><th>{names[n]}</th><td>{s:.1%}</td></tr>" for n, s in shares.items())
+    return f"<table>{lines}</table>"
+
+
+def _data(
+    tasks: Mapping[str, records.Problem],
+    samples: Sequence[records.Completion],
+    rows: Sequence[records.Verdict],
+) -> str:
+    """What the browser of samples shows: each prompt once, each sample as a short list."""
+    names = sorted({sample.task_id for sample in samples})
+    place = {name: i for i, name in enumerate(names)}
+    data = {
+        "problems": [
+            [name, tasks[name].prompt, tasks[name].extra.get("language", "python")]
+            for name in names
+        ],
+        "samples": [
+            [place[s.task_id], s.sample_index, s.completion, r.cause or r.verdict, r.detail]
+            for s, r in zip(samples, rows, strict=True)
+        ],
+    }
+    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")

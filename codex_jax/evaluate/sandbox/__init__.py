@@ -1,0 +1,1 @@
+"""Sandboxes: gVisor or bubblewrap, with a fork server inside."""

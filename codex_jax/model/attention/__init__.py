@@ -1,0 +1,1 @@
+"""Attention: the reference implementation, tiled, ring, and kernels for TPU and GPU."""

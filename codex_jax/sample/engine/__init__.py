@@ -1,0 +1,1 @@
+"""The engine: one compiled loop over rows, refilled from a queue of requests."""

@@ -1,0 +1,1 @@
+"""Sampling parameters, stop strings and detokenization."""

@@ -1,0 +1,235 @@
+"""compile: reading a program's text, the front, and a real step for a TPU that isn't here."""
+
+import dataclasses
+import importlib.util
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codex_jax.compile import estimate, hlo, search
+from codex_jax.compile.estimate import Measured
+from codex_jax.compile.search import Point, Search
+from codex_jax.compile.targets import TrainJob
+from codex_jax.main import cli
+from codex_jax.model import DecoderConfig
+from codex_jax.sharding import MeshShape
+from codex_jax.train.loop import Compute
+from codex_jax.train.optimizer import Optimizer
+
+LIBTPU = importlib.util.find_spec("libtpu") is not None
+needs_libtpu = pytest.mark.skipif(not LIBTPU, reason="needs libtpu: pip install -e '.[tpu]'")
+
+PROGRAM = """\
+HloModule jit_step, is_scheduled=true
+
+%add.1 (x: f32[], y: f32[]) -> f32[] {
+  %x = f32[] parameter(0)
+}
+
+%all-reduce-scatter.1 (input.1: bf16[64,8]) -> bf16[16,8] {
+  %input.1 = bf16[64,8]{1,0} parameter(0)
+  %all-reduce.9 = bf16[64,8]{1,0} all-reduce(%input.1), to_apply=%add.1
+  ROOT %dynamic-slice.1 = bf16[16,8]{1,0} dynamic-slice(%all-reduce.9)
+}
+
+%started.1 (part: bf16[16,8]) -> bf16[32,8] {
+  %all-gather.2 = bf16[32,8]{1,0} all-gather(%part), channel_id=79, dimensions={0}
+  ROOT %custom-call.2 = bf16[32,8]{1,0} custom-call(%part, %all-gather.2)
+}
+
+%beside.1 (part: bf16[16,8]) -> bf16[32,8] {
+  %all-gather.3 = bf16[32,8]{1,0} all-gather(%part), channel_id=79, dimensions={0}
+  ROOT %tuple.2 = bf16[32,8]{1,0} tuple(%product, %all-gather.3)
+}
+
+%called.1 (part: bf16[4,8], when: token[]) -> bf16[16,8] {
+  ROOT %all-gather.4 = bf16[16,8]{1,0} all-gather(%part), channel_id=80, dimensions={0}
+}
+
+%condition.1 (state: (s32[], f32[8])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(12)
+  ROOT %less = pred[] compare(%index, %limit), direction=LT
+}
+
+%body.1 (state: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %gathered = bf16[64,8]{1,0:T(8,128)(2,1)} all-gather(%part), replica_groups={{0,1}}
+  %keys = bf16[4,8]{1,0} collective-permute(%part), channel_id=1
+  %values = (bf16[4,8]{1,0}, bf16[4,8]{1,0}) collective-permute-start(%part), channel_id=1
+  %fusion.1 = f32[1024]{0:T(1024)} fusion(%gathered), metadata={op_name="jit(step)/while/body/closed_call/dot"}, backend_config={"estimated_cycles":"100"}
+  %start = bf16[32,8]{1,0} fusion(%part), kind=kCustom, calls=%started.1
+  %product = bf16[32,8]{1,0} fusion(%part, %start), kind=kOutput, calls=%beside.1
+  %scattered = bf16[16,8]{1,0} fusion(%fusion.1), kind=kCustom, calls=%all-reduce-scatter.1, backend_config={"estimated_cycles":"7"}
+  %sparse = ((bf16[4,8], token[]), bf16[16,8]) call-start(%part), async_execution_thread="sparsecore", to_apply=%called.1
+  %kernel = f32[8]{0} custom-call(%x), custom_call_target="tpu_custom_call", backend_config={"body":
+}}, metadata={op_name="jit(step)/splash"}, backend_config={"estimated_cycles":"3"}
+}
+
+ENTRY %main.1 (arg: f32[8]) -> f32[8] {
+  %arg = f32[2048]{0} parameter(0), metadata={op_name="state.params[\\'up\\']"}
+  %onchip = f32[4096]{0:T(1024)S(1)} fusion(%arg), backend_config={"estimated_cycles":"1000"}
+  %while.1 = (s32[], f32[8]) while(%init), condition=%condition.1, body=%body.1
+  %total = (f32[8]{0}, f32[]) all-reduce(%a, %b), to_apply=%add.1
+}
+"""  # noqa: E501
+
+
+def test_a_program_is_added_up_over_its_loops():
+    cost = hlo.read(PROGRAM)
+    assert cost.cycles == 1000 + 12 * (100 + 7 + 3)
+    assert cost.kernels == 12
+    assert cost.collectives == {
+        "all-gather": (3 * 12, 12 * (64 + 32 + 16) * 8 * 2, 12 * (32 + 16) * 8 * 2),
+        "all-reduce": (1, 8 * 4 + 4, 0),
+        "reduce-scatter": (12, 12 * 64 * 8 * 2, 0),
+        "collective-permute": (2 * 12, 2 * 12 * 4 * 8 * 2, 0),
+    }
+
+
+LOOP = r"""
+HloModule jit_decode, is_scheduled=true
+
+%until.1 (state: (s32[], pred[8])) -> pred[] {
+  %slots = s32[]{:T(128)} constant(640)
+  %busy = s32[8]{0} get-tuple-element(%state), index=1
+  %below.1 = pred[8]{0} compare(%busy, %slots), direction=LT
+  ROOT %any.1 = pred[] reduce(%below.1, %false), to_apply=%or.1
+}
+
+%nothing.1 (x: f32[8]) -> f32[8] {
+  ROOT %x = f32[8]{0} parameter(0)
+}
+
+%something.1 (x: f32[8]) -> f32[8] {
+  ROOT %fusion.7 = f32[8]{0} fusion(%x), backend_config={"estimated_cycles":"20"}
+}
+
+%turn.1 (state: (s32[], pred[8])) -> (s32[], pred[8]) {
+  %fusion.6 = f32[8]{0} fusion(%y), backend_config={"estimated_cycles":"5"}
+  %either = f32[8]{0} conditional(%p, %x, %y), branch_computations={%nothing.1, %something.1}
+}
+
+ENTRY %main.1 (state: f32[512]) -> f32[512] {
+  %state = f32[512]{0:T(512)} parameter(0), metadata={op_name="state.rows"}
+  %copied = f32[512]{0:T(512)} copy(%state), backend_config={"estimated_cycles":"1000"}
+  %loop = (s32[], pred[8]) while(%start), condition=%until.1, body=%turn.1
+}
+"""
+
+
+def test_of_a_loop_without_a_known_end_one_turn_counts():
+    assert hlo.read(LOOP).cycles == 1000 + 5 + 20
+    turn = hlo.read(LOOP, turn=True)
+    assert turn.cycles == 5 + 20
+    assert turn.values[0].source == "state.rows"
+
+
+def test_the_largest_values_have_names_and_lie_in_hbm():
+    first, second, *_ = hlo.read(PROGRAM).values
+    assert first == hlo.Value(8192, "f32[2048]", r"state.params[\'up\']")
+    assert second == hlo.Value(4096, "f32[1024]", "jit(step)/dot")
+
+
+TINY = TrainJob(
+    topology="v5e:2x2",
+    slices=1,
+    model=DecoderConfig(vocab_size=256, layers=2, width=128, heads=2, max_length=256),
+    mesh=MeshShape(),
+    batch_size=8,
+    sequence_length=256,
+    compute=Compute(dtype="bfloat16", remat="minimal"),
+    optimizer=Optimizer(),
+)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20), st.booleans()), max_size=12))
+def test_the_front_is_what_nothing_beats(rows):
+    points = [
+        Point(TINY, Measured(fits=fits, temporaries=size << 28, seconds=float(seconds)))
+        for seconds, size, fits in rows
+    ]
+    best = search.front(points)
+    fitting = [p for p in points if p.found.fits]
+    for point, other in itertools.product(best, fitting):
+        faster = other.rate > point.rate and other.found.hbm <= point.found.hbm
+        smaller = other.rate >= point.rate and other.found.hbm < point.found.hbm
+        assert not (faster or smaller)
+    kept = {(p.rate, p.found.hbm) for p in best}
+    for point in fitting:
+        beaten = any(r >= point.rate and h <= point.found.hbm for r, h in kept)
+        assert beaten, "every point that fits is on the front or beaten by one that is"
+
+
+def test_a_search_tries_each_with_each():
+    space = Search(batch_sizes=(8, 16), remats=("none", "full"), fsdp_sizes=(2, 4))
+    found = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.jobs(space, TINY)]
+    assert found == list(itertools.product((8, 16), ("none", "full"), (2, 4)))
+
+
+def test_the_name_of_a_result_is_that_of_its_job():
+    other = dataclasses.replace(TINY, batch_size=16)
+    assert estimate.key(TINY) == estimate.key(dataclasses.replace(TINY)) != estimate.key(other)
+
+
+def command(tmp_path, *more):
+    sizes = "--vocab_size=256 --layers=2 --width=128 --heads=2 --batch_size=8 --sequence_length=256"
+    kept = [f"--cache_dir={tmp_path}", "--dtype=bfloat16", "--topology=v5e:2x2"]
+    return ["compile", *sizes.split(), *kept, *more]
+
+
+@needs_libtpu
+def test_a_real_step_is_compiled_once(tmp_path, capsys, monkeypatch):
+    assert cli.main(command(tmp_path, "--remat=minimal")) == 0
+    page = capsys.readouterr().out
+    for part in ("HBM a device", "XLA's estimate", "MFU", "all-gather", "largest values"):
+        assert part in page
+    monkeypatch.setattr(TrainJob, "lower", lambda job: pytest.fail("compiled again"))
+    assert cli.main(command(tmp_path, "--remat=minimal")) == 0
+    assert capsys.readouterr().out == page
+
+
+@needs_libtpu
+def test_a_real_sampling_loop_stands_beside_its_roofline(tmp_path, capsys):
+    sizes = ["--rows=8", "--samples=4", "--longest=64", "--new=64", "--tensor=2"]
+    assert cli.main(command(tmp_path, *sizes)) == 0
+    page = capsys.readouterr().out
+    for part in ("sampling loop of 8 rows", "fsdp 2 × tensor 2", "roofline", "all-reduce"):
+        assert part in page
+
+
+@needs_libtpu
+def test_what_does_not_fit_says_so_with_status_1(tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(command(tmp_path, "--batch_size=4194304"))
+    assert left.value.code == 1
+    assert "exceeds available HBM (15.75G)" in capsys.readouterr().out
+
+
+@needs_libtpu
+def test_a_search_is_a_table_and_a_plot(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    wanted = ["--search", "--batch_sizes=(8,)", "--remats=('none','full')", "--fsdp_sizes=(4, 3)"]
+    assert cli.main(command(tmp_path, *wanted, f"--output={tmp_path / 'out'}")) == 0
+    page = capsys.readouterr().out
+    assert "* 8 rows, " in page
+    assert "3 does not fit" not in page and "does not fit 4 devices" in page
+    assert (tmp_path / "out" / "front.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "points.json").exists()
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--fsdp=3"], "does not fit 4 devices; turn MeshShape"),
+        (["--batch_size=6"], "is not a multiple of 4"),
+        (["--topology=v9:2x2"], "is unknown; expected CHIP:AxB"),
+        (["--width=126", "--heads=1"], "does not divide; turn MeshShape.fsdp"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_line(flags, words, tmp_path, capsys):
+    assert cli.main(command(tmp_path, *flags)) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert words in told[0]

@@ -1,0 +1,204 @@
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from tokenizers import pre_tokenizers
+
+from codex_jax import InputError, checkpoint, model
+from codex_jax.convert.convert import (
+    Source,
+    _pattern,
+    export_weights,
+    import_weights,
+    make_tokenizer,
+)
+from codex_jax.tokenizer import Tokenizer
+
+pytest.importorskip("safetensors")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Hugging Face folder of a small Llama with a tokenizer like SmolLM2's."""
+    root = tmp_path_factory.mktemp("foreign")
+    config = model.DecoderConfig(
+        vocab_size=300,
+        layers=1,
+        width=16,
+        heads=2,
+        norm="rmsnorm",
+        positions="rotary",
+        activation="swiglu",
+        bias=False,
+        vocab_multiple=1,
+    )
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    saved = checkpoint.Checkpoints(root / "ours")
+    saved.save(3, params, {"step": 3}, checkpoint.Card(model=config.to_json()))
+    saved.finish()
+    saved.close()
+    export_weights(checkpoint_dir=str(root / "ours"), output=str(root / "theirs"))
+    write_tokenizer(root / "theirs")
+    return root
+
+
+def write_tokenizer(folder, splitting=("Digits", "ByteLevel")):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    spellings = ["<|endoftext|>", "<extra>", *alphabet, "ab", "abc", "Ġab"]
+    vocabulary = {spelling: n for n, spelling in enumerate(spellings)}
+    fields = {
+        "model": {"vocab": vocabulary},
+        "added_tokens": [{"id": n, "content": spellings[n]} for n in range(2)],
+        "pre_tokenizer": {"pretokenizers": [{"type": name} for name in splitting]},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(fields))
+
+
+def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
+    import_weights(
+        source=str(folder / "theirs"),
+        output=str(tmp_path / "again"),
+        tokenizer=str(tmp_path / "tokenizer.json"),
+    )
+    card = checkpoint.read_card(tmp_path / "again")
+    before = checkpoint.read_card(folder / "ours")
+    config = model.DecoderConfig.from_json(before.model)
+    assert {**card.model, "vocab_multiple": 1} == before.model
+    text = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert card.tokenizer_hash == text.hash
+    shapes = [model.abstract(model.DecoderConfig.from_json(c.model))[0] for c in (before, card)]
+    old = checkpoint.restore_params(folder / "ours", shapes[0])
+    new = checkpoint.restore_params(tmp_path / "again", shapes[1])
+    new["embedding"] = new["embedding"][: config.vocab_size]
+    jax.tree.map(np.testing.assert_array_equal, new, old)
+
+
+def test_the_tokenizer_sets_digits_apart_and_keeps_ids(folder, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    import_weights(source=str(folder / "theirs"), output=str(tmp_path / "c"), tokenizer=str(path))
+    text = Tokenizer.load(path)
+    spelled = [text.token_bytes(n) for n in text.encode("abc ab 12  3")]
+    assert spelled == [b"abc", b" ab", b" ", b"1", b"2", b" ", b" ", b"3"]
+    assert text.eos_id == 0
+    assert text.token_bytes(1) == b""  # a special token of theirs that no text makes
+
+
+def test_the_tokenizer_goes_out_and_comes_back(folder, tmp_path):
+    text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
+    text.save(tmp_path / "tokenizer.json")
+    config = model.DecoderConfig(
+        vocab_size=text.vocab_size, layers=1, width=16, heads=2, max_length=64, vocab_multiple=1
+    )
+    saved = checkpoint.Checkpoints(tmp_path / "ours")
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    card = checkpoint.Card(model=config.to_json(), tokenizer_hash=text.hash)
+    saved.save(0, params, {"step": 0}, card)
+    saved.finish()
+    saved.close()
+    given = {"checkpoint_dir": str(tmp_path / "ours"), "family": "gpt2"}
+    export_weights(
+        **given, output=str(tmp_path / "theirs"), tokenizer=str(tmp_path / "tokenizer.json")
+    )
+    import_weights(
+        source=str(tmp_path / "theirs"),
+        output=str(tmp_path / "again"),
+        tokenizer=str(tmp_path / "again.json"),
+    )
+    again = Tokenizer.load(tmp_path / "again.json")
+    assert again.hash == text.hash
+    assert checkpoint.read_card(tmp_path / "again").tokenizer_hash == text.hash
+    assert again.special_id("<|fim_middle|>") == text.special_id("<|fim_middle|>")
+    Tokenizer.train(["other\n"] * 3, vocab_size=400).save(tmp_path / "other.json")
+    with pytest.raises(InputError, match="the checkpoint was trained with"):
+        export_weights(**given, output=str(tmp_path / "no"), tokenizer=str(tmp_path / "other.json"))
+
+
+def test_the_special_tokens_of_others_are_found_by_name(tmp_path):
+    write_tokenizer(tmp_path)
+    fields = json.loads((tmp_path / "tokenizer.json").read_text())
+    vocabulary, size = fields["model"]["vocab"], len(fields["model"]["vocab"])
+    names = ["<fim_prefix>", "<fim_middle>", "<fim_suffix>"]
+    fields["added_tokens"] += [{"id": size + n, "content": name} for n, name in enumerate(names)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(fields))
+    spellings = [*vocabulary, *names]
+    special = {0, 1, size, size + 1, size + 2}
+    opened = Source("llama", {}, None, spellings, special, _pattern(fields))
+    text = make_tokenizer(opened)
+    assert [text.special_id(f"<|{n[1:-1]}|>") for n in names] == [size, size + 1, size + 2]
+    assert text.vocab_size == len(spellings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), "expected a Hugging Face folder"),
+        (lambda f: (f / "model.safetensors").unlink(), "no \\*.safetensors in it"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "mamba"}'), "family 'mamba'"),
+        (lambda f: write_tokenizer(f, ["Metaspace"]), "splits words by"),
+    ],
+    ids=["config", "weights", "family", "tokenizer"],
+)
+def test_what_is_wrong_with_a_folder_is_one_line(folder, tmp_path, change, message):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    change(copy)
+    with pytest.raises(InputError, match=message):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )
+
+
+def test_an_export_that_a_family_cannot_say_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="starcoder2 always has"):
+        export_weights(
+            checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="starcoder2"
+        )
+    with pytest.raises(
+        InputError, match="expected one of codegen, gpt2, gpt_neox, gptj, llama, qwen2"
+    ):
+        export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="bert")
+
+
+def test_a_missing_gguf_is_one_line(tmp_path):
+    pytest.importorskip("gguf")
+    with pytest.raises(InputError, match=r"none\.gguf: no such file"):
+        import_weights(source=str(tmp_path / "none.gguf"), output=str(tmp_path / "c"))
+
+
+def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
+    gguf = pytest.importorskip("gguf")
+    from codex_jax.convert import hf_params
+
+    config = model.DecoderConfig.from_json(checkpoint.read_card(folder / "ours").model)
+    params = checkpoint.restore_params(folder / "ours", model.abstract(config)[0])
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.layers)
+    writer.add_embedding_length(config.width)
+    writer.add_head_count(config.heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_feed_forward_length(config.mlp_size)
+    writer.add_context_length(config.max_length)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rotary_base)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    filler = [f"<{n}>" for n in range(43)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(["<|endoftext|>", *alphabet, *filler])
+    writer.add_token_types([3] + [1] * 256 + [3] * 43)
+    for name, value in hf_params.write_params("gguf:llama", config, params).items():
+        writer.add_tensor(name, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    import_weights(source=str(path), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json"))
+    card = checkpoint.read_card(tmp_path / "c")
+    read = checkpoint.restore_params(
+        tmp_path / "c", model.abstract(model.DecoderConfig.from_json(card.model))[0]
+    )
+    read["embedding"] = read["embedding"][:300]
+    jax.tree.map(np.testing.assert_array_equal, read, params)

@@ -1,0 +1,104 @@
+"""What a tree selects, in which order, and why a file was left out."""
+
+import os
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
+from codex_jax.data.corpus import Tree, read_corpus, repeats, survey
+
+from .conftest import write_tree
+
+FILES = {
+    "b.py": "b = 1\n",
+    "a/z.py": "z = 1\n",
+    "a/b/c.py": "c = 'é'\n",
+    "a.py": "a = 1\n",
+    "a/readme.md": "prose",
+    "binary.py": b"\x00\x01\x02",
+    "latin.py": "x = 'é'".encode("latin-1"),
+    "blank.py": "  \n",
+    "big.py": "x = 1\n" * 100,
+    "test/t.py": "t = 1\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_tree(tmp_path / "root", FILES)
+
+
+def _read(tree):
+    tally = Tally()
+    cleaner = Cleaner(Cleaning(exact_duplicates=False))
+    return [found.path for found in cleaner.documents(tree, tally)], tally.reasons()
+
+
+def test_order_is_fixed_and_each_dropped_file_has_a_reason(root):
+    paths, dropped = _read(Tree(path=str(root), max_bytes=200))
+    assert paths == ["a.py", "b.py", "a/z.py", "a/b/c.py", "test/t.py"]
+    assert dropped == {"binary": 1, "not UTF-8": 1, "empty": 1, "too large": 1}
+
+
+def test_languages_and_excludes_are_parameters(root):
+    (root / "a" / "x.rs").write_text("fn main() {}\n")
+    (root / "run").write_text("#!/usr/bin/env bash\necho 1\n")
+    assert _read(Tree(path=str(root), languages=("Rust",)))[0] == ["a/x.rs"]
+    assert _read(Tree(path=str(root), languages=("Shell",)))[0] == ["run"]
+    assert {"run", "a/x.rs", "b.py"} < set(_read(Tree(path=str(root), languages=("*",)))[0])
+    paths, _ = _read(Tree(path=str(root), exclude=("test/*", "a/*")))
+    assert paths == ["a.py", "b.py", "big.py"]
+
+
+def test_links_out_of_the_tree_are_not_followed(root, tmp_path):
+    outside = write_tree(tmp_path / "outside", {"secret.py": "s = 1\n"})
+    (root / "link.py").symlink_to(outside / "secret.py")
+    (root / "linked").symlink_to(outside, target_is_directory=True)
+    assert "secret" not in str(_read(Tree(path=str(root)))[0])
+    assert "link.py" not in _read(Tree(path=str(root)))[0]
+
+
+def test_weights_repeat_documents():
+    counts = [repeats(f"{n}.py", 2.25) for n in range(4000)]
+    assert set(counts) == {2, 3}
+    assert abs(sum(counts) / 4000 - 2.25) < 0.03
+    assert repeats("x.py", 1.0) == 1
+
+
+def test_corpus_entries_may_be_paths_pairs_or_trees(root):
+    trees = read_corpus({"a": str(root), "b": (root, 3), "c": Tree(path=str(root), weight=0.5)})
+    assert [tree.weight for tree in trees.values()] == [1.0, 3.0, 0.5]
+
+
+def test_state_changes_with_files_and_settings(root):
+    def state(**settings):
+        return survey({"tree": Tree(path=str(root), **settings)}).state
+
+    before = state()
+    assert before == state()
+    assert before != state(weight=2.0)
+    os.utime(root / "a.py", (1, 1))
+    assert before != state()
+
+
+@pytest.mark.parametrize(
+    ("corpus", "message"),
+    [
+        ({}, "expected a mapping"),
+        ({"gone": "/no/such/folder"}, "'gone': /no/such/folder isn't a directory"),
+        ({"tree": 7}, "expected a path or"),
+        ({"tree": (".", 0)}, "weight is 0.0; expected more than 0"),
+        ({"tree": Tree(path=".", languages=("Pyhton",))}, "language 'Pyhton'; expected one of"),
+        ({"tree": Tree(path=".", containers=("rar",))}, "container 'rar'"),
+        ({"tree": Tree(path=".", kind="poems")}, "kind 'poems'"),
+        ({"tree": Tree(path=".", rates={"Go": -1})}, "rate of Go is -1; expected ≥ 0"),
+        ({"tree": Tree(path=".", rates={"Gogo": 1})}, "language 'Gogo'; expected one of"),
+        ({"tree": Tree(path=".", infilling=2)}, "infilling is 2"),
+        ("folder", "expected a mapping"),
+    ],
+)
+def test_a_bad_corpus_is_one_line(corpus, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_corpus(corpus)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,231 @@
+"""The fork server for compilers and programs, in this process: made, run, relayed, ended."""
+
+import contextlib
+import functools
+import json
+import os
+import struct
+import threading
+
+import pytest
+
+from codex_jax.evaluate.sandbox.guest import confine, server_io, toolchain_server
+from codex_jax.evaluate.sandbox.sandbox import Limits
+
+LIMITS = Limits(cpu_s=20.0, memory_mb=1 << 20, processes=1 << 15)
+WARM = """
+while read -r line; do
+    case $line in
+        *'"file": "spin"'*) while :; do :; done ;;
+        *'"file": "mad"'*) echo 'no JSON' ;;
+        *'"file": "gone"'*) exit ;;
+        *) echo '{"ok": true, "said": "made"}' ;;
+    esac
+done
+"""
+
+
+class Talk:
+    """A workshop in this process, spoken to through pipes as from outside."""
+
+    def __init__(self, settings: dict):
+        inbox, self.to = os.pipe()
+        self.back, outbox = os.pipe()
+        self.server = toolchain_server.Workshop(settings, inbox, outbox)
+
+    def send(self, operation: bytes, body: bytes = b"") -> None:
+        os.write(self.to, operation + struct.pack(">I", len(body)) + body)
+
+    def receive(self) -> tuple[bytes, bytes]:
+        head = self.exactly(5)
+        return head[:1], self.exactly(struct.unpack(">I", head[1:])[0])
+
+    def exactly(self, count: int) -> bytes:
+        """A read may give less than was asked for."""
+        parts = b""
+        while len(parts) < count:
+            parts += os.read(self.back, count - len(parts))
+        return parts
+
+    def make(self, *steps: object, files=None, products: int = 0, **limits: object) -> dict:
+        """How the making went, with what came back."""
+        steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
+        job = {"files": files or {}, "steps": steps, "env": {}, "products": products}
+        self.server.make(job | {"limits": LIMITS._asdict() | limits})
+        operation, body = self.receive()
+        assert operation == b"G"
+        end = json.loads(body)
+        if end["ok"] and products:
+            operation, body = self.receive()
+            assert operation == b"B"
+            end["products"] = body
+        return end
+
+    def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
+        given = {"argv": ["sh", "-c", script], "fd": fd, "env": {"MINE": "yes"}}
+        given["calls"] = None if calls is None else list(calls)
+        given["limits"] = LIMITS._asdict() | limits
+        thread = threading.Thread(target=functools.partial(self.server.run, given))
+        thread.start()
+        return thread
+
+    def run(self, script: str, **given) -> tuple[bytes, dict]:
+        """What a program answered, and how it ended."""
+        thread = self.start(script, **given)
+        found = self.end()
+        thread.join()
+        return found
+
+    def end(self) -> tuple[bytes, dict]:
+        answers = b""
+        while True:
+            operation, body = self.receive()
+            if operation == b"X":
+                return answers, json.loads(body)
+            assert operation == b"A"
+            answers += body
+
+
+@pytest.fixture
+def talk(monkeypatch, tmp_path):
+    """Without privileges to drop, and without namespaces, so that any user can run it."""
+    monkeypatch.setattr(confine, "fork_apart", os.fork)
+    monkeypatch.setattr(confine, "surrender", lambda uid: None)
+    monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(toolchain_server, "_HOME", str(tmp_path))
+    talk = Talk({"own_uid": False})
+    yield talk
+    for server in talk.server.servers.values():
+        server.end()
+
+
+def test_what_the_steps_leave_comes_back_without_the_sources(talk, tmp_path):
+    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, products=99)
+    assert (end["ok"], end["products"]) == (True, b'{"out": 4}\nTEXT')
+    assert end["said"].strip() == "4" and not end["dirty"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_made_before_is_written_and_can_run(talk, tmp_path):
+    made = talk.make("echo 'echo again >&3' > a; echo > b; ln -s a c", products=99)["products"]
+    (tmp_path / "other").touch()
+    talk.server.put(made)
+    assert json.loads(talk.receive()[1]) == {"ok": True, "dirty": False}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+    assert talk.run("./a")[0] == b"again\n"
+
+
+def test_more_than_was_asked_for_does_not_come_back(talk):
+    assert talk.make("head -c 100 /dev/zero > out", products=99)["products"] == b""
+
+
+def test_the_step_that_fails_is_the_last_and_its_words_are_told(talk):
+    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", products=99)
+    assert (end["ok"], end["exit"], end["said"]) == (False, 3, "to one\nto two\n")
+
+
+def test_folders_left_before_are_told(talk, tmp_path):
+    assert not talk.make("mkdir left")["dirty"]
+    assert talk.make()["dirty"]
+
+
+def test_a_program_reads_its_calls_and_answers_on_its_descriptor(talk):
+    script = "read one; read two; echo $two $one $MINE >&3; echo said; echo as well >&2"
+    answers, end = talk.run(script, calls=["1", "2"])
+    assert answers == b"2 1 yes\n"
+    assert (end["why"], end["exit"], end["signal"]) == ("closed", 0, 0)
+    assert end["said"] == "said\nas well\n" and not end["dirty"]
+
+
+def test_where_answers_go_to_standard_output_nothing_else_does(talk):
+    answers, end = talk.run("echo answer; echo said >&2; echo lost >&3", fd=1)
+    assert (answers, end["said"]) == (b"answer\n", "said\n")
+
+
+def test_live_calls_go_in_one_by_one_until_the_end(talk):
+    thread = talk.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
+    for number in (1, 41):
+        talk.send(b"C", b"%d\n" % number)
+        assert talk.receive() == (b"A", b"%d\n" % (number + 1))
+    talk.send(b"E")
+    assert talk.end()[1]["why"] == "ended"
+    thread.join()
+
+
+@pytest.mark.parametrize(("spent", "why"), [(9.0, "cpu"), (0.0, "wall")])
+def test_cpu_time_ends_the_busy_and_the_wall_sleepers(talk, monkeypatch, spent, why):
+    """The clock is ours: on a busy machine a loop may get no time at all."""
+    monkeypatch.setattr(server_io, "cpu_s", lambda pid: spent)
+    _, end = talk.run("exec sleep 600", cpu_s=0.1)
+    assert (end["why"], end["signal"]) == (why, 9)
+
+
+def test_answers_beyond_their_room_end_the_program(talk):
+    answers, end = talk.run("exec yes >&3", answer_mb=1)
+    assert end["why"] == "output" and len(answers) <= 1 << 20
+
+
+def test_of_what_a_program_says_both_ends_are_kept(talk):
+    _, end = talk.run("echo first; head -c 99999 /dev/zero; echo last; exit 4")
+    assert end["said"].startswith("first\n") and end["said"].endswith("last\n")
+    assert "\n...\n" in end["said"] and len(end["said"]) < 9000 and end["exit"] == 4
+
+
+def test_a_command_that_is_not_there_ends_with_our_own_status(talk):
+    given = {"argv": ["no-such-command"], "fd": 3, "calls": []}
+    talk.server.run(given | {"limits": LIMITS._asdict()})
+    assert talk.end()[1]["exit"] == 71
+
+
+def test_files_and_links_are_swept_and_folders_told(talk, tmp_path):
+    assert not talk.run("echo > file; ln -s /usr link")[1]["dirty"]
+    assert not list(tmp_path.iterdir())
+    assert talk.run("mkdir folder")[1]["dirty"]
+
+
+def test_a_compiler_kept_warm_answers_again_and_again(talk):
+    step = {"server": ["sh", "-c", WARM], "file": "x"}
+    ends = [talk.make(step) for _ in range(3)]
+    assert [(end["ok"], end["said"]) for end in ends] == [(True, "made")] * 3
+    assert len(talk.server.servers) == 1
+
+
+@pytest.mark.parametrize("trouble", ["mad", "gone", "spin"])
+def test_a_compiler_that_answers_no_more_is_replaced(talk, trouble):
+    warm = {"server": ["sh", "-c", WARM]}
+    end = talk.make(warm | {"file": trouble}, cpu_s=0.2)
+    assert (end["ok"], end["said"]) == (False, "the compiler gave up")
+    assert talk.make(warm | {"file": "x"})["ok"]
+
+
+def test_programs_take_turns_at_uids(talk):
+    assert talk.server.uid() == 0
+    talk.server.settings["own_uid"] = True
+    assert talk.server.uid() != talk.server.uid() > 0
+
+
+def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
+    """The end of the pipe is the end of the process; here of the thread."""
+    left = threading.Event()
+
+    def leave(status):
+        left.set()
+        raise SystemExit
+
+    job = {"files": {}, "steps": [], "env": {}, "products": 0}
+    job["limits"] = LIMITS._asdict()
+    talk.send(b"M", json.dumps(job).encode())
+    run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
+    talk.send(b"R", json.dumps(run).encode())
+
+    def serve():
+        with contextlib.suppress(SystemExit):
+            talk.server.serve()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert [talk.receive()[0] for _ in range(3)] == [b"H", b"G", b"X"]
+    monkeypatch.setattr(server_io.os, "_exit", leave)
+    os.close(talk.to)
+    thread.join()
+    assert left.is_set()

@@ -1,0 +1,145 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codex_jax.sample.engine import prefix_attention
+from tests.sample.models import CONFIG
+
+B, P, K, N, H = 12, 5, CONFIG.kv_heads, CONFIG.heads, CONFIG.head_size
+
+
+def filled(rows, slots, seed):
+    """A cache of random numbers in blocks, and the first layer's as plain (rows, K, S, H)."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda: prefix_attention.empty(CONFIG, rows=rows, slots=slots))
+    cache = jax.tree.map(lambda x: rng.normal(size=x.shape).astype("f"), shapes)
+    return cache, plain(cache)
+
+
+def plain(cache):
+    keys, values = cache[0]
+    return [
+        np.concatenate(keys, axis=3).swapaxes(2, 3),
+        np.concatenate(values, axis=2),
+    ]
+
+
+def by_hand(q, k, v):
+    """softmax(q·k/√H)·v of one row in f64: q (N, H), k and v (K, S, H)."""
+    k, v = (np.repeat(x.astype("d"), N // K, axis=0) for x in (k, v))
+    scores = np.einsum("nh,nsh->ns", q, k) / H**0.5
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.einsum("ns,nsh->nh", weights / weights.sum(axis=1, keepdims=True), v)
+
+
+@pytest.mark.parametrize(("tile", "group"), [(1, 4), (8, 1), (8, 4)])
+def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
+    rng = np.random.default_rng(tile)
+    prefix, prefix_plain = filled(P, 200, 1)
+    suffix, _ = filled(B, 100, 2)
+    prompt, length = rng.integers(0, P, B), rng.integers(0, 100, B)
+    prefix_length = jnp.array([0, 1, 64, 65, 200])
+    q, k, v = (rng.normal(size=(B, 1, n, H)).astype("f") for n in (N, K, K))
+    live = np.arange(B) != 3
+
+    @jax.jit
+    def run(q, k, v, prefix, suffix):
+        tiles = prefix_attention.arrange(
+            jnp.asarray(prompt), jnp.asarray(live), prefix_length, tile
+        )
+        attend = prefix_attention.shared_prefix_attention(
+            tiles, group=group, length=jnp.asarray(length)
+        )
+        return attend(q, k, v, (prefix[0], suffix[0]), 0)
+
+    out, written = jax.device_get(run(q, k, v, prefix, suffix))
+    own = plain([written])
+    np.testing.assert_array_equal(own[0][np.arange(B), :, length], k[:, 0])
+    for row in np.flatnonzero(live):
+        shared, new = prefix_length[prompt[row]], length[row] + 1
+        keys, values = (
+            np.concatenate([plain[prompt[row], :, :shared], mine[row, :, :new]], axis=1)
+            for plain, mine in zip(prefix_plain, own, strict=True)
+        )
+        wanted = by_hand(q[row, 0], keys, values)
+        np.testing.assert_allclose(out[row, 0], wanted, rtol=2e-5, atol=2e-6)
+
+
+def assert_same_bits(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def blocks_of(cache, slots):
+    """The first layer's blocks that hold `slots` positions."""
+    many = len(prefix_attention.borders(slots))
+    return cache[0].k[:many], cache[0].v[:many]
+
+
+def test_unused_blocks_change_no_bit():
+    """Whether they aren't there, aren't read, or are read because a neighbour uses them."""
+    rng = np.random.default_rng(0)
+    q = rng.normal(size=(B, K, 3, H)).astype("f")
+    cache, _ = filled(B, 512, 3)
+    length = rng.integers(1, 64, B)
+
+    def over(slots, length):
+        return jax.jit(prefix_attention._over_blocks)(q, length, *blocks_of(cache, slots))
+
+    alone = over(64, length)
+    assert_same_bits(alone, over(512, length))
+    length[0] = 500
+    assert_same_bits([x[1:] for x in alone], [x[1:] for x in over(512, length)])
+
+
+def test_other_prompts_change_no_bit():
+    """A tile reads its prompt alike whatever lies beside it, and in whatever group it is."""
+    rng = np.random.default_rng(1)
+    count, tile = 7, 4
+    q = rng.normal(size=(count, tile, K, 1, H)).astype("f")
+    cache, _ = filled(P, 512, 4)
+    lengths = np.array([500, 300, 130, 70, 64, 3, 0])
+    owner = np.array([4, 3, 2, 1, 0, 0, 0])
+
+    @functools.partial(jax.jit, static_argnums=(3, 4))
+    def over(q, owner, lengths, group, slots):
+        tiles = prefix_attention.Tiles(
+            jnp.arange(count * tile).reshape(count, tile), owner, lengths
+        )
+        keys, values = jax.tree.map(jnp.asarray, blocks_of(cache, slots))
+        found = prefix_attention._over_prompts(q.reshape(-1, K, 1, H), tiles, group, keys, values)
+        return jax.tree.map(lambda x: x.reshape(count, tile, *x.shape[1:]), found)
+
+    whole = over(q, owner, lengths, 4, 512)
+    for some in ([0, 3, 5], [1, 2, 4, 6], [3, 4, 5]):
+        index = np.array(some + [6] * (count - len(some)))
+        slots = int(lengths[index].max())
+        found = over(q[index], owner[index], lengths[index], 4, slots)
+        assert_same_bits([x[index] for x in whole], found)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=24, max_size=24),
+    st.sampled_from([1, 4]),
+)
+@settings(max_examples=50, deadline=None)
+def test_tiles_hold_every_live_row_once_beside_rows_of_its_prompt(rows, tile):
+    prompt, live = map(jnp.array, zip(*rows, strict=True))
+    length = jnp.array([5, 0, 70, 3, 200, 70, 1])
+    tiles = jax.jit(prefix_attention.arrange, static_argnums=3)(prompt, live, length, tile)
+    held = np.asarray(tiles.row)
+    tile_of = np.broadcast_to(np.arange(len(held))[:, None], held.shape)[held < len(rows)]
+    held = held[held < len(rows)]
+    np.testing.assert_array_equal(np.sort(held), np.flatnonzero(live))
+    np.testing.assert_array_equal(tiles.prompt[tile_of], prompt[held])
+    np.testing.assert_array_equal(tiles.length[tile_of], length[prompt[held]])
+    assert (np.diff(tiles.length) <= 0).all()
+
+
+def test_borders():
+    assert prefix_attention.borders(300) == [(0, 64), (64, 128), (128, 256), (256, 512)]
