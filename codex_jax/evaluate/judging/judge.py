@@ -22,7 +22,7 @@ from codex_jax.evaluate.judging.check_plan import (
     encode_call,
     patience,
 )
-from codex_jax.evaluate.sandbox.sandbox import Limits, Ran, Sandbox, SandboxLostError
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxLostError
 
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
 VERDICT_OF = {
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 class Candidate:
     """Stands in for the program: called by check(), answered from the sandbox."""
 
-    def __init__(self, sandbox: Sandbox | Ran, calls: list[str], limits: Limits, *, live: bool):
+    def __init__(self, sandbox: Sandbox, calls: list[str], limits: Limits, *, live: bool):
         self.calls, self.live = list(calls), live
         self.sandbox, self.limits = sandbox, limits
         self.asked, self.diverged = 0, False
@@ -130,8 +130,6 @@ class Candidate:
 
 
 def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
-    if end["why"] == "endless":
-        return "time_limit", f"endless: line {end['line']} is come to in the same state for ever"
     if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
         return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["full"]:
@@ -143,16 +141,8 @@ def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
     return "exited_early", f"exit status {end['exit']} before it had answered"
 
 
-def prepare(sandbox: Sandbox, plan: Plan, limits: Limits) -> None:
-    """Tells the sandbox what the problem's programs will be asked for."""
-    task = {"entry_point": plan.entry_point, "calls": plan.calls}
-    sandbox.foresee(task | {"limits": plan.limits(limits)._asdict()})
-
-
-def judge(
-    sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits, ran: Ran | None = None
-) -> Outcome:
-    """The outcome of a program that the sandbox has parsed, and run where it was tame.
+def judge(sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits) -> Outcome:
+    """The outcome of a program that the sandbox has parsed.
 
     `sandbox.soiled` tells afterwards whether to make a new one.
 
@@ -161,14 +151,13 @@ def judge(
     """
     limits = plan.limits(limits)
     try:
-        where = ran or sandbox
-        return _attempt(where, plan, code, limits, plan.calls, live=not plan.complete)
+        return _attempt(sandbox, plan, code, limits, plan.calls, live=not plan.complete)
     except Diverged:
         return _attempt(sandbox, plan, code, limits, [], live=True)
 
 
 def _attempt(
-    sandbox: Sandbox | Ran,
+    sandbox: Sandbox,
     plan: Plan,
     code: bytes,
     limits: Limits,

@@ -101,13 +101,12 @@ class Worker:
         if self.bench is not None and key in self.bench.problems:
             return self.bench.outcome(key, source, self.kind)._asdict()
         plan, box = self.plans[key], self._ready()
-        judge.prepare(box, plan, self.limits)
-        parsed = box.parse(source, run=plan.complete)
+        parsed = box.parse(source)
         if not (digest := parsed.digest):
             return judge.Outcome("syntax_or_compile_error", parsed.why)._asdict()
         known = self.known[key]
         if digest not in known:
-            outcome = judge.judge(box, plan, parsed.code, self.limits, parsed.ran)
+            outcome = judge.judge(box, plan, parsed.code, self.limits)
             known[digest] = outcome._asdict() | {"digest": digest}
             self._count(outcome.cause)
         return known[digest]
