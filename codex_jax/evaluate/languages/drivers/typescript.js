@@ -2,7 +2,14 @@
 "use strict";
 const fs = require("fs");
 const folders = ["/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/share/nodejs"];
-const ts = require(folders.map((f) => f + "/typescript").find((f) => fs.existsSync(f)));
+const folder = folders.map((f) => f + "/typescript").find((f) => fs.existsSync(f));
+if (!folder) throw new Error(`no package typescript in ${folders.join(", ")}`);
+const ts = require(folder);
+if (typeof ts.createProgram !== "function") throw new Error(`TypeScript ${ts.version} has no compiler API`);
+if (process.argv[2] === "--version") {
+  console.log(ts.version);
+  process.exit(0);
+}
 const options = {
   target: ts.ScriptTarget.ES2020, module: ts.ModuleKind.CommonJS, lib: ["lib.es2020.d.ts", "lib.dom.d.ts"],
   types: [], noEmitOnError: false, skipLibCheck: true, skipDefaultLibCheck: true,
