@@ -1,7 +1,6 @@
 """The records that stages exchange, and their JSON Lines form."""
 
 import dataclasses
-import functools
 import gzip
 import json
 import pathlib
@@ -64,13 +63,14 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """Whether the completion passed its tests."""
         return self.verdict == "passed"
 
 
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
-def open_text(path: pathlib.Path | str, mode: str = "r"):
+def open_text(path: pathlib.Path | str, mode: str = "r") -> Any:
     """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, mode + "t", encoding="utf-8")
@@ -98,7 +98,7 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, not {type(fields).__name__}")
-    known, required = _fields(record_type)
+    known, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
@@ -109,13 +109,15 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
     return record_type(**values, extra=extra)
 
 
-@functools.cache
-def _fields(record_type: type) -> tuple[frozenset[str], list[str]]:
+def _fields(record_type: type[Record]) -> tuple[frozenset[str], list[str]]:
     """Returns the names of a record's fields, and of its required fields."""
     fields = dataclasses.fields(record_type)
     return frozenset(f.name for f in fields), [
         f.name for f in fields if f.default is f.default_factory
     ]
+
+
+_FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type: ignore[type-var]
 
 
 def to_line(record: Problem | Completion | Verdict) -> str:

@@ -31,7 +31,7 @@ def evaluate(
     mbr_exec: bool = False,
     baseline: str = "",
 ) -> dict[str, Any]:
-    """Judges every completion in a sandbox and estimates pass@k; returns the content of report.json.
+    """Judges every completion in a sandbox, estimates pass@k and returns the report.
 
     Writes verdicts.jsonl as it goes: an interrupted run continues there, and a run that has
     finished before judges nothing.

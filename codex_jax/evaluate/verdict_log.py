@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 from codex_jax import InputError, files, progress, records
-from codex_jax.evaluate.judging.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.verdicts import VERDICT_OF, Cause, Outcome
 
 
 class VerdictLog:
@@ -92,7 +92,7 @@ class VerdictLog:
         errors = []
         keys = {Job(group[0].task_id, self.source(group[0])): k for k, group in pending.items()}
         for job, outcome in pool.judge(list(keys)):
-            if outcome.cause == "infra_error":
+            if outcome.cause == Cause.INFRA_ERROR:
                 errors.append(outcome.detail)
                 continue
             row = self._row(self.tasks[job.problem], keys[job], outcome)

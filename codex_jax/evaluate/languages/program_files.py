@@ -40,7 +40,9 @@ def go(program: str, test: str) -> dict[str, str]:
 
     Tests that use only T of `testing` get a smaller replacement, which links faster.
     """
-    text = re.sub(r"^package\s+\w+", "package main", f"{program}\n{test}\n", count=1, flags=re.M)
+    text = re.sub(
+        r"^package\s+\w+", "package main", f"{program}\n{test}\n", count=1, flags=re.MULTILINE
+    )
     names = re.findall(r"^func (Test\w*)\(\w+ \*testing\.T\)", test, re.MULTILINE)
     entries = ", ".join(f'{{Name: "{name}", F: {name}}}' for name in names)
     full_testing = r"\btesting\.(?!T\b)|testing/|\bt\.(Cleanup|Setenv|TempDir|Deadline)\b"
@@ -54,7 +56,7 @@ def go(program: str, test: str) -> dict[str, str]:
 
 
 def java(program: str, test: str) -> dict[str, str]:
-    """Returns one file for all classes; none is public, as that would require a file of its name."""
+    """Returns one file for all classes; none is public, or the file would need its name."""
     text = f"{program}\n{test}\n"
     text = re.sub(r"^public\s+(?=(final\s+|abstract\s+)?class\s)", "", text, flags=re.MULTILINE)
     return {"program.java": text}
@@ -63,7 +65,9 @@ def java(program: str, test: str) -> dict[str, str]:
 def java_main(text: str) -> str:
     """Returns the class that has main()."""
     parts = re.split(r"\bstatic\s+void\s+main\s*\(", text)
-    classes = re.findall(r"^(?:public\s+)?(?:final\s+)?class\s+(\w+)", "".join(parts[:-1]), re.M)
+    classes = re.findall(
+        r"^(?:public\s+)?(?:final\s+)?class\s+(\w+)", "".join(parts[:-1]), re.MULTILINE
+    )
     return classes[-1] if classes else "Problem"
 
 

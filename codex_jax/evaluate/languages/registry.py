@@ -23,12 +23,16 @@ def languages() -> dict[str, Language]:
 
 
 def _language(name: str, row: dict[str, Any]) -> Language:
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
+    }
     fields["parts"] = tuple(
         Part(**{**part, "probe": tuple(part["probe"])}) for part in row.get("parts", ())
     )
     java = pathlib.Path(shutil.which("java", path=PATH) or "/usr/bin/java").resolve()
-    env = {key: value.format(java_home=java.parent.parent) for key, value in row.get("env", {}).items()}
+    env = {
+        key: value.format(java_home=java.parent.parent) for key, value in row.get("env", {}).items()
+    }
     return Language(name=name, **{**fields, "env": env})
 
 
@@ -41,9 +45,9 @@ def find_language(name: str) -> Language:
     for language in languages().values():
         if name.lower() in (language.name, *language.aliases):
             return language
-    expected = ", ".join(languages())
+    names = ", ".join(languages())
     raise InputError(
-        f"language {name!r}; expected one of {expected}; set language in the problems to one of them"
+        f"language {name!r}; expected one of {names}; set language in the problems file"
     )
 
 
@@ -103,4 +107,6 @@ def _text(problem: records.Problem) -> str:
 def list_languages() -> None:
     """Prints each language with its version, or what is missing and what installs it."""
     for name in languages():
-        print(f"{name:12}{absence(name) or tool_version(name)}")
+        broken = absence(name, "")
+        states = [broken] if broken else [tool_version(name), absence(name)]
+        print(f"{name:12}{'; '.join(filter(None, states))}")

@@ -116,7 +116,7 @@ def _tool_fault(tool: str) -> str:
     target = pathlib.Path(path).resolve()
     if any(target.is_relative_to(folder) for folder in _VISIBLE):
         return ""
-    return f"{tool} outside of {target} (the sandbox shows /usr only)"
+    return f"{tool}, which is {target}, outside of /usr"
 
 
 @functools.cache
@@ -125,6 +125,7 @@ def run_probe(command: tuple[str, ...], env: tuple[tuple[str, str], ...] = ()) -
     try:
         result = subprocess.run(
             command,
+            check=False,
             env={**_ENVIRONMENT, **dict(env)},
             cwd="/",
             stdin=subprocess.DEVNULL,

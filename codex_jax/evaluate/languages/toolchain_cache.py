@@ -32,7 +32,9 @@ def drivers_dir() -> pathlib.Path:
     base.mkdir(mode=0o755, exist_ok=True)
     status = base.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022 or base.is_symlink():
-        raise InputError(f"{base} is writable by others; expected a private folder; set TMPDIR to another one")
+        raise InputError(
+            f"{base} is writable by others; expected a private folder; set TMPDIR to another one"
+        )
     files = sorted(path for path in DRIVERS.iterdir() if path.is_file())  # not bytecode folders
     folder = base / _digest(*(file.read_bytes() for file in files))
     with _locked(base / "lock"):

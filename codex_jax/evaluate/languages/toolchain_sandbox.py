@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging.judge import Outcome
 from codex_jax.evaluate.languages import compile_cache, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox
+from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _SANDBOX = Limits(file_mb=1024, open_files=1024)
 _TMP_MB = 2048
@@ -44,10 +44,9 @@ class ToolchainSandbox(Sandbox):
         *,
         proc: bool = False,
     ):
-        self.view = backends.View(
-            kit=toolchain_cache.drivers_dir(), tmp_mb=_TMP_MB, toolchains=True, proc=proc
-        )
-        self.compile_cache = compile_cache.CompileCache(self.view.kit.parent / "made")
+        kit = toolchain_cache.drivers_dir()
+        self.view = backends.View(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
+        self.compile_cache = compile_cache.CompileCache(kit.parent / "made")
         super().__init__(backend, python, folder, _SANDBOX)
 
     def compile(
@@ -139,14 +138,16 @@ def prepare_toolchain(language: Language, open_sandbox: Callable[[], ToolchainSa
             limits=_BUILD,
         )
         if not result["ok"]:
-            raise _incomplete(language, f"its toolchain can't be built ({_excerpt(result['output'])})")
+            raise _incomplete(
+                language, f"its toolchain can't be built ({_excerpt(result['output'])})"
+            )
         return result["artifacts"]
 
     def check() -> None:
         program, test = language.check_program, language.check_test
         for text, expected in ((program, True), (program.replace("+ 1", "+ 2"), False)):
             outcome = run_tests(open_sandbox(), language, text, test, "f", Limits(cpu_s=30.0))
-            if (outcome.cause == "passed") != expected:
+            if (outcome.cause == Cause.PASSED) != expected:
                 detail = f"{outcome.cause} {outcome.detail}".strip()
                 verdict = "right" if expected else "wrong"
                 raise _incomplete(language, f"a program that is {verdict} ended with: {detail}")
@@ -155,9 +156,7 @@ def prepare_toolchain(language: Language, open_sandbox: Callable[[], ToolchainSa
 
 
 def _incomplete(language: Language, reason: str) -> InputError:
-    return InputError(
-        f"{language.name} is incomplete: {reason}; install with: {language.install}"
-    )
+    return InputError(f"{language.name} is incomplete: {reason}; install with: {language.install}")
 
 
 def run_tests(
@@ -203,30 +202,30 @@ def _compile_cached(
 
 def _compile_failure(result: dict[str, Any]) -> Outcome:
     if result["reason"] in ("cpu", "wall"):
-        return Outcome("time_limit", f"compiling took {result['cpu_s']:.0f} s of CPU")
+        return Outcome(Cause.TIME_LIMIT, f"compiling took {result['cpu_s']:.0f} s of CPU")
     detail = _excerpt(result["output"])
-    return Outcome("syntax_or_compile_error", detail, round(result["cpu_s"], 4))
+    return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, detail, round(result["cpu_s"], 4))
 
 
-def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[str, str]:
+def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[Cause, str]:
     output = end["output"]
     if end["reason"] in ("cpu", "wall") or end["cpu_s"] > end["limit"] + 1:
-        return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
+        return Cause.TIME_LIMIT, f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["reason"] == "output" or end["signal"] == signal.SIGXFSZ:
-        return "output_limit", "it printed too much"
+        return Cause.OUTPUT_LIMIT, "it printed too much"
     if finished and end["exit"] == 0:
-        return "passed", ""
+        return Cause.PASSED, ""
     patterns = {
-        "memory_limit": language.out_of_memory_pattern,
-        "process_limit": r"(?i)resource temporarily unavailable|can't start new thread",
-        "exited_early": "" if end["exit"] == 0 else r"(?!)",
-        "syntax_or_compile_error": language.syntax_error_pattern,
-        "wrong_answer": language.assertion_pattern,
+        Cause.MEMORY_LIMIT: language.out_of_memory_pattern,
+        Cause.PROCESS_LIMIT: r"(?i)resource temporarily unavailable|can't start new thread",
+        Cause.EXITED_EARLY: "" if end["exit"] == 0 else r"(?!)",
+        Cause.SYNTAX_OR_COMPILE_ERROR: language.syntax_error_pattern,
+        Cause.WRONG_ANSWER: language.assertion_pattern,
     }
-    cause = next((name for name, p in patterns.items() if re.search(p, output)), "exception")
-    if cause == "exited_early":
+    cause = next((name for name, p in patterns.items() if re.search(p, output)), Cause.EXCEPTION)
+    if cause == Cause.EXITED_EARLY:
         return cause, "exit status 0 before the end of its tests"
-    if cause == "exception" and end["signal"]:
+    if cause == Cause.EXCEPTION and end["signal"]:
         return cause, f"killed by {signal.Signals(end['signal']).name}: {_excerpt(output)}"
     return cause, _excerpt(output) or f"exit status {end['exit']}"
 

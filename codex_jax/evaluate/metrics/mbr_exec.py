@@ -8,7 +8,6 @@ another. Tests and reference solutions are not used.
 import ast
 import collections
 import itertools
-import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -143,7 +142,7 @@ def _from_annotations(problem: records.Problem) -> Iterator[list[Any]]:
     if not heads:
         return
     try:
-        arguments = ast.parse(heads[-1] + " pass").body[0].args.args  # type: ignore[attr-defined]
+        arguments = ast.parse(heads[-1] + " pass").body[0].args.args
     except SyntaxError:
         return
     texts = [ast.unparse(a.annotation) if a.annotation else "" for a in arguments]

@@ -75,9 +75,10 @@ def selection(
     for sample, verdict in zip(samples, verdicts, strict=True):
         groups[sample.task_id].append((sample, verdict.passed))
     selectors: dict[str, Selector] = {"random": lambda group: [0.0] * len(group)}
-    for name, ranking in (("mean_logprob", mean_logprob), ("sum_logprob", sum_logprob)):
-        if any(getattr(sample, name) is not None for sample in samples):
-            selectors[name] = ranking
+    if any(sample.mean_logprob is not None for sample in samples):
+        selectors["mean_logprob"] = mean_logprob
+    if any(sample.sum_logprob is not None for sample in samples):
+        selectors["sum_logprob"] = sum_logprob
     if votes is not None:
         selectors["mbr_exec"] = lambda group: [
             votes.get((sample.task_id, sample.sample_index), 0.0) for sample in group

@@ -41,7 +41,9 @@ def load_problems(source: str) -> dict[str, records.Problem]:
         problem = records.parse_record(line, records.Problem, where=where)
         if problem.task_id in tasks:
             raise InputError(f"{path}: {problem.task_id} occurs twice; expected distinct task_ids")
-        if not (problem.test or has_inputs(problem)) or not (problem.entry_point or runs_in_process(problem)):
+        if not (problem.test or has_inputs(problem)) or not (
+            problem.entry_point or runs_in_process(problem)
+        ):
             raise InputError(f"{path}: {problem.task_id} lacks entry_point or test")
         tasks[problem.task_id] = problem
     if not tasks:
@@ -161,7 +163,9 @@ def _host_checked(fields: dict[str, Any], where: str) -> dict[str, Any]:
         names = ", ".join(row.name for row in rows if row.supports_host_check)
         raise InputError(f"{where}: {language.name} can't be judged outside; expected {names}")
     if not fields.get("reference"):
-        raise InputError(f"{where}: lacks reference, a program in Python whose answers are the expected ones")
+        raise InputError(
+            f"{where}: lacks reference, a program in Python whose answers are the expected ones"
+        )
     return fields | {"language": language.name}
 
 

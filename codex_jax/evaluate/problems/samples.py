@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from codex_jax import InputError, records
 
 
-def load_completions(
-    path: str, tasks: Mapping[str, records.Problem]
-) -> list[records.Completion]:
+def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
     """Reads completions by task; renumbers a task's samples if their indices aren't distinct.
 
     Raises:

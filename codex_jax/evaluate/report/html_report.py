@@ -83,7 +83,9 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected metrics.jsonl of a training run") from None
+        raise InputError(
+            f"{path}: {error.strerror}; expected metrics.jsonl of a training run"
+        ) from None
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:

@@ -10,7 +10,7 @@ from codex_jax import InputError
 INK, FAINT = "#3b4252", "#c9d0dc"
 COLORS = ("#2f6fde", "#e07a3f", "#2f9e77", "#8a5fd0")
 _POINTS = 2000  # of a curve: more than a screen has columns
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and in the page's own font
     "font.family": "sans-serif",
     "font.size": 11,
