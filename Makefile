@@ -11,7 +11,8 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/installed-$(EXTRAS)
-SHELL_SCRIPTS = .ci/run .ci/venv $(shell find benchmarks codex_jax tests tpu_scripts -name '*.sh')
+SHELL_SCRIPTS = .ci/run .ci/venv .ci/bazel \
+    $(shell find benchmarks codex_jax tests tpu_scripts -name "*.sh")
 
 .PHONY: install quickstart test lint docs pythons clean
 .DELETE_ON_ERROR:

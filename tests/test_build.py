@@ -52,9 +52,7 @@ def test_every_room_has_its_dependencies():
     for room, (rooms, packages) in ROOMS.items():
         expected = [":codex_jax", *(f":{name}" for name in rooms)]
         expected += [f"@pip//{PIP_NAMES.get(name, name)}" for name in packages]
-        assert sorted(libraries[room]["deps"]) == sorted(expected), (
-            f"BUILD: {room} differs"
-        )
+        assert sorted(libraries[room]["deps"]) == sorted(expected), f"BUILD: {room} differs"
 
 
 def test_every_source_belongs_to_one_target():
@@ -118,7 +116,7 @@ def test_bazel(command):
         pytest.skip("bazel is not installed (Debian: bazel-bootstrap)")
     if not pathlib.Path(ROOT, ".venv", "bin", "python").exists():
         pytest.skip("no .venv here, whose interpreter Bazel would run")
-    bazel = ["sh", ROOT / "tests" / "bazel" / "run.sh", *command.split()]
+    bazel = ["sh", ROOT / ".ci" / "bazel", *command.split()]
     process = subprocess.run(bazel, capture_output=True, text=True)
     output = process.stdout + process.stderr
     assert process.returncode == 0, output
