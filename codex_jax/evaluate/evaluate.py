@@ -72,9 +72,7 @@ def evaluate(
     report = summary(tasks, verdicts, ks, samples)
     report |= {"selection": selection(samples, verdicts, votes)} | info
     if baseline:
-        counts = count_passes(records.read_jsonl(baseline, records.Verdict))
-        difference = paired_bootstrap(counts, count_passes(verdicts))
-        report["paired"] = {"baseline": baseline, **difference}
+        report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
     print(table(report))
@@ -93,6 +91,12 @@ def _judge(
         log = VerdictLog(path, tasks, [backend, python, str(settings["limits"])])
         log.judge(samples, pool)
     return log, {"isolation": backend, "python": python}
+
+
+def _difference(baseline: str, verdicts: Sequence[records.Verdict]) -> dict[str, Any]:
+    """Compares verdicts with those of another run, problem by problem."""
+    counts = count_passes(records.read_jsonl(baseline, records.Verdict))
+    return paired_bootstrap(counts, count_passes(verdicts))
 
 
 def _mbr_exec_votes(
