@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from codex_jax import InputError, sharding
-from codex_jax.model import DecoderConfig, abstract
+from codex_jax.model import DecoderConfig, abstract_params
 from codex_jax.sharding import MeshShape, chips, topology
 
 
@@ -45,8 +45,8 @@ def test_a_mesh_that_does_not_fit_names_the_knob(shape):
 def test_every_parameter_is_listed_with_its_bytes():
     config = DecoderConfig(vocab_size=128, layers=2, width=64, heads=4)
     mesh = sharding.make_mesh(MeshShape(tensor=2))
-    rows = {row.name: row for row in sharding.report(*abstract(config), mesh)}
-    assert len(rows) == len(jax.tree.leaves(abstract(config)[0]))
+    rows = {row.name: row for row in sharding.report(*abstract_params(config), mesh)}
+    assert len(rows) == len(jax.tree.leaves(abstract_params(config)[0]))
     assert rows["blocks/mlp/up"].bytes_per_device == 2 * 64 * 256 * 4 // 8
     assert rows["norm/scale"].bytes_per_device == 64 * 4
 
@@ -55,13 +55,13 @@ def test_a_dimension_that_does_not_divide_names_the_knob():
     config = DecoderConfig(vocab_size=128, layers=1, width=30, heads=3)
     mesh = sharding.make_mesh(MeshShape(tensor=2))
     with pytest.raises(InputError, match=r"'\w+' is \d+, which (tensor|fsdp) = \d does not divide"):
-        sharding.report(*abstract(config), mesh)
+        sharding.report(*abstract_params(config), mesh)
 
 
 def test_a_large_parameter_left_whole_fails():
     shapes = {"table": jax.ShapeDtypeStruct((4096, 1024), "float32")}
     axes = {"table": ("position", "norm")}
-    with pytest.raises(InputError, match=r"table .* stands whole"):
+    with pytest.raises(InputError, match=r"table .* is replicated"):
         sharding.report(shapes, axes, sharding.make_mesh(MeshShape()))
 
 
@@ -78,22 +78,22 @@ class Device:
 
 def test_slices_lie_along_replica():
     devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
-    placed = sharding.arrange((4, 2, 1, 1), devices)
+    placed = sharding.arrange_devices((4, 2, 1, 1), devices)
     assert placed.shape == (4, 2, 1, 1)
     assert [{d.slice_index for d in row.flat} for row in placed] == [{0}, {0}, {1}, {1}]
 
 
 def test_a_replica_that_cannot_span_the_slices_is_refused():
     devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
-    with pytest.raises(InputError, match=r"2 slices, MeshShape.replica is 1; turn it"):
-        sharding.arrange((1, 8, 1, 1), devices)
+    with pytest.raises(InputError, match=r"2 slices, MeshShape.replica is 1; set it"):
+        sharding.arrange_devices((1, 8, 1, 1), devices)
 
 
 def test_chips_are_known_by_their_kind():
-    assert chips.of("TPU v5").name == "v5p"
-    assert chips.of("TPU v5 lite").name == "v5e"
-    assert chips.of("NVIDIA H100 80GB HBM3").name == "h100"
-    assert chips.of("cpu") is None
+    assert chips.chip_for("TPU v5").name == "v5p"
+    assert chips.chip_for("TPU v5 lite").name == "v5e"
+    assert chips.chip_for("NVIDIA H100 80GB HBM3").name == "h100"
+    assert chips.chip_for("cpu") is None
 
 
 @pytest.mark.parametrize("name", ["v5p", "v9:4x4", "h100:2x2", "v5p:4x", "v5e:2x2x2x2"])

@@ -173,7 +173,7 @@ class Book:
         total = sum(map(len, pending.values()))
         done = len(samples) - total
         with (
-            progress.bar(what="judging", total=len(samples), done=done, unit="program") as bar,
+            progress.bar(desc="judging", total=len(samples), done=done, unit="program") as bar,
             records.open_text(self.path, "a") as out,
         ):
             for key in [key for key in pending if key in self.known]:

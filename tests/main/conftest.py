@@ -37,7 +37,7 @@ def verb(monkeypatch):
 # What must be set, so that a test can be about something else.
 ENOUGH = {
     "output": "here",
-    "cache_dir": "rows",
+    "rows": "rows",
     "batch_size": "4",
     "layers": "2",
 }
