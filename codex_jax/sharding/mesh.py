@@ -53,7 +53,7 @@ class MeshShape:
         if math.prod(sizes.values()) != devices:
             raise InputError(
                 f"mesh {sizes} does not fit {devices} devices; "
-                f"set MeshShape so that the product is {devices} (fsdp=-1 takes the remaining devices)"
+                f"set MeshShape so that the product is {devices} (fsdp=-1 takes the rest)"
             )
         return sizes["replica"], sizes["fsdp"], sizes["tensor"], sizes["context"]
 
