@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -36,7 +36,7 @@ def train(
     save_every: int = 200,
     keep_checkpoints: int = 2,
     operative_config: str = "",
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Trains a decoder, or resumes from the newest checkpoint in checkpoint_dir.
 
     Args:

@@ -5,6 +5,7 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -24,7 +25,7 @@ class Metrics:
         self._writes = jax.process_index() == 0
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._waited = 0.0
-        self.last: dict[str, float] = {}
+        self.last: dict[str, Any] = {}
         self._window = time.perf_counter()
         if self._writes:
             _truncate(path, start)
@@ -40,14 +41,15 @@ class Metrics:
         """Adds a step's metrics, which may still be under computation."""
         self._pending.append((step, values))
 
-    def flush(self) -> dict[str, float]:
+    def flush(self) -> dict[str, Any]:
         """Writes the pending lines; returns the last of them.
 
         Raises:
           InputError: a loss that isn't finite, with its step.
         """
-        lines: list[dict[str, float]]
-        lines = [{"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending]
+        lines: list[dict[str, Any]] = [
+            {"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending
+        ]
         if not lines:
             return {}
         now = time.perf_counter()

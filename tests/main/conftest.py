@@ -37,7 +37,7 @@ def command(monkeypatch):
 # The required settings, so that a test can be about others.
 REQUIRED_FLAGS = {
     "output": "here",
-    "rows": "rows",
+    "cache_dir": "rows",
     "batch_size": "4",
     "layers": "2",
 }
