@@ -7,19 +7,17 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from codex_jax import InputError
 
 
 class Batch(NamedTuple):
-    """Packed rows, B sequences of T tokens. A NamedTuple, so JAX sees a pytree without our help."""
+    """Packed rows, B sequences of T tokens, as numpy or JAX arrays; a pytree for JAX."""
 
-    tokens: np.ndarray  # int32 (B, T): what the decoder reads
-    targets: np.ndarray  # int32 (B, T): the next token
-    segment_ids: np.ndarray  # int32 (B, T): 0 is padding, documents of a row count from 1
-    positions: np.ndarray  # int32 (B, T): from 0 in each document
-    loss_weights: np.ndarray  # float32 (B, T): 0 on padding
+    tokens: Any  # int32 (B, T): input ids
+    targets: Any  # int32 (B, T): ids of the next tokens
+    segment_ids: Any  # int32 (B, T): 0 is padding, documents of a row count from 1
+    positions: Any  # int32 (B, T): from 0 in each document
+    loss_weights: Any  # float32 (B, T): 0 on padding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

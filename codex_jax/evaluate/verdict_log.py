@@ -71,7 +71,7 @@ class VerdictLog:
         done = len(samples) - sum(map(len, pending.values()))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            progress.bar(what="judging", total=len(samples), done=done, unit="program") as bar,
+            progress.bar(desc="judging", total=len(samples), done=done, unit="program") as bar,
             records.open_text(self.path, "a") as out,
         ):
             for key in [key for key in pending if key in self.by_key]:
