@@ -12,7 +12,10 @@ def render() -> str:
     for name, room in ROOMS.items():
         group = "leaf" if name in LEAVES else "stage" if name in STAGES else "composed"
         lines.append(f"| `{name}` | {group} | {_join(room.rooms)} | {_join(room.packages)} |")
-    lines += ["", "Folders and top-level modules within a room, from the bottom up; each imports only"]
+    lines += [
+        "",
+        "Folders and top-level modules within a room, from the bottom up; each imports only",
+    ]
     lines += ["from floors below its own:", "", "| room | floors |", "|---|---|"]
     for name, floors in FLOORS.items():
         lines.append(f"| `{name}` | {' → '.join(_join(floor) for floor in floors)} |")

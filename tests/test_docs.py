@@ -58,7 +58,9 @@ def test_every_command_has_an_example_on_its_page(name, commands_in):
 
 
 def test_the_readme_lists_every_command_with_its_page():
-    rows = re.findall(r"^\| `codex-jax ([\w ]+)` \|.*\(docs/(\w+)\.md\) \|$", README.read_text(), re.M)
+    rows = re.findall(
+        r"^\| `codex-jax ([\w ]+)` \|.*\(docs/(\w+)\.md\) \|$", README.read_text(), re.MULTILINE
+    )
     firsts = {name: name.split()[0] for name in COMMANDS}
     assert dict(rows) == {name: PAGE_OF.get(first, first) for name, first in firsts.items()}
 
@@ -83,9 +85,13 @@ def test_scripts_that_are_named_exist(path):
 
 
 def test_benchmarks_of_the_readme_have_the_flags_it_names():
-    for script, words in re.findall(r"`[^`]*python (benchmarks/\w+\.py)([^`]*)`", README.read_text()):
+    for script, words in re.findall(
+        r"`[^`]*python (benchmarks/\w+\.py)([^`]*)`", README.read_text()
+    ):
         command = [sys.executable, script, "--help"]
-        help_text = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+        help_text = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=ROOT
+        ).stdout
         for flag in re.findall(r"--\w+", words):
             assert re.search(rf"{flag}\b", help_text), f"{script} has no {flag}"
 
