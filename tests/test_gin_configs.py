@@ -42,7 +42,7 @@ def decoder(configured):
 
     def config(path, vocab_size=50_281):
         files = f"{relative(path)} gin_configs/train/codex.gin --vocab_size={vocab_size}"
-        line = f"codex-jax train {files} --cache_dir=rows --checkpoint_dir=here"
+        line = f"codex-jax train {files} --rows=rows --checkpoint_dir=here"
         return configured(line).root.arguments["model"].make({})
 
     return config

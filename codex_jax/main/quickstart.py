@@ -29,7 +29,7 @@ def commands(run_dir: pathlib.Path, library: pathlib.Path) -> list[Command]:
         Command("curate", {"output": chains}),
         Command("tokenizer", {**corpus, "output": tokenizer}),
         Command("data", {**corpus, "tokenizer": tokenizer, "output": rows}),
-        Command("train", {"cache_dir": rows, "checkpoint_dir": checkpoint}),
+        Command("train", {"rows": rows, "checkpoint_dir": checkpoint}),
         Command(
             "sample",
             {

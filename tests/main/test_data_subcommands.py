@@ -10,7 +10,7 @@ from codex_jax.main import cli
     [
         ("data --output=o", "data --output=o"),
         ("data build --output=o", "data --output=o"),
-        ("data inspect --cache=c", "inspect --cache=c"),
+        ("data inspect --rows=c", "inspect --rows=c"),
         ("data cache --output=o", "cache --output=o"),
         ("data explain --file=f", "explain --file=f"),
         ("data build --explain f", "explain --file f"),
