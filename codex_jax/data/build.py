@@ -42,21 +42,19 @@ def build(
 
     Does nothing where `output` was already built from the same files and settings. A build that was
     killed leaves a folder partial-NAME; the next one, from the same files and settings, cleans and
-    tokenizes what isn't there yet, and its rows are those that would have been.
+    tokenizes what isn't there yet. The rows don't depend on that, nor on the number of workers.
 
     Args:
       corpus: named directory trees, {"name": path} or {"name": (path, weight)}.
       tokenizer: the JSON file that `tokenizer` wrote.
       output: the folder of rows to write.
       sequence_length: tokens in a row.
-      indent_split_rate: share of the newline+indent tokens split in two, so prompts may end in
-        between.
+      indent_split_rate: share of newline+indent tokens split in two, where prompts may end.
       cleaning: filters, duplicates, licenses, secrets, problems to keep out.
       seqio_tasks: Tasks of your own to pack as well, by name, as they are.
       task_modules: Python modules that register them.
       seed: of the choice of newline+indent tokens and of infilling's cuts.
-      workers: processes that clean and tokenize, 0 for none; one for each CPU by default. The
-        rows don't depend on them.
+      workers: processes that clean and tokenize, 0 for none; by default one for each CPU.
       explain: a file of the corpus: prints why it is or isn't in the rows, builds nothing.
 
     Returns:
