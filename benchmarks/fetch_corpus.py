@@ -53,7 +53,7 @@ def main() -> None:
     downloads += [(fetch_wheel, name) for name in PYPI_WHEELS.split()]
     downloads += [(fetch_sdist, name) for name in PYPI_SDISTS.split()]
     downloads += [(fetch_npm, name) for name in NPM.split()]
-    for download, name in bar(downloads, what="fetch", unit="package"):
+    for download, name in bar(downloads, desc="fetch", unit="package"):
         folder = output / download.__name__.removeprefix("fetch_") / name.replace("/", "-")
         if folder.exists():
             continue

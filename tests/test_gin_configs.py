@@ -49,7 +49,7 @@ def decoder(configured):
 
 
 def counted(config):
-    shapes, _ = model.abstract(config)  # built without memory
+    shapes, _ = model.abstract_params(config)  # built without memory
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)

@@ -111,7 +111,7 @@ class Assembler:
         renderings = dict.fromkeys(tree.render_as for tree in self._spec.trees.values())
         labels = {name: self._labels(name, blocks) for name in renderings}
         paths = [(source, path) for source, files in blocks.items() for path in files]
-        for source, path in bar(paths, what="pack", unit="block"):
+        for source, path in bar(paths, desc="pack", unit="block"):
             for document in read_block(path):
                 label = DUPLICATE_LABELS[next(labels[self._spec.trees[source].render_as])]
                 if label:

@@ -135,7 +135,7 @@ def _build_missing(spec: BuildSpec, files: Scan, workers: int | None) -> list[st
     names = []
     if workers is None:
         workers = available_cpus() if files.bytes > _SMALL else 0
-    with bar(what="data", total=files.files, unit="file") as progress:
+    with bar(desc="data", total=files.files, unit="file") as progress:
 
         def missing() -> Iterator[Shard]:
             for shard in plan_shards(spec.trees):

@@ -60,7 +60,7 @@ class Cleaner:
         self, tree: SourceTree, stats: FileStats, desc: str = "files"
     ) -> Iterator[Document]:
         """Yields the tree's documents that pass every step, once each, ordered by path."""
-        entries = bar(list(list_files(tree)), what=desc, unit="file")
+        entries = bar(list(list_files(tree)), desc=desc, unit="file")
         return self.clean(read_files(tree, entries), tree, stats)
 
     def clean(
