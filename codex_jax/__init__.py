@@ -19,25 +19,28 @@ __version__ = "0.1.0"
 # Type checkers take a constant of this name for true; importing typing would cost milliseconds.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from codex_jax.api import Model as Model
-    from codex_jax.api import build_rows as build_rows
-    from codex_jax.api import judge as judge
-    from codex_jax.api import load as load
-    from codex_jax.api import pass_at_k as pass_at_k
-    from codex_jax.api import read_rows as read_rows
-    from codex_jax.api import train_decoder as train_decoder
-    from codex_jax.api import train_tokenizer as train_tokenizer
+    from codex_jax.api.completion import Model as Model
+    from codex_jax.api.completion import load as load
+    from codex_jax.api.judging import judge as judge
+    from codex_jax.api.judging import pass_at_k as pass_at_k
+    from codex_jax.api.training import build_rows as build_rows
+    from codex_jax.api.training import read_rows as read_rows
+    from codex_jax.api.training import train_decoder as train_decoder
+    from codex_jax.api.training import train_tokenizer as train_tokenizer
     from codex_jax.records import Completion as Completion
     from codex_jax.records import Problem as Problem
     from codex_jax.records import Verdict as Verdict
 
 # Name → module, imported at the first use (PEP 562).
 _LAZY = {
-    **dict.fromkeys(("Completion", "Problem", "Verdict"), "codex_jax.records"),
-    **dict.fromkeys(
-        ("Model", "build_rows", "judge", "load", "pass_at_k", "read_rows"), "codex_jax.api"
-    ),
-    **dict.fromkeys(("train_decoder", "train_tokenizer"), "codex_jax.api"),
+    name: module
+    for module, names in {
+        "codex_jax.records": ("Completion", "Problem", "Verdict"),
+        "codex_jax.api.training": ("build_rows", "read_rows", "train_decoder", "train_tokenizer"),
+        "codex_jax.api.completion": ("Model", "load"),
+        "codex_jax.api.judging": ("judge", "pass_at_k"),
+    }.items()
+    for name in names
 }
 
 
