@@ -79,6 +79,6 @@ def pass_at_k(
       (0.5, None)
     """
     from codex_jax.evaluate.metrics.pass_at_k import estimate
-    from codex_jax.evaluate.metrics.summary import counted
+    from codex_jax.evaluate.metrics.summary import count_passes
 
-    return estimate(counted(verdicts), ks)
+    return estimate(count_passes(verdicts), ks)
