@@ -95,13 +95,15 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
-        raise InputError(f"{where}: expected a JSON object, not {type(fields).__name__}")
+        raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
     known, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
         if name in known and not isinstance(fields.get(name, ""), str):
-            raise InputError(f"{where}: {name} must be a string, not {type(fields[name]).__name__}")
+            raise InputError(
+                f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
+            )
     extra = {name: value for name, value in fields.items() if name not in known}
     values = {name: value for name, value in fields.items() if name in known and name != "extra"}
     return record_type(**values, extra=extra)

@@ -48,7 +48,11 @@ COVERED_BY = {
     "evaluate/test_sandbox.py": ["evaluate.sandbox.backends"],
     "evaluate/test_toolchain_server.py": ["evaluate.sandbox.guest.child_process"],
     "evaluate/test_value_codec.py": ["evaluate.judging.call_results"],
-    "main/test_cli.py": ["main.commands", "main.dry_run", "main.help_text"],
+    "main/test_cli.py": ["main.help_text"],
+    "main/test_run.py": ["main.dry_run"],
+    "main/test_bindings.py": ["main.suggestions"],
+    "main/test_resolve.py": ["main.config_text"],
+    "api/test_python_interface.py": ["api.completion", "api.judging", "api.training"],
     "model/test_attention.py": ["model.attention.core"],
     "sample/test_int8.py": ["model.quantization"],
     "sample/test_engine.py": [

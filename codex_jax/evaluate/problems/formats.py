@@ -67,7 +67,7 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise InputError(f"{where}: {reason}") from None
             if not isinstance(fields, dict):
                 name = type(fields).__name__
-                raise InputError(f"{where}: expected a JSON object, not {name}")
+                raise InputError(f"{where}: expected a JSON object, found {name}")
             yield where, fields
 
 
