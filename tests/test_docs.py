@@ -1,5 +1,7 @@
 """README.md and docs/ are held against the tree, the command line and the import table."""
 
+import ast
+import inspect
 import pathlib
 import re
 import subprocess
@@ -8,6 +10,7 @@ import tomllib
 
 import pytest
 
+import codex_jax as cj
 from codex_jax.main.commands import COMMANDS, select_command
 from tests import import_table
 from tests.test_architecture import ROOT
@@ -55,6 +58,21 @@ def test_every_command_has_an_example_on_its_page(name, commands_in):
     page = ROOT / "docs" / f"{PAGE_OF.get(first, first)}.md"
     lines = [line for block in blocks(page, "sh") for line in commands_in(block)]
     assert name in map(command_name, lines), f"{page} has no example of {name}"
+
+
+@pytest.mark.parametrize("path", [README, ROOT / "docs" / "python.md"], ids=page_name)
+def test_python_examples_fit_the_interface(path):
+    examples = blocks(path, "python")
+    assert examples
+    for node in ast.walk(ast.parse("\n".join(examples))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        owner = getattr(node.func.value, "id", "")
+        if owner in ("cj", "model"):
+            function = getattr(cj if owner == "cj" else cj.Model, node.func.attr)
+            keywords = {keyword.arg: None for keyword in node.keywords}
+            arguments = node.args if owner == "cj" else [None, *node.args]
+            inspect.signature(function).bind(*arguments, **keywords)
 
 
 def test_the_readme_lists_every_command_with_its_page():
@@ -152,9 +170,7 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_the_citation_has_the_version():
-    from codex_jax import __version__
-
-    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version: {cj.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 @pytest.mark.slow
