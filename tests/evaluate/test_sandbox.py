@@ -13,7 +13,7 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.judging.pool import Job, Pool
-from codex_jax.evaluate.sandbox import backends, sandbox
+from codex_jax.evaluate.sandbox import backends, python_sandbox, sandbox
 from tests.evaluate.processes import processes
 
 _LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))
@@ -32,7 +32,7 @@ HONEST = "def secret(n):\n    return (n * 7919 + 13) % 10007  # {}\nUNIQUE = {}\
 
 def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[str, object]:
     limits = sandbox.Limits(**{"cpu_s": 1.0, "memory_mb": 256, **limits})
-    with Pool({"p": problem}, isolation=isolation, limits=limits, workers=2) as pool:
+    with Pool({"p": problem}, sandbox=isolation, limits=limits, workers=2) as pool:
         return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
 
 
@@ -127,7 +127,8 @@ def secret(n):
 
 def test_a_program_holds_its_own_two_pipes_and_no_more(isolation):
     """Standard input, output and error lead nowhere; one pipe says that there are answers, the
-    other brings calls, as there is no reference that would foresee them."""
+    other brings calls, as there is no reference that would foresee them.
+    """
     program = """
 import os
 def secret(n):
@@ -225,13 +226,13 @@ def test_no_sandbox_is_one_line(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(backends, "_bwrap", lambda: None)
     with pytest.raises(InputError, match=r"no sandbox works .*install one") as caught:
-        sandbox.choose("auto")
+        python_sandbox.choose_backend("auto")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_sandbox_is_one_line():
-    with pytest.raises(InputError, match=r"isolation 'docker'; expected auto, gvisor, bubblewrap"):
-        sandbox.choose("docker")
+    with pytest.raises(InputError, match=r"sandbox 'docker'; expected one of auto, gvisor, bubblewrap"):
+        python_sandbox.choose_backend("docker")
 
 
 # `collections.Counter.copy(int)` is `type`: with it, arbitrary code is reached from plain names.

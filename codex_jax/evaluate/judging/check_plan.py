@@ -78,7 +78,7 @@ class CheckPlan:
         """Records the reference's answer to each input of HumanEval+, and the limits it needs."""
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
-        inputs = mbpp_plus.inputs(problem.extra)
+        inputs = mbpp_plus.call_arguments(problem.extra)
         self.calls = [encode_call(tuple(arguments), {}) for arguments in inputs]
         self.complete = True
         reference = self._namespace()[self.entry_point]
