@@ -86,7 +86,7 @@ def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
     ],
 )
 def test_answers_take_the_reference_s_types(found, expected, shaped):
-    assert repr(foreign.like(found, expected)) == repr(shaped)
+    assert repr(foreign.coerce_to(found, expected)) == repr(shaped)
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
 )
 def test_other_readings_of_a_question(oracle, given, found, expected, right):
     with contextlib.nullcontext() if right else pytest.raises(AssertionError):
-        oracles.check(lambda *_: found, oracle, [(given, expected)], 0)
+        oracles.check_outputs(lambda *_: found, oracle, [(given, expected)], 0)
 
 
 def test_slow_references_widen_the_limit(tmp_path):
@@ -270,7 +270,7 @@ def test_slow_references_widen_the_limit(tmp_path):
     ],
 )
 def test_near(found, expected, tolerance, verdict):
-    assert oracles.near(found, expected, tolerance) == verdict
+    assert oracles.is_close(found, expected, tolerance) == verdict
 
 
 @pytest.mark.slow

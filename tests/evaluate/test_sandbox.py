@@ -95,7 +95,7 @@ def secret(n): return (n * 7919 + 13) % 10007 + 0 * {}
 """
     programs = [p for i in range(4) for p in (spoiler + f"#{i}\nN = {i}", witness.format(i))]
     causes = [outcome.cause for outcome in judge(isolation, programs).values()]
-    assert sorted(causes) == ["output_limit"] * 4 + ["passed"] * 4  # len() was made to lie
+    assert sorted(causes) == ["passed"] * 4 + ["wrong_answer"] * 4
 
 
 def test_cpu_time_decides_not_wall_time(isolation):
@@ -177,7 +177,7 @@ def test_an_ordinary_user_can_judge(isolation):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from codex_jax.evaluate.evaluate import evaluate\n"
         "evaluate(problems='p.jsonl', completions='c.jsonl', output='out', ks=(1,),"
-        " isolation=sys.argv[2])\n"
+        " sandbox=sys.argv[2])\n"
     )
     with tempfile.TemporaryDirectory(prefix="codex-jax-test-", dir="/tmp") as name:
         folder = pathlib.Path(name)
@@ -231,7 +231,9 @@ def test_no_sandbox_is_one_line(monkeypatch):
 
 
 def test_an_unknown_sandbox_is_one_line():
-    with pytest.raises(InputError, match=r"sandbox 'docker'; expected one of auto, gvisor, bubblewrap"):
+    with pytest.raises(
+        InputError, match=r"sandbox 'docker'; expected one of auto, gvisor, bubblewrap"
+    ):
         python_sandbox.choose_backend("docker")
 
 

@@ -4,13 +4,14 @@ import contextlib
 import functools
 import json
 import os
-import struct
 import threading
 
 import pytest
 
+from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import (
     child_process,
+    cleanup,
     confine,
     server_io,
     toolchain_server,
@@ -39,18 +40,10 @@ class Talk:
         self.server = toolchain_server.ToolchainServer(settings, inbox, outbox)
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
-        os.write(self.to, operation + struct.pack(">I", len(body)) + body)
+        server_io.write_frame(self.to, operation, body)
 
     def receive(self) -> tuple[bytes, bytes]:
-        head = self.exactly(5)
-        return head[:1], self.exactly(struct.unpack(">I", head[1:])[0])
-
-    def exactly(self, count: int) -> bytes:
-        """A read may give less than was asked for."""
-        parts = b""
-        while len(parts) < count:
-            parts += os.read(self.back, count - len(parts))
-        return parts
+        return server_io.read_frame(self.back)
 
     def make(self, *steps: object, files=None, max_bytes: int = 0, **limits: object) -> dict:
         """How the making went, with what came back."""
@@ -58,11 +51,11 @@ class Talk:
         job = {"files": files or {}, "steps": steps, "env": {}, "max_bytes": max_bytes}
         self.server.compile(job | {"limits": LIMITS._asdict() | limits})
         operation, body = self.receive()
-        assert operation == b"G"
+        assert operation == protocol.BUILT
         end = json.loads(body)
         if end["ok"] and max_bytes:
             operation, body = self.receive()
-            assert operation == b"B"
+            assert operation == protocol.ARTIFACTS
             end["artifacts"] = body
         return end
 
@@ -85,18 +78,18 @@ class Talk:
         answers = b""
         while True:
             operation, body = self.receive()
-            if operation == b"X":
+            if operation == protocol.ENDED:
                 return answers, json.loads(body)
-            assert operation == b"A"
+            assert operation == protocol.ANSWERS
             answers += body
 
 
 @pytest.fixture
 def talk(monkeypatch, tmp_path):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
-    monkeypatch.setattr(confine, "fork_apart", os.fork)
-    monkeypatch.setattr(confine, "surrender", lambda uid: None)
-    monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(confine, "fork_in_namespaces", os.fork)
+    monkeypatch.setattr(confine, "drop_privileges", lambda uid: None)
+    monkeypatch.setattr(cleanup, "_FOLDERS", (str(tmp_path),))
     monkeypatch.setattr(child_process, "HOME", str(tmp_path))
     talk = Talk({"own_uid": False})
     yield talk
@@ -150,9 +143,9 @@ def test_where_answers_go_to_standard_output_nothing_else_does(talk):
 def test_live_calls_go_in_one_by_one_until_the_end(talk):
     thread = talk.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
     for number in (1, 41):
-        talk.send(b"C", b"%d\n" % number)
-        assert talk.receive() == (b"A", b"%d\n" % (number + 1))
-    talk.send(b"E")
+        talk.send(protocol.CALL, b"%d\n" % number)
+        assert talk.receive() == (protocol.ANSWERS, b"%d\n" % (number + 1))
+    talk.send(protocol.END)
     assert talk.end()[1]["reason"] == "ended"
     thread.join()
 
@@ -219,9 +212,9 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
 
     job = {"files": {}, "steps": [], "env": {}, "max_bytes": 0}
     job["limits"] = LIMITS._asdict()
-    talk.send(b"M", json.dumps(job).encode())
+    talk.send(protocol.BUILD, json.dumps(job).encode())
     run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
-    talk.send(b"R", json.dumps(run).encode())
+    talk.send(protocol.RUN, json.dumps(run).encode())
 
     def serve():
         with contextlib.suppress(SystemExit):
@@ -229,7 +222,7 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert [talk.receive()[0] for _ in range(3)] == [b"H", b"G", b"X"]
+    assert [talk.receive()[0] for _ in range(3)] == [protocol.HELLO, protocol.BUILT, protocol.ENDED]
     monkeypatch.setattr(server_io.os, "_exit", leave)
     os.close(talk.to)
     thread.join()

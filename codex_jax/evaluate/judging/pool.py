@@ -88,7 +88,9 @@ class _Worker:
         if is_new:
             requests.append({"do": "problem", "key": key, "problem": dataclasses.asdict(problem)})
         outcomes = self.pool.outcomes[key]
-        unsent = {digest: outcomes[digest] for digest in outcomes.keys() - self.sent.get(key, set())}
+        unsent = {
+            digest: outcomes[digest] for digest in outcomes.keys() - self.sent.get(key, set())
+        }
         sources = [job.source for job in jobs]
         self._send(*requests, {"do": "judge", "key": key, "sources": sources, "outcomes": unsent})
         if is_new and (reason := self._reply().get("unusable")):

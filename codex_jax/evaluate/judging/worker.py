@@ -111,9 +111,9 @@ class Worker:
         sandbox, outcomes = self._ensure_sandbox(), self.outcomes[key]
         digest, error = sandbox.compile(source)
         if not digest:
-            outcome = Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, error)
-            self._retire_if_worn(outcome.cause)
-            return outcome._asdict()
+            if sandbox.tainted:
+                self.close()
+            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, error)._asdict()
         if digest not in outcomes:
             outcome = judge.judge(sandbox, self.plans[key], self.limits)
             outcomes[digest] = outcome._asdict() | {"digest": digest}
@@ -179,7 +179,7 @@ def main() -> None:
     os.sched_setaffinity(0, {settings["core"]})
     with contextlib.suppress(ValueError, OSError):  # programs inherit it: see confine.harden
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is a scratch folder to delete
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     worker = Worker(settings, replies)
     _die_with_parent(worker, settings["parent"])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

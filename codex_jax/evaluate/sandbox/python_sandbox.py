@@ -76,7 +76,9 @@ def open_first_working(
     """Starts the first sandbox that passes its self-test, as in `choose_backend`."""
     if name != "auto" and name not in backends.BACKENDS:
         expected = ", ".join(["auto", *backends.BACKENDS])
-        raise InputError(f"sandbox {name!r}; expected one of {expected}; set sandbox to one of them")
+        raise InputError(
+            f"sandbox {name!r}; expected one of {expected}; set sandbox to one of them"
+        )
     names = list(backends.BACKENDS) if name == "auto" else [name]
     reasons = []
     for backend in map(backends.BACKENDS.__getitem__, names):

@@ -5,16 +5,36 @@ import os
 _FOLDERS = ("/tmp", "/dev/shm")
 
 
-def scratch_fingerprint():
-    """Returns mode, owner and number of files of each folder: leftovers change one of them."""
-    fingerprint = []
+class Scratch:
+    """The state of the folders before the next program."""
+
+    def __init__(self):
+        self.state = _state()
+
+    def restore(self):
+        """Deletes what a program left; returns False if anything stays changed.
+
+        Any entry that was added or removed changes a folder's time; the number of files shows it
+        even if the program set the time back, which only a folder's owner can.
+        """
+        if _state() == self.state:
+            return True
+        is_empty, before = clean_scratch(), self.state
+        self.state = _state()
+        return is_empty and [entry[:-1] for entry in before] == [entry[:-1] for entry in self.state]
+
+
+def _state():
+    """Returns mode, owner, number of files and time of each folder."""
+    state = []
     for folder in _FOLDERS:
         try:
             status, system = os.stat(folder), os.statvfs(folder)
         except OSError:
             continue
-        fingerprint.append((status.st_mode, status.st_uid, system.f_files - system.f_ffree))
-    return fingerprint
+        files = system.f_files - system.f_ffree  # always 0 in gVisor
+        state.append((status.st_mode, status.st_uid, files, status.st_mtime_ns))
+    return state
 
 
 def clean_scratch():

@@ -33,7 +33,7 @@ class ForkServer:
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
         self.template = template.Template((inbox, outbox))
         self.limits, self.code, self.runs = settings["limits"], b"", 0
-        self.clean = cleanup.scratch_fingerprint()
+        self.scratch = cleanup.Scratch()
 
     def start(self):
         """Starts the template, and gives up what only the template needs."""
@@ -90,12 +90,9 @@ class ForkServer:
         end, last = watch.until_end()
         os.close(calls)
         os.close(answers)
-        end["dirty"] = cleanup.scratch_fingerprint() != self.clean and not self._clean()
+        end["dirty"] = not self.scratch.restore()
         head = json.dumps(end).encode() + b"\n"
         server_io.write_frame(self.outbox, protocol.ENDED, head, last)
-
-    def _clean(self):
-        return cleanup.clean_scratch() and cleanup.scratch_fingerprint() == self.clean
 
 
 def main():

@@ -51,14 +51,13 @@ class Relay:
                 else:
                     self.reason = self.reason or "closed"
             self._check_clocks()
-        os.kill(self.pid, 9)
-        _, status, usage = os.wait4(self.pid, 0)
+        status, cpu_s = self.server.template.kill(self.pid)
         last = self._read_answers()
         return {
             "reason": self.reason,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "cpu_s": cpu_s,
             "wall_s": time.monotonic() - self.start,
             "full": self.remaining_bytes < 0,
         }, last

@@ -9,14 +9,17 @@ import _socket
 import gc
 import importlib
 import os
+import signal
 import struct
 import sys
 
 from codex_jax.evaluate.sandbox.guest import confine, program, server_io
 
-_SET_CALLS, _IMPORT, _FORK = 1, 2, 3
-_ORDER = struct.Struct("=BBIQ")  # order, live, uid, bytes that follow here or of code in the inlet
+_SET_CALLS, _IMPORT, _FORK, _WAIT = 1, 2, 3, 4
+# Order, live, uid or pid, number of bytes: that follow here, or of code in the inlet.
+_ORDER = struct.Struct("=BBIQ")
 _PID = struct.Struct("=i")
+_EXIT = struct.Struct("=id")  # status, CPU seconds
 _TWO_DESCRIPTORS = struct.Struct("=2i")
 _RIGHTS_BYTES = _socket.CMSG_LEN(_TWO_DESCRIPTORS.size)
 _RIGHTS = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
@@ -63,10 +66,27 @@ class Template:
         """Starts a program that reads `size` bytes of code from `inlet`; returns its pid."""
         descriptors = (*_RIGHTS, _TWO_DESCRIPTORS.pack(inlet, outlet))
         self.channel.sendmsg([_ORDER.pack(_FORK, live, uid, size)], [descriptors])
-        reply = self.channel.recv(_PID.size)
-        if len(reply) < _PID.size:
+        return self._receive(_PID)[0]
+
+    def kill(self, pid):
+        """Ends a program and all that it started; returns its (status, CPU seconds)."""
+        os.kill(pid, signal.SIGKILL)
+        try:
+            return _wait(pid)
+        except ChildProcessError:  # in gVisor it is the template's child
+            self.channel.sendall(_ORDER.pack(_WAIT, 0, pid, 0))
+            return self._receive(_EXIT)
+
+    def _receive(self, layout):
+        reply = self.channel.recv(layout.size)
+        if len(reply) < layout.size:
             os._exit(0)  # without a template there is nothing to serve
-        return _PID.unpack(reply)[0]
+        return layout.unpack(reply)
+
+
+def _wait(pid):
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage.ru_utime + usage.ru_stime
 
 
 def _serve(channel):
@@ -79,16 +99,19 @@ def _serve(channel):
         head, ancillary = channel.recvmsg(_ORDER.size, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)[:2]
         if len(head) < _ORDER.size:
             return
-        order, live, uid, size = _ORDER.unpack(head)
+        order, live, number, size = _ORDER.unpack(head)
         if order == _FORK:
             inlet, outlet = _TWO_DESCRIPTORS.unpack(ancillary[0][2])
             pid = confine.fork_in_namespaces(sibling=True)
             if pid == 0:
                 os.close(descriptor)
-                program.Program(plan, inlet, outlet, live=live).run(size, uid)
+                program.Program(plan, inlet, outlet, live=live).run(size, number)
             os.close(inlet)
             os.close(outlet)
             channel.send(_PID.pack(pid))
+            continue
+        if order == _WAIT:
+            channel.send(_EXIT.pack(*_wait(number)))
             continue
         body = server_io.read_exact(descriptor, size)
         if order == _SET_CALLS:
