@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import ROOT, WHERE
+from .conftest import ROOT, WHERE
 
 RUN = ["--checkpoint_dir=rows", "--steps=3"]
 FOREVER = ["--checkpoint_dir=rows", "--steps=999999"]
@@ -236,7 +236,7 @@ def test_contain_hands_on_status_and_signals(tmp_path, sent):
     (tree / "rows").mkdir()
     (tree / "rows" / "metrics.jsonl").write_text('{"step": 41}\n{"step": 42, "loss": 1}\n')
     program = tree / "train"
-    program.write_text("#!/bin/bash\ntrap 'exit 75' TERM\necho on\n[ "$2" = no ] && exit 7\nsleep 9&\nwait\n")
+    program.write_text("#!/bin/bash\ntrap 'exit 75' TERM\necho on\n[ $2 = no ] && exit 7\nsleep 9&\nwait\n")
     program.chmod(0o755)
     process = subprocess.Popen(
         ["bash", tree / "tpu_scripts/host.sh", "contain", "./train", "train", "no" if not sent else "x", "--checkpoint_dir=rows"],

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT, WHERE
+from .conftest import ROOT, WHERE
 
 SCRIPTS = sorted(
     path.name
@@ -218,7 +218,7 @@ def test_delete_says_what_still_exists(cloud):
     cloud.run("create.sh", *WHERE, "--type=v4-8")
     done = cloud.run("delete.sh", *WHERE, "--timeout=0")
     assert done.returncode == 2
-    assert "pod still exists (PROVISIONING); run delete.sh again" in done.stderr
+    assert "pod still exists (WAITING_FOR_RESOURCES); run delete.sh again" in done.stderr
 
 
 def test_list_multiplies_chips_and_hours(cloud):
