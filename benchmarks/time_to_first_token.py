@@ -15,7 +15,7 @@ import time
 CHILD = """
 import gc, sys, time
 gc.disable()  # as the verbs do while they import
-from codex_jax.sharding.memory import keep_pages
+from codex_jax.host_runtime import keep_pages
 keep_pages()  # as they do, too
 from codex_jax import checkpoint
 from codex_jax.sample.generate import load_engine

@@ -57,10 +57,10 @@ def timed_product(side) -> dict[str, float]:
 
 def described(name: str):
     """The decoder that gin_configs describe."""
-    from codex_jax.main import cli
+    from codex_jax.main import gin_files
     from codex_jax.model import DecoderConfig
 
-    lines = cli.find(f"model/{name}.gin").read_text().splitlines()
+    lines = gin_files.find_config(f"model/{name}.gin").read_text().splitlines()
     pairs = (line.split(" = ") for line in lines if line.startswith("DecoderConfig."))
     fields = {key.removeprefix("DecoderConfig."): ast.literal_eval(value) for key, value in pairs}
     return DecoderConfig(vocab_size=_VOCABULARY, **fields)
@@ -74,18 +74,18 @@ class Ours:
 
         from codex_jax import model, sharding
         from codex_jax.host_runtime import keep_pages
-        from codex_jax.train import loop, optimizer, state
+        from codex_jax.train import optimizer, state
+        from codex_jax.train.compute import Compute, jit_step
 
         keep_pages()  # as `codex-jax train` does
         self.jax, self.options = jax, options
         config = described(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-        tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract(config)[1])
-        compute = loop.Compute(
-            dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat
-        )
-        self.state = state.born(config, tx, mesh, seed=0)
-        self.step = loop.jitted_step(config, tx, compute, mesh)
+        axes = model.abstract_params(config)[1]
+        tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=axes)
+        compute = Compute(dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat)
+        self.state = state.init_sharded(config, tx, mesh, seed=0)
+        self.step = jit_step(config, tx, compute, mesh)
 
     def take(self, batch: int) -> float:
         import numpy as np

@@ -207,7 +207,7 @@ def _write(
     """Samples to the file, as they finish or in the order of the requests."""
     tokens, asked = 0, {request.name: request for request in left}
     batches = engine.batches(left)
-    with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
+    with progress.bar(desc="sampling", total=total, unit="sample", done=len(file.done)) as bar:
         for samples in _in_order(batches, left) if ordered else batches:
             for sample in samples:
                 request = asked[sample.name]

@@ -34,7 +34,9 @@ def _forward(config, params, tokens, length, dtype, cache):
 
     def keeping(q, k, v, _, layer):
         kept = [prefix_attention.kept(x, jnp.dtype(cache)) for x in (k, v)]
-        read = [x.restored(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in kept]
+        read = [
+            x.dequantize(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in kept
+        ]
         out, _ = attend(q, *read, None, layer)
         keys = jax.tree.map(lambda x: jnp.moveaxis(x[0], 0, -1), kept[0])
         return out, (keys, jax.tree.map(lambda x: x[0].swapaxes(0, 1), kept[1]))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from codex_jax.model.quantization import Int8, quantise
+from codex_jax.model.quantization import Int8, quantize
 
 _FIRST = 64  # size of the first block; each of the next is as long as all before it
 
@@ -62,7 +62,7 @@ def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
 
 def kept(x: Float[Array, "... H"], dtype) -> Float[Array, "... H"] | Int8:
     """Keys or values as a cache of this dtype keeps them."""
-    return quantise(x, -1) if dtype == jnp.int8 else x.astype(dtype)
+    return quantize(x, -1) if dtype == jnp.int8 else x.astype(dtype)
 
 
 def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):

@@ -54,7 +54,7 @@ def make_mesh(
 
 def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
     """The parameters' shapes, each with its place on the mesh."""
-    shapes, axes = model.abstract(config)
+    shapes, axes = model.abstract_params(config)
 
     def one(shape, logical):
         kept = tuple("norm" if axis == "embed" else axis for axis in logical)
@@ -73,12 +73,12 @@ def held(params: model.Params, shape: states.Shape) -> model.Params:
 
     def one(path, leaf):
         name = path[-1].key
-        if eight and name in quantization.SUMMED:
-            return quantization.quantise(leaf, quantization.SUMMED[name])
+        if eight and name in quantization.CONTRACTED_AXES:
+            return quantization.quantize(leaf, quantization.CONTRACTED_AXES[name])
         dtype = shape.dtype if eight else shape.weights
         return leaf if name in ("scale", "shift") else leaf.astype(dtype)
 
-    params = {**params, "blocks": model.split(params["blocks"])}
+    params = {**params, "blocks": model.unstack_layers(params["blocks"])}
     return jax.tree_util.tree_map_with_path(one, params)
 
 
@@ -91,7 +91,7 @@ def hold(params: model.Params, shape: states.Shape, wanted: model.Params) -> mod
     if not same or len(devices) > 1 or devices.pop().platform != "cpu":
         return jax.jit(held, static_argnums=1, out_shardings=places)(params, shape)
     params = jax.tree.map(np.asarray, params)
-    return jax.device_put({**params, "blocks": model.split(params["blocks"])}, places)
+    return jax.device_put({**params, "blocks": model.unstack_layers(params["blocks"])}, places)
 
 
 def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> model.Params:
@@ -102,7 +102,7 @@ def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) ->
 
     def one(path, place, leaf):
         if isinstance(leaf, quantization.Int8):
-            over = np.atleast_1d(quantization.SUMMED[path[-1].key])
+            over = np.atleast_1d(quantization.CONTRACTED_AXES[path[-1].key])
             spec = [axis for n, axis in enumerate(place.spec) if n not in over]
             scale = NamedSharding(mesh, PartitionSpec(*spec))
             return quantization.Int8(_put(leaf.values, place), _put(leaf.scale, scale))
