@@ -21,9 +21,10 @@ left=$(git -C "$tree" status --porcelain --untracked-files=all)
     cut -c4- <<<"$left" | head -n 10 | paste -sd' '
 )"
 
+[[ $dry_run ]] || trap 'rm -f "$archive"' EXIT
 act git -C "$tree" archive --format=tar.gz --output="$archive" "$commit"
 tpus queued-resources scp "$archive" "$name:" --node=all --worker=all
 on_workers "set -e; rm -rf codex_jax.new; mkdir codex_jax.new;\
  tar -xzf ${archive##*/} -C codex_jax.new; rm ${archive##*/};\
  bash codex_jax.new/tpu_scripts/host.sh install $commit $bucket"
-act rm "$archive"
+[[ ! $dry_run ]] || act rm -f "$archive"

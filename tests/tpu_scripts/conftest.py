@@ -34,8 +34,11 @@ own=$checkpoint_dir/metrics.jsonl
 [[ $NODE-$WORKER == pod-0 || $NODE-$WORKER == pod-0-0 ]] || own=$checkpoint_dir/steps-$NODE-$WORKER
 touch "$own"
 step=$(wc -l < "$own")
+first=$step
 while ((step < steps)); do
     [[ $step != "${crash_at:-}" || $WORKER != "${crash_on:-$WORKER}" ]] || exit 7
+    while [[ $step == "${crash_at:-}" ]]; do sleep 0.05; done # a collective without its peer
+    while ((step == first + 5)) && grep -q '"preemptions": [1-9]' "$CLOUD/scenario.json"; do sleep 0.05; done
     echo "{\\"step\\": $((++step)), \\"loss\\": 1.0}" >> "$own"
     sleep "${pause:-0.01}"
 done

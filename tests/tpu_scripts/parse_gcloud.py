@@ -20,7 +20,9 @@ def error_of(words: list[str]) -> str | None:
         with contextlib.redirect_stderr(said):
             _parser.parse_args(words)
     except SystemExit:
-        return said.getvalue().splitlines()[0]
+        return said.getvalue() or "refused"
+    except Exception as error:  # noqa: BLE001  # some of its errors are raised rather than said
+        return str(error) or type(error).__name__
     return None
 
 
