@@ -25,8 +25,11 @@ cp "$TOY" .venv/bin/codex-jax
 TOY = """#!/usr/bin/env bash
 # toy train --checkpoint_dir=D --steps=N [--crash_at=S] [--crash_on=WORKER]; resumes; SIGTERM saves
 trap 'echo saved; exit 75' TERM
-for word in "$@"; do [[ $word != --*=* ]] || printf -v "${word:2:$(expr index "$word" =)-3}" %s "${word#*=}"; done
-for word in "$@"; do echo "<$word>"; done
+for word in "$@"; do
+    echo "<$word>"
+    name=${word%%=*}
+    [[ $word != --*=* ]] || printf -v "${name#--}" %s "${word#*=}"
+done
 [[ $1 == train ]] || exit "${status:-0}"
 mkdir -p "$checkpoint_dir"
 echo "$$" >> "$checkpoint_dir/started-$NODE-$WORKER"
@@ -38,7 +41,9 @@ first=$step
 while ((step < steps)); do
     [[ $step != "${crash_at:-}" || $WORKER != "${crash_on:-$WORKER}" ]] || exit 7
     while [[ $step == "${crash_at:-}" ]]; do sleep 0.05; done # a collective without its peer
-    while ((step == first + 5)) && grep -q '"preemptions": [1-9]' "$CLOUD/scenario.json"; do sleep 0.05; done
+    while ((step == first + 5)) && grep -q '"preemptions": [1-9]' "$CLOUD/scenario.json"; do
+        sleep 0.05 # until it is taken away
+    done
     echo "{\\"step\\": $((++step)), \\"loss\\": 1.0}" >> "$own"
     sleep "${pause:-0.01}"
 done
@@ -91,6 +96,7 @@ class Cloud:
             [ROOT / "tpu_scripts" / script, *flags],
             env=self.environment | environment,
             capture_output=True,
+            check=False,
             text=True,
             cwd=self.folder,
             timeout=300,
@@ -117,7 +123,8 @@ class Cloud:
 
     def close(self) -> None:
         for pid in self.hosts.glob("*/codex_jax_run/pid"):
-            subprocess.run(["bash", "-c", f"kill -{signal.SIGKILL} -- -$(cut -d' ' -f2 {pid})"])
+            kill = f"kill -{signal.SIGKILL} -- -$(cut -d' ' -f2 {pid})"
+            subprocess.run(["bash", "-c", kill], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.hosts)
 
 

@@ -4,6 +4,7 @@ Everything stands in $CLOUD: request.json (the one queued resource), calls (one 
 scenario.json (what will happen) and hosts/NODE-WORKER, the home folders.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -30,12 +31,16 @@ def main(words: list[str]) -> int:
     plain = [word for word in words if not word.startswith("--")]
     group, command, *names = plain[2:]
     if command == "create":
-        return create(scenario, names[0], flags)
+        return create(scenario, flags)
     if command == "list":
         print((CLOUD / f"{group}.list").read_text(), end="")
         return 0
     if not REQUEST.exists():
         return fail("NOT_FOUND: Resource was not found")
+    return answer(scenario, command, names, flags)
+
+
+def answer(scenario: dict, command: str, names: list[str], flags: dict) -> int:
     request = json.loads(REQUEST.read_text())
     match command:
         case "describe" if "state.state" in flags["format"]:
@@ -67,12 +72,12 @@ def mishap(scenario: dict, words: list[str]) -> int:
             scenario["errors"].remove(error)
             SCENARIO.write_text(json.dumps(scenario))
             if error.get("after"):
-                subprocess.run([sys.executable, "-SE", __file__, *words])
+                subprocess.run([sys.executable, "-SE", __file__, *words], check=False)
             return fail(error["line"], error.get("status", 1))
     return 0
 
 
-def create(scenario: dict, name: str, flags: dict) -> int:
+def create(scenario: dict, flags: dict) -> int:
     if REQUEST.exists():
         return fail("ALREADY_EXISTS: Resource already exists")
     count = int(flags.get("node-count", 0))
@@ -116,10 +121,8 @@ def kill_hosts() -> None:
 
 def kill_host(host: pathlib.Path) -> None:
     if (pid := host / "codex_jax_run" / "pid").exists() and len(pid.read_text().split()) == 2:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(int(pid.read_text().split()[1]), signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def ssh(scenario: dict, request: dict, flags: dict) -> int:
@@ -134,6 +137,7 @@ def ssh(scenario: dict, request: dict, flags: dict) -> int:
             print(f"SSH: Attempting to connect to worker {worker}...", file=sys.stderr)
             done = subprocess.run(
                 ["bash", "-c", flags["command"]],
+                check=False,
                 cwd=home,
                 env=os.environ | {"HOME": str(home), "NODE": node, "WORKER": str(worker)},
             )

@@ -1,6 +1,6 @@
 """Parses gcloud command lines with gcloud's own parser, running none; run by gcloud's own Python.
 
-stdin: a JSON list of lists of words. stdout: a JSON list, null for each that is accepted, or an error.
+stdin: a JSON list of lists of words. stdout: a JSON list, null or an error for each.
 """
 
 import contextlib

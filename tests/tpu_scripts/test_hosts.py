@@ -1,14 +1,23 @@
 """The hosts: set up, run on, followed, stopped; host.sh is executed in each host's home folder."""
 
 import pathlib
+import shlex
 import shutil
 import subprocess
 import time
 
 import pytest
+
 from .conftest import ROOT, WHERE
 
 RUN = ["--checkpoint_dir=rows", "--steps=3"]
+CONTAINED = """#!/bin/bash
+trap 'exit 75' TERM
+echo on
+[ $1 = yes ] || exit 7
+sleep 9 &
+wait
+"""
 FOREVER = ["--checkpoint_dir=rows", "--steps=999999"]
 
 
@@ -65,15 +74,15 @@ def test_setup_names_the_files_it_leaves_behind(pod):
     copy = pod.folder / "copy"
     subprocess.run(["git", "init", "-q", copy], check=True)
     shutil.copytree(ROOT / "tpu_scripts", copy / "tpu_scripts")
-    commit = "-c user.name=a -c user.email=a@b.c commit -qm x".split()
+    commit = shlex.split("-c user.name=a -c user.email=a@b.c commit -qm x")
     subprocess.run(["git", "-C", copy, "add", "."], check=True)
     subprocess.run(["git", "-C", copy, *commit], check=True)
     script = [copy / "tpu_scripts" / "setup.sh", *WHERE, "--dry-run"]
-    clean = subprocess.run(script, env=pod.environment, capture_output=True, text=True)
-    assert clean.stderr == ""
+    settings = {"env": pod.environment, "capture_output": True, "text": True, "check": True}
+    assert subprocess.run(script, **settings).stderr == ""
     (copy / "mine.gin").touch()
     (copy / "tpu_scripts" / "lib.sh").open("a").write("\n")
-    done = subprocess.run(script, env=pod.environment, capture_output=True, text=True)
+    done = subprocess.run(script, **settings)
     assert done.stderr == (
         "setup.sh: 2 files that are not committed stay here: tpu_scripts/lib.sh mine.gin\n"
     )
@@ -236,11 +245,12 @@ def test_contain_hands_on_status_and_signals(tmp_path, sent):
     (tree / "rows").mkdir()
     (tree / "rows" / "metrics.jsonl").write_text('{"step": 41}\n{"step": 42, "loss": 1}\n')
     program = tree / "train"
-    program.write_text("#!/bin/bash\ntrap 'exit 75' TERM\necho on\n[ $2 = no ] && exit 7\nsleep 9&\nwait\n")
+    program.write_text(CONTAINED)
     program.chmod(0o755)
+    words = ["./train", "yes" if sent else "no", "train", "--checkpoint_dir=rows"]
     process = subprocess.Popen(
-        ["bash", tree / "tpu_scripts/host.sh", "contain", "./train", "train", "no" if not sent else "x", "--checkpoint_dir=rows"],
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TERMINATION_MESSAGE": f"{tmp_path}/said"},
+        ["bash", tree / "tpu_scripts/host.sh", "contain", *words],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/", "TERMINATION_MESSAGE": f"{tmp_path}/message"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -248,4 +258,4 @@ def test_contain_hands_on_status_and_signals(tmp_path, sent):
     if sent:
         process.terminate()
     assert process.wait(20) == (75 if sent else 7)
-    assert (tmp_path / "said").read_text() == "42\n"
+    assert (tmp_path / "message").read_text() == "42\n"

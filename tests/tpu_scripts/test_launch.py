@@ -82,7 +82,7 @@ def test_a_crash_that_is_the_first_sign_of_a_preemption_is_none(cloud):
     cloud.program(
         "gcloud",
         scenario.replace(
-            "exec", '[ ! -e $CLOUD/fell ] || mv $CLOUD/preempting $CLOUD/scenario.json\nexec', 1
+            "exec", "[ ! -e $CLOUD/fell ] || mv $CLOUD/preempting $CLOUD/scenario.json\nexec", 1
         ),
     )
     (cloud.folder / "preempting").write_text('{"preemptions": 1, "states": []}')

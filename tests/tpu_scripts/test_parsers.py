@@ -1,6 +1,6 @@
 """Every command that the scripts print, parsed by the real gcloud where it is installed.
 
-Elsewhere a table of flags stands in for it: made from gcloud 528's parser, and held against it here.
+Elsewhere a table of flags stands in for it, made from gcloud 528's parser and held against it.
 """
 
 import json
@@ -76,7 +76,7 @@ def test_the_real_gcloud_accepts_every_command(printed):
 
 
 def test_the_real_gcloud_refuses_what_is_wrong():
-    create = "compute tpus queued-resources create a --zone=z --accelerator-type=v4-8".split()
+    create = shlex.split("compute tpus queued-resources create a --zone=z --accelerator-type=v4-8")
     wrong = [
         [*create, "--node-id=a", "--runtime-version=r", "--spott"],
         [*create, "--node-id=a", "--node-count=2", "--runtime-version=r"],
