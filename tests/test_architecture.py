@@ -84,9 +84,10 @@ FLOORS: dict[str, list[set[str]]] = {
         {"readers"},
         {"cleaning"},
         {"shards"},
-        {"assemble"},
         {"seqio_tasks"},
-        {"build", "cache_command", "explain", "inspect", "train_tokenizer"},
+        {"assemble"},
+        {"cache_command", "explain", "inspect", "train_tokenizer"},
+        {"build"},
     ],
     "model": [
         {"config", "linear", "quantization"},
