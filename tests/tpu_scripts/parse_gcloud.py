@@ -15,13 +15,13 @@ _parser = gcloud_main.CreateCLI([])._CLI__parser
 
 
 def error_of(words: list[str]) -> str | None:
-    said = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(errors):
             _parser.parse_args(words)
     except SystemExit:
-        return said.getvalue() or "refused"
-    except Exception as error:  # noqa: BLE001  # some of its errors are raised rather than said
+        return errors.getvalue() or "refused"
+    except Exception as error:  # noqa: BLE001  # some of its errors are raised rather than errors
         return str(error) or type(error).__name__
     return None
 

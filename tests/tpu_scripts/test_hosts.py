@@ -78,11 +78,11 @@ def test_setup_names_the_files_it_leaves_behind(pod):
     subprocess.run(["git", "-C", copy, "add", "."], check=True)
     subprocess.run(["git", "-C", copy, *commit], check=True)
     script = [copy / "tpu_scripts" / "setup.sh", *WHERE, "--dry-run"]
-    settings = {"env": pod.environment, "capture_output": True, "text": True, "check": True}
-    assert subprocess.run(script, **settings).stderr == ""
+    settings = {"env": pod.environment, "capture_output": True, "text": True}
+    assert subprocess.run(script, check=True, **settings).stderr == ""
     (copy / "mine.gin").touch()
     (copy / "tpu_scripts" / "lib.sh").open("a").write("\n")
-    done = subprocess.run(script, **settings)
+    done = subprocess.run(script, check=True, **settings)
     assert done.stderr == (
         "setup.sh: 2 files that are not committed stay here: tpu_scripts/lib.sh mine.gin\n"
     )
