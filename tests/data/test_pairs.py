@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from codex_jax.data.examples.pairs import Pair, code_to_prose, functions, prose_to_code
+from codex_jax.data.examples.pairs import code_to_prose, functions, prose_to_code
 from codex_jax.data.languages import LANGUAGES
 
 from .test_languages import PROGRAMS
@@ -56,12 +56,6 @@ def test_codex_d_learns_on_the_words_alone():
     assert (code.weight, words.weight) == (0.0, 1.0)
     assert "Adds" not in code.text
     assert pair.prose.split("\n")[0] in words.text
-
-
-def test_quotes_in_a_docstring_dont_end_it():
-    pair = Pair('Say """hi""" and \\n.', "def f():\n    return 1", "Python", True, 8)
-    (function,) = ast.parse(prose_to_code(pair)[0].text).body
-    assert ast.get_docstring(function) == pair.prose
 
 
 def test_a_distant_or_short_comment_is_no_pair():
