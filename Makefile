@@ -1,6 +1,9 @@
 # make install     the pinned environment in .venv; EXTRAS says which parts (data,report,dev)
 # make quickstart  that, and a small Codex trained, sampled, judged and plotted in runs/quickstart
 # make test        that, and every test, with the coverage of each room
+# make lint        rules, format and types of the Python code, and the shell scripts
+# make docs        the pages of docs/ as a site in site/
+# make pythons     the tests under each Python from 3.11 on that is installed here
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS ?= data,report,dev
@@ -8,8 +11,10 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/installed-$(EXTRAS)
+SHELL_SCRIPTS = .ci/run .ci/venv .ci/bazel \
+    $(shell find benchmarks codex_jax tests tpu_scripts -name "*.sh")
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint docs pythons clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -31,6 +36,14 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck $(SHELL_SCRIPTS)
+
+docs: install
+	$(BIN)/mkdocs build --strict
+
+pythons:
+	sh benchmarks/python_versions.sh
 
 clean:
 	rm -rf .venv

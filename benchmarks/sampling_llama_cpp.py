@@ -5,8 +5,6 @@ Its bindings come by `pip install llama-cpp-python`, which compiles it for this 
 
 import os
 
-import llama_cpp as c
-
 _BATCH = 2048  # tokens of a call, of which prompts make the most
 
 
@@ -14,6 +12,9 @@ class Llama:
     """`rows` sequences side by side; a prompt is read once, and its cache copied to all n."""
 
     def __init__(self, gguf: str, *, rows: int, longest: int, new: int):
+        import llama_cpp as c  # here, so that --help of its scripts does without it
+
+        self.c = c
         c.llama_backend_init()
         model = c.llama_model_load_from_file(gguf.encode(), c.llama_model_default_params())
         wanted = c.llama_context_default_params()
@@ -27,6 +28,7 @@ class Llama:
         self.rows = rows
 
     def sampler(self, temperature: float, top_p: float, seed: int):
+        c = self.c
         chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
         for part in (
             c.llama_sampler_init_temp(temperature),
@@ -38,6 +40,7 @@ class Llama:
 
     def _decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
         """One call, of (token, position, sequence, whether its logits are wanted)."""
+        c = self.c
         batch = self.batch
         batch.n_tokens = len(rows)
         for n, (token, position, sequence, wanted) in enumerate(rows):
@@ -54,6 +57,7 @@ class Llama:
         return made
 
     def _together(self, prompts: list[list[int]], n: int, new: int, policy) -> int:
+        c = self.c
         memory = c.llama_get_memory(self.context)
         c.llama_memory_clear(memory, True)
         chain = self.sampler(policy.temperature, policy.top_p, 0)

@@ -57,10 +57,10 @@ def timed_product(side) -> dict[str, float]:
 
 def described(name: str):
     """The decoder that gin_configs describe."""
-    from codex_jax.main import cli
+    from codex_jax.main import gin_files
     from codex_jax.model import DecoderConfig
 
-    lines = cli.find(f"model/{name}.gin").read_text().splitlines()
+    lines = gin_files.find_config(f"model/{name}.gin").read_text().splitlines()
     pairs = (line.split(" = ") for line in lines if line.startswith("DecoderConfig."))
     fields = {key.removeprefix("DecoderConfig."): ast.literal_eval(value) for key, value in pairs}
     return DecoderConfig(vocab_size=_VOCABULARY, **fields)

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 class InputError(Exception):
-    """What a person gave is unusable: one line saying what was found, expected, and what to turn.
+    """Unusable input: a line that says what is wrong, what was expected and what to set.
 
-    The command line prints it and exits with status 2; anything else that reaches it is our bug.
+    The command line prints it and exits with status 2; any other exception there is our bug.
     """

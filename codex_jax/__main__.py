@@ -1,4 +1,4 @@
-"""`python -m codex_jax VERB …` is `codex-jax VERB …`."""
+"""Runs `python -m codex_jax COMMAND …` as `codex-jax COMMAND …`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What every test stands on: eight CPU devices, and one compilation cache for all processes."""
+"""Shared fixtures; eight CPU devices, and one compilation cache for all processes."""
 
 import os
 import pathlib
@@ -20,23 +20,23 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 @pytest.fixture(scope="session")
 def configured():
-    """A command line `codex-jax VERB …` -> its Run, every binding checked, nothing called."""
-    from codex_jax.main import cli, run, schema
-    from codex_jax.main.commands import VERBS
+    """A command line `codex-jax COMMAND …` -> its BoundCommand, all checked, nothing called."""
+    from codex_jax.main import cli, commands, gin_files, run, schema
 
-    def configure(line):
-        program, verb, *words = shlex.split(line)
+    def bind(line):
+        program, *words = shlex.split(line)
         assert program == "codex-jax"
-        request = cli.parse(words)
-        descriptions = schema.described(VERBS[verb])
-        return run.configure(VERBS[verb], descriptions, map(cli.find, request.files), request.flags)
+        command, rest = commands.select_command(words)
+        request = cli.parse(rest)
+        files = map(gin_files.find_config, request.files)
+        return run.bind(command, schema.describe_command(command), files, request.flags)
 
-    return configure
+    return bind
 
 
 @pytest.fixture(scope="session")
 def commands_in():
-    """Text -> every command `codex-jax VERB …` on lines of its own, backslashes joined."""
+    """Text -> every command `codex-jax COMMAND …` on lines of its own, backslashes joined."""
 
     def commands(text):
         joined = re.sub(r"\\\n#?\s*", "", text)

@@ -1,9 +1,10 @@
-"""Who may import whom, as data; every import of the package held against it."""
+"""The import tables of rooms and of folders within rooms, as data, held against every import."""
 
 import ast
 import graphlib
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "codex_jax"
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
+LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime"}
 LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
@@ -66,6 +69,41 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "main": Room(LEAVES | STAGES | set(COMPOSED), {"gin", "absl", "jax", "numpy"}),
+}
+
+# The order of folders and top-level modules within a room, from the bottom up: each may import only
+# from floors below its own. Rooms without a row have no folders.
+FLOORS: dict[str, list[set[str]]] = {
+    "data": [
+        {"documents", "languages", "dedup", "packing"},
+        {"corpus", "stats"},
+        {"examples"},
+        {"readers"},
+        {"cleaning"},
+        {"shards"},
+        {"assemble"},
+        {"seqio_tasks"},
+        {"build", "cache_command", "explain", "inspect", "train_tokenizer"},
+    ],
+    "model": [
+        {"config", "linear", "quantization"},
+        {"attention"},
+        {"decoder"},
+    ],
+    "sample": [
+        {"sampling"},
+        {"engine", "openai_schema"},
+        {"completions_file", "inputs"},
+        {"generate", "serve"},
+    ],
+    "evaluate": [
+        {"sandbox", "verdicts"},
+        {"languages", "metrics"},
+        {"problems"},
+        {"judging"},
+        {"report", "verdict_log"},
+        {"evaluate"},
+    ],
 }
 
 # (module, what importing it must not load). A stage loads only what it computes with.
@@ -140,6 +178,29 @@ def faults(found: Import, room: str) -> str | None:
     return None
 
 
+def floor_of(module: str) -> tuple[str, str, int]:
+    """Returns (room, folder or top-level module, floor) of a module in a room with floors."""
+    room, name = module.split(".")[1:3]
+    floors = [number for number, names in enumerate(FLOORS[room]) if name in names]
+    assert len(floors) == 1, f"{module}: give {name} one floor in FLOORS[{room!r}]"
+    return room, name, floors[0]
+
+
+def has_floor(module: str) -> bool:
+    return module.count(".") > 1 and module.split(".")[1] in FLOORS
+
+
+def floor_fault(edge: Import) -> str | None:
+    """The rule of FLOORS that an import within a room breaks, or None."""
+    source = module_name(edge.path)
+    if not (has_floor(source) and has_floor(edge.module)):
+        return None
+    (room, importer, upper), (other, imported, lower) = floor_of(source), floor_of(edge.module)
+    if room != other or importer == imported or upper > lower:
+        return None
+    return f"{edge}; {room}/{importer} may import only from floors below its own, not {imported}"
+
+
 def test_every_room_is_in_the_table():
     found = {room_of(module) for module in MODULES} - {""}
     assert found <= set(ROOMS), f"no row in the table for {found - set(ROOMS)}"
@@ -170,6 +231,45 @@ def test_a_broken_rule_is_named_with_file_and_line():
     assert faults(Import(path, 1, "codex_jax.records"), "train") is None
 
 
+# Rules that hold without exception once the rooms' folders and sizes are final.
+MOVING = pytest.mark.xfail(strict=False, reason="files are still moving between folders")
+
+
+@MOVING
+@pytest.mark.parametrize("room", FLOORS)
+def test_folders_follow_their_floors(room):
+    edges = [edge for path in (PACKAGE / room).rglob("*.py") for edge in imports(path)]
+    faults = [fault for edge in edges if (fault := floor_fault(edge))]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_room_with_folders_has_floors():
+    folders = {p.parent.parent.name for p in PACKAGE.glob("*/*/__init__.py")}
+    assert folders == set(FLOORS)
+
+
+def test_a_broken_floor_is_named_with_file_and_line():
+    path = PACKAGE / "sample" / "sampling" / "params.py"
+    upward = Import(path, 7, "codex_jax.sample.engine.engine")
+    assert "sample/sampling/params.py:7" in floor_fault(upward)
+    assert "not engine" in floor_fault(upward)
+    engine = PACKAGE / "sample" / "engine" / "engine.py"
+    assert floor_fault(Import(engine, 7, "codex_jax.sample.sampling.params")) is None
+
+
+@MOVING
+def test_no_cycle_among_folders():
+    graph: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        if has_floor(module):
+            node = ".".join(module.split(".")[:3])
+            targets = {e.module for e in imports(path) if has_floor(e.module)}
+            graph.setdefault(node, set()).update(".".join(t.split(".")[:3]) for t in targets)
+    graph = {node: targets - {node} for node, targets in graph.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the cycle
+    assert graph
+
+
 def test_no_module_cycles():
     graph = {
         module: {found.module for found in imports(path) if found.module in MODULES} - {module}
@@ -187,6 +287,24 @@ def test_sizes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = node.end_lineno - node.lineno + 1
             assert size <= LONGEST_FUNCTION, f"{path}:{node.lineno}: {node.name} has {size} lines"
+
+
+def line_counts(folder: pathlib.Path) -> list[int]:
+    return sorted(path.read_text("utf-8").count("\n") for path in folder.rglob("*.py"))
+
+
+@MOVING
+def test_files_are_short_as_a_rule():
+    # An __init__.py of a line would flatter the median.
+    counts = [count for count in line_counts(PACKAGE) if count > 6]
+    assert statistics.median(counts) <= MEDIAN_FILE
+    assert statistics.quantiles(counts, n=10)[-1] <= NINTH_DECILE_FILE
+
+
+@MOVING
+def test_tests_are_about_as_long_as_the_source():
+    share = sum(line_counts(ROOT / "tests")) / sum(line_counts(PACKAGE))
+    assert share >= LEAST_TEST_SHARE, f"{share:.2f} lines of tests by line of source"
 
 
 @pytest.mark.parametrize(("module", "unwanted"), NOT_LOADED, ids=[m for m, _ in NOT_LOADED])
@@ -211,53 +329,3 @@ def test_help_loads_nothing_heavy_and_answers_at_once():
         subprocess.run(command[:1] + command[3:], capture_output=True, check=True, env=bare)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.5, seconds
-
-
-# --- BUILD is the same table ---
-
-PIP_NAMES = {"absl": "absl_py", "gin": "gin_config", "orbax": "orbax_checkpoint"}
-
-
-def build_targets(rule: str) -> dict[str, dict]:
-    """Targets of one rule in BUILD: name → its literal arguments (glob(x) read as x)."""
-    targets = {}
-    for node in ast.parse((ROOT / "BUILD").read_text()).body:
-        call = node.value
-        if isinstance(call, ast.Call) and call.func.id == rule:
-            fields = {k.arg: _literal(k.value) for k in call.keywords}
-            targets[fields["name"]] = fields
-    return targets
-
-
-def _literal(node: ast.expr):
-    if isinstance(node, ast.Call):
-        return _literal(node.args[0])
-    if isinstance(node, ast.BinOp):
-        return _literal(node.left) + _literal(node.right)
-    return ast.literal_eval(node)
-
-
-def test_build_has_the_table():
-    libraries = build_targets("py_library")
-    assert set(libraries) == {"codex_jax", *ROOMS}
-    for room, (rooms, packages) in ROOMS.items():
-        wanted = {":codex_jax", *(f":{name}" for name in rooms)}
-        wanted |= {f"@pip//{PIP_NAMES.get(name, name)}" for name in packages}
-        assert set(libraries[room]["deps"]) == wanted, f"BUILD: {room} differs from ROOMS"
-
-
-def test_build_covers_every_source_once():
-    owners: dict[pathlib.Path, list[str]] = {path: [] for path in sources()}
-    targets = build_targets("py_library") | build_targets("py_binary")
-    for name, fields in targets.items():
-        for pattern in fields["srcs"]:
-            for path in ROOT.glob(pattern):
-                owners[path].append(name)
-    assert {path: found for path, found in owners.items() if len(found) != 1} == {}
-
-
-def test_build_has_a_test_for_each_folder_and_file_of_tests():
-    run = {argument for fields in build_targets("py_test").values() for argument in fields["args"]}
-    tests = {p.relative_to(ROOT) for p in (ROOT / "tests").rglob("test_*.py")}
-    wanted = {str(p if p.parent.name == "tests" else p.parent) for p in tests}
-    assert run == wanted

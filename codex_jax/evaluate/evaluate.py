@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, progress, records
-from codex_jax.evaluate.judging.judge import VERDICT_OF, Outcome
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.metrics import mbr_exec
@@ -17,6 +16,7 @@ from codex_jax.evaluate.metrics.selection import compare, selection
 from codex_jax.evaluate.metrics.summary import counted, markdown, summary, table
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import VERDICT_OF, Cause, Outcome
 
 
 def evaluate(
@@ -181,7 +181,7 @@ class Book:
             jobs = {Job(group[0].task_id, self.source(group[0])): k for k, group in pending.items()}
             for job, outcome in self.pool.judge(list(jobs)):
                 key = jobs[job]
-                if outcome.cause == "infra_error":
+                if outcome.cause == Cause.INFRA_ERROR:
                     troubles.append(outcome.detail)
                     continue
                 row = self._row(self.tasks[job.problem], key, outcome)

@@ -1,17 +1,16 @@
-"""`codex-jax VERB …`: argv to one call, every bad input to one line and status 2."""
+"""`codex-jax COMMAND …`: argv to one call; every bad input to one line and status 2."""
 
 import errno
 import gc
 import os
-import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import codex_jax
 from codex_jax import InputError
-from codex_jax.main import help_text as helps
-from codex_jax.main.commands import UNDER_DATA, VERBS, Verb, missing_package
+from codex_jax.main import help_text
+from codex_jax.main.commands import GROUPS, Command, missing_package, select_command
 
 # What a machine refuses without being a bug of ours.
 _REFUSALS = {
@@ -24,10 +23,12 @@ _REFUSALS = {
     errno.EISDIR: "name a file",
     errno.ENOTDIR: "a folder on the way is a file",
 }
+_HELP = {"--help", "-h"}
+_DRY_RUN = {"--dry_run", "--dry-run"}
 
 
 class Request(NamedTuple):
-    """argv, taken apart."""
+    """The words after a command, sorted."""
 
     files: list[str]
     flags: list[tuple[str, str, str | None]]  # (as typed, name, value)
@@ -36,50 +37,38 @@ class Request(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a verb; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
-    argv = _shortened(list(sys.argv[1:] if argv is None else argv))
-    name = argv[0] if argv else "--help"
-    gc.disable()  # until the verb begins: imports make no garbage
+    """Runs a command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    gc.disable()  # until the command begins: imports make no garbage
     try:
-        return _guarded(lambda: _dispatch(name, argv[1:]), name)
+        return _report_errors(lambda: _dispatch(words), words)
     finally:
         gc.enable()
 
 
-def _dispatch(name: str, rest: list[str]) -> int:
-    if name in ("--help", "-h", "help"):
-        print(helps.all_verbs())
-    elif name == "--version":
+def _dispatch(words: list[str]) -> int:
+    first, rest = (words or ["--help"])[0], words[1:]
+    if first in (*_HELP, "help"):
+        print(help_text.all_commands())
+    elif first == "--version":
         print(codex_jax.__version__)
-    elif name not in VERBS:
-        raise InputError(f"no verb {name!r}; expected one of {', '.join(VERBS)}")
+    elif first in GROUPS and (not rest or rest[0] in _HELP):
+        print(help_text.one_group(first))
     else:
-        _run(VERBS[name], parse(rest))
-    sys.stdout.flush()  # here, where a closed pipe is still ours to answer
+        command, rest = select_command(words)
+        _run(command, parse(rest))
+    sys.stdout.flush()  # here, where a closed pipe can still be answered
     return 0
 
 
-def _shortened(argv: list[str]) -> list[str]:
-    """`data WORD …` as the verb that it means; a file alone to explain needs no corpus."""
-    if argv[:1] == ["evaluate"] and {"--list-languages", "--list_languages"} & set(argv):
-        return ["languages"]
-    if argv[:1] != ["data"] or len(argv) < 2 or argv[1] not in UNDER_DATA:
-        return argv
-    verb, rest = UNDER_DATA[argv[1]], argv[2:]
-    settings = [word for word in rest if word.endswith(".gin") or word.startswith("--corpus")]
-    if verb == "data" and not settings and any(word.startswith("--explain") for word in rest):
-        return ["explain", *(word.replace("--explain", "--file", 1) for word in rest)]
-    return [verb, *rest]
-
-
 def parse(argv: Sequence[str]) -> Request:
-    """Flags as --name=value or --name value; a bare word is a gin file.
+    """Sorts words: --NAME=VALUE or --NAME VALUE is a flag, a bare word a gin file.
 
     Raises:
       InputError: a word that is no gin file.
     """
-    request = Request([], [], bool({"--help", "-h"} & set(argv)), _dry(argv))
-    words = [w for w in argv if w not in ("--help", "-h", "--dry_run", "--dry-run")]
+    request = Request([], [], bool(_HELP & set(argv)), bool(_DRY_RUN & set(argv)))
+    words = [word for word in argv if word not in _HELP | _DRY_RUN]
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
@@ -87,79 +76,65 @@ def parse(argv: Sequence[str]) -> Request:
                 raise InputError(f"{word!r}: expected FILE.gin or --NAME=VALUE")
             request.files.append(word)
             continue
-        name, equals, value = word[2:].partition("=")
-        if not equals:  # a flag alone may be a switch: that is for `run` to know
+        name, equals, text = word[2:].partition("=")
+        value: str | None = text
+        if not equals:  # `run` knows whether it is a switch
             value = words.pop(0) if words and not words[0].startswith("--") else None
         name = name if name.startswith("gin.") else name.replace("-", "_")
         if name == "gin_file":
+            if not value:
+                raise InputError(f"{word} has no value; write --gin_file=FILE.gin")
             request.files.append(value)
         else:
             request.flags.append((word, name, value))
     return request
 
 
-def _dry(argv: Sequence[str]) -> bool:
-    return bool({"--dry_run", "--dry-run"} & set(argv))
-
-
-def _run(verb: Verb, request: Request) -> None:
+def _run(command: Command, request: Request) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
-    # Here, since describing a verb imports it, and the list of verbs must not.
-    from codex_jax.main import run, schema
+    # Imported here: describing a command imports its packages, and --help must not.
+    from codex_jax.main import gin_files, run, schema
 
-    descriptions = schema.described(verb)
+    configurables = schema.describe_command(command)
     if request.help:
-        print(helps.one_verb(verb, descriptions))
+        print(help_text.one_command(command, configurables))
         return
-    config = run.configure(verb, descriptions, map(find, request.files), request.flags)
+    files = map(gin_files.find_config, request.files)
+    bound = run.bind(command, configurables, files, request.flags)
     if request.dry_run:
-        print(config.preview())
+        print(bound.preview())
     else:
-        config.call()
+        bound.call()
 
 
-def configs() -> pathlib.Path:
-    """The folder gin_configs: beside the package in a checkout, inside it when installed."""
-    package = pathlib.Path(codex_jax.__file__).parent
-    inside = package / "gin_configs"
-    return inside if inside.is_dir() else package.parent / "gin_configs"
-
-
-def find(name: str) -> pathlib.Path:
-    """A gin file as named, or below our gin_configs (the folder's own name may lead)."""
-    path = pathlib.Path(name)
-    if path.is_file():
-        return path
-    ours = configs() / pathlib.Path(name.removeprefix("gin_configs/"))
-    if ours.is_file():
-        return ours
-    raise InputError(f"{name}: no such gin file, here or in {configs()}")
-
-
-def _guarded(act: Callable[[], int], name: str) -> int:
+def _report_errors(act: Callable[[], int], words: Sequence[str]) -> int:
     try:
         return act()
     except InputError as error:
-        # Line breaks come from a foreign message within ours.
-        return _say(name, " ".join(str(error).split()), 2)
+        # A foreign message within ours may have line breaks.
+        return _exit_with(words, " ".join(str(error).split()), 2)
     except ModuleNotFoundError as error:
         if line := missing_package(error):
-            return _say(name, line, 2)
+            return _exit_with(words, line, 2)
         raise
     except BrokenPipeError:
-        # Whoever read our output left: nothing to say, and nobody to say it to.
+        # The reader of our output has gone: nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        return _say(name, f"{where}{error.strerror}; {_REFUSALS[error.errno]}", 2)
+        path = f"{error.filename}: " if error.filename else ""
+        return _exit_with(words, f"{path}{error.strerror}; {_REFUSALS[error.errno]}", 2)
     except KeyboardInterrupt:
-        return _say(name, "interrupted; the same command goes on from what is finished", 130)
+        line = "interrupted; the same command continues from what is finished"
+        return _exit_with(words, line, 130)
 
 
-def _say(name: str, line: str, status: int) -> int:
-    prefix = f"codex-jax {name}" if name in VERBS else "codex-jax"
+def _exit_with(words: Sequence[str], line: str, status: int) -> int:
+    try:
+        prefix = f"codex-jax {select_command(words)[0].name}"
+    except InputError:
+        prefix = f"codex-jax {words[0]}" if words[0] in GROUPS else "codex-jax"
     print(f"{prefix}: {line}", file=sys.stderr)
     return status

@@ -15,8 +15,17 @@ class MismatchError(ValueError):
     """A value that its hint doesn't allow."""
 
 
+class Deferred:
+    """An object that is made later; its class is held against the hint now."""
+
+    @property
+    def made_type(self) -> Any:
+        """The class of the object."""
+        raise NotImplementedError
+
+
 def options(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, or the hint alone."""
+    """Returns the members of a union, or the hint alone."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return typing.get_args(hint)
     return (hint,)
@@ -34,7 +43,7 @@ def _is_literal(hint: Any) -> bool:
 
 
 def fit(value: Any, hint: Any) -> Any:
-    """The value as its hint wants it: 1 as 1.0, a list as a tuple, a string as a Path.
+    """Converts a value to its hint: 1 to 1.0, a list to a tuple, a string to a Path.
 
     Raises:
       MismatchError: no member of the hint takes the value.
@@ -51,6 +60,9 @@ def _fit(value: Any, hint: Any) -> Any:
     origin = typing.get_origin(hint) or hint
     if hint is Any:
         return value
+    if isinstance(value, Deferred):
+        both = isinstance(origin, type) and isinstance(value.made_type, type)
+        return _checked(value, both and issubclass(value.made_type, origin))
     if origin is typing.Literal:
         return _checked(value, value in typing.get_args(hint))
     if origin in _MAPPINGS:
@@ -67,8 +79,8 @@ def _fit(value: Any, hint: Any) -> Any:
     return _checked(value, not isinstance(origin, type) or isinstance(value, origin))
 
 
-def _checked(value: Any, right: bool) -> Any:
-    if not right:
+def _checked(value: Any, fits: bool) -> Any:
+    if not fits:
         raise MismatchError
     return value
 

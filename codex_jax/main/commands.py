@@ -1,127 +1,203 @@
-"""The verbs: a name, the function behind it, and what main must hand it."""
+"""The table of commands: a name, the function behind it, and the objects that main makes for it."""
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from codex_jax import InputError
+from codex_jax.main.suggestions import suggest
 
 
 @dataclasses.dataclass(frozen=True)
-class Wire:
+class Dependency:
     """An object of another stage that main makes for a parameter, since stages never meet.
 
-    `gives` maps a setting left unbound to the object's attribute that answers it.
+    Args:
+      target: "module:class".
+      provides: Maps a parameter that nobody set to the object's attribute that answers it.
     """
 
     target: str
-    gives: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    provides: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
-class Verb:
-    """One row of the table; `target` is "module:function", imported only when the verb is run.
+class Command:
+    """A row of the table.
 
-    `repeats` says that it runs one compiled step over and over, whose memory is worth keeping.
+    Args:
+      name: The words after `codex-jax`; two words make a subcommand of the first.
+      target: "module:function", imported only when the command runs.
+      summary: A line of `codex-jax --help`.
+      dependencies: Parameter → the object that main makes for it.
+      repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
     """
 
     name: str
     target: str
     summary: str
-    wires: Mapping[str, Wire] = dataclasses.field(default_factory=dict)
+    dependencies: Mapping[str, Dependency] = dataclasses.field(default_factory=dict)
     repeats: bool = False
 
+    @property
+    def gin_name(self) -> str:
+        """The function's name in gin files: "data.build"."""
+        return self.name.replace(" ", ".")
 
-_BATCHES = Wire(
-    "codex_jax.data.packing.batches:BatchReader", gives={"DecoderConfig.vocab_size": "vocab_size"}
+
+_BATCHES = Dependency(
+    "codex_jax.data.packing.batches:BatchReader",
+    provides={"DecoderConfig.vocab_size": "vocab_size"},
 )
 
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Verb(
+# Section of `codex-jax --help` → its rows. A new command is a new row.
+SECTIONS: dict[str, tuple[Command, ...]] = {
+    "Start here": (
+        Command(
             "quickstart",
             "codex_jax.main.quickstart:quickstart",
             "train, sample, judge and plot a small Codex on this machine",
         ),
-        Verb(
-            "curate",
+    ),
+    "Problems and data": (
+        Command(
+            "curate chains",
             "codex_jax.curate.chains:write_chains",
             "make problems: chains of string building blocks",
         ),
-        Verb(
+        Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
             "learn a byte-level BPE tokenizer from source trees",
         ),
-        Verb("data", "codex_jax.data.build:build", "pack source trees into rows of tokens"),
-        Verb(
-            "cache",
+        Command(
+            "data build",
+            "codex_jax.data.build:build",
+            "clean, tokenize and pack source trees into rows of tokens",
+        ),
+        Command(
+            "data inspect", "codex_jax.data.inspect:inspect", "show a batch of packed rows as text"
+        ),
+        Command(
+            "data explain",
+            "codex_jax.data.explain:explain",
+            "show why a file would or wouldn't be in the corpus",
+        ),
+        Command(
+            "data cache",
             "codex_jax.data.cache_command:cache_on_beam",
             "clean and tokenize on Apache Beam: here, Dataflow, Flink, Spark",
         ),
-        Verb("inspect", "codex_jax.data.inspect:inspect", "show a batch of packed rows as text"),
-        Verb(
-            "explain",
-            "codex_jax.data.explain:explain",
-            "say why a file would or wouldn't be in the corpus",
-        ),
-        Verb(
+    ),
+    "Models": (
+        Command(
             "train",
             "codex_jax.train.loop:train",
-            "train a decoder on packed rows, resuming by itself",
-            wires={"batches": _BATCHES},
+            "train a decoder on packed rows; continues from its newest checkpoint",
+            dependencies={"batches": _BATCHES},
             repeats=True,
         ),
-        Verb(
+        Command(
             "compile",
             "codex_jax.compile.compile:compile_for",
-            "fit a train step to a TPU pod that isn't here",
+            "compile a train step for a TPU topology you don't have attached",
         ),
-        Verb(
+        Command(
+            "import",
+            "codex_jax.convert.convert:import_weights",
+            "convert GPT-2, Llama-like or StarCoder2 weights to a checkpoint",
+        ),
+        Command(
+            "export",
+            "codex_jax.convert.convert:export_weights",
+            "write a checkpoint as a Hugging Face folder",
+        ),
+    ),
+    "Sampling": (
+        Command(
             "sample",
             "codex_jax.sample.generate:generate",
             "complete problems with a checkpoint",
             repeats=True,
         ),
-        Verb(
+        Command(
             "serve",
             "codex_jax.sample.serve.serve:serve",
-            "answer OpenAI's completions API with a checkpoint",
+            "serve OpenAI's completions API with a checkpoint",
             repeats=True,
         ),
-        Verb(
-            "import",
-            "codex_jax.convert.convert:import_weights",
-            "make a checkpoint of GPT-2's, Llama-like or StarCoder2's weights",
-        ),
-        Verb(
-            "export",
-            "codex_jax.convert.convert:export_weights",
-            "write a checkpoint as a Hugging Face folder",
-        ),
-        Verb(
+    ),
+    "Evaluation": (
+        Command(
             "evaluate",
             "codex_jax.evaluate.evaluate:evaluate",
             "run completions in a sandbox; verdicts and pass@k",
         ),
-        Verb(
-            "languages",
+        Command(
+            "evaluate languages",
             "codex_jax.evaluate.languages.registry:list_languages",
-            "which languages evaluate can judge here, and what installs the others",
+            "list the languages that can be judged here, and how to install the others",
         ),
-        Verb(
+        Command(
             "report",
             "codex_jax.evaluate.report.html_report:write_report",
-            "plots, tables and samples in one HTML page",
+            "write plots, tables and samples as one HTML page",
         ),
-    )
+    ),
 }
 
-# `codex-jax data WORD …` is the verb on the right.
-UNDER_DATA = {"build": "data", "cache": "cache", "inspect": "inspect", "explain": "explain"}
+COMMANDS = {command.name: command for rows in SECTIONS.values() for command in rows}
 
-# What an absent package means to a person: the extra that brings it.
+# First words that are no command by themselves.
+GROUPS = {
+    "curate": "Makes problems to train on and to measure with.",
+    "data": "Turns source trees into rows of tokens, and shows what became of them.",
+}
+
+# Former spellings, each with its present one.
+_FORMER = {
+    "cache": "data cache",
+    "inspect": "data inspect",
+    "explain": "data explain",
+    "languages": "evaluate languages",
+}
+
+
+def select_command(words: Sequence[str]) -> tuple[Command, list[str]]:
+    """Splits a command line into its command and the words after it.
+
+    Raises:
+      InputError: the words begin with no command; names the ones that come close.
+    """
+    for count in (2, 1):
+        if command := COMMANDS.get(" ".join(words[:count])):
+            return _refuse_former_flags(command, words), list(words[count:])
+    first = words[0]
+    if first in GROUPS:
+        second = words[1] if len(words) > 1 else ""
+        hint = suggest(second, subcommands(first))
+        raise InputError(f"no subcommand {second!r}; write codex-jax {first} SUBCOMMAND{hint}")
+    if first in _FORMER:
+        raise InputError(f"{first!r} is no command; write codex-jax {_FORMER[first]}")
+    raise InputError(f"no command {first!r}{suggest(first, {n.split()[0] for n in COMMANDS})}")
+
+
+def _refuse_former_flags(command: Command, words: Sequence[str]) -> Command:
+    if command.name == "evaluate" and {"--list-languages", "--list_languages"} & set(words):
+        raise InputError("no setting --list-languages; write codex-jax evaluate languages")
+    return command
+
+
+def subcommands(group: str) -> dict[str, Command]:
+    """Returns second word → command, of the commands that begin with the word `group`."""
+    return {
+        name.split()[1]: command
+        for name, command in COMMANDS.items()
+        if name.startswith(f"{group} ")
+    }
+
+
+# Package that an extra brings → the extra.
 _EXTRAS = {
     "seqio": "data",
     "tensorflow": "data",
@@ -137,7 +213,7 @@ _EXTRAS = {
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
-    """One line on how to install what an import missed, or None for a module of ours."""
+    """Returns a line that says how to install a missing package; None for a module of ours."""
     package = (error.name or "").split(".")[0]
     if extra := _EXTRAS.get(package):
         return f"{package} is not installed; pip install 'codex-jax[{extra}]'"
@@ -145,7 +221,7 @@ def missing_package(error: ModuleNotFoundError) -> str | None:
 
 
 def load(target: str) -> Callable:
-    """The function or class that "module:name" names.
+    """Imports the function or class that "module:name" names.
 
     Raises:
       InputError: its module needs a package that an extra would install.

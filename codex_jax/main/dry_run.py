@@ -1,10 +1,11 @@
-"""What a configuration would cost, without running it: `--dry_run` prints this."""
+"""Cost of a configuration, computed without running it: `--dry_run` prints it."""
 
+import math
 from typing import Any
 
 
 def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **rest: Any) -> str:
-    """Parameters, mesh, bytes a device holds, tokens of a step and of the run.
+    """Returns parameters, mesh, bytes a device holds, tokens of a step and of the run.
 
     Raises:
       InputError: data, model, mesh and microbatches that don't fit one another.
@@ -18,13 +19,13 @@ def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **re
     shapes, axes = abstract(model)
     sharding.report(shapes, axes, devices)
     tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)
-    held = state.abstract(model, tx, devices, dtype=compute.weights)
+    state_shapes = state.abstract(model, tx, devices, dtype=compute.weights)
     tokens = batches.batch_size * batches.sequence_length
     sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
     rows = [
         ("parameters", f"{_count(shapes):,}"),
         ("mesh", f"{sizes} ({devices.size} {devices.devices.flat[0].platform} devices)"),
-        ("state per device", f"{_bytes_per_device(held) / 2**20:,.1f} MiB"),
+        ("state per device", f"{_bytes_per_device(state_shapes) / 2**20:,.1f} MiB"),
         ("tokens per step", f"{tokens:,} ({batches.batch_size} rows of {batches.sequence_length})"),
         ("tokens in all", f"{tokens * steps:,} in {steps:,} steps"),
         ("compute", f"{model.flops_per_token(batches.sequence_length) * tokens * steps:.3g} FLOPs"),
@@ -39,8 +40,6 @@ def _count(shapes: Any) -> int:
 
 
 def _bytes_per_device(state: Any) -> int:
-    import math
-
     import jax
 
     return sum(
@@ -49,4 +48,5 @@ def _bytes_per_device(state: Any) -> int:
     )
 
 
-OF = {"train": train}
+# Command → the function that previews it.
+PREVIEWS = {"train": train}

@@ -1,4 +1,4 @@
-"""The whole loop on one machine: each verb as the command that a person could type."""
+"""The complete loop on one machine: each step is a command that a person could type."""
 
 import json
 import pathlib
@@ -10,27 +10,32 @@ import time
 from typing import NamedTuple
 
 
-class Command(NamedTuple):
-    """One step: a verb, and the paths that differ from run to run."""
+class Step(NamedTuple):
+    """A command, its gin file, and the paths that differ from run to run."""
 
-    verb: str
+    command: str
     flags: dict[str, object]
 
+    @property
+    def file(self) -> str:
+        """Name of its gin file: the command's first word."""
+        return f"{self.command.split()[0]}.gin"
 
-def commands(run_dir: pathlib.Path, library: pathlib.Path) -> list[Command]:
-    """What quickstart runs, in order; sizes and recipes stand in the gin files."""
+
+def steps(run_dir: pathlib.Path, library: pathlib.Path) -> list[Step]:
+    """Returns the steps in order; sizes and recipes are in the gin files."""
     chains, tokenizer = run_dir / "chains", run_dir / "tokenizer.json"
     rows, checkpoint = run_dir / "rows", run_dir / "checkpoint"
     problems, completions = chains / "chains-test.jsonl", run_dir / "completions.jsonl"
     verdicts = run_dir / "evaluation"
     corpus = {"gin.LIBRARY": library, "gin.CHAINS": chains / "train"}
-    judged = {"problems": problems, "completions": completions}
+    samples = {"problems": problems, "completions": completions}
     return [
-        Command("curate", {"output": chains}),
-        Command("tokenizer", {**corpus, "output": tokenizer}),
-        Command("data", {**corpus, "tokenizer": tokenizer, "output": rows}),
-        Command("train", {"cache_dir": rows, "checkpoint_dir": checkpoint}),
-        Command(
+        Step("curate chains", {"output": chains}),
+        Step("tokenizer", {**corpus, "output": tokenizer}),
+        Step("data build", {**corpus, "tokenizer": tokenizer, "output": rows}),
+        Step("train", {"cache_dir": rows, "checkpoint_dir": checkpoint}),
+        Step(
             "sample",
             {
                 "checkpoint_dir": checkpoint,
@@ -39,11 +44,11 @@ def commands(run_dir: pathlib.Path, library: pathlib.Path) -> list[Command]:
                 "output": completions,
             },
         ),
-        Command("evaluate", {**judged, "output": verdicts}),
-        Command(
+        Step("evaluate", {**samples, "output": verdicts}),
+        Step(
             "report",
             {
-                **judged,
+                **samples,
                 "verdicts": verdicts / "verdicts.jsonl",
                 "metrics": checkpoint / "metrics.jsonl",
                 "output": run_dir / "report.html",
@@ -60,34 +65,34 @@ def quickstart(
 ) -> None:
     """Trains a small Codex on Python's library and chains of string functions, and scores it.
 
-    Runs curate, tokenizer, data, train, sample, evaluate and report as commands, each printed.
-    Stopped at any moment, the same command goes on from what is finished.
+    Runs curate chains, tokenizer, data build, train, sample, evaluate and report as commands, each
+    printed. Run again after an interruption, it continues from what is finished.
 
     Args:
       run_dir: Folder for everything it makes.
-      configs: Folder with one gin file a verb.
-      library: Folder of Python sources to learn from; this Python's own library unless given.
+      configs: Folder with a gin file for each step.
+      library: Folder of Python sources to learn from; by default the library of this Python.
     """
-    started = time.monotonic()
+    start = time.monotonic()
     run = pathlib.Path(run_dir)
     sources = pathlib.Path(library or sysconfig.get_path("stdlib"))
-    for command in commands(run, sources):
-        _run(command, configs)
-    _print_results(run, time.monotonic() - started)
+    for step in steps(run, sources):
+        _run(step, configs)
+    _print_results(run, time.monotonic() - start)
 
 
-def _run(command: Command, configs: str) -> None:
-    words = [command.verb, f"{configs}/{command.verb}.gin"]
-    words += [f"--{name}={value}" for name, value in command.flags.items()]
+def _run(step: Step, configs: str) -> None:
+    words = [*step.command.split(), f"{configs}/{step.file}"]
+    words += [f"--{name}={value}" for name, value in step.flags.items()]
     print(f"\n$ codex-jax {shlex.join(words)}", flush=True)
-    status = subprocess.run([sys.executable, "-P", "-m", "codex_jax", *words]).returncode
-    if status:
-        # The verb has said why; its status is ours.
-        raise SystemExit(status)
+    arguments = [sys.executable, "-P", "-m", "codex_jax", *words]
+    if status := subprocess.run(arguments, check=False).returncode:
+        raise SystemExit(status)  # the command has printed why
 
 
 def _print_results(run: pathlib.Path, seconds: float) -> None:
-    from codex_jax.evaluate.evaluate import table
+    from codex_jax.evaluate.metrics.summary import table
 
     report = json.loads((run / "evaluation" / "report.json").read_text("utf-8"))
-    print(f"\n{table(report)}\n\n{run / 'report.html'} shows it; {seconds / 60:.1f} minutes in all")
+    page = run / "report.html"
+    print(f"\n{table(report)}\n\n{page} shows it; {seconds / 60:.1f} minutes in all")

@@ -1,4 +1,4 @@
-"""A verb with its configuration: shown, or called."""
+"""A command with its configuration: shown, or called."""
 
 import dataclasses
 import gc
@@ -11,88 +11,92 @@ import absl.logging
 
 from codex_jax import InputError
 from codex_jax.main import dry_run, resolve
-from codex_jax.main.bindings import Bindings, Flag, near
-from codex_jax.main.commands import Verb
-from codex_jax.main.schema import Description
+from codex_jax.main.bindings import Bindings, Flag
+from codex_jax.main.commands import Command
+from codex_jax.main.config_text import config_text
+from codex_jax.main.schema import Configurable
+from codex_jax.main.suggestions import suggest
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A verb and what it will be called with."""
+class BoundCommand:
+    """A command and the configuration it will be called with."""
 
-    verb: Verb
+    command: Command
     root: resolve.Node
 
     def arguments(self) -> dict[str, Any]:
-        """Of the verb's function: plain values and frozen descriptions, no gin."""
-        found = resolve.arguments(self.verb, self.root)
-        if "operative_config" in inspect.signature(self.root.description.make).parameters:
-            found["operative_config"] = resolve.text(self.root)
-        return found
+        """Returns the function's arguments: plain values and frozen descriptions, no gin."""
+        values = resolve.arguments(self.command, self.root)
+        if "operative_config" in inspect.signature(self.root.configurable.make).parameters:
+            values["operative_config"] = config_text(self.root)
+        return values
 
     def call(self) -> Any:
-        """Runs the verb; on a pod, as one process of many."""
+        """Runs the command; on a pod, as one process of many."""
         # Orbax logs a traceback for each thread that fails, and then raises what we report.
         absl.logging.set_verbosity(absl.logging.FATAL)
         if os.environ.get("CODEX_JAX_DISTRIBUTED"):
             import jax
 
-            jax.distributed.initialize()  # hosts find each other by what the TPU tells them
-        if self.verb.repeats:
+            jax.distributed.initialize()  # TPU metadata names the other hosts
+        if self.command.repeats:
             from codex_jax.host_runtime import keep_pages
 
             keep_pages()
         arguments = self.arguments()
         gc.enable()
-        return self.root.description.make(**arguments)
+        return self.root.configurable.make(**arguments)
 
     def preview(self) -> str:
-        """The configuration with its sources and, for what can be computed, its consequences."""
-        lines = [resolve.text(self.root)]
-        if dry_run.OF.get(self.verb.name):
-            lines.append(dry_run.OF[self.verb.name](**self.arguments()))
+        """Returns the configuration with its sources, and its cost where that can be computed."""
+        lines = [config_text(self.root)]
+        if preview := dry_run.PREVIEWS.get(self.command.name):
+            lines.append(preview(**self.arguments()))
         return "\n".join(lines)
 
 
-def configure(
-    verb: Verb,
-    descriptions: dict[str, Description],
+def bind(
+    command: Command,
+    configurables: dict[str, Configurable],
     files: Iterable[Any],
     flags: Iterable[tuple[str, str, str | None]],
-) -> Run:
-    """Files, then flags (as typed, name, value), checked and frozen.
+) -> BoundCommand:
+    """Binds files, then flags (as typed, name, value); checks and freezes them.
 
     Raises:
-      InputError: any name unknown, any value unfit, anything unset.
+      InputError: an unknown name, a value of the wrong type, an unset or an unread parameter.
     """
-    bindings = Bindings(descriptions)
+    bindings = Bindings(configurables)
     for path in files:
         bindings.read_file(path)
     for typed, name, value in flags:
-        key = name.removeprefix("gin.") if name.startswith("gin.") else owned(name, descriptions)
-        text = switched_on(typed, key, descriptions) if value is None else value
+        is_qualified = name.startswith("gin.")
+        key = name.removeprefix("gin.") if is_qualified else qualify(name, configurables)
+        text = flag_value(typed, key, configurables) if value is None else value
         bindings.read_flag(Flag(typed, key, text))
-    return Run(verb, resolve.Resolver(verb, bindings).resolve())
+    return BoundCommand(command, resolve.Resolver(command, bindings).resolve())
 
 
-def switched_on(typed: str, key: str, descriptions: dict[str, Description]) -> str:
-    """The value of a flag that came without one: only a bool can."""
+def flag_value(typed: str, key: str, configurables: dict[str, Configurable]) -> str:
+    """Returns the value of a flag typed without one: only a bool may come so."""
     owner, _, name = key.rpartition(".")
-    setting = descriptions[owner].settings.get(name) if owner in descriptions else None
+    setting = configurables[owner].settings.get(name) if owner in configurables else None
     if setting is None or setting.hint is not bool:
         raise InputError(f"{typed} has no value; write {typed}=VALUE")
     return "True"
 
 
-def owned(name: str, descriptions: dict[str, Description]) -> str:
-    """NAME of a plain flag as OWNER.NAME: the verb's own, or the only description that has it."""
-    own, *others = descriptions.values()
+def qualify(name: str, configurables: dict[str, Configurable]) -> str:
+    """Returns a plain flag's NAME as OWNER.NAME: the command's own, or of its only owner."""
+    own, *others = configurables.values()
     if name in own.settings and name not in own.inner:
         return f"{own.name}.{name}"
     owners = [other.name for other in others if name in other.settings]
     if len(owners) == 1:
         return f"{owners[0]}.{name}"
     if owners:
-        raise InputError(f"--{name} could be {' or '.join(f'--gin.{o}.{name}' for o in owners)}")
-    known = {setting for other in descriptions.values() for setting in other.settings}
-    raise InputError(f"no setting --{name}{near(name, known)}")
+        choices = " or ".join(f"--gin.{owner}.{name}" for owner in owners)
+        raise InputError(f"--{name} is ambiguous; write {choices}")
+    names = {setting for each in configurables.values() for setting in each.settings}
+    raise InputError(f"no setting --{name}{suggest(name, names)}")

@@ -627,7 +627,7 @@ attack("no such function", ("exception",), "def secrete(n): return 0")
 attack("a function that isn't one", ("exception",), "secret = 7")
 
 
-# Against programs that share a process with it, should it be taken for tame.
+# Against the programs judged before and after it.
 attack(
     "a generator that goes on when it is thrown away",
     ANY,

@@ -17,9 +17,9 @@ from codex_jax import InputError, records
 from codex_jax.curate import chains
 from codex_jax.evaluate.evaluate import evaluate, summary, table
 from codex_jax.evaluate.judging import worker
-from codex_jax.evaluate.judging.judge import Outcome
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import Outcome
 from tests.evaluate.processes import processes
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"

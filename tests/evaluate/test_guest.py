@@ -149,9 +149,9 @@ class Talk:
             parts += os.read(self.back, count - len(parts))
         return parts
 
-    def parse(self, source: str, operation: bytes = b"P") -> tuple[bytes, bytes]:
+    def parse(self, source: str) -> tuple[bytes, bytes]:
         os.write(self.to, source.encode())
-        self.server.parse(operation, len(source))
+        self.server.parse(len(source))
         return self.receive()
 
     def foresee(self, *calls: str, limits: dict) -> None:
@@ -239,45 +239,6 @@ def test_an_exit_is_told_with_its_status(talk):
     end = talk.end()
     thread.join()
     assert (end["why"], end["exit"], end["signal"]) == ("closed", 3, 0)
-
-
-def ran(talk, source: str, *calls: str) -> list[dict] | None:
-    """What a tame program answered; None where it is to be run by itself."""
-    talk.foresee(*calls, limits=LIMITS._asdict())
-    operation, said = talk.parse(source, b"T")
-    if operation != b"T":
-        assert operation == (b"W" if talk.server.parser is None else b"D")
-        return None
-    place, size = struct.unpack_from(">II", said, 24)
-    answers = [json.loads(line) for line in said[32 + size :].splitlines()]
-    return [*answers, {"endless": place}] if place else answers
-
-
-def test_tame_programs_are_run_as_they_are_read(talk):
-    calls = ('[[[1, 2]], {"dict": []}]', '[[[]], {"dict": []}]')
-    answered = [{"ready": True}, {"value": None, "arguments": [[1, 2, 3]]}]
-    for _ in range(2):  # arguments that one has changed are new for the next
-        found = ran(talk, "def f(n):\n    n.append(n[-1] + 1)\n", *calls)
-        assert found[:2] == answered and found[2]["raised"][0] == "IndexError"
-    assert ran(talk, "import os\ndef f(n): return n\n", *calls) is None
-    assert ran(talk, "def g(n): return n\n", *calls)[0]["unready"][0] == "NameError"
-    assert ran(talk, "x = 1 / 0\n", *calls)[0]["unready"][0] == "ZeroDivisionError"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "while True: n += n",
-        "return sum(range(10**12))",  # which no bytecode interrupts
-        "return f(n)",
-        "raise MemoryError",
-        "return 'x' * (9 << 20)",  # more than an answer may hold
-    ],
-)
-def test_a_tame_program_in_trouble_is_left_to_a_process_of_its_own(talk, body):
-    call = '[[1], {"dict": []}]'
-    assert ran(talk, f"def f(n):\n    {body}\n", call) is None
-    assert ran(talk, "def f(n): return n\n", call) == [{"ready": True}, {"value": 1}]
 
 
 def test_equal_programs_have_equal_digests_and_bad_syntax_none(talk):

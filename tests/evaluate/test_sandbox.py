@@ -232,3 +232,79 @@ def test_no_sandbox_is_one_line(monkeypatch):
 def test_an_unknown_sandbox_is_one_line():
     with pytest.raises(InputError, match=r"isolation 'docker'; expected auto, gvisor, bubblewrap"):
         sandbox.choose("docker")
+
+
+# `collections.Counter.copy(int)` is `type`: with it, arbitrary code is reached from plain names.
+_COUNTER_COPY = """
+from collections import Counter
+def secret(n):
+    metaclass = Counter.copy(int)
+    for name in ("rewrite", "sabotage"):
+        metaclass(name, (), {})
+    modules = metaclass.mro(metaclass)[-1].__subclasses__()
+    for found in modules:
+        names = getattr(found.__init__, "__globals__", {})
+        for module in list(getattr(names.get("sys"), "modules", {}).values()):
+            for name in ("call_function", "outcome", "exec", "encode", "line"):
+                if name in vars(module):
+                    setattr(module, name, lambda *_, **__: {"value": 13})
+    return 13
+# """
+
+
+def test_arbitrary_code_in_one_program_changes_no_verdict_on_the_next(isolation):
+    right, wrong = HONEST, "def secret(n):\n    return 13  # {}\nUNIQUE = {}\n"
+    sources = [
+        source
+        for i in range(5)
+        for source in (
+            _COUNTER_COPY + str(i) + f"\nN = {i}",
+            right.format(i, i),
+            wrong.format(i, i),
+        )
+    ]
+    outcomes = judge(isolation, sources)
+    assert {outcomes[source].cause for source in sources[1::3]} == {"passed"}
+    assert {outcomes[source].cause for source in sources[2::3]} == {"wrong_answer"}
+    assert "passed" not in {outcomes[source].cause for source in sources[0::3]}
+
+
+_LOOPS_THAT_END = {
+    "empty ranges are equal": """
+    r = range(0)
+    while r.start < 10**6:
+        r = range(r.start + 1, r.start + 1)
+""",
+    "zeros are equal": """
+    z, rounds = 0j, 0
+    while rounds < 10**6:
+        z, rounds = -z, rounds + 1
+    z = complex(0.0, 0.0)
+    while str(z) != '(-0-0j)':
+        z = complex(-0.0, -0.0) if rounds > 2 * 10**6 else z
+        rounds += 1
+""",
+    "the sign of nan": """
+    import math
+    x, rounds = math.nan, [0]
+    while math.copysign(1, x) > 0:
+        rounds[0] += 1
+        x = -x if rounds[0] == 10**6 else x
+""",
+    "equal values that are other objects": """
+    first = last = (n, 0)
+    seen = [0]
+    while last is first or seen[0] < 10**6:
+        last = tuple([n, 0]) if seen[0] >= 10**5 else first
+        seen[0] += 1
+""",
+}
+
+
+@pytest.mark.parametrize("name", _LOOPS_THAT_END)
+def test_a_loop_that_comes_to_its_end_is_waited_for(isolation, name):
+    body = _LOOPS_THAT_END[name]
+    guard = f"def secret(n):\n    if n == 0:\n{body.replace(chr(10), chr(10) + '    ')}\n"
+    source = guard + "    return (n * 7919 + 13) % 10007\n"
+    outcome = judge(isolation, [source], cpu_s=3.0)[source]
+    assert outcome.cause == "passed", outcome

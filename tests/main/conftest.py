@@ -1,4 +1,4 @@
-"""The toy verb, loaded once: gin remembers what was registered."""
+"""A small command, loaded once: gin keeps what was registered."""
 
 import importlib.util
 import pathlib
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from codex_jax.main import run, schema
-from codex_jax.main.commands import VERBS, Verb, Wire
+from codex_jax.main.commands import COMMANDS, Command, Dependency
 
 
 def _load():
@@ -27,15 +27,15 @@ def toy():
 
 
 @pytest.fixture
-def verb(monkeypatch):
-    wires = {"rows": Wire("toy:Reader", gives={"Shape.vocab_size": "vocab_size"})}
-    made = Verb("work", "toy:work", "toil", wires)
-    monkeypatch.setitem(VERBS, "work", made)
-    return made
+def command(monkeypatch):
+    reader = Dependency("toy:Reader", provides={"Shape.vocab_size": "vocab_size"})
+    work = Command("work", "toy:work", "toil", {"rows": reader})
+    monkeypatch.setitem(COMMANDS, "work", work)
+    return work
 
 
-# What must be set, so that a test can be about something else.
-ENOUGH = {
+# The required settings, so that a test can be about others.
+REQUIRED_FLAGS = {
     "output": "here",
     "cache_dir": "rows",
     "batch_size": "4",
@@ -44,16 +44,18 @@ ENOUGH = {
 
 
 @pytest.fixture
-def configure(verb):
-    """(gin text or None, *flags) -> Run; flags as typed, what must be set added beneath them."""
+def configure(command):
+    """(gin text or None, *flags) -> BoundCommand; required flags are added before the others."""
 
-    def configured(text=None, *flags, enough=True, path=None):
-        typed = [f"--{k}={v}" for k, v in ENOUGH.items()] if enough else []
-        taken = [(flag, *flag.removeprefix("--").partition("=")[::2]) for flag in [*typed, *flags]]
+    def bind(text=None, *flags, enough=True, path=None):
+        typed = [f"--{k}={v}" for k, v in REQUIRED_FLAGS.items()] if enough else []
+        triples = [
+            (flag, *flag.removeprefix("--").partition("=")[::2]) for flag in [*typed, *flags]
+        ]
         files = []
         if text is not None:
             path.write_text(text)
             files = [path]
-        return run.configure(verb, schema.described(verb), files, taken)
+        return run.bind(command, schema.describe_command(command), files, triples)
 
-    return configured
+    return bind

@@ -1,4 +1,4 @@
-"""What people get wrong, through the command line: one clear line, status 2, no traceback."""
+"""Bad input through the command line: a clear line, status 2, no traceback."""
 
 import json
 import re
@@ -14,7 +14,7 @@ TRAIN = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with sources, two tokenizers, rows, a checkpoint and problems."""
     folder = tmp_path_factory.mktemp("input")
     (folder / "sources").mkdir()
@@ -28,7 +28,7 @@ def place(tmp_path_factory):
         assert cli.main(["tokenizer", corpus, output, f"--vocab_size={size}"]) == 0
     tokenizer = f"--tokenizer={folder / '400.json'}"
     rows = f"--output={folder / 'rows'}"
-    assert cli.main(["data", corpus, tokenizer, rows, "--sequence_length=32"]) == 0
+    assert cli.main(["data", "build", corpus, tokenizer, rows, "--sequence_length=32"]) == 0
     paths = [f"--cache_dir={folder / 'rows'}", f"--checkpoint_dir={folder / 'checkpoint'}"]
     assert cli.main(["train", *paths, *TRAIN, "--width=16"]) == 0
     problem = {"task_id": "a/0", "prompt": "def f():\n", "entry_point": "f", "test": "def check"}
@@ -38,37 +38,37 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def refused(place, capsys):
-    """argv with {here} for the folder -> the line that refuses it."""
+def refused(folder, capsys):
+    """Words with {here} for the folder -> the line that refuses them."""
 
     def line(*argv):
         capsys.readouterr()
-        assert cli.main([word.replace("{here}", str(place)) for word in argv]) == 2
-        said = capsys.readouterr().err.splitlines()
-        assert not any("Traceback" in text for text in said)
-        assert said[-1].startswith(f"codex-jax {argv[0]}: ")
-        return said[-1].removeprefix(f"codex-jax {argv[0]}: ").replace(f"{place}/", "")
+        assert cli.main([word.replace("{here}", str(folder)) for word in argv]) == 2
+        output = capsys.readouterr().err.splitlines()
+        assert not any("Traceback" in text for text in output)
+        assert output[-1].startswith(f"codex-jax {argv[0]}: ")
+        return output[-1].removeprefix(f"codex-jax {argv[0]}: ").replace(f"{folder}/", "")
 
     return line
 
 
 def test_a_missing_corpus(refused):
-    found = refused("tokenizer", '--corpus={"a": "{here}/absent"}', "--output={here}/t.json")
-    assert found == "corpus 'a': absent isn't a directory; set its path"
+    message = refused("tokenizer", '--corpus={"a": "{here}/absent"}', "--output={here}/t.json")
+    assert message == "corpus 'a': absent isn't a directory; set its path"
 
 
 def test_an_empty_corpus(refused):
-    found = refused("tokenizer", '--corpus={"a": "{here}/empty"}', "--output={here}/t.json")
-    assert found.startswith("no usable file in a")
+    message = refused("tokenizer", '--corpus={"a": "{here}/empty"}', "--output={here}/t.json")
+    assert message.startswith("no usable file in a")
 
 
-def test_a_binary_file_among_sources_is_left_out_and_counted(place, capsys):
-    (place / "mixed").mkdir()
-    (place / "mixed" / "b.py").write_bytes(b"\x00\xff\xfe" * 100)
-    (place / "mixed" / "a.py").write_text("x = 1\n" * 50)
-    corpus = f"--corpus={json.dumps({'m': str(place / 'mixed')})}"
-    flags = [f"--tokenizer={place / '400.json'}", "--sequence_length=32"]
-    assert cli.main(["data", corpus, *flags, f"--output={place / 'mixed-rows'}"]) == 0
+def test_a_binary_file_among_sources_is_left_out_and_counted(folder, capsys):
+    (folder / "mixed").mkdir()
+    (folder / "mixed" / "b.py").write_bytes(b"\x00\xff\xfe" * 100)
+    (folder / "mixed" / "a.py").write_text("x = 1\n" * 50)
+    corpus = f"--corpus={json.dumps({'m': str(folder / 'mixed')})}"
+    flags = [f"--tokenizer={folder / '400.json'}", "--sequence_length=32"]
+    assert cli.main(["data", "build", corpus, *flags, f"--output={folder / 'mixed-rows'}"]) == 0
     lines = [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
     names = next(line for line in lines if line[0] == "m")
     counts = dict(zip(names, next(line for line in lines if line[0] == "all"), strict=False))
@@ -77,28 +77,30 @@ def test_a_binary_file_among_sources_is_left_out_and_counted(place, capsys):
 
 def test_a_checkpoint_of_another_config(refused):
     paths = ("--cache_dir={here}/rows", "--checkpoint_dir={here}/checkpoint")
-    found = refused("train", *paths, *TRAIN, "--width=32")
-    assert found.startswith("checkpoint holds step 2 of another run")
-    assert "model.width: 16, 32" in found
+    message = refused("train", *paths, *TRAIN, "--width=32")
+    assert message.startswith("checkpoint holds step 2 of another run")
+    assert "model.width: 16, 32" in message
 
 
 def test_a_tokenizer_of_another_run(refused):
     paths = ("--checkpoint_dir={here}/checkpoint", "--problems={here}/problems.jsonl")
     few = ("--max_new_tokens=8", "--output={here}/c.jsonl")
-    found = refused("sample", *paths, "--tokenizer={here}/344.json", *few)
-    assert found.startswith("344.json hashes to ")
+    message = refused("sample", *paths, "--tokenizer={here}/344.json", *few)
+    assert message.startswith("344.json hashes to ")
 
 
 def test_a_malformed_line_is_named_by_its_number(refused):
     paths = ("--checkpoint_dir={here}/checkpoint", "--tokenizer={here}/400.json")
-    found = refused("sample", *paths, "--problems={here}/torn.jsonl", "--output={here}/c.jsonl")
-    assert found.startswith("torn.jsonl:2: not JSON")
+    message = refused("sample", *paths, "--problems={here}/torn.jsonl", "--output={here}/c.jsonl")
+    assert message.startswith("torn.jsonl:2: not JSON")
 
 
 def test_no_checkpoint(refused):
     paths = ("--checkpoint_dir={here}/none", "--tokenizer={here}/400.json")
-    found = refused("sample", *paths, "--problems={here}/problems.jsonl", "--output={here}/c.jsonl")
-    assert found.startswith("none: no checkpoint here")
+    message = refused(
+        "sample", *paths, "--problems={here}/problems.jsonl", "--output={here}/c.jsonl"
+    )
+    assert message.startswith("none: no checkpoint here")
 
 
 def test_rows_that_were_never_made(refused):

@@ -1,11 +1,11 @@
-"""Names, places and layers of gin bindings."""
+"""Names, sources and layers of gin bindings."""
 
 import sys
 
 import pytest
 
 from codex_jax import InputError
-from codex_jax.main.bindings import near
+from codex_jax.main.suggestions import suggest
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def test_later_layers_win(arguments):
 
 def test_includes_stand_beside_their_file(arguments, tmp_path):
     (tmp_path / "b.gin").write_text("work.rate = 0.25\nwork.ks = (3,)\n")
-    found = arguments('include "b.gin"\nwork.rate = 0.75')
-    assert (found["rate"], found["ks"]) == (0.75, (3,))
+    values = arguments('include "b.gin"\nwork.rate = 0.75')
+    assert (values["rate"], values["ks"]) == (0.75, (3,))
 
 
 def test_a_file_that_includes_itself(fails):
-    assert "a.gin: includes itself" in fails('include "a.gin"')
+    assert "a.gin: includes itself; remove the include" in fails('include "a.gin"')
 
 
 def test_a_missing_file(fails):
@@ -75,7 +75,7 @@ def test_a_plain_flag_that_nothing_has(fails):
 
 def test_a_plain_flag_that_two_have(fails):
     line = fails(None, "--seed=1")
-    assert line == "--seed could be --gin.Reader.seed or --gin.Policy.seed"
+    assert line == "--seed is ambiguous; write --gin.Reader.seed or --gin.Policy.seed"
 
 
 def test_a_macro_set_in_vain(fails):
@@ -110,7 +110,7 @@ def test_a_file_of_bytes(configure, tmp_path):
     path = tmp_path / "b.gin"
     path.write_bytes(b"\xff\xfe\x00")
     (tmp_path / "a.gin").write_text("")
-    with pytest.raises(InputError, match=r"b\.gin: utf-8"):
+    with pytest.raises(InputError, match=r"b\.gin:1: byte 0xff is not UTF-8; save as UTF-8"):
         configure('include "b.gin"', path=tmp_path / "a.gin")
 
 
@@ -146,7 +146,60 @@ def test_macros_of_macros(arguments):
     assert arguments("A = 0.5\nB = %A\nwork.rate = %B")["rate"] == 0.5
 
 
-def test_near_lists_all_where_nothing_is_near_and_few_are():
-    assert near("zzz", ["alpha", "beta"]) == "; known: alpha, beta"
-    assert near("ALPH", ["alpha", "beta"]) == "; did you mean alpha?"
-    assert near("zzz", [f"name{i}" for i in range(50)]) == ""
+def test_suggest_lists_all_if_nothing_is_close_and_few_exist():
+    assert suggest("zzz", ["alpha", "beta"]) == "; expected alpha, beta"
+    assert suggest("ALPH", ["alpha", "beta"]) == "; did you mean alpha?"
+    assert suggest("zzz", [f"name{i}" for i in range(50)]) == ""
+
+
+def test_includes_find_our_gin_files_from_a_folder_of_ones_own(fails):
+    line = fails('include "model/85m.gin"')  # of another command: found, and refused by name
+    assert "model/85m.gin:" in line
+    assert "nothing here is called 'DecoderConfig'" in line
+
+
+def test_a_file_that_includes_itself_by_another_path(fails, tmp_path):
+    (tmp_path / "b").mkdir()
+    assert "includes itself" in fails('include "b/../a.gin"')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A = %A\nwork.rate = %A", "a.gin:1: macro A refers to itself: A → A"),
+        ("A = %B\nB = %A\nwork.rate = %A", "a.gin:1: macro A refers to itself: A → B → A"),
+        ("A = %A\nwork.ks = (1, %A)", "a.gin:1: macro A refers to itself: A → A"),
+    ],
+)
+def test_a_macro_that_refers_to_itself(fails, text, message):
+    assert fails(text) == message
+
+
+SOURCES = 'work.sources = {"a": @one/Folder()}\none/Folder.path = "x"\n'
+
+
+def test_a_misspelt_scope_is_refused_with_the_nearest(fails):
+    line = fails(SOURCES + "onee/Folder.weight = 2")
+    assert line == "a.gin:3: no @onee/Folder() is in use; did you mean one?"
+
+
+def test_a_binding_that_nothing_reads_is_refused(fails, arguments):
+    message = "nothing reads Folder.weight: no Folder is in use"
+    assert fails("Folder.weight = 2").startswith(f"a.gin:1: {message}")
+    assert fails(None, "--weight=2").startswith(f"--weight=2: {message}")
+    assert fails('work.sources = {"a": "x"}', "--weight=2").startswith(f"--weight=2: {message}")
+    assert arguments(SOURCES, "--weight=2")["sources"]["a"].weight == 2
+
+
+def test_a_binding_that_a_scope_overrides_counts_as_read(arguments):
+    text = SOURCES + "Folder.weight = 3\none/Folder.weight = 2"
+    assert arguments(text)["sources"]["a"].weight == 2
+
+
+def test_lists_and_tuples_are_the_same(arguments):
+    assert arguments(None, "--ks=[3]")["ks"] == arguments(None, "--ks=(3,)")["ks"] == (3,)
+    assert arguments("work.ks = [3, 4]")["ks"] == (3, 4)
+
+
+def test_names_are_exact(fails):
+    assert fails("other.work.rate = 1").startswith("a.gin:1: nothing here is called 'other.work'")

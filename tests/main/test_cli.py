@@ -1,4 +1,4 @@
-"""argv to exit status: a line for each bad input, and no traceback."""
+"""Words to exit status: a line for each bad input, and no traceback."""
 
 import errno
 import os
@@ -10,15 +10,15 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.main import cli, commands
-from codex_jax.main.commands import VERBS, Verb
+from codex_jax.main.commands import COMMANDS, Command
 
 FLAGS = ["--output=o", "--cache_dir=c", "--batch-size", "2", "--layers=1"]
 
 
-def test_help_lists_every_verb(capsys):
+def test_help_lists_every_command(capsys):
     assert cli.main([]) == cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in VERBS)
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in COMMANDS)
 
 
 def test_version(capsys):
@@ -26,17 +26,19 @@ def test_version(capsys):
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", VERBS)
-def test_every_verb_exists_and_explains_each_of_its_settings(name, capsys):
-    assert cli.main([name, "--help"]) == 0
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_exists_and_explains_each_of_its_settings(name, capsys):
+    assert cli.main([*name.split(), "--help"]) == 0
     out = capsys.readouterr().out
     heads = [line for line in out.splitlines() if re.match(r"  -?-?\w+: ", line)]
-    assert heads or name == "languages", "only `languages` has nothing to set"
+    assert heads or name == "evaluate languages", "no settings"
+    assert out.startswith(f"USAGE: codex-jax {name} [FILE.gin")
     undocumented = re.findall(r"^  -?-?(\w+): .*\n(?!      \S)", out, flags=re.MULTILINE)
     assert undocumented == []
 
 
-def test_help_of_a_verb(verb, toy, capsys, monkeypatch):
+@pytest.mark.usefixtures("command")
+def test_help_of_a_command(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     assert cli.main(["work", "--help"]) == 0
     out = capsys.readouterr().out
@@ -52,18 +54,21 @@ def test_help_of_a_verb(verb, toy, capsys, monkeypatch):
     assert "operative_config" not in out
 
 
-def test_a_verb_is_called(verb, toy):
+@pytest.mark.usefixtures("command")
+def test_a_command_is_called(toy):
     assert cli.main(["work", *FLAGS]) == 0
     assert toy.CALLS[0]["rows"].batch_size == 2
 
 
-def test_dry_run_calls_nothing(verb, toy, capsys):
+@pytest.mark.usefixtures("command")
+def test_dry_run_calls_nothing(toy, capsys):
     assert cli.main(["work", *FLAGS, "--dry_run"]) == 0
     assert not toy.CALLS
     assert "work.output = 'o'  # --output=o" in capsys.readouterr().out
 
 
-def test_gin_files_by_flag_and_by_position(verb, toy, tmp_path):
+@pytest.mark.usefixtures("command")
+def test_gin_files_by_flag_and_by_position(toy, tmp_path):
     (tmp_path / "a.gin").write_text("work.rate = 0.125")
     (tmp_path / "b.gin").write_text("work.ks = (7,)")
     argv = ["work", str(tmp_path / "a.gin"), f"--gin_file={tmp_path / 'b.gin'}", *FLAGS]
@@ -71,30 +76,38 @@ def test_gin_files_by_flag_and_by_position(verb, toy, tmp_path):
     assert (toy.CALLS[0]["rate"], toy.CALLS[0]["ks"]) == (0.125, (7,))
 
 
-def test_our_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = cli.find("gin_configs/quickstart/train.gin")
-    assert found.is_file()
-    assert found == cli.find("quickstart/train.gin")
+def test_a_group_lists_its_subcommands(capsys):
+    assert cli.main(["data"]) == cli.main(["data", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"^  (\w+)  ", out, re.MULTILINE)[:4] == [
+        *("build", "inspect", "explain", "cache")
+    ]
+    assert cli.main(["evaluate", "--help"]) == 0
+    assert "Subcommands:\n  languages  " in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("command")
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["wrok"], r"codex-jax: no verb 'wrok'; expected one of quickstart, "),
+        (["wrok"], r"codex-jax: no command 'wrok'; did you mean work\?"),
+        (["cache"], r"codex-jax: 'cache' is no command; write codex-jax data cache"),
+        (["data", "a.gin"], r"codex-jax data: no subcommand 'a.gin'; write codex-jax data SUBC"),
+        (["work", "--gin_file"], r"codex-jax work: --gin_file has no value; write --gin_file="),
         (["work", "a.txt"], r"codex-jax work: 'a.txt': expected FILE.gin or --NAME=VALUE"),
-        (["work", "a.gin"], r"codex-jax work: a.gin: no such gin file, here or in "),
+        (["work", "a.gin"], r"codex-jax work: a.gin: no such gin file; expected it there or in "),
         (["work", "--output"], r"codex-jax work: --output has no value; write --output=VALUE"),
         (["work"], r"codex-jax work: not set: Reader.cache_dir, "),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(verb, argv, line, capsys):
+def test_bad_input_is_one_line_and_status_2(argv, line, capsys):
     assert cli.main(argv) == 2
     error = capsys.readouterr().err
     assert re.match(line, error)
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("command")
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
@@ -118,11 +131,11 @@ def test_bad_input_is_one_line_and_status_2(verb, argv, line, capsys):
         (
             KeyboardInterrupt(),
             130,
-            "codex-jax work: interrupted; the same command goes on from what is finished\n",
+            "codex-jax work: interrupted; the same command continues from what is finished\n",
         ),
     ],
 )
-def test_what_a_verb_may_raise(verb, toy, monkeypatch, capsys, error, status, line):
+def test_errors_that_a_command_may_raise(monkeypatch, capsys, error, status, line):
     def fails(*_):
         raise error
 
@@ -131,10 +144,11 @@ def test_what_a_verb_may_raise(verb, toy, monkeypatch, capsys, error, status, li
     assert capsys.readouterr().err == line
 
 
+@pytest.mark.usefixtures("command")
 @pytest.mark.parametrize(
     "error", [ValueError("ours"), OSError(errno.EBADF, "x"), ModuleNotFoundError(name="codex_jax")]
 )
-def test_bugs_keep_their_traceback(verb, monkeypatch, error):
+def test_bugs_keep_their_traceback(monkeypatch, error):
     def fails(*_):
         raise error
 
@@ -143,12 +157,12 @@ def test_bugs_keep_their_traceback(verb, monkeypatch, error):
         cli.main(["work"])
 
 
-def test_a_verb_whose_extra_is_missing(monkeypatch, capsys, tmp_path):
+def test_a_command_whose_extra_is_missing(monkeypatch, capsys, tmp_path):
     (tmp_path / "needy.py").write_text("import tensorflow_text.absent\n")
     (tmp_path / "broken.py").write_text("import no_such_module\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(commands, "_EXTRAS", {"no_such_module": "beam"})
-    monkeypatch.setitem(VERBS, "needy", Verb("needy", "broken:f", "needs"))
+    monkeypatch.setitem(COMMANDS, "needy", Command("needy", "broken:f", "needs"))
     assert cli.main(["needy", "--help"]) == 2
     assert "no_such_module is not installed; pip install 'codex-jax[beam]'" in (
         capsys.readouterr().err
@@ -159,6 +173,6 @@ def test_output_into_a_closed_pipe_is_no_error():
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "codex_jax", "--help"]
-    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, stdout=write, stderr=subprocess.PIPE, text=True)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")

@@ -1,4 +1,4 @@
-"""The whole loop, small: every verb as a subprocess, then the same again, resumed."""
+"""The complete loop, small: every step as a subprocess, then the same again, resumed."""
 
 import json
 import os
@@ -13,13 +13,13 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.evaluate.sandbox import sandbox
-from codex_jax.main import cli, quickstart
+from codex_jax.main import cli, gin_files, quickstart
 
 TINY = {
-    "curate": "curate.train_chains = 300\ncurate.held_out = (1, 2, 1, 1, 1)",
+    "curate": "curate.chains.train_chains = 300\ncurate.chains.held_out = (1, 2, 1, 1, 1)",
     "tokenizer": 'include "corpus.gin"\ntokenizer.corpus = %CORPUS\ntokenizer.vocab_size = 400',
-    "data": 'include "corpus.gin"\ndata.corpus = %CORPUS\ndata.sequence_length = 64',
-    "corpus": (cli.configs() / "quickstart" / "corpus.gin").read_text(),
+    "data": 'include "corpus.gin"\ndata.build.corpus = %CORPUS\ndata.build.sequence_length = 64',
+    "corpus": (gin_files.config_dir() / "quickstart" / "corpus.gin").read_text(),
     "train": """
 BatchReader.batch_size = 8
 BatchReader.seed = 0
@@ -38,11 +38,11 @@ train.save_every = 10
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with small configs, and Python sources to learn from."""
     folder = tmp_path_factory.mktemp("quickstart")
-    for verb, text in TINY.items():
-        (folder / f"{verb}.gin").write_text(text + "\n")
+    for name, text in TINY.items():
+        (folder / f"{name}.gin").write_text(text + "\n")
     library = folder / "library"
     library.mkdir()
     for path in pathlib.Path(json.__file__).parent.glob("*.py"):
@@ -50,60 +50,60 @@ def place(tmp_path_factory):
     return folder
 
 
-def command(place: pathlib.Path, run: str) -> list[str]:
+def command(folder: pathlib.Path, run: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "codex_jax", "quickstart", f"--run_dir={place / run}"),
-        *(f"--configs={place}", f"--library={place / 'library'}"),
+        *(sys.executable, "-m", "codex_jax", "quickstart", f"--run_dir={folder / run}"),
+        *(f"--configs={folder}", f"--library={folder / 'library'}"),
     ]
 
 
 @pytest.mark.slow
-def test_killed_and_run_again_it_ends_as_if_undisturbed(place):
+def test_killed_and_run_again_it_ends_as_if_undisturbed(folder):
     try:
         sandbox.choose("auto")
     except InputError as error:
         pytest.skip(str(error))
-    straight = subprocess.run(command(place, "a"), capture_output=True, text=True)
+    straight = subprocess.run(command(folder, "a"), capture_output=True, text=True, check=False)
     assert straight.returncode == 0, straight.stderr
     assert "pass@1" in straight.stdout
     assert straight.stdout.count("$ codex-jax") == 7
-    page = (place / "a" / "report.html").read_text()
+    page = (folder / "a" / "report.html").read_text()
     assert "<html" in page
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page), "the page needs the network"
 
-    broken = subprocess.Popen(command(place, "b"), start_new_session=True)
-    metrics = place / "b" / "checkpoint" / "metrics.jsonl"
+    broken = subprocess.Popen(command(folder, "b"), start_new_session=True)
+    metrics = folder / "b" / "checkpoint" / "metrics.jsonl"
     while broken.poll() is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.05)
     os.killpg(broken.pid, signal.SIGKILL)
     broken.wait()
-    again = subprocess.run(command(place, "b"), capture_output=True, text=True)
+    again = subprocess.run(command(folder, "b"), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
 
     def losses(run):
-        lines = (place / run / "checkpoint" / "metrics.jsonl").read_text().splitlines()
+        lines = (folder / run / "checkpoint" / "metrics.jsonl").read_text().splitlines()
         return {row["step"]: row["loss"] for row in map(json.loads, lines)}
 
     assert losses("b") == losses("a")
     assert len(losses("a")) == 30
 
     def completions(run):
-        return sorted((place / run / "completions.jsonl").read_text().splitlines())
+        return sorted((folder / run / "completions.jsonl").read_text().splitlines())
 
     assert completions("b") == completions("a")
 
 
 def test_the_configs_say_what_quickstart_runs():
-    run = quickstart.commands(pathlib.Path("r"), pathlib.Path("lib"))
-    for verb, flags in run:
-        path = cli.configs() / "quickstart" / f"{verb}.gin"
-        assert f"codex-jax {verb} gin_configs/quickstart/{verb}.gin" in path.read_text()
-        for name in flags:
+    for step in quickstart.steps(pathlib.Path("r"), pathlib.Path("lib")):
+        path = gin_files.config_dir() / "quickstart" / step.file
+        line = f"codex-jax {step.command} gin_configs/quickstart/{step.file}"
+        assert line in path.read_text()
+        for name in step.flags:
             assert f"--{name}=" in path.read_text(), f"{path} doesn't show --{name}"
 
 
-def test_a_failing_step_ends_it_with_its_status(place, capfd):
-    argv = ["quickstart", f"--run_dir={place / 'c'}", f"--configs={place}", "--library=absent"]
+def test_a_failing_step_ends_it_with_its_status(folder, capfd):
+    argv = ["quickstart", f"--run_dir={folder / 'c'}", f"--configs={folder}", "--library=absent"]
     with pytest.raises(SystemExit) as ended:
         cli.main(argv)
     assert ended.value.code == 2

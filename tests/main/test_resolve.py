@@ -3,7 +3,7 @@
 import pytest
 
 from codex_jax import InputError
-from codex_jax.main import resolve
+from codex_jax.main.config_text import config_text
 
 
 def test_everything_unset_is_named_at_once(configure, tmp_path):
@@ -25,17 +25,17 @@ def test_required_inside_a_container(configure, tmp_path):
 
 
 def test_wired_objects_are_made_and_answer_what_is_unbound(configure, toy):
-    found = configure().arguments()
-    assert isinstance(found["rows"], toy.Reader)
-    assert found["rows"].batch_size == 4
-    assert found["shape"] == toy.Shape(layers=2, vocab_size=77)
+    values = configure().arguments()
+    assert isinstance(values["rows"], toy.Reader)
+    assert values["rows"].batch_size == 4
+    assert values["shape"] == toy.Shape(layers=2, vocab_size=77)
     assert configure(None, "--vocab_size=5").arguments()["shape"].vocab_size == 5
 
 
 def test_a_default_description_lends_its_fields(configure, toy):
     assert configure().arguments()["policy"] == toy.Policy(temperature=0.2)
-    found = configure(None, "--gin.Policy.seed=3").arguments()["policy"]
-    assert found == toy.Policy(temperature=0.2, seed=3)
+    values = configure(None, "--gin.Policy.seed=3").arguments()["policy"]
+    assert values == toy.Policy(temperature=0.2, seed=3)
 
 
 def test_an_optional_description_appears_once_something_is_bound(configure, toy):
@@ -51,8 +51,8 @@ one/Folder.path = "x"
 two/Folder.path = "y"
 two/Folder.weight = 0.5
 """
-    found = configure(text, path=tmp_path / "a.gin").arguments()["sources"]
-    assert found == {
+    values = configure(text, path=tmp_path / "a.gin").arguments()["sources"]
+    assert values == {
         "a": toy.Folder(path="x", weight=3.0),
         "b": toy.Folder(path="y", weight=0.5),
         "c": "plain",
@@ -64,17 +64,39 @@ two/Folder.weight = 0.5
     [
         ("--rate=fast", "--rate=fast: work.rate is 'fast'; expected float"),
         ("--layers=2.5", "--layers=2.5: Shape.layers is 2.5; expected int"),
-        ("--kind=oval", "--kind=oval: Shape.kind is 'oval'; expected Literal['round', 'square']"),
+        (
+            "--family=oval",
+            "--family=oval: Shape.family is 'oval'; expected Literal['round', 'square']",
+        ),
         ("--ks=3", "--ks=3: work.ks is 3; expected Sequence[int]"),
     ],
 )
-def test_wrong_types_name_field_value_and_place(configure, flag, line):
+def test_wrong_types_name_field_value_and_source(configure, flag, line):
     with pytest.raises(InputError) as caught:
         configure(None, flag)
     assert str(caught.value) == line
 
 
-def test_the_text_is_gin_that_gives_the_same_call(configure, toy, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("work.shape = @Folder()\nFolder.path = 'x'", "work.shape is @Folder(); expected Shape"),
+        ("work.rows = @Policy()", "work.rows is @Policy(); expected Reader"),
+        ("work.rate = @Policy()", "work.rate is @Policy(); expected float"),
+        ("work.extra = @Folder()\nFolder.path = 'x'", "is @Folder(); expected Policy | None"),
+        ('work.sources = {"a": @Policy()}', "is {'a': @Policy()}; expected Mapping[str, Folder"),
+        ('work.sources = {"a": @Folder()}\nFolder.path = @Folder()', "@Folder() takes itself"),
+        ("work.shape = @Shape", "@Shape lacks (); write @Shape()"),
+    ],
+)
+def test_a_reference_of_the_wrong_type(configure, tmp_path, text, line):
+    with pytest.raises(InputError) as caught:
+        configure(text, path=tmp_path / "a.gin")
+    assert line in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path}/a.gin:")
+
+
+def test_the_text_is_gin_that_gives_the_same_call(configure, tmp_path):
     text = """
 SEED = 4
 work.sources = {"a": @one/Folder(), "b": ["x", 1]}
@@ -84,13 +106,13 @@ Policy.seed = %SEED
 Shape.vocab_size = 9
 """
     first = configure(text, "--name=it's", path=tmp_path / "a.gin")
-    again = configure(resolve.text(first.root), enough=False, path=tmp_path / "b.gin")
+    again = configure(config_text(first.root), enough=False, path=tmp_path / "b.gin")
 
     def plain(run):
         return {k: v for k, v in run.arguments().items() if k not in ("rows", "operative_config")}
 
     assert plain(again) == plain(first)
-    assert "Policy.seed = 4  # " in resolve.text(first.root)
+    assert "Policy.seed = 4  # " in config_text(first.root)
 
 
 def test_the_function_gets_the_configuration(configure, toy):

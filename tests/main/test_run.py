@@ -1,4 +1,4 @@
-"""What main adds around a call."""
+"""The steps that main adds around a call, and previews."""
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ def test_a_pod_s_hosts_find_each_other_first(configure, toy, monkeypatch):
     assert seen == [1]
 
 
-def test_what_libraries_log_before_they_raise_is_not_shown(configure, toy):
+def test_library_logs_before_an_error_are_hidden(configure):
     import absl.logging
 
     configure().call()
@@ -69,10 +69,10 @@ def test_a_device_of_many_holds_less():
         rows = shown(model=wide, batches=Batches(128), **changes)
         return float(rows["state per device"].split()[0])
 
-    whole = mib(mesh=MeshShape(fsdp=1, replica=8))
+    replicated = mib(mesh=MeshShape(fsdp=1, replica=8))
     # 2 × (12·256² + …) weights, with two moments, four bytes each.
-    assert whole == pytest.approx(3 * 4 * 2 * 12 * 256**2 / 2**20, rel=0.05)
-    assert mib(mesh=MeshShape(fsdp=8)) == pytest.approx(whole / 8, rel=0.1)
+    assert replicated == pytest.approx(3 * 4 * 2 * 12 * 256**2 / 2**20, rel=0.05)
+    assert mib(mesh=MeshShape(fsdp=8)) == pytest.approx(replicated / 8, rel=0.1)
 
 
 def test_preview_refuses_what_training_would():

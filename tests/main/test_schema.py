@@ -3,27 +3,27 @@
 from codex_jax.main import schema
 
 
-def test_the_verb_first_then_what_it_reaches(verb):
-    assert list(schema.described(verb)) == ["work", "Reader", "Shape", "Policy", "Folder"]
+def test_the_command_first_then_the_classes_it_takes(command):
+    assert list(schema.describe_command(command)) == ["work", "Reader", "Shape", "Policy", "Folder"]
 
 
-def test_settings_carry_type_default_and_line(verb):
-    found = schema.described(verb)
-    rate = found["work"].settings["rate"]
+def test_settings_carry_type_default_and_line(command):
+    configurables = schema.describe_command(command)
+    rate = configurables["work"].settings["rate"]
     assert (rate.key, rate.type_name, rate.default, rate.doc) == (
         "work.rate",
         "float",
         0.5,
         "How fast.",
     )
-    assert found["Reader"].settings["cache_dir"].type_name == "Path | str"
-    assert found["work"].inner == {
+    assert configurables["Reader"].settings["cache_dir"].type_name == "Path | str"
+    assert configurables["work"].inner == {
         "rows": "Reader",
         "shape": "Shape",
         "policy": "Policy",
         "extra": "Policy",
     }
-    assert "operative_config" not in found["work"].settings
+    assert "operative_config" not in configurables["work"].settings
 
 
 def test_docstrings():

@@ -1,9 +1,9 @@
-"""A verb small enough to see through."""
+"""A command small enough to see through."""
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 CALLS = []
 
@@ -14,12 +14,12 @@ class Shape:
 
     Args:
       layers: How many.
-      kind: Which family.
+      family: Round or square.
       vocab_size: Ids.
     """
 
     layers: int
-    kind: Literal["round", "square"] = "round"
+    family: Literal["round", "square"] = "round"
     vocab_size: int
 
 
@@ -55,7 +55,8 @@ class Reader:
           batch_size: Rows.
           seed: Of the order.
         """
-        self.cache_dir, self.batch_size, self.vocab_size = cache_dir, batch_size, 77
+        self.cache_dir, self.batch_size, self.seed = cache_dir, batch_size, seed
+        self.vocab_size = 77
 
 
 def work(
@@ -65,7 +66,7 @@ def work(
     output: str,
     policy: Policy = Policy(temperature=0.2),
     extra: Policy | None = None,
-    sources: Mapping[str, Folder | str] = dataclasses.field(default_factory=dict),
+    sources: Mapping[str, Folder | str | Sequence[Any]] = dataclasses.field(default_factory=dict),
     ks: Sequence[int] = (1, 10),
     rate: float = 0.5,
     name: str | None = None,
@@ -77,9 +78,17 @@ def work(
     Longer talk.
 
     Args:
-      rows: What is read.
+      rows: The rows.
+      shape: The body.
       output: Where it goes.
+      policy: How to draw.
+      extra: A second policy.
+      sources: Folders by name.
+      ks: Numbers.
       rate: How fast.
+      name: A name.
+      watch: Whether to watch.
+      operative_config: The configuration.
 
     Raises:
       InputError: never.

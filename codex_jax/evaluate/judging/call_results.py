@@ -5,12 +5,13 @@ import errno
 from typing import Any
 
 from codex_jax.evaluate.sandbox.guest import value_codec
+from codex_jax.evaluate.verdicts import Cause
 
 
 class ProgramEnded(BaseException):
     """The program can answer no more; no test may catch this by accident."""
 
-    def __init__(self, cause: str, detail: str):
+    def __init__(self, cause: Cause, detail: str):
         super().__init__(detail)
         self.cause, self.detail = cause, detail
 
@@ -35,13 +36,13 @@ def understood(answer: dict, arguments: tuple) -> Any:
             return value_codec.decode(answer["value"])
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         detail = f"an answer that isn't plain data: {error}"[:300]
-        raise ProgramEnded("protocol_violation", detail) from None
+        raise ProgramEnded(Cause.PROTOCOL_VIOLATION, detail) from None
     raise raised
 
 
 def _exception(described: Any) -> Exception:
     cause, detail = cause_of(described)
-    if cause != "exception":
+    if cause != Cause.EXCEPTION:
         raise ProgramEnded(cause, detail)
     kind = getattr(builtins, described[0], None)
     if not (isinstance(kind, type) and issubclass(kind, Exception)):
@@ -54,20 +55,20 @@ def _exception(described: Any) -> Exception:
     return error
 
 
-def cause_of(described: Any) -> tuple[str, str]:
+def cause_of(described: Any) -> tuple[Cause, str]:
     """The cause an exception stands for, and its detail."""
     if not (isinstance(described, list) and len(described) == 4):
-        return "protocol_violation", "an exception it can't have raised"
+        return Cause.PROTOCOL_VIOLATION, "an exception it can't have raised"
     builtin, name, message, number = described
     detail = f"{name}: {message}"[:300]
     if builtin == "MemoryError" or (builtin == "OSError" and number == errno.ENOMEM):
-        return "memory_limit", detail
+        return Cause.MEMORY_LIMIT, detail
     if builtin in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
-        return "exited_early", detail
+        return Cause.EXITED_EARLY, detail
     no_process = builtin == "BlockingIOError" and number == errno.EAGAIN
     if no_process or "can't start new thread" in detail:
-        return "process_limit", detail
-    return "exception", detail
+        return Cause.PROCESS_LIMIT, detail
+    return Cause.EXCEPTION, detail
 
 
 def _alter(arguments: tuple, changed: list) -> None:

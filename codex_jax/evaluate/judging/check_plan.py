@@ -15,6 +15,7 @@ from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
 from codex_jax.evaluate.sandbox.guest import program, value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import Cause
 
 if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay for
     from codex_jax import records
@@ -48,7 +49,7 @@ class Plan:
         self.calls: list[str] = []
         self.complete = False  # whether these are all, for a program that answers right
         self.least_cpu_s, self.least_answer_mb = 0.0, 0
-        self._verdicts: dict[bytes, tuple[str, str]] = {}
+        self._verdicts: dict[bytes, tuple[Cause, str]] = {}
         if "plus_input" in problem.extra:
             self._answer_inputs(problem)
         elif problem.canonical_solution:
@@ -107,7 +108,7 @@ class Plan:
             self.complete = True
         if self.complete:
             answered = "".join(json.dumps(line) + "\n" for line in lines)
-            self.remember(answered.encode(), ("passed", ""))
+            self.remember(answered.encode(), (Cause.PASSED, ""))
 
     def _recorder(self, reference: Callable, lines: list[dict]) -> Callable:
         def candidate(*arguments: Any, **named: Any) -> Any:
@@ -122,11 +123,11 @@ class Plan:
         """What a program that passed was asked for will be asked of the next ones."""
         self.calls, self.complete = calls, True
 
-    def verdict_on(self, answered: bytes) -> tuple[str, str] | None:
+    def verdict_on(self, answered: bytes) -> tuple[Cause, str] | None:
         """What check() said of these answers before, if it has been asked."""
         return self._verdicts.get(_digest(answered))
 
-    def remember(self, answered: bytes, verdict: tuple[str, str]) -> None:
+    def remember(self, answered: bytes, verdict: tuple[Cause, str]) -> None:
         if len(self._verdicts) < _REMEMBERED:
             self._verdicts[_digest(answered)] = verdict
 

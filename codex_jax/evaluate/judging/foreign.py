@@ -15,6 +15,7 @@ from codex_jax.evaluate.judging.check_plan import Plan
 from codex_jax.evaluate.languages import toolchain_sandbox
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import Cause, Outcome
 
 
 class Asked:
@@ -101,10 +102,10 @@ def outcome(
     plan: Plan,
     source: str,
     limits: Limits,
-) -> judge.Outcome:
+) -> Outcome:
     """Raises SandboxLostError where the workshop goes down."""
     made = shop.make({language.file: source}, (), env=language.env)
     if not made["ok"]:
-        return judge.Outcome("protocol_violation", "it couldn't be written")
+        return Outcome(Cause.PROTOCOL_VIOLATION, "it couldn't be written")
     limits = limits._replace(cpu_s=limits.cpu_s + language.start_cpu_s)
     return judge.judge(Asked(shop, language, entry_point), plan, b"", limits)  # type: ignore[arg-type]

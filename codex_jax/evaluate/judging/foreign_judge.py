@@ -4,15 +4,14 @@ import pathlib
 from typing import Any
 
 from codex_jax.evaluate.judging import foreign
-from codex_jax.evaluate.judging.judge import Outcome
 from codex_jax.evaluate.languages import registry, toolchain_sandbox
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Outcome
 
 _PROGRAMS_PER_SHOP = 500
 Kind = tuple[backends.Backend, pathlib.Path]
-_SOILING = ("memory_limit", "process_limit", "output_limit")
 
 
 class Bench:
@@ -45,7 +44,7 @@ class Bench:
         else:
             found = toolchain_sandbox.judge(shop, language, source, test, entry_point, self.limits)
         self.programs += 1
-        if shop.soiled or found.cause in _SOILING or self.programs >= _PROGRAMS_PER_SHOP:
+        if shop.soiled or found.cause in TAINTING_CAUSES or self.programs >= _PROGRAMS_PER_SHOP:
             self.close()
         return found
 

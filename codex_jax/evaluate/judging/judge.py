@@ -11,7 +11,7 @@ import collections
 import json
 import math
 import signal
-from typing import Any, NamedTuple
+from typing import Any
 
 from codex_jax.evaluate.judging.call_results import ProgramEnded, cause_of, understood
 from codex_jax.evaluate.judging.check_plan import (
@@ -22,36 +22,16 @@ from codex_jax.evaluate.judging.check_plan import (
     encode_call,
     patience,
 )
-from codex_jax.evaluate.sandbox.sandbox import Limits, Ran, Sandbox, SandboxLostError
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxLostError
+from codex_jax.evaluate.verdicts import Cause, Outcome
 
 JUDGE_CPU_S = 20.0  # for one check(): its inputs come from strangers
-VERDICT_OF = {
-    "passed": "passed",
-    "wrong_answer": "failed",
-    "exception": "failed",
-    "syntax_or_compile_error": "failed",
-    "time_limit": "timed out",
-    "memory_limit": "crashed",
-    "output_limit": "crashed",
-    "process_limit": "crashed",
-    "exited_early": "crashed",
-    "protocol_violation": "crashed",
-    "infra_error": "infra_error",  # our trouble, not the program's: it has no verdict
-}
-
-
-class Outcome(NamedTuple):
-    """Why a program passed or didn't; `cause` is a key of VERDICT_OF."""
-
-    cause: str
-    detail: str = ""
-    cpu_s: float | None = None
 
 
 class Candidate:
     """Stands in for the program: called by check(), answered from the sandbox."""
 
-    def __init__(self, sandbox: Sandbox | Ran, calls: list[str], limits: Limits, *, live: bool):
+    def __init__(self, sandbox: Sandbox, calls: list[str], limits: Limits, *, live: bool):
         self.calls, self.live = list(calls), live
         self.sandbox, self.limits = sandbox, limits
         self.asked, self.diverged = 0, False
@@ -67,7 +47,7 @@ class Candidate:
         if "unready" in answer:
             self._end(*cause_of(answer["unready"]))
         if answer != {"ready": True}:
-            self._end("protocol_violation", "it answered before it was asked")
+            self._end(Cause.PROTOCOL_VIOLATION, "it answered before it was asked")
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         if self.ended is not None:
@@ -98,7 +78,7 @@ class Candidate:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            self._end("protocol_violation", "an answer that isn't one of ours")
+            self._end(Cause.PROTOCOL_VIOLATION, "an answer that isn't one of ours")
         return answer
 
     def receive(self) -> bytes:
@@ -116,7 +96,7 @@ class Candidate:
             self._unfinished = []
         self._unfinished.append(rest)
 
-    def _end(self, cause: str, detail: str) -> None:
+    def _end(self, cause: Cause, detail: str) -> None:
         self.ended = ProgramEnded(cause, detail)
         raise self.ended
 
@@ -129,30 +109,20 @@ class Candidate:
         return self.end_frame
 
 
-def _cause_of_end(end: dict, limits: Limits) -> tuple[str, str]:
-    if end["why"] == "endless":
-        return "time_limit", f"endless: line {end['line']} is come to in the same state for ever"
+def _cause_of_end(end: dict, limits: Limits) -> tuple[Cause, str]:
     if end["why"] in ("cpu", "wall") or end["cpu_s"] >= limits.cpu_s:
-        return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
+        return Cause.TIME_LIMIT, f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["full"]:
-        return "output_limit", f"more than {limits.answer_mb} MiB of answers"
+        return Cause.OUTPUT_LIMIT, f"more than {limits.answer_mb} MiB of answers"
     if end["signal"] == signal.SIGKILL and end["why"] == "closed":
-        return "exited_early", "it closed its channel, or was killed"
+        return Cause.EXITED_EARLY, "it closed its channel, or was killed"
     if end["signal"]:
-        return "exited_early", f"killed by {signal.Signals(end['signal']).name}"
-    return "exited_early", f"exit status {end['exit']} before it had answered"
+        return Cause.EXITED_EARLY, f"killed by {signal.Signals(end['signal']).name}"
+    return Cause.EXITED_EARLY, f"exit status {end['exit']} before it had answered"
 
 
-def prepare(sandbox: Sandbox, plan: Plan, limits: Limits) -> None:
-    """Tells the sandbox what the problem's programs will be asked for."""
-    task = {"entry_point": plan.entry_point, "calls": plan.calls}
-    sandbox.foresee(task | {"limits": plan.limits(limits)._asdict()})
-
-
-def judge(
-    sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits, ran: Ran | None = None
-) -> Outcome:
-    """The outcome of a program that the sandbox has parsed, and run where it was tame.
+def judge(sandbox: Sandbox, plan: Plan, code: bytes, limits: Limits) -> Outcome:
+    """The outcome of a program that the sandbox has parsed.
 
     `sandbox.soiled` tells afterwards whether to make a new one.
 
@@ -161,14 +131,13 @@ def judge(
     """
     limits = plan.limits(limits)
     try:
-        where = ran or sandbox
-        return _attempt(where, plan, code, limits, plan.calls, live=not plan.complete)
+        return _attempt(sandbox, plan, code, limits, plan.calls, live=not plan.complete)
     except Diverged:
         return _attempt(sandbox, plan, code, limits, [], live=True)
 
 
 def _attempt(
-    sandbox: Sandbox | Ran,
+    sandbox: Sandbox,
     plan: Plan,
     code: bytes,
     limits: Limits,
@@ -187,14 +156,14 @@ def _attempt(
         sandbox.soiled = sandbox.soiled or end["dirty"]
     cpu_s = end["cpu_s"]
     late = cpu_s > limits.cpu_s + 1 and math.isfinite(cpu_s)
-    if cause in ("passed", "wrong_answer") and late:
-        cause, detail = "time_limit", f"{cpu_s:.1f} s of CPU over all its processes"
-    if cause == "passed" and live:
+    if cause in (Cause.PASSED, Cause.WRONG_ANSWER) and late:
+        cause, detail = Cause.TIME_LIMIT, f"{cpu_s:.1f} s of CPU over all its processes"
+    if cause == Cause.PASSED and live:
         plan.learn(candidate.calls[: candidate.asked])
     return Outcome(cause, detail, round(cpu_s, 4))
 
 
-def _remembered(candidate: Candidate, plan: Plan) -> tuple[str, str]:
+def _remembered(candidate: Candidate, plan: Plan) -> tuple[Cause, str]:
     """Equal answers get equal verdicts: check() has judged most of them before."""
     answers, end = candidate.receive(), candidate.end_frame
     whole = end is not None and end["why"] == "closed" and not end["exit"] and not end["signal"]
@@ -207,7 +176,7 @@ def _remembered(candidate: Candidate, plan: Plan) -> tuple[str, str]:
     return verdict
 
 
-def _verdict(candidate: Candidate, plan: Plan, answers: bytes) -> tuple[str, str]:
+def _verdict(candidate: Candidate, plan: Plan, answers: bytes) -> tuple[Cause, str]:
     candidate.take(answers)
     try:
         with patience(JUDGE_CPU_S):
@@ -218,9 +187,9 @@ def _verdict(candidate: Candidate, plan: Plan, answers: bytes) -> tuple[str, str
     except ProgramEnded as ended:
         return ended.cause, ended.detail
     except JudgeTired:
-        return "protocol_violation", "its answers kept the test busy"
+        return Cause.PROTOCOL_VIOLATION, "its answers kept the test busy"
     except NotPlainData as error:  # the reference was asked plainly: this came from the program
-        return "wrong_answer", f"the test passed on an answer that isn't plain data: {error}"
+        return Cause.WRONG_ANSWER, f"the test passed on an answer that isn't plain data: {error}"
     except BaseException as error:
         if candidate.ended is None and not candidate.diverged:
             return _failure(error)
@@ -228,13 +197,13 @@ def _verdict(candidate: Candidate, plan: Plan, answers: bytes) -> tuple[str, str
         raise Diverged  # the test had caught it
     if candidate.ended is not None:
         return candidate.ended.cause, candidate.ended.detail
-    return "passed", ""
+    return Cause.PASSED, ""
 
 
-def _failure(error: BaseException) -> tuple[str, str]:
+def _failure(error: BaseException) -> tuple[Cause, str]:
     """check() didn't return: through the program's own exception, or its answer was wrong."""
     if detail := getattr(error, "_of_program", ""):
-        return "exception", detail
+        return Cause.EXCEPTION, detail
     if isinstance(error, AssertionError):
-        return "wrong_answer", str(error)[:300]
-    return "wrong_answer", f"the test met {type(error).__name__}: {error}"[:300]
+        return Cause.WRONG_ANSWER, str(error)[:300]
+    return Cause.WRONG_ANSWER, f"the test met {type(error).__name__}: {error}"[:300]

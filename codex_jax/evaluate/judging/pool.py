@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from codex_jax import InputError, records
-from codex_jax.evaluate.judging.judge import Outcome
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _ATTEMPTS = 3
 _PATIENCE = 3  # programs in a row without a verdict, before the run is given up
@@ -96,7 +96,7 @@ class _Worker:
         self.told.setdefault(key, set()).update(news)
         for _ in jobs:
             reply = self._reply()
-            outcome = Outcome(reply["cause"], reply["detail"], reply["cpu_s"])
+            outcome = Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
             if digest := reply.get("digest"):
                 self.told[key].add(digest)
                 known[digest] = reply
@@ -317,8 +317,8 @@ class Pool:
     def _without_verdict(self, why: Exception) -> Outcome:
         if isinstance(why, WorkerLostError):
             detail = f"its answers brought the judge down {_ATTEMPTS} times"
-            return Outcome("protocol_violation", detail)
+            return Outcome(Cause.PROTOCOL_VIOLATION, detail)
         self._failures += 1
         if self._failures >= _PATIENCE:
             raise InputError(f"sandboxes no longer start ({why}); expected one; run again")
-        return Outcome("infra_error", str(why)[:300])
+        return Outcome(Cause.INFRA_ERROR, str(why)[:300])

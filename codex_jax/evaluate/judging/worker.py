@@ -24,13 +24,13 @@ from codex_jax import InputError
 from codex_jax.evaluate.judging import judge
 from codex_jax.evaluate.sandbox import backends, sandbox
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxLostError
+from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
 
 if TYPE_CHECKING:
     from codex_jax.evaluate.judging.foreign_judge import Bench
 
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
-_SOILING = ("memory_limit", "process_limit", "output_limit", "protocol_violation")
 _FLUSH_S = 0.05
 _PR_SET_PDEATHSIG = 1
 
@@ -101,13 +101,12 @@ class Worker:
         if self.bench is not None and key in self.bench.problems:
             return self.bench.outcome(key, source, self.kind)._asdict()
         plan, box = self.plans[key], self._ready()
-        judge.prepare(box, plan, self.limits)
-        parsed = box.parse(source, run=plan.complete)
+        parsed = box.parse(source)
         if not (digest := parsed.digest):
-            return judge.Outcome("syntax_or_compile_error", parsed.why)._asdict()
+            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, parsed.why)._asdict()
         known = self.known[key]
         if digest not in known:
-            outcome = judge.judge(box, plan, parsed.code, self.limits, parsed.ran)
+            outcome = judge.judge(box, plan, parsed.code, self.limits)
             known[digest] = outcome._asdict() | {"digest": digest}
             self._count(outcome.cause)
         return known[digest]
@@ -124,7 +123,7 @@ class Worker:
                 self.close()
         self._ready()
         detail = f"brought its sandbox down {_ATTEMPTS} times: {why}"
-        return judge.Outcome("protocol_violation", detail)._asdict()
+        return Outcome(Cause.PROTOCOL_VIOLATION, detail)._asdict()
 
     def _ready(self) -> Sandbox:
         """Raises SandboxLostError where no sandbox starts any more: our trouble."""
@@ -137,9 +136,9 @@ class Worker:
                 self.sandbox = sandbox.tested(*self.kind, self.folder, self.limits)
         return self.sandbox
 
-    def _count(self, cause: str) -> None:
+    def _count(self, cause: Cause) -> None:
         self.programs += 1
-        worn = self.programs >= _PROGRAMS_PER_SANDBOX or cause in _SOILING
+        worn = self.programs >= _PROGRAMS_PER_SANDBOX or cause in TAINTING_CAUSES
         if worn or (self.sandbox is not None and self.sandbox.soiled):
             self.close()
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging.judge import Outcome
 from codex_jax.evaluate.languages import compile_cache, registry, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox
+from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _SHOP = Limits(file_mb=1024, open_files=1024)
 _SHOP_TMP_MB = 2048
@@ -168,31 +168,31 @@ def _made(shop: Shop, language: Language, files: Mapping[str, str]) -> dict[str,
 
 def _not_made(made: dict[str, Any]) -> Outcome:
     if made["why"] in ("cpu", "wall"):
-        return Outcome("time_limit", f"compiling took {made['cpu_s']:.0f} s of CPU")
-    return Outcome("syntax_or_compile_error", _excerpt(made["said"]), round(made["cpu_s"], 4))
+        return Outcome(Cause.TIME_LIMIT, f"compiling took {made['cpu_s']:.0f} s of CPU")
+    return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, _excerpt(made["said"]), round(made["cpu_s"], 4))
 
 
-def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[str, str]:
+def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[Cause, str]:
     said = end["said"]
     if end["why"] in ("cpu", "wall") or end["cpu_s"] > end["limit"] + 1:
-        return "time_limit", f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
+        return Cause.TIME_LIMIT, f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
     if end["why"] == "output" or end["signal"] == signal.SIGXFSZ:
-        return "output_limit", "it printed too much"
+        return Cause.OUTPUT_LIMIT, "it printed too much"
     if finished and end["exit"] == 0:
-        return "passed", ""
+        return Cause.PASSED, ""
     if re.search(language.memory, said):
-        return "memory_limit", _excerpt(said)
+        return Cause.MEMORY_LIMIT, _excerpt(said)
     if re.search(r"(?i)resource temporarily unavailable|can't start new thread", said):
-        return "process_limit", _excerpt(said)
+        return Cause.PROCESS_LIMIT, _excerpt(said)
     if end["exit"] == 0:
-        return "exited_early", "exit status 0 before the end of its tests"
+        return Cause.EXITED_EARLY, "exit status 0 before the end of its tests"
     if re.search(language.syntax, said):
-        return "syntax_or_compile_error", _excerpt(said)
+        return Cause.SYNTAX_OR_COMPILE_ERROR, _excerpt(said)
     if re.search(language.wrong, said):
-        return "wrong_answer", _excerpt(said)
+        return Cause.WRONG_ANSWER, _excerpt(said)
     if end["signal"]:
-        return "exception", f"killed by {signal.Signals(end['signal']).name}: {_excerpt(said)}"
-    return "exception", _excerpt(said) or f"exit status {end['exit']}"
+        return Cause.EXCEPTION, f"killed by {signal.Signals(end['signal']).name}: {_excerpt(said)}"
+    return Cause.EXCEPTION, _excerpt(said) or f"exit status {end['exit']}"
 
 
 def _excerpt(text: str) -> str:

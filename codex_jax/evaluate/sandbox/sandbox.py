@@ -22,15 +22,11 @@ from codex_jax.evaluate.sandbox import backends
 
 _START_S = 30.0
 _PARSE_S = 60.0
-_RAN = struct.Struct(">dII")  # CPU seconds, the line of an endless loop, bytes of code
 _MODULES = (
     "value_codec",
     "confine",
     "server_io",
     "program",
-    "tame",
-    "loops",
-    "endless",
     "compiler",
     "forkserver",
 )  # the last one is run
@@ -70,36 +66,12 @@ class Limits(NamedTuple):
     answer_mb: int = 8
 
 
-class Ran:
-    """What a tame program has answered already; stands in for the sandbox it would be run in.
-
-    `endless` is the line that it was proved to come back to for ever, or 0.
-    """
-
-    soiled = False
-
-    def __init__(self, cpu_s: float, endless: int, answers: bytes):
-        end = {"why": "endless" if endless else "closed", "line": endless}
-        end |= {"signal": 0, "exit": 0, "full": False, "dirty": False}
-        self.body = json.dumps(end | {"cpu_s": cpu_s, "wall_s": cpu_s}).encode() + b"\n" + answers
-
-    def foresee(self, task: dict) -> None:
-        """Nothing: it has been asked."""
-
-    def send(self, operation: bytes, body: bytes = b"") -> None:
-        """Nothing: it has ended."""
-
-    def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
-        return b"X", self.body
-
-
 class Parsed(NamedTuple):
-    """A source's digest and code, or `why` it has none; where it was tame, what it answered."""
+    """A source's digest and code, or `why` it has none."""
 
     digest: str
     why: str
     code: bytes
-    ran: Ran | None
 
 
 class Sandbox:
@@ -149,22 +121,13 @@ class Sandbox:
     def send(self, operation: bytes, body: bytes = b"") -> None:
         self._write(operation + struct.pack(">I", len(body)) + body)
 
-    def parse(self, source: str, *, run: bool = False) -> Parsed:
-        """What the parser says of a Python source; with `run`, a tame program is run at once."""
-        text = source.encode("utf-8", "surrogatepass")
-        self.send(b"T" if run else b"P", text)
+    def parse(self, source: str) -> Parsed:
+        """Compiles a Python source inside the sandbox, without running it."""
+        self.send(b"P", source.encode("utf-8", "surrogatepass"))
         operation, body = self.receive_any(within_s=_PARSE_S)
-        if operation == b"W":
-            self.send(b"P", text)
-            operation, body = self.receive_any(within_s=_PARSE_S)
         if operation == b"S":
-            return Parsed("", body.decode("utf-8", "replace"), b"", None)
-        digest, code = body[:16].hex(), body[16:]
-        if operation == b"D":
-            return Parsed(digest, "", code, None)
-        cpu_s, endless, size = _RAN.unpack_from(code)
-        code, answers = code[_RAN.size : _RAN.size + size], code[_RAN.size + size :]
-        return Parsed(digest, "", code, Ran(cpu_s, endless, answers))
+            return Parsed("", body.decode("utf-8", "replace"), b"")
+        return Parsed(body[:16].hex(), "", body[16:])
 
     def foresee(self, task: dict) -> None:
         """Tells what the next programs will be asked for, unless it has been told already."""

@@ -131,13 +131,6 @@ def surrender(uid):
     _check(_LIBC.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES))
 
 
-def end_at(signal):
-    """Has a signal end this process at once, whatever it is at. Left to itself, the kernel spares
-    the first process of a PID namespace."""
-    _LIBC.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    _LIBC.signal(signal, ctypes.cast(_LIBC._exit, ctypes.c_void_p))
-
-
 class _Filter(ctypes.Structure):
     """struct sock_fprog over the classic BPF program below."""
 

@@ -2,11 +2,9 @@
 
 Frames on its standard input and output are an operation (one byte), a length (four, big-endian)
 and a body. In: K what the next programs will be asked for, and within which limits; P parse a
-source; T parse it and, if it is tame, run it at once; R run code that is asked for nothing else;
-L run code that is also asked live; C another call for it; E end it. Out: H hello; D the digest and
-the code of a source; S why it doesn't parse; T digest, code and answers of a tame one, and the line
-of its endless loop; W that one had better be parsed alone; A bytes a program answered; X how it
-ended, and what it answered last.
+source; R run code that is asked for nothing else; L run code that is also asked live; C another
+call for it; E end it. Out: H hello; D the digest and the code of a source; S why it doesn't parse;
+A bytes a program answered; X how it ended, and what it answered last.
 
 A program holds neither pipe: it has one of its own to this process alone, to say that there are
 answers, and shared memory to lay them in; what lies there is passed on as its answers, whatever it
@@ -65,24 +63,21 @@ class Zygote:
             if operation in b"RL":
                 self.run(size, live=operation == b"L")
                 continue
-            if operation in b"PT":
-                self.parse(operation, size)
+            if operation == b"P":
+                self.parse(size)
                 continue
             body = server_io.exactly(self.inbox, size)
             if operation == b"K":
                 self.foresee(body)
 
-    def parse(self, operation, size):
-        """Has the source that follows parsed; what it may import, if it is to be run by itself,
-        is imported here."""
+    def parse(self, size):
+        """Has the source that follows parsed; what it may import is imported here."""
         self.parser = self.parser or compiler.Parser(self)
-        names = self.parser.parse(operation, size, self.told)
-        if names is None:
-            self.send(b"W")
+        names = self.parser.parse(size)
         if not self.parser.lives:
             self.parser.close()
             self.parser = None
-        _warm_up(names or ())
+        _warm_up(names)
 
     def foresee(self, told):
         self.told, self.task = told, None

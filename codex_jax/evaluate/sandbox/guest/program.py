@@ -17,7 +17,6 @@ from codex_jax.evaluate.sandbox.guest import (  # all handed over beside this te
 
 _HEAD = struct.Struct("=QQ")  # where the answers end, and whether more didn't fit
 _FEW = 1 << 18  # bytes of calls that are decoded before the fork
-_UNKEPT = ('"set"', '"frozenset"', '"bytearray"')  # marshal changes their order or their kind
 
 
 class Task:
@@ -39,24 +38,6 @@ class Call:
         self.arguments, self.named = value_codec.decode(self.form)
         kinds = (list, dict, set, bytearray)
         self.may_change = any(type(argument) in kinds for argument in self.arguments)
-        self.text, self.kept = text, b""
-
-    def again(self):
-        """The same call, with arguments that no program has had in its hands."""
-        if self.kept == b"":
-            self.kept = _kept(self.text, (self.arguments, self.named))
-        call = Call.__new__(Call)
-        call.form, call.may_change = self.form, self.may_change
-        given = marshal.loads(self.kept) if self.kept else value_codec.decode(self.form)
-        call.arguments, call.named = given
-        return call
-
-
-def _kept(text, given):
-    try:
-        return None if any(tag in text for tag in _UNKEPT) else marshal.dumps(given)
-    except ValueError:  # something that marshal doesn't know
-        return None
 
 
 class Answers:

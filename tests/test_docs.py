@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from codex_jax.main.commands import VERBS
+from codex_jax.main.commands import COMMANDS, select_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,12 +47,12 @@ def test_the_leaves_named_are_the_leaves():
     assert named == files | {"model", "sharding", "tokenizer"}
 
 
-def test_every_verb_has_an_example_that_is_accepted(configured, commands_in):
+def test_every_command_has_an_example_that_is_accepted(configured, commands_in):
     examples = [command for text in blocks("sh") for command in commands_in(text)]
     for command in examples:
         assert configured(command)
-    assert {command.split()[1] for command in examples} == set(VERBS)
-    assert {*re.findall(r"\*\*(\w+)\*\*", README)} == set(VERBS)
+    assert {select_command(command.split()[1:])[0].name for command in examples} == set(COMMANDS)
+    assert {*re.findall(r"\*\*([\w ]+)\*\*", README)} == set(COMMANDS)
 
 
 def test_every_script_is_shown_and_its_flags_are_accepted():

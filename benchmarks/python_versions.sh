@@ -1,0 +1,44 @@
+#!/bin/sh
+# python_versions.sh [PYTEST ARGUMENT...]: the tests under each Python from 3.11 on that is installed.
+#
+#   sh benchmarks/python_versions.sh tests/test_files.py tests/evaluate
+#
+# Each interpreter of VERSIONS gets an environment of its own in a scratch folder. Python 3.11 has the
+# pinned versions of constraints.txt; the others the newest that pyproject.toml allows, since the pins
+# hold for 3.11. Prints one line an interpreter: passed, failed (with the log's path), or not installed.
+# Exit status 1 where one fails.
+set -u
+
+cd "$(dirname "$0")/.." || exit 2
+case ${1-} in
+-h | --help)
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p;}' "$0"
+    exit 0
+    ;;
+esac
+
+scratch=$(mktemp -d)
+status=0
+for version in ${VERSIONS:-3.11 3.12 3.13}; do
+    python=$(command -v "python$version") || {
+        echo "Python $version: not installed"
+        continue
+    }
+    pins=
+    [ "$version" != 3.11 ] || pins="-c constraints.txt"
+    log=$scratch/$version.log
+    # shellcheck disable=SC2086  # the pins are two words or none
+    if {
+        sh .ci/venv "$python" "$scratch/$version" &&
+            "$scratch/$version/bin/python" -m pip install --quiet $pins -e '.[data,report,dev]' &&
+            "$scratch/$version/bin/python" -m pytest -q -n 2 --dist=worksteal "$@"
+    } >"$log" 2>&1; then
+        echo "Python $version: passed; $(tail -n 1 "$log")"
+    else
+        echo "Python $version: failed; see $log"
+        status=1
+    fi
+    rm -rf "${scratch:?}/$version"
+done
+[ "$status" != 0 ] || rm -rf "$scratch"
+exit "$status"

@@ -1,0 +1,139 @@
+"""Every module has a test file of its name, or a row here that says which test covers it."""
+
+import pathlib
+
+from tests.test_architecture import MOVING, ROOT, sources
+
+# test file: modules without a test file of their own whose behavior it holds
+COVERED_BY = {
+    "test_architecture.py": ["codex_jax"],
+    "test_sharding.py": ["sharding.chips", "sharding.topology"],
+    "test_tokenizer.py": ["tokenizer.bpe"],
+    "compile/test_compile.py": [
+        "compile.estimate",
+        "compile.hlo",
+        "compile.report",
+        "compile.sampling_target",
+        "compile.search",
+        "compile.targets",
+    ],
+    "convert/test_hf_params.py": ["convert.families"],
+    "data/test_batches.py": ["data.packing.row_store"],
+    "data/test_build.py": ["data.assemble", "data.cleaning.decontamination", "data.stats"],
+    "data/test_build_resume.py": [
+        "data.shards.shard_files",
+        "data.shards.shards",
+        "data.shards.worker_pool",
+    ],
+    "data/test_cache_command.py": ["data.seqio_tasks.beam_pipeline"],
+    "data/test_cleaner.py": ["data.cleaning.pii"],
+    "data/test_corpus_dedup.py": ["data.dedup.minhash"],
+    "data/test_files.py": ["data.readers.archives", "data.readers.licenses"],
+    "data/test_inspect.py": ["data.explain"],
+    "data/test_malformed_input.py": ["data.readers.notebooks"],
+    "data/test_pairs.py": ["data.readers.stack_exchange"],
+    "data/test_tasks.py": ["data.seqio_tasks.lazy_import", "data.seqio_tasks.vocabulary"],
+    "evaluate/test_evaluate.py": [
+        "evaluate.judging.check_plan",
+        "evaluate.judging.judge",
+        "evaluate.judging.pool",
+        "evaluate.judging.worker",
+        "evaluate.metrics.summary",
+    ],
+    "evaluate/test_foreign.py": ["evaluate.judging.foreign_judge"],
+    "evaluate/test_formats.py": ["evaluate.judging.oracles", "evaluate.problems.mbpp_plus"],
+    "evaluate/test_guest.py": [
+        "evaluate.sandbox.guest.compiler",
+        "evaluate.sandbox.guest.confine",
+        "evaluate.sandbox.guest.forkserver",
+        "evaluate.sandbox.guest.program",
+        "evaluate.sandbox.guest.server_io",
+    ],
+    "evaluate/test_html_report.py": ["evaluate.report.plots"],
+    "evaluate/test_languages.py": [
+        "evaluate.languages.drivers.driver",
+        "evaluate.languages.program_files",
+        "evaluate.languages.registry",
+        "evaluate.languages.spec",
+        "evaluate.languages.toolchain_cache",
+        "evaluate.languages.toolchain_sandbox",
+    ],
+    "evaluate/test_sandbox.py": ["evaluate.sandbox.backends"],
+    "evaluate/test_value_codec.py": ["evaluate.judging.call_results"],
+    "main/test_cli.py": ["main.commands", "main.dry_run", "main.help_text"],
+    "model/test_attention.py": ["model.attention.core"],
+    "sample/test_int8.py": ["model.quantization"],
+    "sample/test_engine.py": [
+        "sample.engine.capacity",
+        "sample.engine.decode",
+        "sample.engine.prefill",
+        "sample.engine.prompt_slots",
+        "sample.engine.shardings",
+        "sample.engine.state",
+    ],
+    "sample/test_generate.py": [
+        "sample.completions_file",
+        "sample.inputs",
+        "sample.openai_schema",
+    ],
+    "sample/test_serve.py": [
+        "sample.serve.app",
+        "sample.serve.choices",
+        "sample.serve.completion",
+        "sample.serve.completion_request",
+        "sample.serve.engine_thread",
+        "sample.serve.errors",
+        "sample.serve.metrics",
+    ],
+    "train/test_loop.py": ["train.attention_choice", "train.metrics", "train.remat", "train.state"],
+}
+
+
+def short_name(path: pathlib.Path) -> str:
+    """codex_jax/train/step.py -> train.step; the package itself -> codex_jax."""
+    parts = path.relative_to(ROOT).with_suffix("").parts[1:]
+    return ".".join(parts).removesuffix(".__init__").replace("__init__", "codex_jax")
+
+
+def modules() -> dict[str, pathlib.Path]:
+    """Modules that hold code: not __main__, nor an __init__.py of a few lines."""
+    paths = [path for path in sources() if path.name != "__main__.py"]
+    paths = [p for p in paths if p.name != "__init__.py" or p.read_text().count("\n") > 6]
+    return {short_name(path): path for path in paths}
+
+
+def own_tests(path: pathlib.Path) -> list[pathlib.Path]:
+    """Test files with the module's name: among its room's tests, or beside the rooms' folders."""
+    stem = path.parent.name if path.name == "__init__.py" else path.stem
+    room = path.relative_to(ROOT).with_suffix("").parts[1]
+    tests = (ROOT / "tests").rglob(f"test_{stem}.py")
+    return [t for t in tests if t.relative_to(ROOT / "tests").parts[0] in (room, t.name)]
+
+
+ROWS = [(name, test) for test, names in COVERED_BY.items() for name in names]
+
+
+@MOVING
+def test_every_module_has_a_test():
+    listed = {name for name, _ in ROWS}
+    missing = [n for n, path in modules().items() if n not in listed and not own_tests(path)]
+    assert not missing, f"add tests of these names, or rows to COVERED_BY: {missing}"
+
+
+@MOVING
+def test_every_row_is_needed_once():
+    names = [name for name, _ in ROWS]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(modules()), set(names) - set(modules())
+    assert [n for n in names if n != "codex_jax" and own_tests(modules()[n])] == []
+
+
+@MOVING
+def test_every_test_of_a_row_exists():
+    assert [test for test in COVERED_BY if not (ROOT / "tests" / test).exists()] == []
+
+
+def test_a_module_finds_the_test_of_its_name():
+    assert own_tests(ROOT / "codex_jax" / "records.py") == [ROOT / "tests" / "test_records.py"]
+    assert own_tests(ROOT / "codex_jax" / "train" / "no_such_module.py") == []
+    assert short_name(ROOT / "codex_jax" / "train" / "step.py") == "train.step"
