@@ -53,7 +53,7 @@ def main() -> None:
     jobs += [(wheel, name) for name in PYPI_WHEELS.split()]
     jobs += [(sdist, name) for name in PYPI_SDISTS.split()]
     jobs += [(npm, name) for name in NPM.split()]
-    for fetch, name in bar(jobs, what="fetch", unit="package"):
+    for fetch, name in bar(jobs, desc="fetch", unit="package"):
         folder = output / fetch.__name__ / name.replace("/", "-")
         if folder.exists():
             continue

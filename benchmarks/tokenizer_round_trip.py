@@ -23,7 +23,7 @@ def main() -> None:
     tokenizer = Tokenizer.load(settings.tokenizer)
     tree = Tree(path=settings.corpus, languages=("*",), containers=("archives",))
     exact, size, wrong, foreign = 0, 0, [], 0
-    for file in bar(read_files(tree, list_files(tree)), what="round trip", unit="file"):
+    for file in bar(read_files(tree, list_files(tree)), desc="round trip", unit="file"):
         try:
             text = file.content.decode()
         except UnicodeDecodeError:

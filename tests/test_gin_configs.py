@@ -42,14 +42,14 @@ def decoder(configured):
 
     def config(path, vocab_size=50_281):
         files = f"{relative(path)} gin_configs/train/codex.gin --vocab_size={vocab_size}"
-        line = f"codex-jax train {files} --cache_dir=rows --checkpoint_dir=here"
+        line = f"codex-jax train {files} --rows=rows --checkpoint_dir=here"
         return configured(line).root.arguments["model"].make({})
 
     return config
 
 
 def counted(config):
-    shapes, _ = model.abstract(config)  # built without memory
+    shapes, _ = model.abstract_params(config)  # built without memory
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)

@@ -96,7 +96,7 @@ class SampleJob(Job):
 
     def roofline(self) -> float:
         """Seconds in which a device's memory can hand over what a step reads."""
-        return sum(self.bytes_read()) / self.chip.bandwidth
+        return sum(self.bytes_read()) / self.chip.hbm_bandwidth
 
     def lower(self) -> Any:
         mesh = self._mesh()

@@ -96,7 +96,7 @@ class Assembly:
         """Every source's texts: those of the trees, then those of Tasks of the user's own."""
         kinds = {kind: self._kinds(kind, blocks) for kind in self._tree_kinds()}
         paths = [(source, path) for source, found in blocks.items() for path in found]
-        for source, path in bar(paths, what="pack", unit="block"):
+        for source, path in bar(paths, desc="pack", unit="block"):
             for document in read_block(path):
                 kind = KINDS[next(kinds[self._job.trees[source].kind])]
                 if kind:

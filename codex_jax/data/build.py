@@ -131,7 +131,7 @@ def _make_parts(job: Job, found: Survey, workers: int | None) -> list[str]:
     names = []
     if workers is None:
         workers = cores() if found.bytes > _SMALL else 0
-    with bar(what="data", total=found.files, unit="file") as progress:
+    with bar(desc="data", total=found.files, unit="file") as progress:
 
         def missing() -> Iterator[Part]:
             for part in parts_of(job.trees):

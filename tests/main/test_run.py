@@ -8,7 +8,7 @@ from codex_jax import InputError
 from codex_jax.main import dry_run
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
-from codex_jax.train.loop import Compute
+from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 

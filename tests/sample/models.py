@@ -44,7 +44,7 @@ def counting_model():
     config = model.DecoderConfig(
         vocab_size=V, layers=1, width=V, heads=1, max_length=512, tied=False, vocab_multiple=1
     )
-    shapes, _ = model.abstract(config)
+    shapes, _ = model.abstract_params(config)
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     params["norm"]["scale"] = jnp.ones(V)
     params["embedding"] = jnp.eye(V)

@@ -32,7 +32,7 @@ def run_one_pass(params, tokens):
     attend = packed_attention(jnp.ones_like(tokens))
 
     def rounded(q, k, v, cache, layer):
-        k, v = (quantization.quantise(x, -1).restored(-1, jnp.float32) for x in (k, v))
+        k, v = (quantization.quantize(x, -1).dequantize(-1, jnp.float32) for x in (k, v))
         return attend(q, k, v, cache, layer)
 
     positions = jnp.arange(tokens.shape[1])[None]
@@ -49,20 +49,20 @@ def in_one_pass(params, tokens):
 
 def test_rounding_is_within_half_a_step_and_keeps_zeros():
     x = jax.random.normal(jax.random.key(0), (5, 7, 3)).at[2].set(0)
-    quantized = quantization.quantise(x, (1, 2))
+    quantized = quantization.quantize(x, (1, 2))
     assert quantized.values.dtype == jnp.int8
     assert quantized.scale.shape == (5,)
     step = np.abs(x).max(axis=(1, 2)) / 127
-    error = np.abs(quantized.restored((1, 2), jnp.float32) - x).max(axis=(1, 2))
+    error = np.abs(quantized.dequantize((1, 2), jnp.float32) - x).max(axis=(1, 2))
     assert (error <= step / 2 + 1e-7).all()
-    assert not np.isnan(quantized.restored((1, 2), jnp.float32)).any()
+    assert not np.isnan(quantized.dequantize((1, 2), jnp.float32)).any()
 
 
 def test_a_product_is_that_of_the_restored_weight():
     x = jax.random.normal(jax.random.key(0), (2, 3, 8))
-    weight = quantization.quantise(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
-    product = quantization.product("BTD,DNH->BTNH", x, weight)
-    expected = jnp.einsum("BTD,DNH->BTNH", x, weight.restored(0, jnp.float32))
+    weight = quantization.quantize(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
+    product = quantization.quantized_einsum("BTD,DNH->BTNH", x, weight)
+    expected = jnp.einsum("BTD,DNH->BTNH", x, weight.dequantize(0, jnp.float32))
     np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -99,7 +99,7 @@ class Cleaner:
 
     def documents(self, tree: Tree, tally: Tally, what: str = "files") -> Iterator[Document]:
         """The tree's documents that pass every step, once each, in the order of their paths."""
-        entries = bar(list(list_files(tree)), what=what, unit="file")
+        entries = bar(list(list_files(tree)), desc=what, unit="file")
         return self.clean(read_files(tree, entries), tree, tally)
 
     def clean(self, files: Iterable[File], tree: Tree, tally: Tally) -> Iterator[Document]:

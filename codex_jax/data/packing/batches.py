@@ -19,11 +19,11 @@ from codex_jax.records import Batch
 class BatchReader:
     """Batches of a packed cache, by step number; epochs follow each other without a seam."""
 
-    def __init__(self, cache_dir: pathlib.Path | str, *, batch_size: int, seed: int):
-        """Opens a finished cache.
+    def __init__(self, rows: pathlib.Path | str, *, batch_size: int, seed: int):
+        """Opens the packed rows.
 
         Args:
-          cache_dir: what `data` wrote.
+          rows: Folder of packed rows, which `data` wrote.
           batch_size: rows in a global batch.
           seed: of the order of the rows.
 
@@ -32,7 +32,7 @@ class BatchReader:
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; expected at least 1")
-        self._rows = Rows(cache_dir)
+        self._rows = Rows(rows)
         self._meta = self._rows.meta
         self.batch_size = batch_size
         self.seed = seed
