@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import tree_sitter
 
 from codex_jax.data.documents import Pair
+from codex_jax.data.examples.dedent import dedent
 
 _STRING_STATEMENTS = {
     "expression_statement",
@@ -22,7 +23,18 @@ _STRING_STATEMENTS = {
 }
 
 
-def python_pair(node: tree_sitter.Node, content: bytes) -> Pair | None:
+def python_pairs(root: tree_sitter.Node, content: bytes) -> Iterator[Pair]:
+    """Yields a pair for each function with a usable docstring, outermost first."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack.extend(reversed(node.children))
+        is_function = node.type == "function_definition" and not node.has_error
+        if is_function and (pair := _pair(node, content)):
+            yield pair
+
+
+def _pair(node: tree_sitter.Node, content: bytes) -> Pair | None:
     """Returns the pair of a `function_definition`, or None where it has no usable docstring."""
     body = node.child_by_field_name("body")
     statements = [child for child in body.children if child.type != "comment"] if body else []
@@ -32,10 +44,10 @@ def python_pair(node: tree_sitter.Node, content: bytes) -> Pair | None:
     if prose is None:
         return None
     start, end = _docstring_range(statements, content)
-    full = _dedent(node, content, (node.start_byte, node.end_byte))
-    head = _dedent(node, content, (node.start_byte, start))
-    docstring = _dedent(node, content, (start, end))
-    tail = _dedent(node, content, (end, node.end_byte))
+    full = dedent(node, content, (node.start_byte, node.end_byte))
+    head = dedent(node, content, (node.start_byte, start))
+    docstring = dedent(node, content, (start, end))
+    tail = dedent(node, content, (end, node.end_byte))
     pair = Pair(prose, f"{head}{tail}\n", "Python", f"{full}\n", f"{docstring.rstrip()}\n")
     return pair if head + docstring + tail == full and _is_consistent(pair) else None
 
@@ -60,40 +72,6 @@ def _docstring_range(statements: list[tree_sitter.Node], content: bytes) -> tupl
     start = content.rfind(b"\n", 0, first.start_byte) + 1
     newline = content.find(b"\n", first.end_byte)
     return start, newline + 1 if newline >= 0 else len(content)
-
-
-def _dedent(node: tree_sitter.Node, content: bytes, span: tuple[int, int]) -> str:
-    """Returns the bytes of `span`, without the indentation of the function's first line."""
-    first_line = content.rfind(b"\n", 0, node.start_byte) + 1
-    before = content[first_line : node.start_byte]
-    indent = before[: len(before) - len(before.lstrip())]
-    strings = list(_multiline_strings(node))
-    parts, position = [], span[0]
-    for line in content[span[0] : span[1]].splitlines(keepends=True):
-        starts_line = content[position - 1 : position] == b"\n"
-        is_code = not any(start < position < end for start, end in strings)
-        parts.append(_strip_prefix(line, indent) if starts_line and is_code else line)
-        position += len(line)
-    return b"".join(parts).decode()
-
-
-def _strip_prefix(line: bytes, indent: bytes) -> bytes:
-    """Removes as much of `indent` as the line begins with; inside brackets it may be less."""
-    common = 0
-    while common < min(len(indent), len(line)) and line[common] == indent[common]:
-        common += 1
-    return line[common:]
-
-
-def _multiline_strings(node: tree_sitter.Node) -> Iterator[tuple[int, int]]:
-    stack = [node]
-    while stack:
-        node = stack.pop()
-        if node.type == "string":
-            if node.start_point.row != node.end_point.row:
-                yield node.start_byte, node.end_byte
-        else:
-            stack.extend(node.children)
 
 
 def _is_consistent(pair: Pair) -> bool:
