@@ -151,7 +151,7 @@ def test_bad_flags_apply_nothing(cloud, flags, line):
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 def test_the_real_kubectl_accepts_every_command():
     _, commands = print_manifest("sample")
-    assert {tuple(words[1:3])[0] for words in commands} == {"apply", "get", "logs", "delete"}
+    assert {words[1] for words in commands} == {"apply", "get", "logs", "delete"}
     for words in commands:  # flags are parsed before --help is answered
         done = subprocess.run([*words, "--help"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, (json.dumps(words), done.stderr)
