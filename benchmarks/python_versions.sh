@@ -20,8 +20,8 @@ esac
 scratch=$(mktemp -d)
 status=0
 for version in ${VERSIONS:-3.11 3.12 3.13}; do
-    python=$(command -v "python$version") || {
-        echo "Python $version: not installed"
+    python=$(command -v "python$version") && "$python" -c "" 2>/dev/null || {
+        echo "Python $version: not installed" # pyenv has shims for what isn't active, too
         continue
     }
     pins=
