@@ -30,7 +30,7 @@ def plan(
 
     A prompt keeps its place until the longest of its samples ends, and prompts come between calls
     of the loop: with lengths as they are, rows stay busy where four times the prompts that fill
-    them find room, or two and a half times where each has one sample (benchmarks/LOG.md).
+    them find room, or two and a half times where each has one sample (docs/experiments.md).
 
     Args:
       longest: tokens of the longest prompt.
