@@ -1,4 +1,4 @@
-"""Drops privileges before a program starts: capabilities, namespaces, resource limits, system calls.
+"""Drops privileges before a program starts.
 
 A fork server runs as the sandbox's own root, which PID namespaces require. A program has no
 capabilities and can't gain any; it has its own PID and IPC namespaces, resource limits and, if the
@@ -168,10 +168,10 @@ def _seccomp_filter():
     ]
     for numbers in _REFUSED.values():
         lines += [step(equal, numbers[_INDEX], 0, 1), step(back, deny | errno.EPERM)]
-    for numbers, place in _LIMITING:
+    for numbers, offset in _LIMITING:
         lines += [
             step(equal, numbers[_INDEX], 0, 4),
-            step(load, place),
+            step(load, offset),
             step(equal, resource.RLIMIT_CORE, 0, 1),
             step(back, deny | errno.EPERM),
             step(back, allow),
@@ -184,7 +184,7 @@ def _seccomp_filter():
         step(back, allow),
         step(equal, _SOCKET[_INDEX], 0, 5),
         step(load, 16),
-        *(step(equal, family, 3 - place, 0) for place, family in enumerate(_ALLOWED_FAMILIES)),
+        *(step(equal, family, 3 - index, 0) for index, family in enumerate(_ALLOWED_FAMILIES)),
         step(back, deny | errno.EAFNOSUPPORT),
         step(back, allow),
     ]

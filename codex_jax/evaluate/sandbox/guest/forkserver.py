@@ -6,6 +6,7 @@ inherits nothing of another one. A program has two pipes to this process, and wh
 passed on as its answers.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -82,10 +83,8 @@ class ForkServer:
         pid = self.template.fork(inlet, outlet, len(self.code), uid, live=live)
         os.close(inlet)
         os.close(outlet)
-        try:
+        with contextlib.suppress(OSError):  # it has exited; the relay reads how
             server_io.write_all(calls, self.code)
-        except OSError:  # it has exited; the relay reads how
-            pass
         watch = relay.Relay(self, pid, calls, answers, self.limits, live=live)
         end, last = watch.until_end()
         os.close(calls)

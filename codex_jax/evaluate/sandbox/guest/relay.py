@@ -104,8 +104,9 @@ class Relay:
         return len(answers)
 
     def _check_clocks(self):
-        """Ends the program at its limits: CPU time, or wall time if it sleeps or is slow even on a
-        busy machine.
+        """Ends the program at its limits.
+
+        CPU time decides; wall time ends what sleeps, or is slow even on a busy machine.
         """
         now, limit = time.monotonic(), self.limits["cpu_s"]
         if now >= self.poll_due:
