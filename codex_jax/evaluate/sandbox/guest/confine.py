@@ -18,7 +18,8 @@ _syscall, _capset = _LIBC.syscall, _LIBC.capset
 _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
-_CLONE_PARENT, _CLONE_NEWIPC, _CLONE_NEWPID = 0x00008000, 0x08000000, 0x20000000
+_CLONE_NEWIPC, _CLONE_NEWPID = 0x08000000, 0x20000000
+_CLONE_VFORK, _CLONE_PARENT_SETTID = 0x00004000, 0x00100000
 _NAMESPACE_FLAGS = 0x7E020080  # every CLONE_NEW*
 _FORK_SERVER_FLAGS = _CLONE_NEWIPC | _CLONE_NEWPID  # programs lack the capability for these
 _SIGCHLD = 17
@@ -76,15 +77,16 @@ def _check(result):
     return result
 
 
-def fork_in_namespaces(*, sibling=False):
+def fork_in_namespaces(pid_address=0):
     """Forks into new PID and IPC namespaces: when the child exits, all that it started ends.
 
     Args:
-      sibling: whether the child's parent is the parent of this process.
+      pid_address: where the child's pid is stored, a C int. If it isn't 0, this process sleeps
+        until the child has exited, and so writes to none of the memory that both share.
     """
-    flags = _FORK_FLAGS | (_CLONE_PARENT if sibling else 0)
+    flags = _FORK_FLAGS | (_CLONE_VFORK | _CLONE_PARENT_SETTID if pid_address else 0)
     _before_fork()
-    pid = _syscall(_CLONE_NUMBER, flags, 0, 0, 0, 0)
+    pid = _syscall(_CLONE_NUMBER, flags, 0, ctypes.c_void_p(pid_address), 0, 0)
     if pid == 0:
         _after_fork_in_child()
         return 0

@@ -80,12 +80,12 @@ class ForkServer:
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
         inlet, calls = os.pipe()
         answers, outlet = os.pipe()
-        pid = self.template.fork(inlet, outlet, len(self.code), uid, live=live)
+        self.template.fork(inlet, outlet, len(self.code), uid, live=live)
         os.close(inlet)
         os.close(outlet)
         with contextlib.suppress(OSError):  # it has exited; the relay reads how
             server_io.write_all(calls, self.code)
-        watch = relay.Relay(self, pid, calls, answers, self.limits, live=live)
+        watch = relay.Relay(self, calls, answers, self.limits, live=live)
         end, last = watch.until_end()
         os.close(calls)
         os.close(answers)

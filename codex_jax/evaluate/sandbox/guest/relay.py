@@ -18,15 +18,14 @@ class Relay:
 
     Args:
       server: the ForkServer.
-      pid: the program's process.
       calls: pipe to the program.
       answers: pipe from the program.
       limits: its limits.
       live: whether the host waits for answers while it runs.
     """
 
-    def __init__(self, server, pid, calls, answers, limits, *, live):
-        self.server, self.pid, self.calls, self.answers = server, pid, calls, answers
+    def __init__(self, server, calls, answers, limits, *, live):
+        self.server, self.calls, self.answers = server, calls, answers
         self.limits, self.remaining_bytes = limits, limits["answer_mb"] << 20
         self.start = time.monotonic()
         self.clock_due = self.start + limits["cpu_s"]
@@ -51,7 +50,7 @@ class Relay:
                 else:
                     self.reason = self.reason or "closed"
             self._check_clocks()
-        status, cpu_s = self.server.template.kill(self.pid)
+        status, cpu_s = self.server.template.kill()
         last = self._read_answers()
         return {
             "reason": self.reason,
@@ -116,7 +115,7 @@ class Relay:
             self.poll_due = now + self.poll_interval_s
         if now < self.clock_due or self.reason:
             return
-        wall, cpu = now - self.start, server_io.cpu_s(self.pid)
+        wall, cpu = now - self.start, server_io.cpu_s(self.server.template.program_pid.value)
         if cpu >= limit:
             self.reason = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
