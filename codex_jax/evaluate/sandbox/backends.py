@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 NOBODY = 65534
 _TMP_MB = 64
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL")
+# All symbols are looked up at the start, not again in every fork; programs don't see it.
+_ENVIRONMENT = ("LD_BIND_NOW", "1")
 _SYSTEM_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 # Settings that runtimes and compilers look for outside of /usr.
@@ -108,7 +110,7 @@ def _bundle_config(command: list[str], python: pathlib.Path, mounts: Mounts) -> 
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
             "args": command,
-            "env": [],
+            "env": ["=".join(_ENVIRONMENT)],
             "cwd": "/",
             "capabilities": dict.fromkeys(sets, _CAPABILITIES),
         },
@@ -148,6 +150,7 @@ class Bubblewrap:
         binary = _bwrap()
         assert binary is not None
         flags = ["--unshare-all", "--unshare-user", "--disable-userns", "--clearenv"]
+        flags += ["--setenv", *_ENVIRONMENT]
         flags += ["--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--as-pid-1"]
         for capability in _CAPABILITIES:
             flags += ["--cap-add", capability]

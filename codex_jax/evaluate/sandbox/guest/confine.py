@@ -1,9 +1,9 @@
 """Drops privileges before a program starts.
 
 A fork server runs as the sandbox's own root, which PID namespaces require. A program has no
-capabilities and can't gain any; it has its own PID and IPC namespaces, resource limits and, if the
-host's kernel is shared, a system call filter. `harden` applies to a fork server and all its forks
-what it can do without itself.
+capabilities and can't gain any; it has its own PID namespace, resource limits and, if the host's
+kernel is shared, a system call filter, else an IPC namespace. `harden` applies to a fork server and
+all its forks what it can do without itself.
 """
 
 import ctypes
@@ -57,6 +57,11 @@ _REFUSED = {
     "kcmp": (312, 272),
     "memfd_create": (319, 279),  # memory that neither an address space nor /tmp accounts for
     "memfd_secret": (447, 447),
+    # With these, nothing that an IPC namespace would separate can be created.
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _LIMITING = (((160, 164), 16), ((302, 261), 24))  # setrlimit, prlimit64: where they say which
@@ -67,7 +72,6 @@ _NOBODY = 65534
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _INDEX = 0 if os.uname().machine == "x86_64" else 1  # in the pairs above
 _CLONE_NUMBER = _CLONE[_INDEX]
-_FORK_FLAGS = _CLONE_NEWPID | _CLONE_NEWIPC | _SIGCHLD
 
 
 def _check(result):
@@ -77,14 +81,16 @@ def _check(result):
     return result
 
 
-def fork_in_namespaces(pid_address=0):
-    """Forks into new PID and IPC namespaces: when the child exits, all that it started ends.
+def fork_in_namespaces(pid_address=0, *, own_ipc=True):
+    """Forks into a new PID namespace: when the child exits, all that it started ends.
 
     Args:
       pid_address: where the child's pid is stored, a C int. If it isn't 0, this process sleeps
         until the child has exited, and so writes to none of the memory that both share.
+      own_ipc: whether into a new IPC namespace, too; the system call filter makes it needless.
     """
-    flags = _FORK_FLAGS | (_CLONE_VFORK | _CLONE_PARENT_SETTID if pid_address else 0)
+    flags = _CLONE_NEWPID | _SIGCHLD | (_CLONE_NEWIPC if own_ipc else 0)
+    flags |= _CLONE_VFORK | _CLONE_PARENT_SETTID if pid_address else 0
     _before_fork()
     pid = _syscall(_CLONE_NUMBER, flags, 0, ctypes.c_void_p(pid_address), 0, 0)
     if pid == 0:

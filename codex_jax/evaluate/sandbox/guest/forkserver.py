@@ -32,7 +32,7 @@ class ForkServer:
 
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
-        self.template = template.Template((inbox, outbox))
+        self.template = template.Template((inbox, outbox), own_ipc=not settings["seccomp"])
         self.limits, self.code, self.runs = settings["limits"], b"", 0
         self.scratch = cleanup.Scratch()
 

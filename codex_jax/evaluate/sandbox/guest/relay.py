@@ -7,7 +7,7 @@ import time
 from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import server_io
 
-_FIRST_POLL_S = 0.01  # before the first look at the answers of a program that hasn't ended
+_FIRST_POLL_S = 0.05  # before the first look at the answers of a program that hasn't ended
 _POLL_GROWTH = 3
 _MANY_BYTES = 1 << 14  # in the pipe at such a look: from then on it is read as it fills
 _PIPE_BYTES = 1 << 16

@@ -33,10 +33,11 @@ class Template:
 
     Args:
       inherited: descriptors that no program may hold.
+      own_ipc: whether programs have IPC namespaces of their own.
     """
 
-    def __init__(self, inherited):
-        self.inherited, self.imported = inherited, set()
+    def __init__(self, inherited, *, own_ipc):
+        self.inherited, self.own_ipc, self.imported = inherited, own_ipc, set()
         self.channel = self.pid = None
         self._page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the template, not with programs
         self.program_pid = ctypes.c_int.from_buffer(self._page)
@@ -51,7 +52,8 @@ class Template:
                 for descriptor in self.inherited:
                     os.close(descriptor)
                 self._page.madvise(_MADV_DONTFORK)
-                _serve(template_end, ctypes.addressof(self.program_pid))
+                fork = {"pid_address": ctypes.addressof(self.program_pid), "own_ipc": self.own_ipc}
+                _serve(template_end, fork)
             finally:
                 os._exit(0)
         template_end.close()
@@ -85,8 +87,13 @@ class Template:
         return _EXIT.unpack(reply)
 
 
-def _serve(channel, pid_address):
-    """Obeys orders until the fork server is gone; in a forked child, runs the program."""
+def _serve(channel, fork):
+    """Obeys orders until the fork server is gone; in a forked child, runs the program.
+
+    Args:
+      channel: socket to the fork server.
+      fork: arguments of every fork.
+    """
     descriptor, plan = channel.fileno(), None
     gc.collect()
     gc.disable()  # a collection would write to memory that is shared with the programs
@@ -94,7 +101,7 @@ def _serve(channel, pid_address):
     while True:
         order, live, uid, size = _ORDER.unpack(server_io.read_exact(descriptor, _ORDER.size))
         if order == _FORK:
-            pid = confine.fork_in_namespaces(pid_address)
+            pid = confine.fork_in_namespaces(**fork)
             if pid == 0:
                 ancillary = channel.recvmsg(1, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)[1]
                 os.close(descriptor)
