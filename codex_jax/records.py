@@ -1,4 +1,4 @@
-"""The nouns that travel between stages, and their JSON Lines form."""
+"""The records that travel between stages, and their JSON Lines form."""
 
 import dataclasses
 import functools
@@ -6,9 +6,9 @@ import gzip
 import json
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-from codex_jax import InputError
+from codex_jax import InputError, files
 
 
 class Batch(NamedTuple):
@@ -35,7 +35,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One sample of one problem. Log-probabilities are in nats, of the raw distribution."""
+    """A sample for a problem. Log-probabilities are in nats, of the raw distribution."""
 
     task_id: str
     completion: str
@@ -49,7 +49,7 @@ class Completion:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the sandbox says of one completion."""
+    """The sandbox's verdict on a completion."""
 
     task_id: str
     sample_index: int = 0
@@ -70,70 +70,66 @@ Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
 def open_text(path: pathlib.Path | str, mode: str = "r"):
-    """A UTF-8 text file, through gzip where the name ends in .gz."""
+    """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, mode + "t", encoding="utf-8")
 
 
-def read_jsonl(path: pathlib.Path | str, kind: type[Record]) -> Iterator[Record]:
-    """Records of a JSON Lines file; unknown fields land in `extra`.
+def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[Record]:
+    """Reads a JSON Lines file; unknown fields are stored in `extra`.
 
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
     """
     if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of {kind.__name__}s")
+        raise InputError(f"{path}: no such file; expected JSON Lines of {record_type.__name__}s")
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield parse_record(line, kind, where=f"{path}:{number}")
+                yield parse_record(line, record_type, where=f"{path}:{number}")
 
 
-def parse_record(line: str, kind: type[Record], *, where: str) -> Record:
-    """One line of JSON as a record; `where` begins the error message."""
+def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
+    """Parses a line of JSON; `where` begins the error message."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
-    known, required = _fields(kind)
+    names, required = _fields(cast("Any", record_type))
     if missing := [name for name in required if name not in fields]:
-        raise InputError(f"{where}: {kind.__name__} lacks {', '.join(missing)}")
+        raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
-        if name in known and not isinstance(fields.get(name, ""), str):
-            found = type(fields[name]).__name__
-            raise InputError(f"{where}: {name} must be a string, found {found}")
-    extra = {name: value for name, value in fields.items() if name not in known}
-    given = {name: value for name, value in fields.items() if name in known and name != "extra"}
-    return kind(**given, extra=extra)
+        if name in names and not isinstance(fields.get(name, ""), str):
+            type_name = type(fields[name]).__name__
+            raise InputError(f"{where}: {name} must be a string, found {type_name}")
+    extra = {name: value for name, value in fields.items() if name not in names}
+    named = {name: value for name, value in fields.items() if name in names and name != "extra"}
+    return record_type(**named, extra=extra)
 
 
 @functools.cache
-def _fields(kind: type) -> tuple[frozenset[str], list[str]]:
-    """The names of a record's fields, and of those that it can't do without."""
-    fields = dataclasses.fields(kind)
+def _fields(record_type: Any) -> tuple[frozenset[str], list[str]]:
+    """(names of a record's fields, names of the required ones)."""
+    fields = dataclasses.fields(record_type)
     return frozenset(f.name for f in fields), [
         f.name for f in fields if f.default is f.default_factory
     ]
 
 
 def to_line(record: Problem | Completion | Verdict) -> str:
-    """The record as one line of JSON, `extra` spread beside the named fields, None left out."""
+    """Converts a record to a line of JSON, with `extra` among the named fields, without nulls."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
     return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
 
 
 def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
-    """Writes records whole or not at all (through a neighbour file); returns how many."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("partial-" + path.name)
+    """Writes all records or, if an error interrupts it, none; returns their number."""
     count = 0
-    with open_text(partial, "w") as out:
+    with files.atomic_path(path) as partial, open_text(partial, "w") as out:
         for record in records:
             out.write(to_line(record) + "\n")
             count += 1
-    partial.replace(path)
     return count

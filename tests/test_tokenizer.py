@@ -79,12 +79,12 @@ def test_bytes_that_are_not_utf8_survive(tokenizer: Tokenizer):
 
 
 def test_halves_spell_the_whole(tokenizer: Tokenizer):
-    halves = tokenizer.indent_halves()
+    halves = tokenizer.indent_split_table()
     split = [token for token in range(tokenizer.vocab_size) if halves[token, 0] >= 0]
     assert tokenizer.encode("\n    ")[0] in split
     for token in split:
         assert tokenizer.decode_bytes(halves[token]) == tokenizer.token_bytes(token)
-    assert tokenizer.ends_line()[split].all()
+    assert tokenizer.newline_mask()[split].all()
 
 
 def test_load_gives_back_what_was_saved(tokenizer: Tokenizer, tmp_path):

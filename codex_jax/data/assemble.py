@@ -36,8 +36,8 @@ class Assembly:
         self._tallies = {name: Tally(name) for name in sources}
         self._tokens = {name: collections.Counter() for name in sources}  # by language
         self._documents = collections.Counter()
-        self._ends_line = tokenizer.ends_line()
-        self._halves = tokenizer.indent_halves()
+        self._ends_line = tokenizer.newline_mask()
+        self._halves = tokenizer.indent_split_table()
 
     def run(self, names: list[str], directory: pathlib.Path, state: str) -> Meta:
         """Writes the cache of the parts `names` into `directory`, and its page."""

@@ -78,7 +78,7 @@ class Maker:
         self._folder = pathlib.Path(job.folder)
         self._cleaner = Cleaner(alone)
         self._tokenizer = Tokenizer.load(job.tokenizer)
-        self._halves = self._tokenizer.indent_halves()
+        self._halves = self._tokenizer.indent_split_table()
         self._dtype = np.min_scalar_type(self._tokenizer.vocab_size)
 
     def make(self, part: Part) -> None:
