@@ -198,7 +198,7 @@ def main() -> None:
         print(dict(total) or "")
         return
     for language in options.languages or ["cpp", "java", "go"]:
-        print(f"{language}: {registry.runtime(language)}")
+        print(f"{language}: {registry.tool_version(language)}")
         measure(language, options.copies, options.isolations)
 
 

@@ -1,14 +1,14 @@
-"""The records that travel between stages, and their JSON Lines form."""
+"""The records that stages exchange, and their JSON Lines form."""
 
 import dataclasses
-import functools
 import gzip
 import json
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
-from codex_jax import InputError, files
+from codex_jax import InputError
+from codex_jax.files import atomic_path
 
 
 class Batch(NamedTuple):
@@ -35,7 +35,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Completion:
-    """A sample for a problem. Log-probabilities are in nats, of the raw distribution."""
+    """One sample of one problem. Log-probabilities are in nats, of the raw distribution."""
 
     task_id: str
     completion: str
@@ -49,7 +49,7 @@ class Completion:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The sandbox's verdict on a completion."""
+    """Verdict of the sandbox on one completion."""
 
     task_id: str
     sample_index: int = 0
@@ -62,21 +62,21 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the verdict is "passed"."""
+        """Whether the completion passed its tests."""
         return self.verdict == "passed"
 
 
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
-def open_text(path: pathlib.Path | str, mode: str = "r"):
+def open_text(path: pathlib.Path | str, mode: str = "r") -> Any:
     """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, mode + "t", encoding="utf-8")
 
 
 def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[Record]:
-    """Reads a JSON Lines file; unknown fields are stored in `extra`.
+    """Yields the records of a JSON Lines file; unknown fields go to `extra`.
 
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
@@ -90,45 +90,48 @@ def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[
 
 
 def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
-    """Parses a line of JSON; `where` begins the error message."""
+    """Parses one line of JSON as a record; `where` begins the error message."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
-    names, required = _fields(cast("Any", record_type))
+    names, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
         if name in names and not isinstance(fields.get(name, ""), str):
-            type_name = type(fields[name]).__name__
-            raise InputError(f"{where}: {name} must be a string, found {type_name}")
+            raise InputError(
+                f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
+            )
     extra = {name: value for name, value in fields.items() if name not in names}
-    named = {name: value for name, value in fields.items() if name in names and name != "extra"}
-    return record_type(**named, extra=extra)
+    values = {name: value for name, value in fields.items() if name in names and name != "extra"}
+    return record_type(**values, extra=extra)
 
 
-@functools.cache
-def _fields(record_type: Any) -> tuple[frozenset[str], list[str]]:
-    """(names of a record's fields, names of the required ones)."""
+def _fields(record_type: type[Record]) -> tuple[frozenset[str], list[str]]:
+    """Returns the names of a record's fields, and of its required fields."""
     fields = dataclasses.fields(record_type)
     return frozenset(f.name for f in fields), [
         f.name for f in fields if f.default is f.default_factory
     ]
 
 
+_FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type: ignore[type-var]
+
+
 def to_line(record: Problem | Completion | Verdict) -> str:
-    """Converts a record to a line of JSON, with `extra` among the named fields, without nulls."""
+    """Formats the record as one line of JSON: `extra` merged with its fields, None left out."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
     return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
 
 
 def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
-    """Writes all records or, if an error interrupts it, none; returns their number."""
+    """Writes records to a temporary file that then replaces `path`; returns their number."""
     count = 0
-    with files.atomic_path(path) as partial, open_text(partial, "w") as out:
+    with atomic_path(path) as partial, open_text(partial, "w") as out:
         for record in records:
             out.write(to_line(record) + "\n")
             count += 1

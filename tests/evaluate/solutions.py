@@ -70,9 +70,12 @@ def known_good(language: str) -> list[tuple[records.Problem, str]]:
 
 def absent(language: str) -> str:
     """Why the language can't be tested here; empty where it can."""
-    if missing := registry.LANGUAGES[language].missing():
-        return f"{language}: {', '.join(missing)} not installed"
-    return "" if language == "c" or DATA.exists() else "../shared/data/multipl_e is absent"
+    tasks = problems(language)
+    if tasks is None:
+        return "../shared/data/multipl_e is absent"
+    text = "\n".join(task.prompt + task.test for task in tasks.values())
+    reason = registry.absence(language, text)
+    return f"{language} is {reason}" if reason else ""
 
 
 def judged(
@@ -93,7 +96,7 @@ def judged(
         problems=str(folder / "p.jsonl"),
         completions=str(folder / "c.jsonl"),
         output=str(folder / "out"),
-        isolation=isolation,
+        sandbox=isolation,
         ks=(1,),
         **settings,
     )

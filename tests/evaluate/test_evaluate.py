@@ -1,4 +1,4 @@
-"""The verb: verdicts, resuming, running equal programs once, and the messages for bad input."""
+"""The command: verdicts, resuming, running equal programs once, and the messages for bad input."""
 
 import dataclasses
 import io
@@ -15,9 +15,10 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.curate import chains
-from codex_jax.evaluate.evaluate import evaluate, summary, table
+from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.judging import worker
 from codex_jax.evaluate.judging.pool import Pool
+from codex_jax.evaluate.metrics.summary import summary, table
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Outcome
 from tests.evaluate.processes import processes
@@ -26,7 +27,7 @@ DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
 
 def write(folder, tasks, samples):
-    """Problems and (task_id, completion) pairs as files; the verb's arguments for them."""
+    """Problems and (task_id, completion) pairs as files; the command's arguments for them."""
     records.write_jsonl(folder / "problems.jsonl", tasks)
     rows = [json.dumps({"task_id": t, "completion": c}) + "\n" for t, c in samples]
     (folder / "completions.jsonl").write_text("".join(rows))
@@ -34,7 +35,7 @@ def write(folder, tasks, samples):
         "problems": str(folder / "problems.jsonl"),
         "completions": str(folder / "completions.jsonl"),
         "output": str(folder / "out"),
-        "isolation": "bubblewrap",
+        "sandbox": "bubblewrap",
     }
 
 
@@ -57,7 +58,7 @@ def test_right_chains_pass_and_wrong_ones_fail(isolation, tmp_path, capsys):
     tasks = some_chains()
     samples = [(t.task_id, t.canonical_solution) for t in tasks]
     samples += [(t.task_id, "    return s\n") for t in tasks]
-    arguments = write(tmp_path, tasks, samples) | {"isolation": isolation}
+    arguments = write(tmp_path, tasks, samples) | {"sandbox": isolation}
     report = evaluate(**arguments, ks=(1, 2, 10))
     rows = rows_of(tmp_path)
     assert [rows[t.task_id, 0].verdict for t in tasks] == ["passed"] * 4
@@ -203,7 +204,7 @@ def test_a_test_that_adapts_to_answers_is_asked_call_by_call(isolation, tmp_path
         canonical_solution="    return n + 1\n",
     )
     samples = [("t", "    return n + 1\n"), ("t", "    return n + 2\n"), ("t", "    return [n]\n")]
-    evaluate(**write(tmp_path, [task], samples) | {"isolation": isolation})
+    evaluate(**write(tmp_path, [task], samples) | {"sandbox": isolation})
     rows = rows_of(tmp_path)
     assert [rows["t", i].verdict for i in range(3)] == ["passed", "failed", "failed"]
 
@@ -244,7 +245,7 @@ def test_every_reference_of_humaneval_passes(isolation, tmp_path):
         pytest.skip("../shared/data/HumanEval.jsonl.gz is absent")
     tasks = list(records.read_jsonl(path, records.Problem))
     arguments = write(tmp_path, tasks, [(t.task_id, t.canonical_solution) for t in tasks])
-    report = evaluate(**arguments | {"isolation": isolation})
+    report = evaluate(**arguments | {"sandbox": isolation})
     assert report["causes"] == {"passed": 164}
 
 

@@ -35,7 +35,7 @@ def causes(folder, language, programs, **settings) -> list[str]:
     ]
     records.write_jsonl(folder / "c.jsonl", rows)
     given = {"problems": str(folder / "p.jsonl"), "completions": str(folder / "c.jsonl")}
-    evaluate(**given, output=str(folder / "out"), isolation="bubblewrap", **settings)
+    evaluate(**given, output=str(folder / "out"), sandbox="bubblewrap", **settings)
     found = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
     rows = sorted(found, key=lambda row: row.sample_index)
     assert {row.extra["mode"] for row in rows} == {"outside"}
@@ -44,8 +44,8 @@ def causes(folder, language, programs, **settings) -> list[str]:
 
 @pytest.mark.parametrize("language", RIGHT)
 def test_right_answers_pass_and_wrong_ones_do_not(language, tmp_path):
-    if missing := registry.LANGUAGES[language].missing():
-        pytest.skip(f"{', '.join(missing)} not installed")
+    if reason := registry.absence(language, ""):
+        pytest.skip(f"{language} is {reason}")
     right = RIGHT[language]
     programs = [right, right.replace("'!'", "'?'"), right.replace("f", "g", 2), right + "((("]
     found = causes(tmp_path, language, programs)
@@ -54,8 +54,8 @@ def test_right_answers_pass_and_wrong_ones_do_not(language, tmp_path):
 
 
 def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
-    if registry.LANGUAGES["javascript"].missing():
-        pytest.skip("node not installed")
+    if reason := registry.absence("javascript", ""):
+        pytest.skip(f"javascript is {reason}")
     programs = [
         "function f() { process.exit(0); }",
         "function f() { require('fs').writeSync(3, '{\"value\": [3]}\\n'); return 1; }",

@@ -23,7 +23,7 @@ def causes(folder, tasks, samples, **settings) -> list[str]:
         problems=str(folder / "p.jsonl"),
         completions=str(folder / "c.jsonl"),
         output=str(folder / "out"),
-        isolation="bubblewrap",
+        sandbox="bubblewrap",
         ks=(1,),
         **settings,
     )
@@ -110,7 +110,7 @@ def test_formats_are_told_apart(row, language, entry_point, tmp_path):
             r"rows.jsonl:1: unknown format \(fields: question, answer",
         ),
         ({"task_id": "x", "language": "cobol", "prompt": "", "test": "x"}, "language 'cobol'"),
-        ({"task_id": "Go/1", "prompt": "", "test": "x"}, "testify, absent here"),
+        ({"task_id": "Go/1", "prompt": "", "test": "x"}, "testify, which is unsupported"),
         ({"task_id": "x", "prompt": ""}, "lacks entry_point or test"),
         (
             MBPP | {"challenge_test_list": ["assert True"], "test_list": []},
@@ -192,7 +192,7 @@ def mbpp_plus_row(number: int, name: str, body: str, inputs: list, atol: float =
 def test_mbpp_plus_inputs_have_the_types_that_json_has_not(number, given, expected, tmp_path):
     row = mbpp_plus_row(number, "f", "def f(*a): return a\n", [given, given])
     (task,) = loaded(tmp_path, row).values()
-    found = mbpp_plus.inputs(task.extra)
+    found = mbpp_plus.call_arguments(task.extra)
     assert found == [expected] * 2
     assert [type(value) for value in found[0]] == [type(value) for value in expected]
 

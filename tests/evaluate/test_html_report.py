@@ -70,7 +70,7 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     assert "{{" not in text
     assert text.count("<svg") == 3  # the loss, pass@k over k and by blocks
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
-    assert "https:" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.S)
+    assert "https:" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
     assert "50.0 %" in text and "gvisor" in text
 
 

@@ -52,17 +52,17 @@ def test_without_log_probabilities_there_is_no_ranking_by_them():
 
 
 def test_equals_share_the_choice():
-    assert selection.chosen_passes([1.0, 1.0, 0.0], [True, False, False]) == 0.5
+    assert selection.selected_pass_rate([1.0, 1.0, 0.0], [True, False, False]) == 0.5
 
 
-def test_agreement_follows_the_majority_on_all_inputs():
+def test_mbr_exec_follows_the_majority_on_all_inputs():
     outputs = [(1, 2), (1, 2), (1, 3), (1, 2), (1, 3)]
-    assert selection.agreement(outputs) == [3, 3, 2, 3, 2]
+    assert selection.mbr_exec_scores(outputs) == [3, 3, 2, 3, 2]
 
 
-def test_dual_agreement_weighs_samples_by_tests():
+def test_codet_weighs_samples_by_tests():
     passes = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], bool)
-    assert selection.dual_agreement(passes) == [6, 6, 3, 3, 3]
+    assert selection.codet_scores(passes) == [6, 6, 3, 3, 3]
 
 
 def test_pairing_finds_a_difference_that_intervals_of_each_run_hide():
@@ -70,13 +70,13 @@ def test_pairing_finds_a_difference_that_intervals_of_each_run_hide():
     hardness = rng.random(100)
     first = {str(i): (200, int(200 * h * 0.9)) for i, h in enumerate(hardness)}
     second = {str(i): (200, int(200 * min(1, h * 0.9 + 0.03))) for i, h in enumerate(hardness)}
-    found = selection.compare(first, second)
+    found = selection.paired_bootstrap(first, second)
     assert 0 < found["low"] <= found["difference"] <= found["high"]
     assert found["worse"] == 0
-    back = selection.compare(second, first)
+    back = selection.paired_bootstrap(second, first)
     assert back["difference"] == pytest.approx(-found["difference"])
 
 
 def test_runs_without_a_common_problem_are_one_line():
     with pytest.raises(InputError, match="no problem with 1 samples in both runs"):
-        selection.compare({"a": (1, 1)}, {"b": (1, 1)})
+        selection.paired_bootstrap({"a": (1, 1)}, {"b": (1, 1)})

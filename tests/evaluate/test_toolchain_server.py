@@ -9,7 +9,12 @@ import threading
 
 import pytest
 
-from codex_jax.evaluate.sandbox.guest import confine, server_io, toolchain_server
+from codex_jax.evaluate.sandbox.guest import (
+    child_process,
+    confine,
+    server_io,
+    toolchain_server,
+)
 from codex_jax.evaluate.sandbox.sandbox import Limits
 
 LIMITS = Limits(cpu_s=20.0, memory_mb=1 << 20, processes=1 << 15)
@@ -19,7 +24,7 @@ while read -r line; do
         *'"file": "spin"'*) while :; do :; done ;;
         *'"file": "mad"'*) echo 'no JSON' ;;
         *'"file": "gone"'*) exit ;;
-        *) echo '{"ok": true, "said": "made"}' ;;
+        *) echo '{"ok": true, "output": "made"}' ;;
     esac
 done
 """
@@ -31,7 +36,7 @@ class Talk:
     def __init__(self, settings: dict):
         inbox, self.to = os.pipe()
         self.back, outbox = os.pipe()
-        self.server = toolchain_server.Workshop(settings, inbox, outbox)
+        self.server = toolchain_server.ToolchainServer(settings, inbox, outbox)
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
         os.write(self.to, operation + struct.pack(">I", len(body)) + body)
@@ -47,18 +52,18 @@ class Talk:
             parts += os.read(self.back, count - len(parts))
         return parts
 
-    def make(self, *steps: object, files=None, products: int = 0, **limits: object) -> dict:
+    def make(self, *steps: object, files=None, max_bytes: int = 0, **limits: object) -> dict:
         """How the making went, with what came back."""
         steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
-        job = {"files": files or {}, "steps": steps, "env": {}, "products": products}
-        self.server.make(job | {"limits": LIMITS._asdict() | limits})
+        job = {"files": files or {}, "steps": steps, "env": {}, "max_bytes": max_bytes}
+        self.server.compile(job | {"limits": LIMITS._asdict() | limits})
         operation, body = self.receive()
         assert operation == b"G"
         end = json.loads(body)
-        if end["ok"] and products:
+        if end["ok"] and max_bytes:
             operation, body = self.receive()
             assert operation == b"B"
-            end["products"] = body
+            end["artifacts"] = body
         return end
 
     def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
@@ -92,36 +97,36 @@ def talk(monkeypatch, tmp_path):
     monkeypatch.setattr(confine, "fork_apart", os.fork)
     monkeypatch.setattr(confine, "surrender", lambda uid: None)
     monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setattr(toolchain_server, "_HOME", str(tmp_path))
+    monkeypatch.setattr(child_process, "HOME", str(tmp_path))
     talk = Talk({"own_uid": False})
     yield talk
-    for server in talk.server.servers.values():
-        server.end()
+    for server in talk.server.compilers.values():
+        server.kill()
 
 
 def test_what_the_steps_leave_comes_back_without_the_sources(talk, tmp_path):
-    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, products=99)
-    assert (end["ok"], end["products"]) == (True, b'{"out": 4}\nTEXT')
-    assert end["said"].strip() == "4" and not end["dirty"]
+    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, max_bytes=99)
+    assert (end["ok"], end["artifacts"]) == (True, b'{"out": 4}\nTEXT')
+    assert end["output"].strip() == "4" and not end["dirty"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_was_made_before_is_written_and_can_run(talk, tmp_path):
-    made = talk.make("echo 'echo again >&3' > a; echo > b; ln -s a c", products=99)["products"]
+    made = talk.make("echo 'echo again >&3' > a; echo > b; ln -s a c", max_bytes=99)["artifacts"]
     (tmp_path / "other").touch()
-    talk.server.put(made)
+    talk.server.restore(made)
     assert json.loads(talk.receive()[1]) == {"ok": True, "dirty": False}
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert talk.run("./a")[0] == b"again\n"
 
 
 def test_more_than_was_asked_for_does_not_come_back(talk):
-    assert talk.make("head -c 100 /dev/zero > out", products=99)["products"] == b""
+    assert talk.make("head -c 100 /dev/zero > out", max_bytes=99)["artifacts"] == b""
 
 
 def test_the_step_that_fails_is_the_last_and_its_words_are_told(talk):
-    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", products=99)
-    assert (end["ok"], end["exit"], end["said"]) == (False, 3, "to one\nto two\n")
+    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", max_bytes=99)
+    assert (end["ok"], end["exit"], end["output"]) == (False, 3, "to one\nto two\n")
 
 
 def test_folders_left_before_are_told(talk, tmp_path):
@@ -133,13 +138,13 @@ def test_a_program_reads_its_calls_and_answers_on_its_descriptor(talk):
     script = "read one; read two; echo $two $one $MINE >&3; echo said; echo as well >&2"
     answers, end = talk.run(script, calls=["1", "2"])
     assert answers == b"2 1 yes\n"
-    assert (end["why"], end["exit"], end["signal"]) == ("closed", 0, 0)
-    assert end["said"] == "said\nas well\n" and not end["dirty"]
+    assert (end["reason"], end["exit"], end["signal"]) == ("closed", 0, 0)
+    assert end["output"] == "said\nas well\n" and not end["dirty"]
 
 
 def test_where_answers_go_to_standard_output_nothing_else_does(talk):
     answers, end = talk.run("echo answer; echo said >&2; echo lost >&3", fd=1)
-    assert (answers, end["said"]) == (b"answer\n", "said\n")
+    assert (answers, end["output"]) == (b"answer\n", "said\n")
 
 
 def test_live_calls_go_in_one_by_one_until_the_end(talk):
@@ -148,7 +153,7 @@ def test_live_calls_go_in_one_by_one_until_the_end(talk):
         talk.send(b"C", b"%d\n" % number)
         assert talk.receive() == (b"A", b"%d\n" % (number + 1))
     talk.send(b"E")
-    assert talk.end()[1]["why"] == "ended"
+    assert talk.end()[1]["reason"] == "ended"
     thread.join()
 
 
@@ -157,18 +162,18 @@ def test_cpu_time_ends_the_busy_and_the_wall_sleepers(talk, monkeypatch, spent, 
     """The clock is ours: on a busy machine a loop may get no time at all."""
     monkeypatch.setattr(server_io, "cpu_s", lambda pid: spent)
     _, end = talk.run("exec sleep 600", cpu_s=0.1)
-    assert (end["why"], end["signal"]) == (why, 9)
+    assert (end["reason"], end["signal"]) == (why, 9)
 
 
 def test_answers_beyond_their_room_end_the_program(talk):
     answers, end = talk.run("exec yes >&3", answer_mb=1)
-    assert end["why"] == "output" and len(answers) <= 1 << 20
+    assert end["reason"] == "output" and len(answers) <= 1 << 20
 
 
 def test_of_what_a_program_says_both_ends_are_kept(talk):
     _, end = talk.run("echo first; head -c 99999 /dev/zero; echo last; exit 4")
-    assert end["said"].startswith("first\n") and end["said"].endswith("last\n")
-    assert "\n...\n" in end["said"] and len(end["said"]) < 9000 and end["exit"] == 4
+    assert end["output"].startswith("first\n") and end["output"].endswith("last\n")
+    assert "\n...\n" in end["output"] and len(end["output"]) < 9000 and end["exit"] == 4
 
 
 def test_a_command_that_is_not_there_ends_with_our_own_status(talk):
@@ -186,22 +191,22 @@ def test_files_and_links_are_swept_and_folders_told(talk, tmp_path):
 def test_a_compiler_kept_warm_answers_again_and_again(talk):
     step = {"server": ["sh", "-c", WARM], "file": "x"}
     ends = [talk.make(step) for _ in range(3)]
-    assert [(end["ok"], end["said"]) for end in ends] == [(True, "made")] * 3
-    assert len(talk.server.servers) == 1
+    assert [(end["ok"], end["output"]) for end in ends] == [(True, "made")] * 3
+    assert len(talk.server.compilers) == 1
 
 
 @pytest.mark.parametrize("trouble", ["mad", "gone", "spin"])
 def test_a_compiler_that_answers_no_more_is_replaced(talk, trouble):
     warm = {"server": ["sh", "-c", WARM]}
     end = talk.make(warm | {"file": trouble}, cpu_s=0.2)
-    assert (end["ok"], end["said"]) == (False, "the compiler gave up")
+    assert (end["ok"], end["output"]) == (False, "the compiler stopped answering")
     assert talk.make(warm | {"file": "x"})["ok"]
 
 
 def test_programs_take_turns_at_uids(talk):
-    assert talk.server.uid() == 0
+    assert talk.server.next_uid() == 0
     talk.server.settings["own_uid"] = True
-    assert talk.server.uid() != talk.server.uid() > 0
+    assert talk.server.next_uid() != talk.server.next_uid() > 0
 
 
 def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
@@ -212,7 +217,7 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
         left.set()
         raise SystemExit
 
-    job = {"files": {}, "steps": [], "env": {}, "products": 0}
+    job = {"files": {}, "steps": [], "env": {}, "max_bytes": 0}
     job["limits"] = LIMITS._asdict()
     talk.send(b"M", json.dumps(job).encode())
     run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
