@@ -82,7 +82,7 @@ def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):
     assert text.token_bytes(1) == b""  # a foreign special token, which no text encodes to
 
 
-def test_an_exported_tokenizer_is_imported_with_the_same_hash(folder, tmp_path):
+def test_an_exported_tokenizer_is_imported_with_the_same_hash(tmp_path):
     text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
     text.save(tmp_path / "tokenizer.json")
     config = model.DecoderConfig(
@@ -108,10 +108,9 @@ def test_an_exported_tokenizer_is_imported_with_the_same_hash(folder, tmp_path):
     assert checkpoint.read_card(tmp_path / "again").tokenizer_hash == text.hash
     assert again.special_id("<|fim_middle|>") == text.special_id("<|fim_middle|>")
     Tokenizer.train(["other\n"] * 3, vocab_size=400).save(tmp_path / "other.json")
+    other = str(tmp_path / "other.json")
     with pytest.raises(InputError, match="the checkpoint was trained with"):
-        export_weights(
-            **settings, output=str(tmp_path / "no"), tokenizer=str(tmp_path / "other.json")
-        )
+        export_weights(**settings, output=str(tmp_path / "no"), tokenizer=other)
 
 
 def test_foreign_special_tokens_by_name(tmp_path):

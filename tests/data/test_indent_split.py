@@ -16,7 +16,9 @@ def test_bytes_stay_the_same(tokenizer, lines, rate):
     ids = np.array(tokenizer.encode(text), np.int32)
     weights = np.arange(len(ids), dtype=np.float32)
     rng = np.random.default_rng(0)
-    loose, loose_weights = split_indent_tokens(ids, weights, tokenizer.indent_split_table(), rate, rng)
+    loose, loose_weights = split_indent_tokens(
+        ids, weights, tokenizer.indent_split_table(), rate, rng
+    )
     assert tokenizer.decode(loose) == text
     assert len(loose) == len(loose_weights) >= len(ids)
     expected = [tokenizer.token_bytes(token) for token in ids]
