@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from typing import Any
 
 import jax
 
@@ -60,27 +61,13 @@ def compile_for(
       hlo_output: File for the compiled program's text; empty writes none.
       output: Folder for a search's points.json and front.png; empty writes none.
     """
+    pod: dict[str, Any] = {"topology": topology, "slices": slices, "model": model, "mesh": mesh}
     target: Target
     if sampling:
-        target = SampleTarget(
-            topology=topology,
-            slices=slices,
-            model=model,
-            mesh=mesh,
-            sampling=sampling,
-            dtype=compute.dtype,
-        )
+        target = SampleTarget(**pod, sampling=sampling, dtype=compute.dtype)
     else:
-        target = TrainTarget(
-            topology=topology,
-            slices=slices,
-            model=model,
-            mesh=mesh,
-            batch_size=batch_size,
-            sequence_length=sequence_length,
-            compute=compute,
-            optimizer=optimizer,
-        )
+        sizes: dict[str, Any] = {"batch_size": batch_size, "sequence_length": sequence_length}
+        target = TrainTarget(**pod, **sizes, compute=compute, optimizer=optimizer)
     _use_host()
     cache = pathlib.Path(cache_dir).expanduser()
     if not search:

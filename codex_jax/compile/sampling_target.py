@@ -58,8 +58,8 @@ class SampleTarget(Target):
         sizes, shape = self.sampling, self.shape
         return (
             f"sampling loop of {sizes.batch_size} rows, {sizes.samples} samples a prompt, "
-            f"prompts of {sizes.max_prompt_tokens} and {sizes.max_new_tokens} new tokens, {shape.dtype}, "
-            f"weights {shape.weights}, "
+            f"prompts of {sizes.max_prompt_tokens} and {sizes.max_new_tokens} new tokens, "
+            f"{shape.dtype}, weights {shape.weights}, "
             f"cache {shape.cache}"
         )
 

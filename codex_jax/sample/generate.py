@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, checkpoint, model, progress
-from codex_jax.host_runtime import uncollected
+from codex_jax.host_runtime import gc_disabled
 from codex_jax.records import Completion
 from codex_jax.sample import inputs as files
 from codex_jax.sample.completions_file import CompletionsFile
@@ -188,7 +188,7 @@ def load_engine(
     devices = shardings.make_mesh(mesh, config, shape.rows)
     shapes = shardings.params_shapes(config, devices)
     said = [text.token_bytes(token) for token in range(text.vocab_size)]
-    with uncollected(), concurrent.futures.ThreadPoolExecutor(1) as beside:
+    with gc_disabled(), concurrent.futures.ThreadPoolExecutor(1) as beside:
         read = beside.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
             config,
