@@ -1,4 +1,4 @@
-"""From a checkpoint and a prompt to completions."""
+"""Completions of prompts by a checkpoint."""
 
 import dataclasses
 import pathlib

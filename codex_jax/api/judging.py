@@ -1,4 +1,4 @@
-"""From completions to verdicts and pass@k."""
+"""Verdicts on completions, and pass@k."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""From source files to a checkpoint: a tokenizer, rows of tokens, a decoder."""
+"""Training from source files: a tokenizer, rows of tokens, a decoder."""
 
 import pathlib
 from collections.abc import Mapping

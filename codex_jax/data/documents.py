@@ -10,8 +10,8 @@ class Pair:
     prose: str
     code: str
     language: str
-    docstring: bool = False  # the prose belongs behind the signature
-    head: int = 0  # length of that signature in `code`, in characters
+    text: str = ""  # the function with its docstring in place; "" where prose goes above the code
+    docstring: str = ""  # that docstring as its file spells it, with its indentation
 
 
 @dataclasses.dataclass(frozen=True)

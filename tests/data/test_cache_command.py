@@ -9,14 +9,14 @@ from codex_jax.data.build import build
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import SourceTree
 
+from .conftest import read_rows
+
 pytest.importorskip("apache_beam")
 pytestmark = pytest.mark.slow
 
 MODULE = """
 from codex_jax.data.seqio_tasks.beam_pipeline import add_cached_task
 from codex_jax.tokenizer import Tokenizer
-
-from .conftest import read_rows
 
 add_cached_task("from_beam", %r, "tree", Tokenizer.load(%r))
 """

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from codex_jax.data.examples.pairs import Pair, code_to_prose, functions, prose_to_code
+from codex_jax.data.examples.pairs import code_to_prose, functions, prose_to_code
 from codex_jax.data.languages import LANGUAGES
 
 from .test_languages import PROGRAMS
@@ -36,7 +36,8 @@ def test_a_comment_belongs_to_the_function_below_it(language):
     assert "dd" in pair.code
     assert PROSE not in pair.code
     text = prose_to_code(pair)[0].text
-    assert text.index(PROSE) < text.index(pair.code.rstrip())
+    assert PROSE in text
+    assert text.replace(pair.docstring, "") == pair.code
 
 
 def test_python_docstrings_go_back_where_they_were():
@@ -56,12 +57,6 @@ def test_codex_d_learns_on_the_words_alone():
     assert (code.weight, words.weight) == (0.0, 1.0)
     assert "Adds" not in code.text
     assert pair.prose.split("\n")[0] in words.text
-
-
-def test_quotes_in_a_docstring_dont_end_it():
-    pair = Pair('Say """hi""" and \\n.', "def f():\n    return 1", "Python", True, 8)
-    (function,) = ast.parse(prose_to_code(pair)[0].text).body
-    assert ast.get_docstring(function) == pair.prose
 
 
 def test_a_distant_or_short_comment_is_no_pair():

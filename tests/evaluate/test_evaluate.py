@@ -40,8 +40,8 @@ def write(folder, tasks, samples):
 
 
 def some_chains(count=4):
-    found = [(0,), (1, 2), (3, 4, 5), (6, 7, 8, 9)][:count]
-    return [chains.problem(c, task_id=f"chains/{len(c)}/0", seed=0) for c in found]
+    blocks = [(0,), (1, 2), (3, 4, 5), (6, 7, 8, 9)][:count]
+    return [chains.problem(c, task_id=f"chains/{len(c)}/0", seed=0) for c in blocks]
 
 
 def rows_of(folder) -> dict[tuple[str, int], records.Verdict]:
@@ -126,17 +126,17 @@ def test_modules_of_the_folder_one_stands_in_are_not_ours(tmp_path, monkeypatch)
     assert report["causes"] == {"passed": 1}
 
 
-def test_trouble_of_ours_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):
+def test_an_infrastructure_error_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):
     tasks = some_chains(3)
     arguments = write(tmp_path, tasks, [(t.task_id, t.canonical_solution) for t in tasks])
-    real, trouble = Pool.judge, Outcome("infra_error", "no sandbox")
+    real, failure = Pool.judge, Outcome("infra_error", "no sandbox")
 
-    def troubled(pool, jobs):
-        for place, (job, outcome) in enumerate(real(pool, jobs)):
-            yield job, trouble if place == 1 else outcome
+    def failing(pool, jobs):
+        for index, (job, outcome) in enumerate(real(pool, jobs)):
+            yield job, failure if index == 1 else outcome
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pool, "judge", troubled)
+        patch.setattr(Pool, "judge", failing)
         with pytest.raises(InputError, match=r"1 programs have no verdict \(no sandbox\).*again"):
             evaluate(**arguments)
     assert len(rows_of(tmp_path)) == 2
@@ -256,14 +256,14 @@ def test_real_samples_get_the_verdicts_of_the_paper_s_checker(tmp_path):
     if not path.exists():
         pytest.skip("../shared/data/samples is absent")
     tasks = {t.task_id: t for t in records.read_jsonl(DATA / "HumanEval.jsonl.gz", records.Problem)}
-    found = list(records.read_jsonl(path, records.Completion))[5::41]
-    evaluate(**write(tmp_path, tasks.values(), [(c.task_id, c.completion) for c in found]))
+    samples = list(records.read_jsonl(path, records.Completion))[5::41]
+    evaluate(**write(tmp_path, tasks.values(), [(c.task_id, c.completion) for c in samples]))
     counts: dict[str, int] = {}
-    ours = rows_of(tmp_path)
-    for sample in found:
+    rows = rows_of(tmp_path)
+    for sample in samples:
         index = counts[sample.task_id] = counts.get(sample.task_id, -1) + 1
-        theirs = execution.check_correctness(vars(tasks[sample.task_id]), sample.completion, 3.0)
-        assert theirs["passed"] == ours[sample.task_id, index].passed, (sample, theirs)
+        expected = execution.check_correctness(vars(tasks[sample.task_id]), sample.completion, 3.0)
+        assert expected["passed"] == rows[sample.task_id, index].passed, (sample, expected)
 
 
 def test_pass_rates_are_grouped_by_what_problems_carry():

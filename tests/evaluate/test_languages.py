@@ -34,7 +34,7 @@ def test_a_right_program_passes_and_a_wrong_one_says_why(name, tmp_path):
 
 
 def test_languages_alternate_in_every_sandbox(isolation, tmp_path):
-    """One run, several languages: the toolchain of one doesn't disturb the next."""
+    """Judges several languages in a run: the toolchain of one doesn't disturb the next."""
     names = [name for name in ("lua", "javascript", "bash") if not solutions.absent(name)]
     tasks = {name: solutions.problems(name)[53] for name in names}
     pairs = [

@@ -39,7 +39,7 @@ def tools(monkeypatch, tmp_path):
     return folder
 
 
-def put(folder: pathlib.Path, name: str, failing: str = "-", version: str = "1.0") -> None:
+def install(folder: pathlib.Path, name: str, failing: str = "-", version: str = "1.0") -> None:
     """A tool that prints a version, and fails on arguments or an input of this pattern."""
     script = f'case "$* $(cat)" in {failing}) exit 1 ;; esac\necho "define {version}"'
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -122,7 +122,7 @@ USES = {
 def test_a_partial_installation_is_named_with_its_remedy(case, tools, capsys):
     name, present, failing, part = PARTIAL[case]
     for tool in present.split():
-        put(tools, tool, failing)
+        install(tools, tool, failing)
     with pytest.raises(InputError, match=rf"{name} is incomplete: .*{part}.*; install") as error:
         registry.require([problem(name, USES.get(name, "x"))])
     assert "\n" not in str(error.value)
@@ -132,14 +132,14 @@ def test_a_partial_installation_is_named_with_its_remedy(case, tools, capsys):
 
 
 def test_a_tool_that_the_sandbox_does_not_show_is_missing(tools, tmp_path):
-    put(tmp_path, "node")
+    install(tmp_path, "node")
     (tools / "node").symlink_to(tmp_path / "node")
     reason = registry.absence("javascript", "")
     assert reason.startswith(f"incomplete: node, which is {tmp_path}/node, outside of /usr; ")
 
 
 def test_a_library_is_required_only_by_the_problems_that_use_it(tools):
-    put(tools, "perl", "*Deep* | *Compare*")
+    install(tools, "perl", "*Deep* | *Compare*")
     registry.require([problem("perl")])
     with pytest.raises(InputError, match=r"Test::Deep; install with: apt-get install libtest-deep"):
         registry.require([problem("perl"), problem("perl", PERL_TEST)])
@@ -151,7 +151,7 @@ def test_the_key_of_a_verdict_changes_with_tools_libraries_and_flags(tools, tmp_
     sample = records.Completion(task_id="t", completion="")
 
     def key(version: str, modified_ns: int) -> str:
-        put(tools, "perl", version=version)
+        install(tools, "perl", version=version)
         os.utime(tools / "perl", ns=(0, modified_ns))
         spec.run_probe.cache_clear()
         return VerdictLog(tmp_path / "v.jsonl", {"t": task}, ["bubblewrap"]).key(sample)
@@ -164,7 +164,7 @@ def test_the_key_of_a_verdict_changes_with_tools_libraries_and_flags(tools, tmp_
 
 
 def test_evaluate_refuses_before_it_starts_a_sandbox(tools, tmp_path):
-    put(tools, "perl", "*Deep*")
+    install(tools, "perl", "*Deep*")
     row = {"task_id": "t", "prompt": "", "language": "perl", "test": PERL_TEST}
     (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "c.jsonl").write_text('{"task_id": "t", "completion": ""}\n')

@@ -2,8 +2,8 @@
 
 import json
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax import InputError, records
@@ -28,7 +28,7 @@ def test_indices_stay_where_they_are_distinct_and_are_renumbered_where_not(tmp_p
     assert rows[3].mean_logprob == -1.0  # numbering loses nothing else
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1))
+@hypothesis.given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1))
 def test_task_and_index_name_a_sample(tmp_path_factory, pairs):
     lines = [
         {"task_id": t, "completion": str(n), "sample_index": i} for n, (t, i) in enumerate(pairs)

@@ -35,7 +35,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Language:
-    """One row of languages.toml. Commands run in /tmp of the sandbox.
+    """A row of languages.toml; its commands run in /tmp of the sandbox.
 
     The patterns are searched for in the output of a failed program, out_of_memory_pattern first.
     """
