@@ -209,7 +209,9 @@ def restore_params(directory: pathlib.Path | str, shapes: Any, *, step: int | No
     """Parameters of a step (default: the newest), with the shardings of `shapes`.
 
     Args:
+      directory: of the checkpoints.
       shapes: ShapeDtypeStructs, as `model.abstract` gives, with or without shardings.
+      step: of the checkpoint; None is the newest.
 
     Raises:
       InputError: no such checkpoint, or one of another model.

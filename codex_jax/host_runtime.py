@@ -17,8 +17,8 @@ def keep_freed_pages() -> bool:
     """Keeps freed pages in malloc if XLA computes on the CPU; returns whether it does.
 
     XLA allocates a program's temporaries at each call and frees them after it. By default glibc
-    returns them to the kernel, which then zeroes every page again: 560,000 faults in each step
-    of the 85M decoder. Call it before JAX makes its first array, because threads stay in their first
+    returns them to the kernel, which then zeroes every page again: 560,000 faults in a step of
+    the 85M decoder. Call it before JAX makes its first array, because threads stay in their first
     arena. The process never shrinks again, so this is for programs that run one
     step over and over; and with one arena threads wait for each other, so it is not for hosts
     of accelerators. Other C libraries than glibc are left as they are.
