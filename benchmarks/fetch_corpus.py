@@ -74,10 +74,13 @@ def _run(command: str, folder: pathlib.Path) -> bool:
 
 def fetch_debian(name: str, folder: pathlib.Path) -> bool:
     """Unpacks one binary package."""
-    return _run(f"apt-get download {name}", folder) and all(
-        _run(f"dpkg-deb -x {package.name} .", folder) and not package.unlink()
-        for package in folder.glob("*.deb")
-    )
+    if not _run(f"apt-get download {name}", folder):
+        return False
+    for package in sorted(folder.glob("*.deb")):
+        if not _run(f"dpkg-deb -x {package.name} .", folder):
+            return False
+        package.unlink()
+    return True
 
 
 def fetch_wheel(name: str, folder: pathlib.Path) -> bool:

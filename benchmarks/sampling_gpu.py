@@ -1,6 +1,6 @@
-"""The loop beside its memory roofline on an accelerator, and beside transformers' at n = 100.
+"""Compares the loop with its memory roofline on an accelerator, and with transformers at n = 100.
 
-A Llama-like model of random weights (1B-class, unless sized otherwise) in bf16. A step has to read
+The model is Llama-like with random weights (1B-class by default) in bf16. A step has to read
 all weights once, each resident prompt's cache once, and each row's own cache; divided by the rate
 at which the device copies memory (measured here), that is the roofline.
 
@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import model, sharding
-from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.requests import Request
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.params import SamplingParams
 
-POLICY = Policy(temperature=0.8, top_p=0.95)
+PARAMS = SamplingParams(temperature=0.8, top_p=0.95)
 
 
 def bandwidth(megabytes: int = 512) -> float:
@@ -39,47 +40,51 @@ def bandwidth(megabytes: int = 512) -> float:
     return 2 * x.nbytes / min(times)
 
 
-def start(config, params, mesh, *, rows, samples, options):
+def start_engine(config, params, mesh, *, rows, samples, options):
     shape = plan(
-        longest=options.prompt, samples=samples, rows=rows, new=options.new, dtype="bfloat16"
+        max_prompt_tokens=options.prompt,
+        samples_per_prompt=samples,
+        rows=rows,
+        max_new_tokens=options.new,
+        dtype="bfloat16",
     )
-    said = [b"x"] * config.vocab_size
+    token_bytes = [b"x"] * config.vocab_size
     eos = config.vocab_size - 1
-    return engine.Engine(config, params, shape, token_bytes=said, eos_id=eos, mesh=mesh)
+    return Engine(config, params, shape, token_bytes=token_bytes, eos_id=eos, mesh=mesh)
 
 
 def requests(config, rows, samples, options):
     rng = np.random.default_rng(0)
     for n in range(-(-rows // samples)):
         tokens = rng.integers(0, config.vocab_size - 1, options.prompt).tolist()
-        yield Request(str(n), tokens, range(samples), POLICY)
+        yield Request(str(n), tokens, range(samples), PARAMS)
 
 
-def bytes_read(config, running, rows, samples, options) -> int:
-    """Of an average step."""
-    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(running.params))
+def bytes_read(config, engine, rows, samples, options) -> int:
+    """Bytes that an average step reads."""
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(engine.params))
     a_token = 2 * config.layers * config.kv_heads * config.head_size * 2
     prompts = -(-rows // samples)
     return weights + a_token * (prompts * options.prompt + rows * options.new // 2)
 
 
-def rate(config, running, rows, samples, options) -> float:
+def measure_rate(config, engine, rows, samples, options) -> float:
     """Tokens by second; the second of two runs, so that nothing is compiled."""
     for _ in range(2):
-        asked = list(requests(config, rows, samples, options))
+        batch = list(requests(config, rows, samples, options))
         begin = time.perf_counter()
-        made = sum(len(sample.tokens) for sample in running.run(asked))
+        tokens = sum(len(sample.tokens) for sample in engine.run(batch))
         seconds = time.perf_counter() - begin
-    return made / seconds
+    return tokens / seconds
 
 
-def theirs(config, options) -> float:
+def measure_transformers(config, options) -> float:
     """Tokens by second of transformers' generate, n samples of one prompt."""
     import torch
     import transformers
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    words = transformers.LlamaConfig(
+    llama_config = transformers.LlamaConfig(
         vocab_size=config.vocab_size,
         hidden_size=config.width,
         num_hidden_layers=config.layers,
@@ -88,24 +93,24 @@ def theirs(config, options) -> float:
         intermediate_size=config.mlp_size,
         tie_word_embeddings=True,
     )
-    loaded = transformers.LlamaForCausalLM(words).to(device, torch.bfloat16).eval()
+    loaded = transformers.LlamaForCausalLM(llama_config).to(device, torch.bfloat16).eval()
     prompt = torch.randint(0, config.vocab_size - 1, (1, options.prompt), device=device)
     sizes = {"max_new_tokens": options.new, "min_new_tokens": options.new}
     for _ in range(2):
         begin = time.perf_counter()
         with torch.no_grad():
-            made = loaded.generate(
+            output = loaded.generate(
                 prompt,
                 do_sample=True,
-                temperature=POLICY.temperature,
-                top_p=POLICY.top_p,
+                temperature=PARAMS.temperature,
+                top_p=PARAMS.top_p,
                 top_k=0,
                 num_return_sequences=options.n,
                 pad_token_id=0,
                 **sizes,
             )
         seconds = time.perf_counter() - begin
-    return (made.shape[1] - options.prompt) * made.shape[0] / seconds
+    return (output.shape[1] - options.prompt) * output.shape[0] / seconds
 
 
 def main() -> None:
@@ -128,23 +133,24 @@ def main() -> None:
         max_length=2048,
     )
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    places = jax.tree.map(lambda s: s.sharding, shardings.params_shapes(config, mesh))
-    born = jax.jit(model.init, static_argnums=0, out_shardings=places)
-    params = born(config, jax.random.key(0))
+    param_shardings = jax.tree.map(lambda s: s.sharding, shardings.params_shapes(config, mesh))
+    init = jax.jit(model.init, static_argnums=0, out_shardings=param_shardings)
+    params = init(config, jax.random.key(0))
     memory = bandwidth()
     print(f"{jax.devices()[0].device_kind}: copies {memory / 1e9:.0f} GB/s", flush=True)
     for rows in map(int, options.rows.split(",")):
-        running = start(config, params, mesh, rows=rows, samples=rows, options=options)
-        found = rate(config, running, rows, rows, options)
-        bound = memory / bytes_read(config, running, rows, rows, options) * rows
-        print(f"{rows} rows: {found:.0f} tokens/s, {found / bound:.0%} of the roofline", flush=True)
-        del running
-    running = start(config, params, mesh, rows=options.n, samples=options.n, options=options)
-    found = rate(config, running, options.n, options.n, options)
-    del running, params
-    beside = theirs(config, options)
+        engine = start_engine(config, params, mesh, rows=rows, samples=rows, options=options)
+        rate = measure_rate(config, engine, rows, rows, options)
+        bound = memory / bytes_read(config, engine, rows, rows, options) * rows
+        print(f"{rows} rows: {rate:.0f} tokens/s, {rate / bound:.0%} of the roofline", flush=True)
+        del engine
+    engine = start_engine(config, params, mesh, rows=options.n, samples=options.n, options=options)
+    rate = measure_rate(config, engine, options.n, options.n, options)
+    del engine, params
+    transformers_rate = measure_transformers(config, options)
     print(
-        f"n = {options.n}: ours {found:.0f}, transformers {beside:.0f}: {found / beside:.1f} times"
+        f"n = {options.n}: {rate:.0f}, transformers {transformers_rate:.0f}: "
+        f"{rate / transformers_rate:.1f} times"
     )
 
 

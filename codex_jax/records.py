@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -69,6 +70,9 @@ class Verdict:
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def open_text(path: pathlib.Path | str, mode: str = "r") -> Any:
     """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
@@ -125,7 +129,8 @@ def to_line(record: Problem | Completion | Verdict) -> str:
     """Formats the record as one line of JSON: `extra` merged with its fields, None left out."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
-    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    line = json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)  # UTF-8 has no form of it
 
 
 def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:

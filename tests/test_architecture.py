@@ -98,6 +98,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sampling"},
         {"engine", "openai_schema"},
         {"completions_file", "inputs"},
+        {"batch_run"},
         {"generate", "serve"},
     ],
     "evaluate": [

@@ -49,18 +49,17 @@ class Model:
           >>> texts == model.complete("def f(x):", n=3, temperature=0.8)
           True
         """
+        from codex_jax.sample.batch_run import to_completion
         from codex_jax.sample.engine.requests import Request
-        from codex_jax.sample.generate import completion
-        from codex_jax.sample.sampling.detokenizer import prompt_tokens
-        from codex_jax.sample.sampling.params import Policy
+        from codex_jax.sample.sampling.detokenizer import encode_prompt
+        from codex_jax.sample.sampling.params import SamplingParams
 
-        tokens = prompt_tokens(self.tokenizer, prompt, None, begin=True)
-        request = Request(
-            "prompt", tokens, range(n), Policy(**sampling), seed, max_new_tokens, tuple(stops)
-        )
+        tokens = encode_prompt(self.tokenizer, prompt, None, prepend_eos=True)
+        params = SamplingParams(**sampling)
+        request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
         samples = [sample for batch in self.engine.batches([request]) for sample in batch]
-        samples.sort(key=lambda sample: sample.index)
-        return [completion(sample, self.tokenizer, stops).completion for sample in samples]
+        samples.sort(key=lambda sample: sample.sample_index)
+        return [to_completion(sample, self.tokenizer, stops).completion for sample in samples]
 
 
 def load(
@@ -91,7 +90,7 @@ def load(
       True
     """
     from codex_jax.sample.engine.capacity import plan
-    from codex_jax.sample.generate import load_engine, read_card
+    from codex_jax.sample.engine.load import load_engine, read_card
     from codex_jax.sharding import MeshShape
     from codex_jax.tokenizer import Tokenizer
 
@@ -101,10 +100,10 @@ def load(
     if not 1 <= max_new_tokens < context:
         raise InputError(f"max_new_tokens is {max_new_tokens}; expected 1 to {context - 1}")
     shape = plan(
-        longest=context - max_new_tokens,
-        samples=1,
+        max_prompt_tokens=context - max_new_tokens,
+        samples_per_prompt=1,
         rows=batch_size,
-        new=max_new_tokens,
+        max_new_tokens=max_new_tokens,
         dtype=dtype,
     )
     return Model(load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary), vocabulary)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codex_jax.data.packing.batches import BatchReader
-    from codex_jax.data.packing.row_store import Meta
+    from codex_jax.data.packing.row_store import RowsInfo
     from codex_jax.model import DecoderConfig
     from codex_jax.tokenizer import Tokenizer
     from codex_jax.train.optimizer import Optimizer
@@ -47,7 +47,7 @@ def build_rows(
     *,
     sequence_length: int = 2048,
     **settings: Any,
-) -> "Meta":
+) -> "RowsInfo":
     """Packs named source trees into rows of tokens.
 
     Args:
@@ -58,24 +58,24 @@ def build_rows(
       settings: Further settings of `codex-jax data build`.
 
     Returns:
-      The rows' metadata: fingerprint, counts, fill rate.
+      The description of the rows: fingerprint, counts, fill rate.
 
     Example:
-      >>> meta = cj.build_rows({"mine": "sources"}, "tokenizer.json", "rows", sequence_length=64)
-      >>> meta.sequence_length
+      >>> info = cj.build_rows({"mine": "sources"}, "tokenizer.json", "rows", sequence_length=64)
+      >>> info.sequence_length
       64
     """
     from codex_jax.data.build import build
 
-    meta = build(
+    info = build(
         corpus=corpus,
         tokenizer=tokenizer,
         output=output,
         sequence_length=sequence_length,
         **settings,
     )
-    assert meta is not None  # None only with `explain`
-    return meta
+    assert info is not None  # None only with `explain`
+    return info
 
 
 def read_rows(folder: pathlib.Path | str, *, batch_size: int = 8, seed: int = 0) -> "BatchReader":

@@ -1,7 +1,6 @@
 """The sampling loop, to compile for a TPU topology that isn't attached."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -12,9 +11,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from codex_jax.compile.targets import Target
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
-from codex_jax.sample.engine.decode import Work, jitted
+from codex_jax.sample.engine.decode import jit_decode
 from codex_jax.sample.engine.engine import STOP_STATES
-from codex_jax.sample.engine.state import Jobs, Queue, Shape, start
+from codex_jax.sample.engine.state import EngineShape, LoopInputs, empty_inputs, init_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +56,7 @@ class SampleTarget(Target):
         """Sizes and dtypes of the loop."""
         sizes, shape = self.sampling, self.shape
         return (
+<<<<<<< HEAD
             f"sampling loop of {sizes.batch_size} rows, {sizes.samples} samples a prompt, "
             f"prompts of {sizes.max_prompt_tokens} and {sizes.max_new_tokens} new tokens, "
             f"{shape.dtype}, weights {shape.weights}, "
@@ -75,6 +75,24 @@ class SampleTarget(Target):
             dtype=self.dtype,
             weights=sampling.weights,
             cache=sampling.cache,
+=======
+            f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
+            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, "
+            f"weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
+        )
+
+    @property
+    def shape(self) -> EngineShape:
+        wanted = self.sampling
+        return plan(
+            max_prompt_tokens=wanted.longest,
+            samples_per_prompt=wanted.samples,
+            rows=wanted.rows,
+            max_new_tokens=wanted.new,
+            dtype=self.dtype,
+            weights_dtype=wanted.weights,
+            kv_cache_dtype=wanted.cache,
+>>>>>>> main
             platform="tpu",
         )
 
@@ -87,13 +105,13 @@ class SampleTarget(Target):
         data = mesh.size // mesh.shape["tensor"]
         head = (
             config.head_size + 4
-            if shape.cache == "int8"
-            else (config.head_size * jnp.dtype(shape.cache).itemsize)
+            if shape.kv_cache_dtype == "int8"
+            else (config.head_size * jnp.dtype(shape.kv_cache_dtype).itemsize)
         )
         a_token = 2 * config.layers * config.kv_heads * head
         prompts = math.ceil(shape.rows / data / self.sampling.samples)
-        positions = prompts * shape.prefix + shape.rows // data * shape.new
-        params = shardings.held_shapes(config, shape, mesh)
+        positions = prompts * shape.max_prompt_tokens + shape.rows // data * shape.max_new_tokens
+        params = shardings.decode_param_shapes(config, shape, mesh)
         if not config.tied:
             del params["embedding"]  # of which a row reads one line
         return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
@@ -107,12 +125,12 @@ class SampleTarget(Target):
         mesh = self._mesh()
         shape, config = self.shape, self.model
         places = shardings.state_shardings(config, shape, mesh)
-        state = jax.tree.map(_place, jax.eval_shape(lambda: start(config, shape)), places)
+        state = jax.tree.map(_place, jax.eval_shape(lambda: init_state(config, shape)), places)
         whole = NamedSharding(mesh, PartitionSpec())
         table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
-        work = jax.tree.map(lambda x: _place(x, whole), _work(shape))
-        params = shardings.held_shapes(config, shape, mesh)
-        return jitted(places).lower(config, shape, params, state, table, work)
+        work = jax.tree.map(lambda x: _place(x, whole), _loop_inputs(shape))
+        params = shardings.decode_param_shapes(config, shape, mesh)
+        return jit_decode(places).lower(config, shape, params, state, table, work)
 
     def _mesh(self) -> Mesh:
         return shardings.make_mesh(
@@ -129,6 +147,7 @@ def _part(x: jax.ShapeDtypeStruct) -> int:
     return math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
 
 
+<<<<<<< HEAD
 def _struct(shape: tuple[int, ...], dtype: Any) -> Any:
     """A ShapeDtypeStruct, typed as the array that it describes."""
     return jax.ShapeDtypeStruct(shape, dtype)
@@ -147,3 +166,8 @@ def _work(shape: Shape) -> Work:
         steps=number(jnp.int32),
         eager=number(jnp.bool_),
     )
+=======
+def _loop_inputs(shape: EngineShape) -> LoopInputs:
+    """Shapes of the inputs to a call of the loop, without penalties."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), empty_inputs(shape))
+>>>>>>> main

@@ -1,11 +1,8 @@
-"""`codex-jax sample`: problems in, completions out, resumable at any moment."""
+"""`codex-jax sample`: problems in, completions out; an interrupted run resumes."""
 
-import collections
-import concurrent.futures
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
+<<<<<<< HEAD
 from codex_jax import InputError, checkpoint, model, progress
 from codex_jax.host_runtime import gc_disabled
 from codex_jax.records import Completion
@@ -19,6 +16,14 @@ from codex_jax.sample.engine.state import Shape
 from codex_jax.sample.inputs import Asked
 from codex_jax.sample.sampling.detokenizer import prompt_tokens, whole_text
 from codex_jax.sample.sampling.params import Policy
+=======
+from codex_jax import InputError
+from codex_jax.sample.batch_run import BatchRun
+from codex_jax.sample.engine.load import read_card
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.inputs import read_inputs
+from codex_jax.sample.sampling.params import SamplingParams
+>>>>>>> main
 from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
@@ -30,7 +35,7 @@ def generate(
     tokenizer: str,
     problems: str,
     output: str = "completions.jsonl",
-    policy: Policy | None = None,
+    sampling_params: SamplingParams | None = None,
     samples_per_problem: int = 20,
     max_new_tokens: int = 300,
     stops: Sequence[str] = PAPER_STOPS,
@@ -39,52 +44,51 @@ def generate(
     step: int | Sequence[int] | None = None,
     temperatures: Sequence[float] = (),
     dtype: str = "float32",
-    weights: str | None = None,
-    cache: str | None = None,
+    weights_dtype: str | None = None,
+    kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
-    begin: bool = True,
+    prepend_eos: bool = True,
     ordered: bool = False,
 ) -> int:
-    """Samples completions of every problem; returns how many samples the output holds.
+    """Samples completions of every problem; returns the number of samples in the output.
 
-    Run again after an interruption, it continues: the finished file is the one an undisturbed run
-    writes, up to the order of its lines.
+    Run again, it resumes: the file is that of an uninterrupted run, up to the order of its lines.
 
     Args:
       checkpoint_dir: Directory that train wrote.
       tokenizer: The tokenizer the model was trained with (tokenizer.json).
       problems: JSON Lines (or .gz) of prompt, task_id and suffix, or of OpenAI's Batch format.
-      output: JSON Lines, appended to; may name {step} and {temperature}. Beside it: its .job.json.
-      policy: Temperature, top-k, min-p and top-p.
+      output: JSON Lines, appended to; may contain {step}, {temperature}. Manifest: .job.json.
+      sampling_params: Temperature, top-k, min-p, top-p, penalties and biases.
       samples_per_problem: Samples of each prompt (n).
       max_new_tokens: Most tokens of a sample.
       stops: Strings before which a completion ends.
       seed: Changes every sample.
       batch_size: Samples that run at a time.
-      step: Checkpoint to sample from, or several; the newest, unless given.
-      temperatures: Several temperatures, in place of the policy's.
+      step: Checkpoint to sample from, or several; the newest if None.
+      temperatures: Several temperatures, instead of the sampling parameters'.
       dtype: Of activations: "float32" or "bfloat16".
-      weights: As they are kept: the dtype, unless "int8".
-      cache: As keys and values are kept: the dtype, unless "int8".
-      mesh: Devices; every device a replica, unless given.
-      begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
-      ordered: Write samples in the order of problems, rather than as they finish.
+      weights_dtype: Storage dtype of the weights: dtype (default) or "int8".
+      kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
+      mesh: Devices along each mesh axis; by default every device is a replica.
+      prepend_eos: Prepend end of text, as in our training data; False for most imported models.
+      ordered: Write samples in the order of the problems, rather than as they finish.
     """
-    text = Tokenizer.load(tokenizer)
+    bpe = Tokenizer.load(tokenizer)
     _check_sizes(samples_per_problem, max_new_tokens, batch_size)
-    samples = range(samples_per_problem)
-    whole = Request("", (), samples, policy or Policy(), seed, max_new_tokens, tuple(stops))
-    read = files.read(problems, whole)
-    _check(read, problems)
+    params, samples = sampling_params or SamplingParams(), range(samples_per_problem)
+    default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
+    lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
     _check_output(output, step=steps, temperature=temperatures)
-    cards = [read_card(checkpoint_dir, each, tokenizer, text) for each in steps]
-    kinds = {"dtype": dtype, "weights": weights, "cache": cache}
-    job = _Job(read, whole, text, output, batch_size, kinds, mesh or MeshShape(), begin, ordered)
-    heats = temperatures or (whole.policy.temperature,)
-    return sum(job.run(checkpoint_dir, card, heats) for card in cards)
+    cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
+    dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
+    mesh = mesh or MeshShape()
+    run = BatchRun(lines, default, bpe, output, batch_size, dtypes, mesh, prepend_eos, ordered)
+    return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 
+<<<<<<< HEAD
 class _Job(NamedTuple):
     """What all checkpoints of a run have in common; see `generate`."""
 
@@ -272,41 +276,19 @@ def _left(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Reque
 def _check_sizes(n: int, new: int, rows: int) -> None:
     names = {"samples_per_problem": n, "max_new_tokens": new, "batch_size": rows}
     for name, value in names.items():
+=======
+def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
+    sizes = {"samples_per_problem": samples, "max_new_tokens": max_new_tokens, "batch_size": rows}
+    for name, value in sizes.items():
+>>>>>>> main
         if value < 1:
             raise InputError(f"{name} is {value}; expected 1 or more")
 
 
-def _check_output(output: str, **several: Sequence[float]) -> None:
-    """Every file of a run has a name of its own."""
-    for name, values in several.items():
+def _check_output(output: str, **lists: Sequence[float | None]) -> None:
+    """Checks that every file of a run has a name of its own."""
+    for name, values in lists.items():
         if len(values) > 1 and f"{{{name}}}" not in output:
             raise InputError(
-                f"output is {output}; with {len(values)} {name}s its name must hold {{{name}}}"
+                f"output is {output}; with {len(values)} {name}s set it to a name with {{{name}}}"
             )
-
-
-def _check(asked: list[Asked], path: str) -> None:
-    if not asked:
-        raise InputError(f"{path}: no problems in it; expected JSON Lines with task_id and prompt")
-    seen = set()
-    for problem, _ in asked:
-        if problem.task_id in seen:
-            raise InputError(f"{path}: task_id {problem.task_id} occurs twice; make them differ")
-        seen.add(problem.task_id)
-
-
-def _longest(requests: list[Request], config: dict) -> int:
-    """Tokens of the longest prompt."""
-    limit, vocabulary = config["max_length"], config["vocab_size"]
-    for request in requests:
-        if len(request.tokens) + request.new > limit:
-            raise InputError(
-                f"{request.name}: prompt of {len(request.tokens)} tokens and max_new_tokens = "
-                f"{request.new} exceed the model's max_length {limit}; turn max_new_tokens down"
-            )
-        if max(request.tokens) >= vocabulary:
-            raise InputError(
-                f"{request.name}: token {max(request.tokens)} of its prompt is none of the model's "
-                f"{vocabulary}; this model knows no infilling (leave suffix out)"
-            )
-    return max(len(request.tokens) for request in requests)

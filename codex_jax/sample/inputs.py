@@ -1,4 +1,4 @@
-"""What a file asks to be sampled: problems, any JSON Lines with a prompt, or OpenAI's batches."""
+"""Input files of `codex-jax sample`: problems, any JSON Lines with a prompt, OpenAI's batches."""
 
 import json
 import pathlib
@@ -10,8 +10,8 @@ from codex_jax.records import Problem, open_text, parse_record
 from codex_jax.sample import openai_schema
 from codex_jax.sample.engine.requests import Request
 
-# Fields that say what is sampled; those that say how it is told have no place in a file.
-_OF_BATCHES = openai_schema.FIELDS.keys() - {
+# Fields that determine the samples; those that determine the form of a response don't apply.
+_BATCH_FIELDS = openai_schema.FIELDS.keys() - {
     "best_of",
     "stream",
     "stream_options",
@@ -20,73 +20,81 @@ _OF_BATCHES = openai_schema.FIELDS.keys() - {
 }
 
 
-class Asked(NamedTuple):
-    """A problem, and its request, whose prompt isn't tokens yet."""
+class InputLine(NamedTuple):
+    """A problem, and its request, whose prompt isn't tokenized yet."""
 
     problem: Problem
     request: Request
 
 
-def read(path: pathlib.Path | str, default: Request) -> list[Asked]:
-    """Every line's problem; what a line of a batch doesn't say is as `default` has it.
+def read_inputs(path: pathlib.Path | str, default: Request) -> list[InputLine]:
+    """Reads every line; a batch line's absent fields are taken from `default`.
 
-    A line of a batch is {"custom_id", "url": "/v1/completions", "body": {"prompt", ...}}; a line
-    without task_id is called by its number.
+    A batch line is {"custom_id", "url": "/v1/completions", "body": {"prompt", ...}}; the task_id of
+    a line without one is its number.
 
     Raises:
-      InputError: no such file, a malformed line, or a field of a body that isn't supported.
+      InputError: no such file, no lines, a malformed line, an unsupported field of a body, or
+        one task_id twice.
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; expected JSON Lines of Problems")
-    asked = []
     with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                asked.append(_read_line(line, number, f"{path}:{number}", default))
-    return asked
+        parsed = [
+            _parse_line(line, number, f"{path}:{number}", default)
+            for number, line in enumerate(lines, 1)
+            if line.strip()
+        ]
+    if not parsed:
+        raise InputError(f"{path}: no problems in it; expected JSON Lines with task_id and prompt")
+    _check_task_ids(parsed, path)
+    return parsed
 
 
-def _read_line(line: str, number: int, where: str, default: Request) -> Asked:
+def _check_task_ids(lines: list[InputLine], path: pathlib.Path | str) -> None:
+    task_ids = set()
+    for problem, _ in lines:
+        if problem.task_id in task_ids:
+            raise InputError(f"{path}: task_id {problem.task_id} occurs twice; make them differ")
+        task_ids.add(problem.task_id)
+
+
+def _parse_line(line: str, number: int, where: str, default: Request) -> InputLine:
     try:
-        said = json.loads(line)
+        fields = json.loads(line)
     except ValueError:
-        said = None  # parse_record says what is wrong
-    if isinstance(said, dict) and "custom_id" in said:
-        return _of_batch(said, where, default)
-    if isinstance(said, dict) and "task_id" not in said:
-        line = json.dumps(said | {"task_id": str(number)})
+        fields = None  # parse_record reports the error
+    if isinstance(fields, dict) and "custom_id" in fields:
+        return _parse_batch_line(fields, where, default)
+    if isinstance(fields, dict) and "task_id" not in fields:
+        line = json.dumps(fields | {"task_id": str(number)})
     problem = parse_record(line, Problem, where=where)
-    return Asked(problem, default._replace(name=problem.task_id))
+    return InputLine(problem, default._replace(id=problem.task_id))
 
 
-def _of_batch(line: Mapping[str, Any], where: str, default: Request) -> Asked:
-    name = line["custom_id"]
-    if not isinstance(name, str):
+def _parse_batch_line(line: Mapping[str, Any], where: str, default: Request) -> InputLine:
+    task_id = line["custom_id"]
+    if not isinstance(task_id, str):
         raise InputError(f"{where}: expected a string custom_id")
     if (url := line.get("url")) != "/v1/completions":
         raise InputError(f"{where}: url is {url!r}; expected '/v1/completions'")
     try:
-        found = openai_schema.read(line.get("body"), _OF_BATCHES)
-        if not isinstance(found["prompt"], str):
+        fields = openai_schema.parse_body(line.get("body"), _BATCH_FIELDS)
+        if not isinstance(fields["prompt"], str):
             raise openai_schema.FieldError("prompt: expected a string", "prompt")
-        if found["max_tokens"] == 0:
+        if fields["max_tokens"] == 0:
             raise openai_schema.FieldError("max_tokens: expected 1 or more, found 0", "max_tokens")
     except openai_schema.FieldError as error:
         raise InputError(f"{where}: {error}") from None
-    extra = {} if found["suffix"] is None else {"suffix": found["suffix"]}
-    problem = Problem(task_id=name, prompt=found["prompt"], extra=extra)
-    return Asked(problem, _request(name, found, default))
+    extra = {} if fields["suffix"] is None else {"suffix": fields["suffix"]}
+    problem = Problem(task_id=task_id, prompt=fields["prompt"], extra=extra)
+    return InputLine(problem, _to_request(task_id, fields, default))
 
 
-def _request(name: str, found: openai_schema.Fields, default: Request) -> Request:
-    def given(field: str, otherwise: Any) -> Any:
-        return otherwise if found[field] is None else found[field]
-
-    return default._replace(
-        name=name,
-        samples=default.samples if found["n"] is None else range(found["n"]),
-        policy=openai_schema.policy(found, default.policy),
-        seed=given("seed", default.seed),
-        new=given("max_tokens", default.new),
-        stops=given("stop", default.stops),
-    )
+def _to_request(task_id: str, fields: openai_schema.Fields, default: Request) -> Request:
+    changes = {"seed": "seed", "max_tokens": "max_new_tokens", "stop": "stops"}
+    values = {new: fields[old] for old, new in changes.items() if fields[old] is not None}
+    if fields["n"] is not None:
+        values["samples"] = range(fields["n"])
+    sampling_params = openai_schema.sampling_params(fields, default.sampling_params)
+    return default._replace(id=task_id, sampling_params=sampling_params, **values)

@@ -1,158 +1,159 @@
-"""A body of OpenAI's completions API, checked field by field: the server's and a batch file's.
+"""Checks the body of an OpenAI completions request, for the server and for batch files.
 
-What isn't understood is refused, never left out. What is checked here needs no model and no server.
+An unknown field is refused, never ignored. These checks need neither a model nor a server.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.sample.sampling.params import MOST_BIASED, Policy
+from codex_jax.sample.sampling.params import MAX_BIASED_TOKENS, SamplingParams
 
-Fields = dict[str, Any]  # every field's value by its name; None where it isn't given
+Fields = dict[str, Any]  # every field's value by its name; None if it is absent
 
 
 class FieldError(InputError):
-    """A body that is refused; `param` is the field that is wrong, if it is one's fault."""
+    """An invalid body; `param` is the name of the invalid field, if it is a single one."""
 
     def __init__(self, message: str, param: str | None = None):
         super().__init__(message)
         self.param = param
 
 
-def read(body: Any, supported: Collection[str] | None = None) -> Fields:
-    """The body's fields, each of its kind and within its range; null is as if not given.
+def parse_body(body: Any, supported: Collection[str] | None = None) -> Fields:
+    """The body's fields, of the right types and within their ranges; null is an absent field.
 
     Args:
-      supported: the fields that may be given; all, unless told.
+      body: Parsed JSON.
+      supported: Names of the fields that are accepted; None accepts all of `FIELDS`.
 
     Raises:
-      FieldError: naming the field.
+      FieldError: an unknown or invalid field, which it names.
     """
     if not isinstance(body, dict):
-        raise FieldError(f"expected a JSON object, found {kind(body)}")
+        raise FieldError(f"expected a JSON object, found {json_type(body)}")
     supported = FIELDS.keys() if supported is None else supported
     for name in sorted(body):
         if name not in (FIELDS if body[name] is None else supported):
             raise FieldError(f"Unrecognized request argument supplied: {name}", name)
-    found = {}
+    fields = {}
     for name, check in FIELDS.items():
         value = body.get(name)
-        found[name] = None if value is None else check(name, value)
-    _check_together(found)
-    return found
+        fields[name] = None if value is None else check(name, value)
+    _check_combinations(fields)
+    return fields
 
 
-def policy(found: Fields, default: Policy) -> Policy:
-    """How tokens are drawn; what the body doesn't say is as in `default`."""
+def sampling_params(fields: Fields, default: SamplingParams) -> SamplingParams:
+    """Sampling parameters of a body; absent fields are taken from `default`."""
     names = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias")
-    given = {name: found[name] for name in names if found[name] is not None}
-    if not given:
+    values = {name: fields[name] for name in names if fields[name] is not None}
+    if not values:
         return default
-    if 0 in (given.get("temperature"), given.get("top_p")):
-        given |= {"temperature": 0.0, "top_p": given.get("top_p") or 1.0}
-    known = {name: getattr(default, name) for name in Policy.__dataclass_fields__}
-    return Policy(**known | given)
+    if 0 in (values.get("temperature"), values.get("top_p")):
+        values |= {"temperature": 0.0, "top_p": values.get("top_p") or 1.0}
+    defaults = {name: getattr(default, name) for name in SamplingParams.__dataclass_fields__}
+    return SamplingParams(**defaults | values)
 
 
-def kind(value: Any) -> str:
-    """What JSON calls it, with its article."""
+def json_type(value: Any) -> str:
+    """The name of a value's JSON type, with its article."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return names.get(type(value), "null" if value is None else "a number")
 
 
-def sound(name: str, value: str) -> str:
-    """JSON may carry half a surrogate pair, which is no text."""
+def check_encodable(name: str, value: str) -> str:
+    """The value, unless it contains half a surrogate pair, which JSON allows and UTF-8 doesn't."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise FieldError(f"{name}: a lone surrogate is no text", name) from None
+        raise FieldError(f"{name}: a lone surrogate can't be encoded", name) from None
     return value
 
 
-def _refuse(name: str, wanted: str, value: Any) -> FieldError:
-    shown = f"{value!r:.40}" if isinstance(value, int | float | str) else kind(value)
-    return FieldError(f"{name}: expected {wanted}, found {shown}", name)
+def _error(name: str, expected: str, value: Any) -> FieldError:
+    text = f"{value!r:.40}" if isinstance(value, int | float | str) else json_type(value)
+    return FieldError(f"{name}: expected {expected}, found {text}", name)
 
 
 def _integer(low: int, high: int) -> Callable[[str, Any], int]:
-    def check(name, value):
+    def check(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise _refuse(name, f"an integer from {low} to {high}", value)
+            raise _error(name, f"an integer from {low} to {high}", value)
         return value
 
     return check
 
 
 def _number(low: float, high: float) -> Callable[[str, Any], float]:
-    def check(name, value):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not low <= value <= high:  # NaN is in no range
-            raise _refuse(name, f"a number from {low} to {high}", value)
+    def check(name: str, value: Any) -> float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:  # NaN is in no range
+            raise _error(name, f"a number from {low} to {high}", value)
         return float(value)
 
     return check
 
 
-def _flag(name: str, value: Any) -> bool:
+def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _refuse(name, "true or false", value)
+        raise _error(name, "true or false", value)
     return value
 
 
 def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise _refuse(name, "a string", value)
+        raise _error(name, "a string", value)
     return value
 
 
 def _text(name: str, value: Any) -> str:
-    return sound(name, _string(name, value))
+    return check_encodable(name, _string(name, value))
 
 
 def _stops(name: str, value: Any) -> tuple[str, ...]:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
-        raise _refuse(name, "a string or a list of strings, none of them empty", value)
-    return tuple(sound(name, stop) for stop in stops)
+        raise _error(name, "a string or a list of strings, none of them empty", value)
+    return tuple(check_encodable(name, stop) for stop in stops)
 
 
-def _options(name: str, value: Any) -> Mapping[str, bool]:
-    known = {"include_usage", "include_obfuscation"}
+def _stream_options(name: str, value: Any) -> Mapping[str, bool]:
+    options = {"include_usage", "include_obfuscation"}
     if not isinstance(value, dict) or not all(isinstance(v, bool) for v in value.values()):
-        raise _refuse(name, f"an object of {' and '.join(sorted(known))}", value)
-    if value.keys() - known or value.get("include_obfuscation"):
+        raise _error(name, f"an object of {' and '.join(sorted(options))}", value)
+    if value.keys() - options or value.get("include_obfuscation"):
         raise FieldError(f"{name}: only include_usage is supported", name)
     return value
 
 
-def _bias(name: str, value: Any) -> Mapping[int, float]:
+def _logit_bias(name: str, value: Any) -> Mapping[int, float]:
     if not isinstance(value, dict):
-        raise _refuse(name, "an object of token ids and numbers", value)
-    if len(value) > MOST_BIASED:
-        raise FieldError(f"{name}: {len(value)} tokens; expected at most {MOST_BIASED}", name)
-    number, found = _number(-100, 100), {}
+        raise _error(name, "an object of token ids and numbers", value)
+    if len(value) > MAX_BIASED_TOKENS:
+        raise FieldError(f"{name}: {len(value)} tokens; expected at most {MAX_BIASED_TOKENS}", name)
+    to_number, biases = _number(-100, 100), {}
     for token, bias in value.items():
         if not (token.isascii() and token.isdigit() and len(token) <= 12):
-            raise _refuse(name, "token ids as keys", token)
-        found[int(token)] = number(name, bias)
-    return found
+            raise _error(name, "token ids as keys", token)
+        biases[int(token)] = to_number(name, bias)
+    return biases
 
 
 def _prompt(name: str, value: Any) -> str | list:
     """A string, or a list that is not empty of strings, of tokens, or of lists of tokens."""
     if isinstance(value, str):
-        return sound(name, value)
+        return check_encodable(name, value)
     if not isinstance(value, list):
-        raise _refuse(name, "a string or a list", value)
+        raise _error(name, "a string or a list", value)
     if not value:
-        raise FieldError(f"{name}: an empty list holds no prompt", name)
+        raise FieldError(f"{name}: an empty list has no prompt", name)
     if all(isinstance(item, str) for item in value):
-        return [sound(name, item) for item in value]
+        return [check_encodable(name, item) for item in value]
     lists = value if isinstance(value[0], list) else [value]
     if not all(isinstance(item, list) and item and all(map(_is_token, item)) for item in lists):
-        wanted = "a string, a list of strings, a list of tokens or a list of such lists"
-        raise FieldError(f"{name}: expected {wanted}, none of them empty", name)
+        expected = "a string, a list of strings, a list of tokens or a list of such lists"
+        raise FieldError(f"{name}: expected {expected}, none of them empty", name)
     return value
 
 
@@ -169,39 +170,47 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "top_p": _number(0, 1),
     "n": _integer(1, 1 << 20),
     "best_of": _integer(1, 1 << 20),
-    "stream": _flag,
-    "stream_options": _options,
+    "stream": _boolean,
+    "stream_options": _stream_options,
     "logprobs": _integer(0, 5),
-    "echo": _flag,
+    "echo": _boolean,
     "stop": _stops,
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
-    "logit_bias": _bias,
+    "logit_bias": _logit_bias,
     "seed": _integer(-(1 << 63), (1 << 63) - 1),
     "user": _string,
 }
 
 
-def _check_together(found: Fields) -> None:
-    n = found["n"] or 1
-    best_of = found["best_of"] or n
-    wrong = {
-        "best_of": best_of < n and "best_of must be at least n",
-        "stream": found["stream"]
-        and best_of > n
-        and "best_of can't be streamed: nobody knows the best before the end",
-        "stream_options": found["stream_options"]
-        and not found["stream"]
-        and "stream_options is only allowed when stream is set",
-        "suffix": found["suffix"] is not None
-        and not _is_text(found["prompt"])
-        and "suffix: wants prompts as strings, not as tokens",
-        "echo": found["echo"]
-        and found["suffix"] is not None
-        and "echo can't be combined with suffix",
-    }
-    for name, message in wrong.items():
-        if message:
+def _check_combinations(fields: Fields) -> None:
+    n = fields["n"] or 1
+    best_of = fields["best_of"] or n
+    rules = (
+        ("best_of", best_of < n, "best_of must be at least n"),
+        (
+            "stream",
+            fields["stream"] and best_of > n,
+            "best_of can't be streamed: the best sample is known only at the end",
+        ),
+        (
+            "stream_options",
+            fields["stream_options"] and not fields["stream"],
+            "stream_options is only allowed when stream is set",
+        ),
+        (
+            "suffix",
+            fields["suffix"] is not None and not _is_text(fields["prompt"]),
+            "suffix: expected prompts as strings, not as tokens",
+        ),
+        (
+            "echo",
+            fields["echo"] and fields["suffix"] is not None,
+            "echo can't be combined with suffix",
+        ),
+    )
+    for name, is_wrong, message in rules:
+        if is_wrong:
             raise FieldError(message, name)
 
 

@@ -4,6 +4,7 @@ import collections
 import json
 import pathlib
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWA
 """
 
 
-def write_tree(root: pathlib.Path, files: dict[str, str | bytes]) -> pathlib.Path:
+def write_tree(root: pathlib.Path, files: Mapping[str, str | bytes]) -> pathlib.Path:
     """Files below `root`, by relative path."""
     for relative, content in files.items():
         path = root / relative

@@ -21,7 +21,7 @@ def _hash(batches) -> str:
     digest = hashlib.sha256()
     for batch in batches:
         for array in batch:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

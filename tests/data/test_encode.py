@@ -1,5 +1,7 @@
 """The process pool, seqio and Beam encode a document to the same tokens."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def root(tmp_path):
     return write_tree(tmp_path / "root", {**files, "p/a.rs": rust})
 
 
-TREES = {
+TREES: dict[str, dict[str, Any]] = {
     "infilling": {"infilling": 0.5, "weight": 2.5},
     "prose to code": {"render_as": "prose to code"},
     "code to prose": {"render_as": "code to prose", "weight": 1.5},

@@ -6,7 +6,7 @@ from codex_jax.data.packing.row_store import RowsInfo
 from codex_jax.data.stats import FileStats, count_languages, describe
 
 
-def counted() -> FileStats:
+def make_stats() -> FileStats:
     stats = FileStats("tree", io.StringIO())
     stats.accepted.update({"Go": 2, "Python": 3})
     stats.bytes.update({"Go": 10, "Python": 2_000_000})
@@ -17,7 +17,7 @@ def counted() -> FileStats:
 
 
 def test_each_dropped_file_is_a_line_of_the_log():
-    stats = counted()
+    stats = make_stats()
     assert stats.reasons() == {"binary": 2, "too large": 1}
     assert stats.log.getvalue().splitlines() == [
         "tree\t'a.py'\tbinary",
@@ -27,7 +27,7 @@ def test_each_dropped_file_is_a_line_of_the_log():
 
 
 def test_counts_of_languages_add_up():
-    languages = count_languages(counted(), {"Python": 7, "Rust": 1})
+    languages = count_languages(make_stats(), {"Python": 7, "Rust": 1})
     assert list(languages) == ["Go", "Python", "Rust"]
     assert languages["Python"] == {
         "files": 3,
@@ -35,11 +35,11 @@ def test_counts_of_languages_add_up():
         "tokens": 7,
         "dropped": {"binary": 2},
     }
-    assert sum(row["files"] for row in languages.values()) == counted().accepted.total()
+    assert sum(row["files"] for row in languages.values()) == make_stats().accepted.total()
 
 
 def test_the_table_has_a_row_for_each_language_and_one_for_all():
-    stats = counted()
+    stats = make_stats()
     source = {
         "files": 5,
         "bytes": 2_000_010,

@@ -85,6 +85,12 @@ def test_hostile_samples_stay_text(tmp_path):
     assert "taken" in seen
 
 
+def test_a_lone_surrogate_is_replaced(tmp_path):
+    page = tmp_path / "report.html"
+    write_report(output=str(page), **files(tmp_path, completion="    return '\ud800'\n"))
+    assert "return '?'" in page.read_text(encoding="utf-8")
+
+
 def test_twenty_thousand_samples_load_at_once(tmp_path):
     page = tmp_path / "report.html"
     paths = files(tmp_path, problems=100, samples=200, completion="    return 1\n" * 20)

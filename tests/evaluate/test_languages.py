@@ -88,3 +88,13 @@ def test_no_early_exit_passes_and_no_neighbor_is_harmed(name, tmp_path):
 def test_a_compiler_that_takes_too_long_is_not_the_program_s_error():
     result = {"ok": False, "reason": "cpu", "cpu_s": 30.0, "output": ""}
     assert toolchain_sandbox._compile_failure(result).cause == "time_limit"
+
+
+@pytest.mark.parametrize("name", ["c", "cpp", "rust"])
+def test_a_program_may_read_its_standard_input(name, tmp_path):
+    task, right = solutions.problems(require(name))[53], solutions.solutions()[name][53]
+    c = "    while (getchar() >= 0);\n"
+    reads = {"c": c, "cpp": c, "rust": "    std::io::stdin().lines().count();\n"}[name]
+    head = "#include <stdio.h>\n" if name != "rust" else ""
+    task = dataclasses.replace(task, prompt=head + task.prompt)
+    assert [row.cause for row in judged(tmp_path, [(task, reads + right)])] == ["passed"]

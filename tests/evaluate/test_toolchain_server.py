@@ -123,6 +123,11 @@ def test_restored_artifacts_can_run(server, tmp_path):
     assert server.run("./a")[0] == b"again\n"
 
 
+def test_a_lone_surrogate_is_the_compiler_s_to_refuse(server):
+    end = server.compile("od -An -tx1 in", files={"in": "\r\n\ud800"})
+    assert (end["ok"], end["output"].split()) == (True, ["0d", "0a", "ed", "a0", "80"])
+
+
 def test_artifacts_above_the_limit_are_left_out(server):
     assert server.compile("head -c 100 /dev/zero > out", max_bytes=99)["artifacts"] == b""
 

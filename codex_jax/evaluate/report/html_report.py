@@ -68,7 +68,7 @@ def write_report(
     }
     for name, text in fields.items():
         page = page.replace("{{" + name + "}}", text)
-    files.atomic_write(output, page)
+    files.atomic_write(output, page.encode("utf-8", "replace"))  # lone surrogates
     print(f"{output}: {report['samples']} samples of {report['problems']} problems")
 
 

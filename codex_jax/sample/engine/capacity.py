@@ -1,10 +1,10 @@
-"""How large a sampler's arrays are for what is asked of it."""
+"""Sizes of the engine's arrays for a workload."""
 
 import jax
 
 from codex_jax import InputError
 from codex_jax.sample.engine import prefix_attention
-from codex_jax.sample.engine.state import Shape
+from codex_jax.sample.engine.state import EngineShape
 
 _ROWS, _GROUP = 32, 4  # rows, tiles at a time on a CPU; an accelerator takes all
 _BUCKET = 64  # prompts are prefilled in lengths of this times a power of two
@@ -17,56 +17,59 @@ def bucket(length: int) -> int:
 
 def plan(
     *,
-    longest: int,
-    samples: int,
+    max_prompt_tokens: int,
+    samples_per_prompt: int,
     rows: int,
-    new: int,
+    max_new_tokens: int,
     dtype: str = "float32",
-    weights: str | None = None,
-    cache: str | None = None,
+    weights_dtype: str | None = None,
+    kv_cache_dtype: str | None = None,
     platform: str | None = None,
-) -> Shape:
-    """Sizes for a job: rows, and room for the prompts that fill them and that come next.
+) -> EngineShape:
+    """Sizes for a workload: rows, and space for the prompts that fill them and that come next.
 
-    A prompt keeps its place until the longest of its samples ends, and prompts come between calls
-    of the loop: with lengths as they are, rows stay busy where four times the prompts that fill
-    them find room, or two and a half times where each has one sample (benchmarks/LOG.md).
+    A prompt keeps its slot until the longest of its samples ends, and prompts arrive between calls
+    of the loop: with typical lengths rows stay busy if there is space for four times the prompts
+    that fill them, or two and a half times if each has one sample (benchmarks/LOG.md).
 
     Args:
-      longest: tokens of the longest prompt.
-      samples: most samples of a prompt.
-      dtype: of activations, and of all else unless given.
-      weights, cache: as they are kept, "int8" or a dtype.
-      platform: of the devices; jax's default, unless given.
+      max_prompt_tokens: Tokens of the longest prompt.
+      samples_per_prompt: Most samples of a prompt.
+      rows: Samples that run at a time.
+      max_new_tokens: Most new tokens of a sample.
+      dtype: Of activations, and the default of the other two.
+      weights_dtype: "int8" or a dtype.
+      kv_cache_dtype: "int8" or a dtype.
+      platform: Of the devices; JAX's default if None.
 
     Raises:
-      InputError: a dtype that isn't known.
+      InputError: an unknown dtype.
     """
-    weights, cache = weights or dtype, cache or dtype
-    _check_kinds(dtype=dtype, weights=weights, cache=cache)
-    filling = -(-rows // samples)
-    prompts = max(2 * filling + 4, 4 * filling if samples > 1 else 5 * filling // 2)
-    tile = -(-samples // -(-samples // _ROWS))  # tiles of a prompt are alike
+    weights_dtype, kv_cache_dtype = weights_dtype or dtype, kv_cache_dtype or dtype
+    _check_dtypes(dtype=dtype, weights_dtype=weights_dtype, kv_cache_dtype=kv_cache_dtype)
+    filling = -(-rows // samples_per_prompt)
+    prompts = max(2 * filling + 4, 4 * filling if samples_per_prompt > 1 else 5 * filling // 2)
+    tile = -(-samples_per_prompt // -(-samples_per_prompt // _ROWS))  # equal tiles of a prompt
     group = min(_GROUP, _ROWS // tile)
     if (platform or jax.default_backend()) != "cpu":
-        tile = min(rows, samples)
+        tile = min(rows, samples_per_prompt)
         group = prefix_attention.count_tiles(rows, prompts, tile)
-    return Shape(
+    return EngineShape(
         rows=rows,
-        prompts=prompts,
-        prefix=bucket(longest),
-        new=new,
+        resident_prompts=prompts,
+        max_prompt_tokens=bucket(max_prompt_tokens),
+        max_new_tokens=max_new_tokens,
         tile=tile,
         group=group,
-        queue=max(4 * rows, samples),
+        queue=max(4 * rows, samples_per_prompt),
         dtype=dtype,
-        weights=weights,
-        cache=cache,
+        weights_dtype=weights_dtype,
+        kv_cache_dtype=kv_cache_dtype,
     )
 
 
-def _check_kinds(**kinds: str) -> None:
-    for name, kind in kinds.items():
-        known = ["float32", "bfloat16", *["int8"] * (name != "dtype")]
-        if kind not in known:
-            raise InputError(f"{name} is {kind!r}; expected one of {', '.join(known)}; turn {name}")
+def _check_dtypes(**dtypes: str) -> None:
+    for name, dtype in dtypes.items():
+        choices = ["float32", "bfloat16", *["int8"] * (name != "dtype")]
+        if dtype not in choices:
+            raise InputError(f"{name} is {dtype!r}; set {name} to one of {', '.join(choices)}")

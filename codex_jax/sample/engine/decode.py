@@ -1,114 +1,122 @@
 """The compiled loop: rows that sample, and refill themselves from a queue on the device.
 
-A row works on one sample of one resident prompt. The prompt's cache lies outside the row, so when
-a sample ends, the row takes the next one of the queue within the loop by changing a few numbers.
-The last token of a prompt is kept out of its cache and fed as the row's first input. What is asked
-of a sample (policy, seed, length, stops) is looked up at its slot, so that requests of all kinds
-run side by side.
+A row works on one sample of one resident prompt. The prompt's cache is shared between rows, so when
+a sample ends, the row starts the next one of the queue within the loop by changing a few numbers.
+The last token of a prompt is not in its cache but is the row's first input. A sample's parameters
+(temperature, seed, length, stops) are looked up by its slot, so that different requests run in
+parallel.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Float, Int, Int16
 
 from codex_jax import model
 from codex_jax.sample.engine import prefix_attention
-from codex_jax.sample.engine.state import FULL, RUNNING, STOPPED, TOP, Jobs, Queue, Shape, State
-from codex_jax.sample.sampling.params import Adjustments, Knobs, adjust, choose, logprob, sample_key
-from codex_jax.sample.sampling.stop_strings import FOUND
+from codex_jax.sample.engine.state import (
+    FULL,
+    RUNNING,
+    STOPPED,
+    TOP_LOGPROBS,
+    EngineShape,
+    LoopInputs,
+    SlotParams,
+    State,
+)
+from codex_jax.sample.sampling.draw import apply_adjustments, logprob, sample_key, sample_token
+from codex_jax.sample.sampling.params import LogitAdjustments, SamplingArrays
+from codex_jax.sample.sampling.stop_strings import STOPPED_STATE
 
 
-class Work(NamedTuple):
-    """What the host gives to a call of the loop; the sizes of its arrays stand.
-
-    `adjustments` is None where nothing running asks for any, nor for likely tokens: the loop is
-    compiled once with them and once without.
-    """
-
-    jobs: Jobs
-    queue: Queue
-    dropped: Bool[Array, "O"]  # slots whose samples end at once, or are new and unfinished
-    steps: Int[Array, ""]  # of this call, at most
-    eager: Bool[Array, ""]  # return as soon as nothing waits although rows run
-    adjustments: Adjustments | None = None
-
-
-def _begin(state: State, work: Work) -> State:
-    """A new queue in place of the old one; dropped slots free, their outputs unfinished."""
+def _apply_inputs(state: State, inputs: LoopInputs) -> State:
+    """Replaces the queue, idles the rows of dropped slots, and resets those slots' output."""
     rows, output = state.rows, state.output
-    dropped = work.dropped.at[rows.slot].get(mode="fill", fill_value=False)
-    slot = jnp.where(dropped, len(output.reason), rows.slot)
-    reason = jnp.where(work.dropped, RUNNING, output.reason)
-    length = jnp.where(work.dropped, 0, output.length)
+    is_dropped = inputs.dropped.at[rows.slot].get(mode="fill", fill_value=False)
+    slot = jnp.where(is_dropped, len(output.finish_reason), rows.slot)
+    finish_reason = jnp.where(inputs.dropped, RUNNING, output.finish_reason)
+    length = jnp.where(inputs.dropped, 0, output.length)
     return state._replace(
-        rows=rows._replace(slot=slot, length=jnp.where(dropped, 0, rows.length)),
-        output=output._replace(reason=reason, length=length),
-        queue=work.queue,
+        rows=rows._replace(slot=slot, length=jnp.where(is_dropped, 0, rows.length)),
+        output=output._replace(finish_reason=finish_reason, length=length),
+        queue=inputs.queue,
     )
 
 
-def _refill(state: State, jobs: Jobs) -> State:
-    """Idle rows take what waits, in order."""
+def _refill(state: State, params: SlotParams) -> State:
+    """Starts waiting samples in idle rows, in order."""
     rows, queue, output = state.rows, state.queue, state.output
-    idle = rows.slot >= len(output.reason)
+    idle = rows.slot >= len(output.finish_reason)
     index = queue.head + jnp.cumsum(idle) - 1
-    takes = idle & (index < queue.tail)
-    slot = jnp.where(takes, queue.slot.at[index].get(mode="clip"), rows.slot)
-    last = state.prompts.last[jobs.prompt.at[slot].get(mode="clip")]
+    starts = idle & (index < queue.tail)
+    slot = jnp.where(starts, queue.slot.at[index].get(mode="clip"), rows.slot)
+    last = state.prompts.last[params.prompt.at[slot].get(mode="clip")]
+    stop_state = params.stop_state.at[slot].get(mode="clip")
     rows = rows._replace(
         slot=slot,
-        length=jnp.where(takes, 0, rows.length),
-        token=jnp.where(takes, last, rows.token),
-        stop=jnp.where(takes, jobs.stop.at[slot].get(mode="clip"), rows.stop),
+        length=jnp.where(starts, 0, rows.length),
+        token=jnp.where(starts, last, rows.token),
+        stop_state=jnp.where(starts, stop_state, rows.stop_state),
     )
-    return state._replace(rows=rows, queue=queue._replace(head=queue.head + takes.sum()))
+    return state._replace(rows=rows, queue=queue._replace(head=queue.head + starts.sum()))
 
 
-def _likely(state: State, logits) -> State:
-    """Writes each row's likeliest tokens."""
+def _record_top_logprobs(state: State, logits: Float[Array, "B V"]) -> State:
+    """Writes each row's likeliest tokens to the output."""
     rows, output = state.rows, state.output
-    values, tokens = jax.lax.top_k(logits, TOP)
+    values, tokens = jax.lax.top_k(logits, TOP_LOGPROBS)
     values = values - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
     at = rows.slot, rows.length
     output = output._replace(
-        top=output.top.at[at].set(tokens, mode="drop"),
+        top_tokens=output.top_tokens.at[at].set(tokens, mode="drop"),
         top_logprobs=output.top_logprobs.at[at].set(values, mode="drop"),
     )
     return state._replace(output=output)
 
 
-def _record(state: State, tokens, logprobs, stop, reason) -> State:
-    """Writes what the rows said, and sets those free that ended."""
+def _record(
+    state: State,
+    tokens: Int[Array, "B"],
+    logprobs: Float[Array, "B"],
+    stop_state: Int[Array, "B"],
+    finish_reason: Int[Array, "B"],
+) -> State:
+    """Writes the rows' new tokens to the output, and idles the rows whose samples ended."""
     rows, output = state.rows, state.output
     at = rows.slot, rows.length
     output = output._replace(
         tokens=output.tokens.at[at].set(tokens, mode="drop"),
         logprobs=output.logprobs.at[at].set(logprobs, mode="drop"),
         length=output.length.at[rows.slot].set(rows.length + 1, mode="drop"),
-        reason=output.reason.at[rows.slot].set(reason, mode="drop"),
+        finish_reason=output.finish_reason.at[rows.slot].set(finish_reason, mode="drop"),
     )
-    live = rows.slot < len(output.reason)
-    ended = reason != RUNNING
-    goes_on = live & ~ended
+    live = rows.slot < len(output.finish_reason)
+    ended = finish_reason != RUNNING
+    continues = live & ~ended
     rows = rows._replace(
-        slot=jnp.where(ended, len(output.reason), rows.slot),
-        length=jnp.where(goes_on, rows.length + 1, 0),
-        token=jnp.where(goes_on, tokens, rows.token),
-        stop=stop,
+        slot=jnp.where(ended, len(output.finish_reason), rows.slot),
+        length=jnp.where(continues, rows.length + 1, 0),
+        token=jnp.where(continues, tokens, rows.token),
+        stop_state=stop_state,
     )
     busy = state.busy + live.sum()
     return state._replace(rows=rows, output=output, steps=state.steps + 1, busy=busy)
 
 
-def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
+def _forward(
+    config: model.DecoderConfig,
+    shape: EngineShape,
+    params: model.Params,
+    state: State,
+    row_params: SlotParams,
+) -> tuple[State, Float[Array, "B V"]]:
     """(state with the new keys and values, logits) of one token a row."""
     rows, prompts = state.rows, state.prompts
-    live = rows.slot < shape.slots
-    tiles = prefix_attention.arrange(jobs.prompt, live, prompts.length, shape.tile)
+    live = rows.slot < shape.output_slots
+    tiles = prefix_attention.assign_tiles(row_params.prompt, live, prompts.length, shape.tile)
     attend = prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
-    positions = prompts.length[jobs.prompt] + rows.length
+    positions = prompts.length[row_params.prompt] + rows.length
     hidden, cache = model.forward(
         config,
         params,
@@ -117,66 +125,79 @@ def _logits(config, shape: Shape, params, state: State, jobs: Jobs):
         attend,
         list(zip(prompts.cache, rows.cache, strict=True)),
         dtype=jnp.dtype(shape.dtype),
-        wrap_block=prefix_attention.traced_once,
+        wrap_block=prefix_attention.share_layer_trace,
         scan=False,
     )
     state = state._replace(rows=rows._replace(cache=tuple(cache)))
     return state, model.unembed(config, params, hidden[:, 0])
 
 
-def _drawn(state: State, jobs: Jobs, logits, adjustments: Adjustments | None):
-    """(state, tokens): with adjustments, likely tokens are noted on the way."""
+def _sample_tokens(
+    state: State,
+    row_params: SlotParams,
+    logits: Float[Array, "B V"],
+    adjustments: LogitAdjustments | None,
+) -> tuple[State, Int[Array, "B"]]:
+    """(state, a token a row); with adjustments, the state also has top log-probabilities."""
     rows = state.rows
     raw = jax.lax.optimization_barrier(logits)  # both variants then draw by the same code
     if adjustments is not None:
-        state = _likely(state, raw)
-        said = state.output.tokens.at[rows.slot].get(mode="clip")
-        valid = jnp.arange(said.shape[1]) < rows.length[:, None]
-        raw = jax.lax.optimization_barrier(adjust(raw, said, valid, adjustments))
-    keys = sample_key(jobs.seed, state.prompts.hash[jobs.prompt], jobs.sample, rows.length)
-    return state, choose(raw, keys, Knobs(jobs.temperature, jobs.top_k, jobs.min_p, jobs.top_p))
+        state = _record_top_logprobs(state, raw)
+        tokens = state.output.tokens.at[rows.slot].get(mode="clip")
+        is_valid = jnp.arange(tokens.shape[1]) < rows.length[:, None]
+        raw = jax.lax.optimization_barrier(apply_adjustments(raw, tokens, is_valid, adjustments))
+    prompt_hash = state.prompts.hash[row_params.prompt]
+    keys = sample_key(row_params.seed, prompt_hash, row_params.sample_index, rows.length)
+    filters = (row_params.temperature, row_params.top_k, row_params.min_p, row_params.top_p)
+    return state, sample_token(raw, keys, SamplingArrays(*filters))
 
 
 def decode(
     config: model.DecoderConfig,
-    shape: Shape,
+    shape: EngineShape,
     params: model.Params,
     state: State,
-    table: Int[Array, "A V"],
-    work: Work,
+    stop_table: Int16[Array, "A V"],
+    inputs: LoopInputs,
 ) -> State:
-    """Up to `work.steps` steps; every row makes one token a step.
+    """Runs up to `inputs.steps` steps; every row samples one token a step.
 
     Args:
-      table: stop automata, as `stops.Automata` lays them out.
+      config: The model's.
+      shape: The sizes that `state` has.
+      params: As `shardings.to_decode_params` makes them.
+      state: Donated.
+      stop_table: Stop automata, `stop_strings.StopAutomata.table`.
+      inputs: The queue, the slots' parameters, and the number of steps.
     """
-    state = _begin(state, work)
-    end = state.steps + work.steps
+    state = _apply_inputs(state, inputs)
+    end = state.steps + inputs.steps
 
-    def goes_on(state):
-        waits = state.queue.head < state.queue.tail
-        runs = (state.rows.slot < shape.slots).any()
-        return (state.steps < end) & (waits | (runs & ~work.eager))
+    def continues(state):
+        waiting = state.queue.head < state.queue.tail
+        running = (state.rows.slot < shape.output_slots).any()
+        return (state.steps < end) & (waiting | (running & ~inputs.eager))
 
     def step(state):
-        state = _refill(state, work.jobs)
+        state = _refill(state, inputs.params)
         rows = state.rows
 
         def of_rows(x):
             return x.at[rows.slot].get(mode="clip")
 
-        jobs, adjustments = jax.tree.map(of_rows, (work.jobs, work.adjustments))
-        live = rows.slot < shape.slots
-        state, logits = _logits(config, shape, params, state, jobs)
-        state, tokens = _drawn(state, jobs, logits, adjustments)
-        stop = table[rows.stop, tokens].astype(jnp.int32)
-        full = jnp.where(rows.length + 1 >= jobs.new, FULL, RUNNING)
-        reason = jnp.where(live, jnp.where(stop == FOUND, STOPPED, full), RUNNING)
-        return _record(state, tokens, logprob(logits, tokens), stop, reason)
+        row_params, adjustments = jax.tree.map(of_rows, (inputs.params, inputs.adjustments))
+        live = rows.slot < shape.output_slots
+        state, logits = _forward(config, shape, params, state, row_params)
+        state, tokens = _sample_tokens(state, row_params, logits, adjustments)
+        stop_state = stop_table[rows.stop_state, tokens].astype(jnp.int32)
+        full = jnp.where(rows.length + 1 >= row_params.max_new_tokens, FULL, RUNNING)
+        finish_reason = jnp.where(stop_state == STOPPED_STATE, STOPPED, full)
+        finish_reason = jnp.where(live, finish_reason, RUNNING)
+        return _record(state, tokens, logprob(logits, tokens), stop_state, finish_reason)
 
-    return jax.lax.while_loop(goes_on, step, state)
+    return jax.lax.while_loop(continues, step, state)
 
 
-def jitted(places: State):
-    """`decode`, compiled for a state that lies at `places` and is donated to each call."""
-    return jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=places)
+def jit_decode(state_shardings: State) -> Any:
+    """`decode`, compiled for a state with these shardings, which is donated to each call."""
+    return jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=state_shardings)

@@ -1,208 +1,161 @@
-"""The host's half of sampling: requests in, samples out, the device kept supplied.
+"""The engine's host side: takes requests, returns samples, keeps the device busy.
 
     engine = Engine(config, params, plan(...), token_bytes=..., eos_id=..., mesh=...)
-    engine.submit(Request(name, tokens, ...))    at any time; requests may differ in everything
-    for told in engine.step(steps=8):            one call of the compiled loop
-        ...                                      Sample (or a piece of one), or Scored
-    engine.cancel(name)                          its samples end without another word
-    engine.idle                                  whether nothing is left to do
+    engine.submit(Request(id, tokens, ...))      at any time; requests may differ in everything
+    for output in engine.step(steps=8):          one call of the compiled loop
+        ...                                      Sample (or a piece of one), or PromptLogprobs
+    engine.cancel(id)                            drops its samples; nothing more is returned of it
+    engine.idle                                  whether all requests are finished
 
-    for samples in engine.batches(requests):     or all of that, for a whole job
+    for samples in engine.batches(requests):     all of that, for a list of requests
         ...                                      the finished Samples of each call
 
 Between two calls of the loop it frees prompts whose samples have all ended, prefills the next ones
-into their places, lengthens the queue, and takes what is finished. One thread at a time may use an
-engine. A sample depends on (parameters, prompt, policy, seed, index, stops, new) alone.
+into their slots, refills the queue, and returns finished samples. One thread at a time may use an
+engine. A sample depends on (parameters, prompt, sampling parameters, seed, index, stops, maximum
+length) alone.
 """
 
 import collections
-import concurrent.futures
-import contextlib
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from codex_jax import InputError, model
-from codex_jax.sample.engine import prefill, shardings
-from codex_jax.sample.engine.capacity import bucket
-from codex_jax.sample.engine.decode import Work, jitted
-from codex_jax.sample.engine.prompt_slots import Places
-from codex_jax.sample.engine.requests import Request, Sample, Scored, Top, prompt_hash
-from codex_jax.sample.engine.state import (
-    RUNNING,
-    STOPPED,
-    Jobs,
-    Queue,
-    Shape,
-    State,
-    no_jobs,
-    start,
+from codex_jax.sample.engine.executor import Executor, LoopOutput
+from codex_jax.sample.engine.prefill import PromptScores
+from codex_jax.sample.engine.prompt_slots import PromptSlots
+from codex_jax.sample.engine.requests import (
+    PromptLogprobs,
+    Request,
+    Sample,
+    TopLogprobs,
+    check_tokens,
 )
-from codex_jax.sample.sampling.params import no_adjustments
-from codex_jax.sample.sampling.stop_strings import Automata, cut
+from codex_jax.sample.engine.sample_slots import PendingSample, SampleSlots
+from codex_jax.sample.engine.state import RUNNING, STOPPED, EngineShape
+from codex_jax.sample.sampling.stop_strings import StopAutomata, truncate_at_stop
 
 STEPS = 64  # of one call of the loop
 STOP_STATES = 256
 
 
-@dataclasses.dataclass(eq=False)
-class _Running:
-    """A sample that waits or runs. `start` is its automaton's; None where the host must look."""
-
-    request: Request
-    index: int
-    place: int
-    start: int | None
-    told: int = 0  # tokens already told
-
-
 class Engine:
-    """Runs requests on the device; see above."""
+    """Runs requests on the device."""
 
     def __init__(
         self,
         config: model.DecoderConfig,
         params: model.Params | Callable[[], model.Params],
-        shape: Shape,
+        shape: EngineShape,
         *,
         token_bytes: Sequence[bytes],
         eos_id: int,
         mesh: Mesh,
         stop_states: int = STOP_STATES,
-        prompt: int = 1,
+        prompt_tokens: int = 1,
     ):
-        """
+        """Compiles the loop and places the parameters.
+
         Args:
-          params: or what gives them, called once the loop is compiled.
-          token_bytes: what each token of the vocabulary says.
-          stop_states: room for the automata of stop strings; stops that find none are looked for
-            by the host, after each call of the loop.
-          prompt: tokens of a prompt that is likely the first, made ready for while params come.
+          config: The model's.
+          params: Parameters, or a function that returns them, called in parallel with compilation.
+          shape: Sizes that are compiled in.
+          token_bytes: The bytes of each token of the vocabulary.
+          eos_id: The end-of-text token.
+          mesh: Devices.
+          stop_states: States of all stop automata together; stops that exceed it are checked by
+            the host, after each call of the loop.
+          prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
         """
         self.config, self.shape = config, shape
-        self._token_bytes, self._eos_id = token_bytes, eos_id
-        self._kinds = {"dtype": shape.dtype, "cache": shape.cache}
-        self._whole = NamedSharding(mesh, PartitionSpec())
-        self._automata = Automata(token_bytes, eos_id=eos_id, states=stop_states)
-        self._table = self._device_table()
-        places = shardings.state_shardings(config, shape, mesh)
-        # Each call leaves the state where it found it, so nothing is compiled twice.
-        self._decode = jitted(places)
-        self._admit = jax.jit(prefill.admit, donate_argnums=0, out_shardings=places)
-        self._jobs = no_jobs(shape.slots)
-        self._adjustments = no_adjustments(shape.slots, config.vocab_size)
-        self._places = Places(shape.prompts)
-        self._free_slots = list(range(shape.slots))
+        self._token_bytes = token_bytes
+        self._automata = StopAutomata(token_bytes, eos_id=eos_id, states=stop_states)
+        self._table_version = self._automata.version
+        self._executor = Executor(
+            config, params, shape, mesh, self._automata.table, prompt_tokens=prompt_tokens
+        )
+        self._prompt_slots = PromptSlots(shape.resident_prompts)
+        self._slots = SampleSlots(shape, config.vocab_size)
         self._pending: collections.deque[Request] = collections.deque()  # not yet prefilled
-        self._waiting: collections.deque[_Running] = collections.deque()  # without a slot yet
-        self._running: dict[int, _Running] = {}  # by slot, in the device's queue or in a row
-        self._queued: list[int] = []  # slots in the device's queue, in order
-        self._dropped = np.zeros(shape.slots, bool)
-        self._scores: list[tuple[Request, prefill.Scores]] = []
-        wanted = shardings.held_shapes(config, shape, mesh)
-        begin = jax.jit(start, static_argnums=(0, 1), out_shardings=places)
-        if callable(params):
-            state = shardings.placed(jax.eval_shape(lambda: start(config, shape)), places)
-            with self._compiling(wanted, state):
-                self._make_ready(wanted, state, prompt)
-                self._state = begin(config, shape)
-            params = params()
-        else:
-            self._state = begin(config, shape)
-        self.params = shardings.hold(params, shape, wanted)
+        self._waiting: collections.deque[PendingSample] = collections.deque()  # without a slot
+        self._scores: list[tuple[Request, PromptScores]] = []
 
-    @contextlib.contextmanager
-    def _compiling(self, params: model.Params, state: State) -> Iterator[None]:
-        """The loop, beside what is done within; of its arguments only the shapes are known."""
-        work, table = self._work(steps=0), self._stop_table()
-        lowered = self._decode.lower(self.config, self.shape, params, state, table, work)
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:
-            compiled = beside.submit(lowered.compile)
-            yield
-            compiled.result()
-
-    def _make_ready(self, params: model.Params, state: State, prompt: int) -> None:
-        """Compiles what makes a prompt of this length resident."""
-        tokens = jax.ShapeDtypeStruct((1, bucket(prompt)), np.int32)
-        lowered = prefill.prefill.lower(self.config, params, tokens, np.int32(0), **self._kinds)
-        cache = shardings.placed(lowered.out_info, lowered.compile().output_shardings)
-        number = np.int32(0)
-        self._admit.lower(state, number, cache, number, number, prompt_hash([0])).compile()
+    @property
+    def params(self) -> model.Params:
+        """Parameters as a step reads them."""
+        return self._executor.params
 
     @property
     def occupancy(self) -> float:
-        """Share of rows × steps that worked."""
-        return float(self._state.busy) / max(1, int(self._state.steps) * self.shape.rows)
+        """Fraction of rows × steps that sampled."""
+        return self._executor.occupancy
 
     @property
     def idle(self) -> bool:
         """Whether every request is finished."""
-        return not (self._pending or self._waiting or self._running or self._scores)
+        return not (self._pending or self._waiting or self._slots.samples or self._scores)
 
     @property
     def running(self) -> int:
-        """Samples that rows work on."""
-        return len(self._running) - len(self._queued)
+        """Samples in rows."""
+        return len(self._slots.samples) - self._slots.queued
 
     @property
     def waiting(self) -> int:
-        """Samples that no row works on yet."""
+        """Samples not yet in a row."""
         pending = sum(len(request.samples) for request in self._pending)
-        return pending + len(self._waiting) + len(self._queued)
+        return pending + len(self._waiting) + self._slots.queued
 
     def submit(self, request: Request) -> None:
-        """Takes a request in; it begins at one of the next steps.
+        """Queues a request; it starts at one of the next steps.
 
         Raises:
-          InputError: it asks for more than the engine's sizes or the model's vocabulary hold.
+          InputError: it exceeds the engine's sizes or the model's vocabulary.
         """
-        tokens, most = request.tokens, self.shape.new
-        if not 1 <= len(tokens) <= self.shape.prefix:
+        longest, limit = self.shape.max_prompt_tokens, self.shape.max_new_tokens
+        if not 1 <= len(request.tokens) <= longest:
             raise InputError(
-                f"{request.name}: prompt of {len(tokens)} tokens; expected 1 to {self.shape.prefix}"
+                f"{request.id}: prompt of {len(request.tokens)} tokens; expected 1 to {longest}"
             )
-        if not 0 <= min(tokens) <= max(tokens) < self.config.vocab_size:
-            wrong = min(tokens) if min(tokens) < 0 else max(tokens)
-            raise InputError(
-                f"{request.name}: token {wrong} of its prompt is none of the model's "
-                f"{self.config.vocab_size}"
-            )
-        new = most if request.new is None else request.new
-        if request.samples and not 1 <= new <= most:
-            raise InputError(f"{request.name}: {new} new tokens; expected 1 to {most}")
-        self._pending.append(request._replace(new=new))
+        check_tokens(request.tokens, self.config.vocab_size, where=f"{request.id}: prompt")
+        biased = request.sampling_params.logit_bias or ()
+        check_tokens(biased, self.config.vocab_size, where=f"{request.id}: logit_bias")
+        new = limit if request.max_new_tokens is None else request.max_new_tokens
+        if request.samples and not 1 <= new <= limit:
+            raise InputError(f"{request.id}: {new} new tokens; expected 1 to {limit}")
+        self._pending.append(request._replace(max_new_tokens=new))
 
-    def cancel(self, name: str, index: int | None = None) -> None:
-        """Ends the samples of the requests of this name (or the one of this index)."""
+    def cancel(self, request_id: str, index: int | None = None) -> None:
+        """Drops the samples of the requests with this id (or the one with this index)."""
 
-        def meant(running: _Running) -> bool:
-            return running.request.name == name and index in (None, running.index)
+        def matches(sample: PendingSample) -> bool:
+            return sample.request.id == request_id and index in (None, sample.sample_index)
 
         if index is None:
-            self._pending = collections.deque(r for r in self._pending if r.name != name)
-            self._scores = [(r, found) for r, found in self._scores if r.name != name]
-        for running in [running for running in self._waiting if meant(running)]:
-            self._waiting.remove(running)
-            self._let_go(running)
-        for slot in [slot for slot, running in self._running.items() if meant(running)]:
-            self._end(slot)
+            self._pending = collections.deque(r for r in self._pending if r.id != request_id)
+            self._scores = [item for item in self._scores if item[0].id != request_id]
+        for sample in [sample for sample in self._waiting if matches(sample)]:
+            self._waiting.remove(sample)
+            self._release(sample)
+        for slot in [slot for slot, sample in self._slots.samples.items() if matches(sample)]:
+            self._release(self._slots.remove(slot))
 
-    def step(self, *, steps: int = STEPS) -> list[Sample | Scored]:
-        """Admits what waits, makes up to `steps` tokens a row, and tells what is new."""
+    def step(self, *, steps: int = STEPS) -> list[Sample | PromptLogprobs]:
+        """Prefills waiting prompts, samples up to `steps` tokens a row, and returns new output."""
         self._prefill()
         self._fill_queue()
         scores, self._scores = self._scores, []
-        if self._running:
+        if self._slots.samples:
             self._dispatch(steps)
-        found: list[Sample | Scored] = [self._scored(*score) for score in scores]
-        return found + (self._collect() if self._running else [])
+        outputs: list[Sample | PromptLogprobs] = [_to_prompt_logprobs(*item) for item in scores]
+        return outputs + (self._collect() if self._slots.samples else [])
 
     def batches(self, requests: Iterable[Request]) -> Iterator[list[Sample]]:
-        """The finished samples of each step, until all requests are."""
+        """The finished samples of each step, until all requests are finished."""
         source = iter(requests)
         while True:
             while len(self._waiting) < self.shape.queue and len(self._pending) < 2:
@@ -212,162 +165,107 @@ class Engine:
                 self._prefill()
             if self.idle:
                 return
-            yield [told for told in self.step() if isinstance(told, Sample) and told.reason]
+            outputs = self.step()
+            yield [out for out in outputs if isinstance(out, Sample) and out.finish_reason]
 
     def run(self, requests: Iterable[Request]) -> Iterator[Sample]:
         """Samples, as they finish."""
         return itertools.chain.from_iterable(self.batches(requests))
 
     def _prefill(self) -> None:
-        """Makes pending prompts resident while there are places, and their samples wait."""
+        """Inserts pending prompts while there are slots; their samples then wait."""
         while self._pending and len(self._waiting) < self.shape.queue:
             request = self._pending[0]
-            place = 0
+            slot = 0
             if request.samples:
-                found = self._places.take(request.tokens, len(request.samples))
-                if found is None:
+                acquired = self._prompt_slots.acquire(request.tokens, len(request.samples))
+                if acquired is None:
                     return
-                place, fresh = found
-                if fresh:
-                    self._make_resident(place, request.tokens)
+                slot, is_new = acquired
+                if is_new:
+                    self._executor.insert_prompt(slot, request.tokens)
             if request.echo:
-                self._scores.append((request, self._on_device(prefill.score, request.tokens)))
+                self._scores.append((request, self._executor.score_prompt(request.tokens)))
             self._pending.popleft()
             for index in request.samples:
-                start = self._automata.hold(request.stops)
-                self._waiting.append(_Running(request, index, place, start))
-
-    def _make_resident(self, place: int, tokens: Sequence[int]) -> None:
-        length, last = np.int32(len(tokens) - 1), np.int32(tokens[-1])
-        cache = self._on_device(prefill.prefill, tokens)
-        self._state = self._admit(
-            self._state, np.int32(place), cache, length, last, prompt_hash(tokens)
-        )
-
-    def _on_device(self, function, tokens: Sequence[int]):
-        padded = np.zeros((1, bucket(len(tokens))), np.int32)
-        padded[0, : len(tokens)] = tokens
-        length = np.int32(len(tokens))
-        return function(self.config, self.params, padded, length, **self._kinds)
+                stop_state = self._automata.acquire(request.stops)
+                self._waiting.append(PendingSample(request, index, slot, stop_state))
 
     def _fill_queue(self) -> None:
-        """Gives slots to what waits."""
-        while self._waiting and len(self._queued) < self.shape.queue and self._free_slots:
-            slot, running = self._free_slots.pop(), self._waiting.popleft()
-            self._running[slot] = running
-            self._queued.append(slot)
-            self._dropped[slot] = True
-            request, policy = running.request, running.request.policy
-            job = Jobs(
-                prompt=running.place,
-                sample=running.index,
-                seed=request.seed % (1 << 32),
-                new=request.new,
-                stop=running.start or 0,
-                temperature=policy.temperature,
-                top_k=policy.top_k,
-                min_p=policy.min_p,
-                top_p=policy.top_p,
-            )
-            for array, value in zip(self._jobs, job, strict=True):
-                array[slot] = value
-            self._adjust(slot, policy)
-
-    def _adjust(self, slot: int, policy) -> None:
-        presence, frequency, token, bias = self._adjustments
-        presence[slot], frequency[slot] = policy.presence_penalty, policy.frequency_penalty
-        token[slot] = self.config.vocab_size
-        wanted = policy.logit_bias or {}
-        token[slot, : len(wanted)], bias[slot, : len(wanted)] = list(wanted), list(wanted.values())
+        while self._waiting and self._slots.has_space:
+            self._slots.add(self._waiting.popleft())
 
     def _dispatch(self, steps: int) -> None:
-        """One call of the loop."""
+        """Starts a call of the loop."""
         if self._pending and not self._waiting:
-            steps = -(-steps // 8)  # all places are taken and rows may idle: look again soon
-        work, table = self._work(steps), self._stop_table()
-        self._state = self._decode(self.config, self.shape, self.params, self._state, table, work)
-
-    def _work(self, steps: int) -> Work:
-        queue = np.zeros(self.shape.queue, np.int32)
-        queue[: len(self._queued)] = self._queued
-        adjusted = any(r.request.policy.adjusts or r.request.top for r in self._running.values())
-        return Work(
-            self._jobs,
-            Queue(queue, np.int32(0), np.int32(len(self._queued))),
-            self._dropped,
-            np.int32(steps),
-            np.bool_(bool(self._waiting)),
-            self._adjustments if adjusted else None,
-        )
-
-    def _stop_table(self) -> jax.Array:
-        if self._automata.changed:
-            self._automata.changed = False
-            self._table = self._device_table()
-        return self._table
-
-    def _device_table(self) -> jax.Array:
-        return jax.device_put(self._automata.table.copy(), self._whole)
+            steps = -(-steps // 8)  # all prompt slots are taken and rows may idle: return soon
+        if self._table_version != self._automata.version:
+            self._executor.set_stop_table(self._automata.table)
+            self._table_version = self._automata.version
+        self._executor.decode(self._slots.loop_inputs(steps=steps, eager=bool(self._waiting)))
 
     def _collect(self) -> list[Sample]:
-        """What the last call of the loop has made."""
-        output = self._state.output
-        wanted = [output.tokens, output.logprobs, output.length, output.reason]
-        if any(running.request.top for running in self._running.values()):
-            wanted += [output.top, output.top_logprobs]
-        head, (tokens, logprobs, length, reason, *top) = jax.device_get(
-            (self._state.queue.head, wanted)
-        )
-        self._dropped[:] = False
-        self._queued = self._queued[int(head) :]
-        unstarted = set(self._queued)
-        found = []
-        for slot, running in [item for item in self._running.items() if item[0] not in unstarted]:
-            size = int(length[slot])
-            over = "" if reason[slot] == RUNNING else "length"
-            over = "stop" if reason[slot] == STOPPED else over
-            if running.start is None:
-                size, over = self._look(running, tokens[slot, :size], over)
-            piece = slice(running.told, size)
-            if over or (running.request.stream and size > running.told):
-                likely = Top(*(x[slot, piece] for x in top)) if running.request.top else None
-                sample = Sample(
-                    running.request.name,
-                    running.index,
-                    tokens[slot, piece],
-                    logprobs[slot, piece],
-                    over,
-                    likely,
-                )
-                found.append(sample)
-                running.told = size
-            if over:
-                self._end(slot)
-        return found
+        """New samples and pieces of samples, after a call of the loop."""
+        samples = self._slots.samples.values()
+        top_logprobs = any(sample.request.want_top_logprobs for sample in samples)
+        output = self._executor.read_output(top_logprobs=top_logprobs)
+        self._slots.start(output.queue_head)
+        results = []
+        for slot, sample in self._slots.started():
+            size, finish_reason = self._progress(slot, sample, output)
+            if finish_reason or (sample.request.stream and size > sample.reported):
+                results.append(_cut_piece(slot, sample, output, size, finish_reason))
+                sample.reported = size
+            if finish_reason:
+                self._release(self._slots.remove(slot))
+        return results
 
-    def _look(self, running: _Running, tokens: np.ndarray, over: str) -> tuple[int, str]:
-        """(tokens up to a stop that the device had no automaton for, why the sample ended)."""
-        said = b""
+    def _progress(self, slot: int, sample: PendingSample, output: LoopOutput) -> tuple[int, str]:
+        """(a sample's tokens so far, its finish reason or "")."""
+        size, reason = int(output.length[slot]), output.finish_reason[slot]
+        finish_reason = "" if reason == RUNNING else "stop" if reason == STOPPED else "length"
+        if sample.stop_state is None:
+            stop = self._find_stop_on_host(output.tokens[slot, :size], sample.request.stops)
+            return (size, finish_reason) if stop is None else (stop, "stop")
+        return size, finish_reason
+
+    def _find_stop_on_host(self, tokens: np.ndarray, stops: Sequence[str]) -> int | None:
+        """The number of tokens up to the first complete stop; None without one."""
+        text = b""
         for size, token in enumerate(tokens, 1):
-            said += self._token_bytes[token]
-            if cut(said, running.request.stops)[1]:
-                return size, "stop"
-        return len(tokens), over
+            text += self._token_bytes[token]
+            if truncate_at_stop(text, stops)[1]:
+                return size
+        return None
 
-    def _end(self, slot: int) -> None:
-        """Frees a slot; a row that still works on it is told at the next call."""
-        self._let_go(self._running.pop(slot))
-        if slot in self._queued:
-            self._queued.remove(slot)
-        self._dropped[slot] = True
-        self._free_slots.append(slot)
+    def _release(self, sample: PendingSample) -> None:
+        """Gives back a sample's share of its prompt and stop automaton."""
+        self._prompt_slots.release(sample.prompt_slot)
+        if sample.stop_state is not None:
+            self._automata.release(sample.request.stops)
 
-    def _let_go(self, running: _Running) -> None:
-        self._places.leave(running.place)
-        if running.start is not None:
-            self._automata.release(running.request.stops)
 
-    def _scored(self, request: Request, scores: prefill.Scores) -> Scored:
-        last = len(request.tokens) - 1
-        logprobs, *top = (x[:last] for x in jax.device_get(scores))
-        return Scored(request.name, logprobs, Top(*top))
+def _cut_piece(
+    slot: int, sample: PendingSample, output: LoopOutput, size: int, finish_reason: str
+) -> Sample:
+    """The tokens of a sample that have not been returned yet."""
+    piece = slice(sample.reported, size)
+    top = None
+    if sample.request.want_top_logprobs:
+        assert output.top_tokens is not None
+        assert output.top_logprobs is not None
+        top = TopLogprobs(output.top_tokens[slot, piece], output.top_logprobs[slot, piece])
+    return Sample(
+        sample.request.id,
+        sample.sample_index,
+        output.tokens[slot, piece],
+        output.logprobs[slot, piece],
+        finish_reason,
+        top,
+    )
+
+
+def _to_prompt_logprobs(request: Request, scores: PromptScores) -> PromptLogprobs:
+    last = len(request.tokens) - 1
+    logprobs, *top = (x[:last] for x in jax.device_get(scores))
+    return PromptLogprobs(request.id, logprobs, TopLogprobs(*top))

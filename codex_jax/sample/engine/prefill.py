@@ -1,115 +1,140 @@
-"""A prompt's keys and values, computed once and made resident; its own log-probabilities too."""
+"""A prompt's keys and values, computed once and made resident; its log-probabilities on request."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from codex_jax import model
+from codex_jax.model.attention.core import packed_attention
 from codex_jax.model.quantization import Int8
-from codex_jax.sample.engine import prefix_attention
-from codex_jax.sample.engine.state import TOP, State
-from codex_jax.sample.sampling.params import logprob
+from codex_jax.sample.engine import kv_cache, prefix_attention
+from codex_jax.sample.engine.state import TOP_LOGPROBS, State
+from codex_jax.sample.sampling.draw import logprob
 
-_SCORED = 64  # positions of a prompt whose logits are held at a time
-
-
-class Scores(NamedTuple):
-    """Of a prompt's tokens, each given those before it; of the first there is nothing to say."""
-
-    logprobs: Float[Array, "T-1"]
-    top: Int[Array, "T-1 5"]
-    top_logprobs: Float[Array, "T-1 5"]
+_CHUNK = 64  # positions of a prompt whose logits are in memory at a time
 
 
-def _forward(config, params, tokens, length, dtype, cache):
+class PromptScores(NamedTuple):
+    """Scores of each position's next token; those at the prompt's end and behind it are noise."""
+
+    logprobs: Float[Array, "T"]
+    top_tokens: Int[Array, "T 5"]
+    top_logprobs: Float[Array, "T 5"]
+
+
+def _forward(
+    config: model.DecoderConfig,
+    params: model.Params,
+    tokens: Int[Array, "1 T"],
+    length: Int[Array, ""],
+    dtype: str,
+    cache_dtype: str,
+) -> tuple[Float[Array, "1 T D"], Any]:
     """(hidden states, keys and values) of one prompt, right-padded.
 
-    It attends to them as they are kept, so that its samples do so from the first token on.
+    It attends to keys and values as the cache stores them, as its samples will.
     """
     positions = jnp.arange(tokens.shape[1])[None]
-    attend = model.attention.core.packed_attention((positions < length).astype(jnp.int32))
-
-    def keeping(q, k, v, _, layer):
-        kept = [prefix_attention.kept(x, jnp.dtype(cache)) for x in (k, v)]
-        read = [
-            x.dequantize(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in kept
-        ]
-        out, _ = attend(q, *read, None, layer)
-        keys = jax.tree.map(lambda x: jnp.moveaxis(x[0], 0, -1), kept[0])
-        return out, (keys, jax.tree.map(lambda x: x[0].swapaxes(0, 1), kept[1]))
-
+    attend = packed_attention((positions < length).astype(jnp.int32))
     return model.forward(
         config,
         params,
         tokens,
         positions,
-        keeping,
+        functools.partial(_attend_as_cached, attend, cache_dtype),
         [None] * config.layers,
         dtype=jnp.dtype(dtype),
-        wrap_block=prefix_attention.traced_once,
+        wrap_block=prefix_attention.share_layer_trace,
         scan=False,
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache"))
+def _attend_as_cached(attend: Callable[..., Any], cache_dtype: str, q, k, v, _, layer):
+    cached = [kv_cache.to_cache_dtype(x, jnp.dtype(cache_dtype)) for x in (k, v)]
+    read = [x.dequantize(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in cached]
+    out, _ = attend(q, *read, None, layer)
+    keys = jax.tree.map(lambda x: jnp.moveaxis(x[0], 0, -1), cached[0])
+    return out, (keys, jax.tree.map(lambda x: x[0].swapaxes(0, 1), cached[1]))
+
+
+@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache_dtype"))
 def prefill(
-    config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str, cache: str
-):
+    config: model.DecoderConfig,
+    params: model.Params,
+    tokens: Int[Array, "1 T"],
+    length: Int[Array, ""],
+    *,
+    dtype: str,
+    cache_dtype: str,
+) -> Any:
     """Keys (K, H, T) and values (K, T, H) of one prompt, right-padded to a bucket, by layer.
 
-    A prompt is prefilled alone, in a bucket that its own length chooses, so that its cache
+    A prompt is prefilled alone, in a bucket that its own length determines, so that its cache
     depends on nothing else.
     """
-    return _forward(config, params, tokens, length, dtype, cache)[1]
+    return _forward(config, params, tokens, length, dtype, cache_dtype)[1]
 
 
-@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache"))
-def score(
-    config, params, tokens: Int[Array, "1 T"], length: Int[Array, ""], *, dtype: str, cache: str
-):
-    """`Scores` of one prompt, right-padded to a bucket; what stands behind its length is noise."""
-    hidden, _ = _forward(config, params, tokens, length, dtype, cache)
+@functools.partial(jax.jit, static_argnames=("config", "dtype", "cache_dtype"))
+def score_prompt(
+    config: model.DecoderConfig,
+    params: model.Params,
+    tokens: Int[Array, "1 T"],
+    length: Int[Array, ""],
+    *,
+    dtype: str,
+    cache_dtype: str,
+) -> PromptScores:
+    """Log-probabilities of one prompt's tokens, right-padded to a bucket."""
+    hidden, _ = _forward(config, params, tokens, length, dtype, cache_dtype)
 
-    def of_some(inputs):
-        hidden, following = inputs
+    def score_chunk(inputs):
+        hidden, next_tokens = inputs
         logits = model.unembed(config, params, hidden)
-        best, top = jax.lax.top_k(logits, TOP)
+        best, top = jax.lax.top_k(logits, TOP_LOGPROBS)
         total = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-        return Scores(logprob(logits, following), top, best - total)
+        return PromptScores(logprob(logits, next_tokens), top, best - total)
 
-    following = jnp.roll(tokens[0], -1)
-    parts = (hidden[0].reshape(-1, _SCORED, hidden.shape[-1]), following.reshape(-1, _SCORED))
-    scores = jax.lax.map(of_some, parts)
+    next_tokens = jnp.roll(tokens[0], -1)
+    chunks = (hidden[0].reshape(-1, _CHUNK, hidden.shape[-1]), next_tokens.reshape(-1, _CHUNK))
+    scores = jax.lax.map(score_chunk, chunks)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), scores)
 
 
-def admit(state: State, place, keys_and_values, length, last, prompt_hash) -> State:
-    """Makes a prefilled prompt resident at `place`."""
+def insert_prompt(
+    state: State,
+    slot: Int[Array, ""],
+    keys_and_values: Any,
+    length: Int[Array, ""],
+    last: Int[Array, ""],
+    prompt_hash: Integer[Array, ""],
+) -> State:
+    """Makes a prefilled prompt resident in a prompt slot.
+
+    Args:
+      state: Donated.
+      slot: Index of the prompt slot.
+      keys_and_values: `prefill`'s result.
+      length: Tokens in the cache: all but the last.
+      last: The last token, which the rows begin with.
+      prompt_hash: `requests.hash_prompt`.
+    """
     prompts = state.prompts
-
-    def put(blocks, new, axis):
-        def part(block, new, first, last):
-            new = jax.lax.slice_in_dim(new[None], first, last, axis=min(axis, block.ndim - 1))
-            return jax.lax.dynamic_update_slice_in_dim(block, new, place, axis=0)
-
-        borders = prefix_attention.borders(new.shape[axis - 1])
-        here = [
-            jax.tree.map(functools.partial(part, first=first, last=last), block, new)
-            for block, (first, last) in zip(blocks, borders, strict=False)
-        ]
-        return (*here, *blocks[len(here) :])
-
     cache = tuple(
-        prefix_attention.Layer(put(old.k, keys, axis=3), put(old.v, values, axis=2))
-        for old, (keys, values) in zip(prompts.cache, keys_and_values, strict=True)
+        kv_cache.Layer(
+            kv_cache.write_prompt(layer.k, slot, keys, axis=3),
+            kv_cache.write_prompt(layer.v, slot, values, axis=2),
+        )
+        for layer, (keys, values) in zip(prompts.cache, keys_and_values, strict=True)
     )
     prompts = prompts._replace(
         cache=cache,
-        length=prompts.length.at[place].set(length),
-        last=prompts.last.at[place].set(last),
-        hash=prompts.hash.at[place].set(prompt_hash),
+        length=prompts.length.at[slot].set(length),
+        last=prompts.last.at[slot].set(last),
+        hash=prompts.hash.at[slot].set(prompt_hash),
     )
     return state._replace(prompts=prompts)

@@ -1,121 +1,43 @@
 """Attention of one new token a row over a prefix shared by many rows and a suffix of its own.
 
-The prefix of a prompt is stored once and read once a step for all its rows: rows are gathered into
-tiles of `tile` rows with one prompt each, and a tile attends as a small matrix (Hydragen, Juravsky
-et al. 2024; bifurcated attention, Athiwaratkun et al. 2024). The parts are merged by their
-log-sum-exp, in f32.
-
-Keys lie and are read in blocks with fixed borders. A block that a row doesn't use changes no bit
-of its result, so neither its neighbours nor the size of a buffer do; one that no row uses isn't
-read. Keys have their positions last, so that both products are of matrices as they lie.
+A prompt's prefix is stored once and read once a step for all its rows: rows are grouped into tiles
+of `tile` rows with one prompt each, and a tile attends as a small matrix (Hydragen, Juravsky et al.
+2024; bifurcated attention, Athiwaratkun et al. 2024). The parts are merged by their log-sum-exp, in
+f32. Blocks are merged in the order of their positions, each alike in every cache.
 """
 
-import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
-from codex_jax.model.quantization import Int8, quantize
-
-_FIRST = 64  # size of the first block; each of the next is as long as all before it
+from codex_jax.model.quantization import Int8
+from codex_jax.sample.engine import kv_cache
+from codex_jax.sample.engine.kv_cache import Block, Blocks
 
 _MASKED = -1e30
 
-Blocks = tuple[Float[Array, "B K _ _"] | Int8, ...]  # int8 with a scale a head and position
-
-
-class Layer(NamedTuple):
-    """A layer's keys and values in blocks, whole arrays, so that nothing is sliced."""
-
-    k: Blocks  # each (B, K, H, S)
-    v: Blocks  # each (B, K, S, H)
-
-
-Cache = tuple[Layer, ...]
-
-
-def borders(slots: int) -> list[tuple[int, int]]:
-    """Where the blocks for at least `slots` positions begin and end: 0, 64, 128, 256, 512, ..."""
-    found = [(0, _FIRST)]
-    while found[-1][1] < slots:
-        found.append((found[-1][1], 2 * found[-1][1]))
-    return found
-
-
-def empty(config, *, rows: int, slots: int, dtype=jnp.float32) -> Cache:
-    """A cache of at least `slots` positions."""
-    K, H = config.kv_heads, config.head_size
-    sizes = [end - start for start, end in borders(slots)]
-
-    def block(size, *shape):
-        values = jnp.zeros((rows, K, *shape), dtype)
-        return Int8(values, jnp.zeros((rows, K, size))) if dtype == jnp.int8 else values
-
-    def layer() -> Layer:
-        keys = tuple(block(size, H, size) for size in sizes)
-        return Layer(keys, tuple(block(size, size, H) for size in sizes))
-
-    return tuple(layer() for _ in range(config.layers))
-
-
-def kept(x: Float[Array, "... H"], dtype) -> Float[Array, "... H"] | Int8:
-    """Keys or values as a cache of this dtype keeps them."""
-    return quantize(x, -1) if dtype == jnp.int8 else x.astype(dtype)
-
-
-def _write(blocks: Blocks, position: Int[Array, "B"], new: Float[Array, "B K H"], axis: int):
-    """Each row's new key (or value) at its position, which `axis` of the blocks counts."""
-    written, start = [], 0
-    for block in blocks:
-        write = functools.partial(_write_block, position - start, axis)
-        dtype = jnp.int8 if isinstance(block, Int8) else block.dtype
-        written.append(jax.tree.map(write, block, kept(new, dtype)))
-        start += block.shape[axis]
-    return tuple(written)
-
-
-def _write_block(at: Int[Array, "B"], axis: int, block, new):
-    """One block, or the scales of one, which lack the axis of H."""
-    axis = min(axis, block.ndim - 1)
-    ways = {"cpu": _scattered, "default": _selected}
-    ways = {where: functools.partial(way, axis=axis) for where, way in ways.items()}
-    return jax.lax.platform_dependent(block, at, new, **ways)
-
-
-def _scattered(block, at: Int[Array, "B"], new, *, axis: int):
-    """In place, where a block begins at position 0 of `at`."""
-    rows, size = jnp.arange(len(at)), block.shape[axis]
-    at = jnp.where((at >= 0) & (at < size), at, size)
-    place = block.at[rows, :, at] if axis == 2 else block.at[rows, :, :, at]
-    return place.set(new, mode="drop")
-
-
-def _selected(block, at: Int[Array, "B"], new, *, axis: int):
-    """The same over the whole block: TPU would lay a block out anew for a scatter."""
-    others = [n for n in range(1, block.ndim) if n != axis]
-    here = jnp.expand_dims(at[:, None] == jnp.arange(block.shape[axis]), others)
-    return jnp.where(here, jnp.expand_dims(new, axis), block)
-
 
 class Tiles(NamedTuple):
-    """Which rows each tile holds, and which prompt they attend to."""
+    """The rows of each tile, and the prompt that they attend to."""
 
-    row: Int[Array, "Tiles tile"]  # out of range where there is none
+    rows: Int[Array, "Tiles tile"]  # out of range where there is none
     prompt: Int[Array, "Tiles"]
     length: Int[Array, "Tiles"]  # of the prompt, the longest first; 0 for an idle tile
 
 
 def count_tiles(rows: int, prompts: int, tile: int) -> int:
-    """How many tiles hold `rows` rows of at most `prompts` prompts, however they are spread."""
+    """The number of tiles that hold `rows` rows of at most `prompts` prompts in the worst case."""
     return min(rows, (rows + min(prompts, rows) * (tile - 1)) // tile)
 
 
-def arrange(
+def assign_tiles(
     prompt: Int[Array, "B"], live: Bool[Array, "B"], length: Int[Array, "P"], tile: int
 ) -> Tiles:
-    """Rows into tiles, those of one prompt together, long prompts first."""
+    """Tiles of rows with the same prompt, long prompts first."""
     tiles = count_tiles(len(prompt), len(length), tile)
     same = (prompt[:, None] == prompt[None]) & live[None]
     rank = jnp.tril(same, -1).sum(axis=1)
@@ -127,124 +49,141 @@ def arrange(
     index = jnp.where(live, index, tiles)
     owner = jnp.zeros(tiles, jnp.int32).at[index].set(prompt, mode="drop")
     used = jnp.zeros(tiles, jnp.int32).at[index].set(length[prompt], mode="drop")
-    row = jnp.full((tiles, tile), len(prompt))
-    row = row.at[index, rank % tile].set(jnp.arange(len(prompt)), mode="drop")
-    return Tiles(row, owner, used)
+    rows = jnp.full((tiles, tile), len(prompt))
+    rows = rows.at[index, rank % tile].set(jnp.arange(len(prompt)), mode="drop")
+    return Tiles(rows, owner, used)
 
 
-class Partial(NamedTuple):
-    """A softmax-weighted sum in the making: Σ e^(s - peak)·v, its peak and Σ e^(s - peak)."""
+class PartialSoftmax(NamedTuple):
+    """A softmax-weighted sum over some keys: Σ e^(s - peak)·v, its peak and Σ e^(s - peak)."""
 
     mixed: Float[Array, "... H"]
     peak: Float[Array, "..."]
     total: Float[Array, "..."]
 
 
-def _nothing(shape: tuple[int, ...]) -> Partial:
-    return Partial(jnp.zeros(shape), jnp.full(shape[:-1], _MASKED), jnp.zeros(shape[:-1]))
+def _empty_partial(shape: tuple[int, ...]) -> PartialSoftmax:
+    """A sum over no keys."""
+    return PartialSoftmax(jnp.zeros(shape), jnp.full(shape[:-1], _MASKED), jnp.zeros(shape[:-1]))
 
 
-def merge(a: Partial, b: Partial) -> Partial:
-    """Both together; with a part that saw nothing, the other bit for bit."""
+def merge(a: PartialSoftmax, b: PartialSoftmax) -> PartialSoftmax:
+    """The sum over the keys of both; if one has no keys, the other bit for bit."""
     peak = jnp.maximum(a.peak, b.peak)
     left, right = jnp.exp(a.peak - peak), jnp.exp(b.peak - peak)
     mixed = a.mixed * left[..., None] + b.mixed * right[..., None]
-    return Partial(mixed, peak, a.total * left + b.total * right)
+    return PartialSoftmax(mixed, peak, a.total * left + b.total * right)
 
 
-def _block(
-    q: Float[Array, "B K R H"],
-    k: Float[Array, "B K H S"],
-    v: Float[Array, "B K S H"],
-    seen: Bool[Array, "B S"],
-) -> Partial:
-    """Queries over one block of keys; matrix units want eight rows, so that one isn't a vector."""
-    return jax.lax.platform_dependent(q, k, v, seen, cpu=_products, default=_padded)
+def _attend_to_block(
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+) -> PartialSoftmax:
+    """Attends to one block of keys; matrix units want eight rows, so that one isn't a vector."""
+    return jax.lax.platform_dependent(q, k, v, mask, cpu=_sum_block, default=_sum_padded_block)
 
 
-def _padded(q, k, v, seen) -> Partial:
+def _sum_padded_block(
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+) -> PartialSoftmax:
     queries = q.shape[2]
-    part = _products(jnp.pad(q, ((0, 0), (0, 0), (0, -queries % 8), (0, 0))), k, v, seen)
-    return jax.tree.map(lambda x: x[:, :, :queries], part)
+    padded = jnp.pad(q, ((0, 0), (0, 0), (0, -queries % 8), (0, 0)))
+    return jax.tree.map(lambda x: x[:, :, :queries], _sum_block(padded, k, v, mask))
 
 
-def _products(q, k, v, seen) -> Partial:
-    keys, key_scale = _read(k, q.dtype)
-    values, value_scale = _read(v, q.dtype)
+def _sum_block(
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+) -> PartialSoftmax:
+    keys, key_scale = _split_scale(k, q.dtype)
+    values, value_scale = _split_scale(v, q.dtype)
     scores = jnp.einsum("BKRH,BKHS->BKRS", q, keys, preferred_element_type=jnp.float32)
-    seen = seen[:, None, None, :]
-    scores = jnp.where(seen, scores * key_scale * q.shape[-1] ** -0.5, _MASKED)
+    mask = mask[:, None, None, :]
+    scores = jnp.where(mask, scores * key_scale * q.shape[-1] ** -0.5, _MASKED)
     peak = scores.max(axis=-1)
-    weights = jnp.where(seen, jnp.exp(scores - peak[..., None]), 0.0)
+    weights = jnp.where(mask, jnp.exp(scores - peak[..., None]), 0.0)
     mixed = jnp.einsum(
         "BKRS,BKSH->BKRH",
         (weights * value_scale).astype(q.dtype),
         values,
         preferred_element_type=jnp.float32,
     )
-    return Partial(mixed, peak, weights.sum(axis=-1))
+    return PartialSoftmax(mixed, peak, weights.sum(axis=-1))
 
 
-def _read(block, dtype):
-    """(numbers to multiply with, what the product is scaled by)."""
+def _split_scale(block: Block, dtype: DTypeLike) -> tuple[Array, Array | float]:
+    """(values as `dtype`, the scale of a product with them)."""
     if isinstance(block, Int8):
         return block.values.astype(dtype), block.scale[:, :, None]
     return block.astype(dtype), 1.0
 
 
-def _over_blocks(q, length: Int[Array, "B"], keys: Blocks, values: Blocks, pick=lambda x: x):
-    """`Partial` of each row's queries over the first `length` keys that `pick` takes of a block."""
-    so_far, start = None, 0
+def _attend_to_blocks(
+    q: Float[Array, "B K R H"],
+    length: Int[Array, "B"],
+    keys: Blocks,
+    values: Blocks,
+    select: Callable[[Block], Block] = lambda block: block,
+) -> PartialSoftmax:
+    """Attends to the first `length` keys of each row.
+
+    Args:
+      q: Queries.
+      length: Keys of each row.
+      keys: The keys' blocks.
+      values: The values' blocks.
+      select: Makes rows of queries (B) of a block's rows.
+    """
+    result, start = _empty_partial(q.shape), 0
     for k, v in zip(keys, values, strict=True):
 
-        def more(so_far, k=k, v=v, start=start):
-            seen = start + jnp.arange(v.shape[2])[None] < length[:, None]
-            part = _block(q, pick(k), pick(v), seen)
-            return merge(so_far, part) if start else part
+        def attend(result, k=k, v=v, start=start):
+            mask = start + jnp.arange(v.shape[2])[None] < length[:, None]
+            part = _attend_to_block(q, select(k), select(v), mask)
+            return merge(result, part) if start else part
 
         if start:
-            so_far = jax.lax.cond((length > start).any(), more, lambda so_far: so_far, so_far)
+            result = jax.lax.cond((length > start).any(), attend, lambda result: result, result)
         else:
-            so_far = more(None)
+            result = attend(result)
         start += v.shape[2]
-    return so_far
+    return result
 
 
-def _over_prompts(
+def _attend_to_prompts(
     q: Float[Array, "B K G H"], tiles: Tiles, group: int, keys: Blocks, values: Blocks
-) -> Partial:
-    """Each row's queries over its prompt's keys, `group` tiles at a time."""
+) -> PartialSoftmax:
+    """Attends to each row's prompt, `group` tiles at a time."""
     K, G, H = q.shape[1:]
     spare = -len(tiles.prompt) % group
-    row = jnp.pad(tiles.row, ((0, spare), (0, 0)), constant_values=len(q))
+    tile_rows = jnp.pad(tiles.rows, ((0, spare), (0, 0)), constant_values=len(q))
     prompt, length = (jnp.pad(x, (0, spare)) for x in tiles[1:])
 
-    def of_group(n, so_far):
+    def attend(n, result):
         rows, owner, used = (
-            jax.lax.dynamic_slice_in_dim(x, n * group, group) for x in (row, prompt, length)
+            jax.lax.dynamic_slice_in_dim(x, n * group, group) for x in (tile_rows, prompt, length)
         )
         tiled = q.at[rows].get(mode="clip").swapaxes(1, 2).reshape(group, K, -1, H)
-        part = _over_blocks(
+        part = _attend_to_blocks(
             tiled, used, keys, values, lambda block: jax.tree.map(lambda x: x[owner], block)
         )
 
-        def put(whole, new):
-            new = new.reshape(group, K, -1, G, *whole.shape[3:]).swapaxes(1, 2)
-            return whole.at[rows].set(new, mode="drop")
+        def scatter(all_rows, new):
+            new = new.reshape(group, K, -1, G, *all_rows.shape[3:]).swapaxes(1, 2)
+            return all_rows.at[rows].set(new, mode="drop")
 
-        return jax.tree.map(put, so_far, part)
+        return jax.tree.map(scatter, result, part)
 
-    if group >= len(row):
-        return of_group(0, _nothing(q.shape))
+    if group >= len(tile_rows):
+        return attend(0, _empty_partial(q.shape))
     groups = -(-(tiles.length > 0).sum() // group)
-    return jax.lax.fori_loop(0, groups, of_group, _nothing(q.shape))
+    return jax.lax.fori_loop(0, groups, attend, _empty_partial(q.shape))
 
 
-def shared_prefix_attention(tiles: Tiles, *, group: int, length: Int[Array, "B"]):
-    """`attend` for one new token a row: writes it at `length` of the row's suffix, then attends.
+def shared_prefix_attention(
+    tiles: Tiles, *, group: int, length: Int[Array, "B"]
+) -> Callable[..., Any]:
+    """The decoder's `attend` for one new token a row, at `length` of the row's suffix.
 
-    The cache that it is given is this layer's (prefix, suffix); the prefix is only read, and the
-    suffix alone comes back.
+    The cache passed to it is a layer's (prefix, suffix); it returns the suffix, written to.
     """
 
     def attend(q, k, v, cache, layer):
@@ -252,30 +191,31 @@ def shared_prefix_attention(tiles: Tiles, *, group: int, length: Int[Array, "B"]
         prefix, suffix = cache
         B, _, N, H = q.shape
         K = k.shape[2]
-        keys = _write(suffix.k, length, k[:, 0], axis=3)
-        values = _write(suffix.v, length, v[:, 0], axis=2)
+        keys = kv_cache.write_token(suffix.k, length, k[:, 0], axis=3)
+        values = kv_cache.write_token(suffix.v, length, v[:, 0], axis=2)
         grouped = q.reshape(B, K, N // K, H)
-        shared = _over_prompts(grouped, tiles, group, *prefix)
-        own = _over_blocks(grouped, length + 1, keys, values)
+        shared = _attend_to_prompts(grouped, tiles, group, *prefix)
+        own = _attend_to_blocks(grouped, length + 1, keys, values)
         both = merge(shared, own)
         out = (both.mixed / both.total[..., None]).reshape(B, 1, N, H).astype(q.dtype)
-        return out, Layer(keys, values)
+        return out, kv_cache.Layer(keys, values)
 
     return attend
 
 
-def traced_once(block):
-    """`block` over a list of caches, one a layer; layers alike are traced and lowered once.
+def share_layer_trace(block: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps `block` for a list of caches, one a layer; equal layers are traced and lowered once.
 
-    XLA inlines them, so the same is compiled; a start from a warm cache takes half as long.
+    XLA inlines them, so the same program is compiled; a start from a warm compilation cache takes
+    half as long.
     """
 
     @jax.jit
-    def of_layer(x, params, cache):
+    def run_layer(x, params, cache):
         return block(x, params, cache, None)
 
     def wrapped(x, params, caches, layer):
-        x, cache = of_layer(x, params, caches[layer])
+        x, cache = run_layer(x, params, caches[layer])
         return x, [*caches[:layer], cache, *caches[layer + 1 :]]
 
     return wrapped

@@ -1,41 +1,39 @@
-"""Which prompt lies at which place on the device, and for how many samples yet to end."""
+"""Assignment of prompts to slots on the device, with a count of their unfinished samples."""
 
 import collections
 from collections.abc import Sequence
 
 
-class Places:
-    """Places for prompts. One that nobody uses any more stays until its place is wanted."""
+class PromptSlots:
+    """Slots for prompts. A prompt without users stays until its slot is needed."""
 
     def __init__(self, count: int):
         self._empty = list(range(count))
-        self._place: collections.OrderedDict[tuple[int, ...], int] = collections.OrderedDict()
+        self._slots: collections.OrderedDict[tuple[int, ...], int] = collections.OrderedDict()
         self._users: collections.Counter[int] = collections.Counter()
-        self._prompt: dict[int, tuple[int, ...]] = {}
+        self._prompts: dict[int, tuple[int, ...]] = {}
 
-    def take(self, tokens: Sequence[int], users: int) -> tuple[int, bool] | None:
-        """(place, whether the prompt must still be put there); None where all are in use."""
+    def acquire(self, tokens: Sequence[int], users: int) -> tuple[int, bool] | None:
+        """(slot, whether the prompt must be written to it); None if all slots are in use."""
         key = tuple(tokens)
-        if key in self._place:
-            place, fresh = self._place[key], False
-        elif (place := self._find()) is not None:
-            fresh = True
-            self._place[key], self._prompt[place] = place, key
-        else:
+        is_new = key not in self._slots
+        slot = self._find_free() if is_new else self._slots[key]
+        if slot is None:
             return None
-        self._place.move_to_end(key)
-        self._users[place] += users
-        return place, fresh
+        self._slots[key], self._prompts[slot] = slot, key
+        self._slots.move_to_end(key)
+        self._users[slot] += users
+        return slot, is_new
 
-    def leave(self, place: int) -> None:
-        """One user less."""
-        self._users[place] -= 1
+    def release(self, slot: int) -> None:
+        """Subtracts one user."""
+        self._users[slot] -= 1
 
-    def _find(self) -> int | None:
+    def _find_free(self) -> int | None:
+        """An empty slot, or the one that has been unused for longest."""
         if self._empty:
             return self._empty.pop()
-        oldest = (place for place in self._place.values() if not self._users[place])
-        place = next(oldest, None)
-        if place is not None:
-            del self._place[self._prompt.pop(place)]
-        return place
+        slot = next((slot for slot in self._slots.values() if not self._users[slot]), None)
+        if slot is not None:
+            del self._slots[self._prompts.pop(slot)]
+        return slot

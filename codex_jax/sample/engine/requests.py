@@ -1,70 +1,83 @@
-"""What is asked of the engine, and what it answers."""
+"""Requests to the engine, and its outputs."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from codex_jax.sample.sampling.params import Policy
+from codex_jax import InputError
+from codex_jax.sample.sampling.params import SamplingParams
 
 
 class Request(NamedTuple):
     """Some samples of one prompt.
 
     Args:
-      name: Tells requests that are under way from each other.
+      id: Distinguishes requests that are in progress.
       tokens: The prompt, at least one token.
       samples: Indices of the samples; a sample depends on its index, not on how many there are.
-      new: Most tokens of a sample; as many as the engine has room for, unless given.
-      stops: Strings that end a sample; the tokens that say one are part of it.
-      top: Also tell the likeliest tokens at each place.
-      echo: Also score the prompt.
-      stream: Tell a sample piece by piece, rather than once it is finished.
+      sampling_params: Temperature, filters, penalties and biases.
+      seed: Any integer; its last 32 bits count.
+      max_new_tokens: Most tokens of a sample; None is the engine's limit.
+      stops: Strings that end a sample; the stop string's tokens are part of the sample.
+      want_top_logprobs: Also return the likeliest tokens at each position.
+      echo: Also return log-probabilities of the prompt.
+      stream: Return a sample piece by piece, rather than once it is finished.
     """
 
-    name: str
+    id: str
     tokens: Sequence[int]
     samples: Sequence[int] = (0,)
-    policy: Policy = Policy()
+    sampling_params: SamplingParams = SamplingParams()
     seed: int = 0
-    new: int | None = None
+    max_new_tokens: int | None = None
     stops: Sequence[str] = ()
-    top: bool = False
+    want_top_logprobs: bool = False
     echo: bool = False
     stream: bool = False
 
 
-class Top(NamedTuple):
-    """The likeliest tokens at each place, the likeliest first, with their log-probabilities."""
+class TopLogprobs(NamedTuple):
+    """The likeliest tokens at each position, the likeliest first, with their log-probabilities."""
 
     tokens: np.ndarray  # int32 (T, 5)
     logprobs: np.ndarray  # float32 (T, 5)
 
 
 class Sample(NamedTuple):
-    """A sample, or the next piece of one: `reason` is "" while it goes on.
+    """A sample, or the next piece of one: `finish_reason` is "" while it continues.
 
-    Log-probabilities are raw (of the model's logits, no policy), in nats.
+    Log-probabilities are raw (of the model's logits, before temperature and filters), in nats.
     """
 
-    name: str
-    index: int
+    request_id: str
+    sample_index: int
     tokens: np.ndarray  # int32 (T,), the ending one included
     logprobs: np.ndarray  # float32 (T,)
-    reason: str  # "stop" (a stop string or end of text) or "length"
-    top: Top | None = None
+    finish_reason: str  # "stop" (a stop string or end of text) or "length"
+    top: TopLogprobs | None = None
 
 
-class Scored(NamedTuple):
-    """Log-probabilities of a prompt's tokens but the first: of token t + 1 at place t."""
+class PromptLogprobs(NamedTuple):
+    """Log-probabilities of a prompt's tokens but the first: index t is of token t + 1."""
 
-    name: str
+    request_id: str
     logprobs: np.ndarray  # float32 (T - 1,)
-    top: Top
+    top: TopLogprobs
 
 
-def prompt_hash(tokens: Sequence[int]) -> np.uint32:
-    """Half of what a sample's key is made of."""
+def hash_prompt(tokens: Sequence[int]) -> np.uint32:
+    """A hash of the prompt, one of the numbers that a sample's keys are made of."""
     digest = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).digest()
     return np.uint32(int.from_bytes(digest[:4], "little"))
+
+
+def check_tokens(tokens: Iterable[int], vocab_size: int, *, where: str) -> None:
+    """Checks that the model knows every token.
+
+    Raises:
+      InputError: a token below 0 or not below vocab_size; the message begins with `where`.
+    """
+    if unknown := [token for token in tokens if not 0 <= token < vocab_size]:
+        raise InputError(f"{where}: token {unknown[0]}; expected 0 to {vocab_size - 1}")

@@ -1,17 +1,17 @@
-"""Where a sampler's arrays lie: weights whole or split over `tensor`, rows over the data axes.
+"""Shardings of the engine's arrays: weights replicated or split over `tensor`, rows over data axes.
 
 Weights are read every step, so they are not split over `fsdp` as in training: gathering them would
 cost more than reading them. Replicas come first, `tensor` only where a model doesn't fit.
 
-For devices that aren't here the loop is compiled from shapes alone:
+For devices that aren't attached the loop is compiled from shapes alone:
 
     mesh = make_mesh(MeshShape(tensor=8), config, shape.rows, devices)
-    params = held_shapes(config, shape, mesh)        as the loop takes them: layer by layer
-    places = state_shardings(config, shape, mesh)    of what state.start(config, shape) makes
-    loop = decode.jitted(places)
-    loop.lower(config, shape, params, state, table, work)
+    params = decode_param_shapes(config, shape, mesh)    as the loop takes them: layer by layer
+    shardings = state_shardings(config, shape, mesh)     of state.init_state(config, shape)
+    loop = decode.jit_decode(shardings)
+    loop.lower(config, shape, params, state, stop_table, inputs)
 
-with `table` int16 (stop states, vocabulary) and `work` (decode.Work) whole on every device.
+with `stop_table` int16 (stop states, vocabulary) and `inputs` (state.LoopInputs) replicated.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import InputError, model, sharding
 from codex_jax.model import quantization
-from codex_jax.sample.engine import state as states
+from codex_jax.sample.engine.state import EngineShape, State, init_state
 
 
 def make_mesh(
@@ -32,108 +32,112 @@ def make_mesh(
     rows: int,
     devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-    """The mesh over `devices` (all, unless given), checked against what will lie on it.
+    """The mesh over `devices` (all if None), checked against the arrays that it shards.
 
     Raises:
       InputError: rows or key/value heads that don't divide.
     """
     mesh = sharding.make_mesh(shape, devices)
-    parts = sharding.data_parallel(mesh)
-    if rows % parts:
+    shards = sharding.data_parallel(mesh)
+    if rows % shards:
         raise InputError(
-            f"batch_size is {rows}, which {parts} data-parallel devices don't divide; turn it or "
-            "MeshShape"
+            f"batch_size is {rows}; set it to a multiple of the {shards} data-parallel devices, or "
+            "change MeshShape"
         )
     if config.kv_heads % mesh.shape["tensor"]:
         raise InputError(
-            f"the model has {config.kv_heads} kv_heads, which MeshShape.tensor = "
-            f"{mesh.shape['tensor']} doesn't divide; turn it"
+            f"MeshShape.tensor is {mesh.shape['tensor']}; set it to a divisor of the model's "
+            f"{config.kv_heads} kv_heads"
         )
     return mesh
 
 
 def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
-    """The parameters' shapes, each with its place on the mesh."""
+    """The shapes of a checkpoint's parameters, with their shardings."""
     shapes, axes = model.abstract_params(config)
 
-    def one(shape, logical):
-        kept = tuple("norm" if axis == "embed" else axis for axis in logical)
-        place = NamedSharding(mesh, sharding.spec(kept))
-        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=place)
+    def with_sharding(shape, logical_axes):
+        replicated = tuple("norm" if axis == "embed" else axis for axis in logical_axes)
+        return _with_sharding(shape, NamedSharding(mesh, sharding.spec(replicated)))
 
-    return jax.tree.map(one, shapes, axes)
+    return jax.tree.map(with_sharding, shapes, axes)
 
 
-def held(params: model.Params, shape: states.Shape) -> model.Params:
-    """Parameters as a step reads them: layers apart, in int8 or the dtype they would be cast to.
+def to_decode_params(params: model.Params, shape: EngineShape) -> model.Params:
+    """Parameters as a step reads them: unstacked layers, in int8 or the dtype of products.
 
-    Norms are computed in f32, and keep it.
+    Norms are computed in f32, and stay in it.
     """
-    eight = shape.weights == "int8"
+    is_int8 = shape.weights_dtype == "int8"
 
-    def one(path, leaf):
+    def convert(path, leaf):
         name = path[-1].key
-        if eight and name in quantization.CONTRACTED_AXES:
+        if is_int8 and name in quantization.CONTRACTED_AXES:
             return quantization.quantize(leaf, quantization.CONTRACTED_AXES[name])
-        dtype = shape.dtype if eight else shape.weights
+        dtype = shape.dtype if is_int8 else shape.weights_dtype
         return leaf if name in ("scale", "shift") else leaf.astype(dtype)
 
     params = {**params, "blocks": model.unstack_layers(params["blocks"])}
-    return jax.tree_util.tree_map_with_path(one, params)
+    return jax.tree_util.tree_map_with_path(convert, params)
 
 
-def hold(params: model.Params, shape: states.Shape, wanted: model.Params) -> model.Params:
-    """`held`, placed as `held_shapes` wants; not copied where the devices' memory is the host's."""
+def place_params(params: model.Params, shape: EngineShape, shapes: model.Params) -> model.Params:
+    """`to_decode_params`, sharded as `shapes`; not copied if the devices' memory is the host's."""
     leaves = jax.tree.leaves(params)
     devices = set().union(*(leaf.devices() for leaf in leaves))
-    same = all(leaf.dtype == np.dtype(shape.weights) for leaf in leaves)
-    places = jax.tree.map(lambda leaf: leaf.sharding, wanted)
-    if not same or len(devices) > 1 or devices.pop().platform != "cpu":
-        return jax.jit(held, static_argnums=1, out_shardings=places)(params, shape)
+    same_dtype = all(leaf.dtype == np.dtype(shape.weights_dtype) for leaf in leaves)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+    if not same_dtype or len(devices) > 1 or devices.pop().platform != "cpu":
+        convert = jax.jit(to_decode_params, static_argnums=1, out_shardings=shardings)
+        return convert(params, shape)
     params = jax.tree.map(np.asarray, params)
-    return jax.device_put({**params, "blocks": model.unstack_layers(params["blocks"])}, places)
+    return jax.device_put({**params, "blocks": model.unstack_layers(params["blocks"])}, shardings)
 
 
-def held_shapes(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> model.Params:
-    """What `held` makes of the parameters, each with its place on the mesh."""
+def decode_param_shapes(
+    config: model.DecoderConfig, shape: EngineShape, mesh: Mesh
+) -> model.Params:
+    """The shapes of `to_decode_params`' result, with their shardings."""
     shapes = params_shapes(config, mesh)
-    layers = [jax.tree.map(_layer_place, shapes["blocks"])] * config.layers
-    places = {**jax.tree.map(lambda x: x.sharding, shapes), "blocks": layers}
+    layers = [jax.tree.map(_layer_sharding, shapes["blocks"])] * config.layers
+    shardings = {**jax.tree.map(lambda x: x.sharding, shapes), "blocks": layers}
 
-    def one(path, place, leaf):
+    def add_sharding(path, sharding, leaf):
         if isinstance(leaf, quantization.Int8):
-            over = np.atleast_1d(quantization.CONTRACTED_AXES[path[-1].key])
-            spec = [axis for n, axis in enumerate(place.spec) if n not in over]
+            contracted = np.atleast_1d(quantization.CONTRACTED_AXES[path[-1].key])
+            spec = [axis for n, axis in enumerate(sharding.spec) if n not in contracted]
             scale = NamedSharding(mesh, PartitionSpec(*spec))
-            return quantization.Int8(_put(leaf.values, place), _put(leaf.scale, scale))
-        return _put(leaf, place)
+            return quantization.Int8(
+                _with_sharding(leaf.values, sharding), _with_sharding(leaf.scale, scale)
+            )
+        return _with_sharding(leaf, sharding)
 
-    made = jax.eval_shape(lambda params: held(params, shape), shapes)
-    return jax.tree_util.tree_map_with_path(one, places, made)
-
-
-def placed(shapes: Any, places: Any) -> Any:
-    """Shapes of arrays that will lie at these places."""
-    return jax.tree.map(_put, shapes, places)
+    decode_shapes = jax.eval_shape(lambda params: to_decode_params(params, shape), shapes)
+    return jax.tree_util.tree_map_with_path(add_sharding, shardings, decode_shapes)
 
 
-def _layer_place(x: jax.ShapeDtypeStruct) -> NamedSharding:
-    """One of a stack's."""
+def with_shardings(shapes: Any, shardings: Any) -> Any:
+    """A tree of shapes with a tree of shardings of the same structure."""
+    return jax.tree.map(_with_sharding, shapes, shardings)
+
+
+def _layer_sharding(x: jax.ShapeDtypeStruct) -> NamedSharding:
+    """The sharding of one layer of a stack."""
     return NamedSharding(x.sharding.mesh, PartitionSpec(*x.sharding.spec[1:]))
 
 
-def _put(x: jax.ShapeDtypeStruct, place: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+def _with_sharding(x: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
 
-def state_shardings(config: model.DecoderConfig, shape: states.Shape, mesh: Mesh) -> states.State:
-    """The loop's state: caches by row and head, all else on every device."""
-    state = jax.eval_shape(lambda: states.start(config, shape))
-    whole = NamedSharding(mesh, PartitionSpec())
+def state_shardings(config: model.DecoderConfig, shape: EngineShape, mesh: Mesh) -> State:
+    """Shardings of the loop's state: caches by row and head, all else replicated."""
+    state = jax.eval_shape(lambda: init_state(config, shape))
+    replicated = NamedSharding(mesh, PartitionSpec())
     prefix = NamedSharding(mesh, sharding.spec((None, "kv_heads")))
     suffix = NamedSharding(mesh, sharding.spec(("batch", "kv_heads")))
-    placed = jax.tree.map(lambda _: whole, state)
-    return placed._replace(
-        prompts=placed.prompts._replace(cache=jax.tree.map(lambda _: prefix, state.prompts.cache)),
-        rows=placed.rows._replace(cache=jax.tree.map(lambda _: suffix, state.rows.cache)),
+    result = jax.tree.map(lambda _: replicated, state)
+    return result._replace(
+        prompts=result.prompts._replace(cache=jax.tree.map(lambda _: prefix, state.prompts.cache)),
+        rows=result.rows._replace(cache=jax.tree.map(lambda _: suffix, state.rows.cache)),
     )

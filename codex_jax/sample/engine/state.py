@@ -1,82 +1,86 @@
-"""What lies on the device while sampling: resident prompts, jobs, rows, and their output."""
+"""Arrays on the device while sampling: prompts, the queue of samples, rows, and their output."""
 
 import dataclasses
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from codex_jax import model
-from codex_jax.sample.engine import prefix_attention
+from codex_jax.sample.engine import kv_cache
+from codex_jax.sample.sampling.params import LogitAdjustments
 
-RUNNING, STOPPED, FULL = 0, 1, 2  # why a sample ended: a stop (or end of text), or its length
+# Finish reasons of a sample: none yet, a stop string or end of text, its length.
+RUNNING, STOPPED, FULL = 0, 1, 2
 
-TOP = 5  # likeliest tokens that are told on request, as OpenAI's completions do
+TOP_LOGPROBS = 5  # likeliest tokens returned on request, as in OpenAI's completions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape:
-    """The sizes that are compiled in.
+class EngineShape:
+    """Sizes and dtypes that are compiled in.
 
     Args:
       rows: Samples that run at a time (B).
-      prompts: Prompts resident at a time (P).
-      prefix: Longest prompt, in tokens.
-      new: Most new tokens of a sample.
+      resident_prompts: Prompts on the device at a time (P).
+      max_prompt_tokens: Longest prompt.
+      max_new_tokens: Most new tokens of a sample.
       tile: Rows that read a prompt together.
       group: Tiles that attend at a time.
       queue: Samples that can wait on the device.
       dtype: Of activations.
-      weights: As a step reads them: a dtype, or "int8" with a scale for each output.
-      cache: Keys and values: a dtype, or "int8" with a scale for each position and head.
+      weights_dtype: As a step reads weights: a dtype, or "int8" with a scale for each output.
+      kv_cache_dtype: Of keys and values: a dtype, or "int8" with a scale for each position and
+        head.
     """
 
     rows: int
-    prompts: int
-    prefix: int
-    new: int
+    resident_prompts: int
+    max_prompt_tokens: int
+    max_new_tokens: int
     tile: int
     group: int
     queue: int
     dtype: str = "float32"
-    weights: str = "float32"
-    cache: str = "float32"
+    weights_dtype: str = "float32"
+    kv_cache_dtype: str = "float32"
 
     @property
-    def slots(self) -> int:
-        """Places for output: what runs and what waits."""
+    def output_slots(self) -> int:
+        """Samples with space for their output: running and waiting."""
         return self.rows + self.queue
 
 
 class Prompts(NamedTuple):
     """Resident prompts, each stored once."""
 
-    cache: prefix_attention.Cache
+    cache: kv_cache.Cache
     length: Int[Array, "P"]  # tokens in the cache: all but the last
     last: Int[Array, "P"]
-    hash: Int[Array, "P"]
+    hash: UInt[Array, "P"]
 
 
-class Jobs(NamedTuple):
-    """What is asked of the sample at each slot; the host writes it, the rows look it up."""
+class SlotParams(NamedTuple):
+    """Parameters of the sample in each output slot; the host writes them, the rows read them."""
 
     prompt: Int[Array, "O"]
-    sample: Int[Array, "O"]
-    seed: Int[Array, "O"]
-    new: Int[Array, "O"]  # its most tokens
-    stop: Int[Array, "O"]  # where its stop automaton starts
+    sample_index: Int[Array, "O"]
+    seed: UInt[Array, "O"]
+    max_new_tokens: Int[Array, "O"]
+    stop_state: Int[Array, "O"]  # start of its stop automaton
     temperature: Float[Array, "O"]
     top_k: Int[Array, "O"]
     min_p: Float[Array, "O"]
     top_p: Float[Array, "O"]
 
 
-def no_jobs(slots: int) -> Jobs:
-    """None, in arrays for the host to write into."""
-    ints = {name: np.zeros(slots, np.int32) for name in Jobs._fields}
-    floats = {name: np.zeros(slots, np.float32) for name in ("temperature", "min_p", "top_p")}
-    return Jobs(**ints | floats | {"seed": np.zeros(slots, np.uint32)})
+def empty_slot_params(slots: int) -> SlotParams:
+    """Parameters of no samples, as NumPy arrays that the host writes into."""
+    dtypes = {"seed": np.uint32} | dict.fromkeys(("temperature", "min_p", "top_p"), np.float32)
+    names = SlotParams._fields
+    return SlotParams._make(np.zeros(slots, dtypes.get(name, np.int32)) for name in names)
 
 
 class Queue(NamedTuple):
@@ -87,59 +91,83 @@ class Queue(NamedTuple):
     tail: Int[Array, ""]
 
 
-class Rows(NamedTuple):
-    """What runs. `slot` is where a row's job and output lie; out of range where the row is idle."""
+class LoopInputs(NamedTuple):
+    """The host's inputs to a call of the loop, of constant sizes.
 
-    cache: prefix_attention.Cache
+    `adjustments` is None if no running sample has penalties, biases or top log-probabilities: the
+    loop is compiled once with them and once without.
+    """
+
+    params: SlotParams
+    queue: Queue
+    dropped: Bool[Array, "O"]  # slots whose samples end at once, or are new and unfinished
+    steps: Int[Array, ""]  # most steps of this call
+    eager: Bool[Array, ""]  # return once the queue is empty although rows are running
+    adjustments: LogitAdjustments | None = None
+
+
+def empty_inputs(shape: EngineShape) -> LoopInputs:
+    """Inputs of a call without samples, as NumPy arrays."""
+    queue = Queue._make((np.zeros(shape.queue, np.int32), np.int32(0), np.int32(0)))
+    params = empty_slot_params(shape.output_slots)
+    dropped = np.zeros(shape.output_slots, bool)
+    return LoopInputs._make((params, queue, dropped, np.int32(0), np.bool_(False), None))
+
+
+class ActiveRows(NamedTuple):
+    """Running samples. `slot` is the index of a row's parameters and output, O for an idle row."""
+
+    cache: kv_cache.Cache
     slot: Int[Array, "B"]
     length: Int[Array, "B"]
     token: Int[Array, "B"]
-    stop: Int[Array, "B"]
+    stop_state: Int[Array, "B"]
 
 
 class Output(NamedTuple):
-    """Finished and half-finished samples."""
+    """Finished and unfinished samples."""
 
     tokens: Int[Array, "O N"]
     logprobs: Float[Array, "O N"]
     length: Int[Array, "O"]
-    reason: Int[Array, "O"]
-    top: Int[Array, "O N 5"]  # written where the loop runs with adjustments
+    finish_reason: Int[Array, "O"]
+    top_tokens: Int[Array, "O N 5"]  # written if the loop runs with adjustments
     top_logprobs: Float[Array, "O N 5"]
 
 
 class State(NamedTuple):
-    """All that changes while decoding; donated to each call."""
+    """Everything that changes while decoding; donated to each call."""
 
     prompts: Prompts
     queue: Queue
-    rows: Rows
+    rows: ActiveRows
     output: Output
     steps: Int[Array, ""]  # since the start
-    busy: Int[Array, ""]  # rows × steps that worked
+    busy: Int[Array, ""]  # rows × steps that sampled
 
 
-def start(config: model.DecoderConfig, shape: Shape) -> State:
-    """Nothing resident, nothing running."""
+def init_state(config: model.DecoderConfig, shape: EngineShape) -> State:
+    """State without prompts and samples."""
 
-    def zeros(*sizes, dtype=jnp.int32):
+    def zeros(*sizes: int, dtype: DTypeLike = jnp.int32) -> Array:
         return jnp.zeros(sizes, dtype)
 
-    dtype = jnp.dtype(shape.cache)
-    B, P, Q, N, out = shape.rows, shape.prompts, shape.queue, shape.new, shape.slots
-    prefix = prefix_attention.empty(config, rows=P, slots=shape.prefix, dtype=dtype)
-    suffix = prefix_attention.empty(config, rows=B, slots=N, dtype=dtype)
+    dtype = jnp.dtype(shape.kv_cache_dtype)
+    B, P, N, slots = shape.rows, shape.resident_prompts, shape.max_new_tokens, shape.output_slots
+    positions = shape.max_prompt_tokens
+    prefix = kv_cache.empty_cache(config, rows=P, positions=positions, dtype=dtype)
+    suffix = kv_cache.empty_cache(config, rows=B, positions=N, dtype=dtype)
     return State(
         Prompts(prefix, zeros(P), zeros(P), zeros(P, dtype=jnp.uint32)),
-        Queue(zeros(Q), zeros(), zeros()),
-        Rows(suffix, zeros(B) + out, zeros(B), zeros(B), zeros(B)),
+        Queue(zeros(shape.queue), zeros(), zeros()),
+        ActiveRows(suffix, zeros(B) + slots, zeros(B), zeros(B), zeros(B)),
         Output(
-            zeros(out, N),
-            zeros(out, N, dtype=jnp.float32),
-            zeros(out),
-            zeros(out),
-            zeros(out, N, TOP),
-            zeros(out, N, TOP, dtype=jnp.float32),
+            zeros(slots, N),
+            zeros(slots, N, dtype=jnp.float32),
+            zeros(slots),
+            zeros(slots),
+            zeros(slots, N, TOP_LOGPROBS),
+            zeros(slots, N, TOP_LOGPROBS, dtype=jnp.float32),
         ),
         zeros(),
         zeros(),

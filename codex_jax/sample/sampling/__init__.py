@@ -1,1 +1,1 @@
-"""Sampling parameters, stop strings and detokenization."""
+"""Sampling parameters, token draws, stop strings and detokenization."""

@@ -1,62 +1,63 @@
-"""From tokens to text: before its stop, and never half a character."""
+"""Text of tokens as they arrive: up to the stop string, and never half a character."""
 
 import codecs
 from collections.abc import Callable, Iterable, Sequence
 
-from codex_jax.sample.sampling.stop_strings import cut
+from codex_jax.sample.sampling.stop_strings import truncate_at_stop
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 
 _, _PREFIX, _MIDDLE, _SUFFIX = SPECIALS
 
 
-class Stream:
-    """Text of a sample as its tokens come. What has been told is never taken back.
+class Detokenizer:
+    """Text of a sample as its tokens arrive. Emitted text is never taken back.
 
-    Bytes are held back while they could begin a stop string, or a character that isn't whole. What
-    isn't UTF-8 at all becomes U+FFFD; half a character at the very end is left out.
+    Bytes are held back while they could begin a stop string or belong to an incomplete character.
+    Invalid UTF-8 becomes U+FFFD; an incomplete character at the very end is dropped.
     """
 
     def __init__(
         self, token_bytes: Callable[[int], bytes], *, eos_id: int, stops: Sequence[str] = ()
     ):
         self._token_bytes, self._eos_id, self._stops = token_bytes, eos_id, tuple(stops)
-        self._encoded = [stop.encode() for stop in stops]
-        self._held = b""
+        self._encoded_stops = [stop.encode() for stop in stops]
+        self._pending = b""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.stopped = False  # by a stop string or end of text
-        self.told = 0  # bytes so far
+        self.emitted = 0  # bytes so far
 
     def feed(self, tokens: Iterable[int]) -> str:
-        """What can be told now; nothing once stopped."""
+        """Text that these tokens complete; none once stopped."""
         for token in map(int, tokens):
             if self.stopped:
                 break
             if token == self._eos_id:
                 self.stopped = True
                 break
-            self._held, found = cut(self._held + self._token_bytes(token), self._stops)
-            self.stopped = found
-        keep = 0 if self.stopped else self._possible_stop()
-        now, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        self.told += len(now)
-        return self._decoder.decode(now)
+            pending = self._pending + self._token_bytes(token)
+            self._pending, self.stopped = truncate_at_stop(pending, self._stops)
+        end = len(self._pending) - (0 if self.stopped else self._possible_stop_length())
+        return self._emit(end)
 
-    def end(self) -> str:
-        """The rest, where a sample ends by its length."""
-        rest, self._held = self._held, b""
-        self.told += len(rest)
-        return self._decoder.decode(rest)
+    def flush(self) -> str:
+        """The remaining text, where a sample ends by its length."""
+        return self._emit(len(self._pending))
 
-    def _possible_stop(self) -> int:
-        """How many of the last bytes could be the beginning of a stop."""
-        longest = max(map(len, self._encoded), default=1) - 1
-        for size in range(min(longest, len(self._held)), 0, -1):
-            if any(stop.startswith(self._held[-size:]) for stop in self._encoded):
+    def _emit(self, end: int) -> str:
+        emitted, self._pending = self._pending[:end], self._pending[end:]
+        self.emitted += len(emitted)
+        return self._decoder.decode(emitted)
+
+    def _possible_stop_length(self) -> int:
+        """The number of last bytes that could begin a stop."""
+        longest = max(map(len, self._encoded_stops), default=1) - 1
+        for size in range(min(longest, len(self._pending)), 0, -1):
+            if any(stop.startswith(self._pending[-size:]) for stop in self._encoded_stops):
                 return size
         return 0
 
 
-def whole_text(
+def detokenize(
     tokens: Iterable[int],
     token_bytes: Callable[[int], bytes],
     *,
@@ -64,21 +65,27 @@ def whole_text(
     stops: Sequence[str] = (),
 ) -> str:
     """The text of a finished sample."""
-    stream = Stream(token_bytes, eos_id=eos_id, stops=stops)
-    return stream.feed(tokens) + stream.end()
+    detokenizer = Detokenizer(token_bytes, eos_id=eos_id, stops=stops)
+    return detokenizer.feed(tokens) + detokenizer.flush()
 
 
-def prompt_tokens(text: Tokenizer, prompt: str, suffix: str | None, *, begin: bool) -> list[int]:
-    """A prompt's tokens; with a suffix, those that ask for what stands between (PSM).
+def encode_prompt(
+    tokenizer: Tokenizer, prompt: str, suffix: str | None, *, prepend_eos: bool
+) -> list[int]:
+    """A prompt's tokens; with a suffix, in fill-in-the-middle order (prefix, suffix, middle).
 
     Args:
-      begin: whether it begins with end of text, as documents do; an empty prompt is that alone.
+      tokenizer: The model's.
+      prompt: Text before the completion.
+      suffix: Text after the completion; None without infilling.
+      prepend_eos: Begin with the end-of-text token, as training documents do; an empty prompt is
+        that token alone in any case.
 
     Raises:
-      InputError: a suffix, and a tokenizer without the tokens that ask.
+      InputError: a suffix, and a tokenizer without infilling tokens.
     """
-    ids = text.encode(prompt)
+    ids = tokenizer.encode(prompt)
     if suffix is not None:
-        before, between, after = map(text.special_id, (_PREFIX, _MIDDLE, _SUFFIX))
-        ids = [before, *ids, after, *text.encode(suffix), between]
-    return [text.eos_id, *ids] if begin or not ids else ids
+        before, between, after = map(tokenizer.special_id, (_PREFIX, _MIDDLE, _SUFFIX))
+        ids = [before, *ids, after, *tokenizer.encode(suffix), between]
+    return [tokenizer.eos_id, *ids] if prepend_eos or not ids else ids

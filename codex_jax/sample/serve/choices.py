@@ -1,4 +1,4 @@
-"""From tokens to choices, as OpenAI's completions tell them."""
+"""Builds the "choices" of OpenAI's completions from tokens."""
 
 import codecs
 import dataclasses
@@ -7,45 +7,48 @@ from typing import Any
 
 import numpy as np
 
-from codex_jax.sample.engine.requests import Sample, Scored, Top
-from codex_jax.sample.sampling.detokenizer import Stream
+from codex_jax.sample.engine.requests import PromptLogprobs, Sample, TopLogprobs
+from codex_jax.sample.sampling.detokenizer import Detokenizer
 
-_LOWEST = -9999.0  # JSON knows no infinity
+_LOWEST = -9999.0  # JSON has no infinity
 
 
-def spelling(said: bytes) -> str:
-    """A token as a string; one that isn't whole characters by its bytes, as the old API did."""
+def token_string(token: bytes) -> str:
+    """A token as a string; one that isn't complete characters by its bytes, as in the old API."""
     try:
-        return said.decode()
+        return token.decode()
     except UnicodeDecodeError:
-        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in said)
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token)
 
 
 @dataclasses.dataclass
 class Logprobs:
-    """Of the tokens of a text: what each says, how likely it was, and where it begins."""
+    """Tokens of a text, each with its log-probability and the offset of its first character."""
 
     tokens: list[str] = dataclasses.field(default_factory=list)
     token_logprobs: list[float | None] = dataclasses.field(default_factory=list)
     top_logprobs: list[dict[str, float] | None] = dataclasses.field(default_factory=list)
     text_offset: list[int] = dataclasses.field(default_factory=list)
 
-    def take(self, count: int) -> dict[str, Any]:
-        """The first `count` tokens, that are no longer held."""
+    def pop(self, count: int) -> dict[str, Any]:
+        """Removes and returns the first `count` tokens."""
         lists = dict(vars(self))
         for name, values in lists.items():
             setattr(self, name, values[count:])
         return {name: values[:count] for name, values in lists.items()}
 
 
-class Writer:
-    """One choice in the making: its text and, where asked, its log-probabilities.
+class ChoiceBuilder:
+    """Builds one choice: its text and, if requested, its log-probabilities.
 
-    A token is told once all of its text is; the one that a stop cuts is told at the end.
+    A token is emitted once all of its text is; the token that a stop string cuts, at the end.
 
     Args:
-      likely: how many of the likeliest tokens to tell; None tells no log-probabilities.
-      start: characters of the prompt, from whose beginning offsets count, echoed or not.
+      token_bytes: The bytes of a token.
+      eos_id: The end-of-text token.
+      stops: Stop strings.
+      top_logprobs: Likeliest tokens at each position; None leaves log-probabilities out.
+      start: Characters of the prompt, from whose beginning offsets count, echoed or not.
     """
 
     def __init__(
@@ -54,89 +57,95 @@ class Writer:
         *,
         eos_id: int,
         stops: Sequence[str],
-        likely: int | None,
+        top_logprobs: int | None,
         start: int = 0,
     ):
-        self._token_bytes, self._eos_id, self._likely = token_bytes, eos_id, likely
-        self._stream = Stream(token_bytes, eos_id=eos_id, stops=stops)
+        self._token_bytes, self._eos_id, self._top_logprobs = token_bytes, eos_id, top_logprobs
+        self._detokenizer = Detokenizer(token_bytes, eos_id=eos_id, stops=stops)
         self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._offset = start  # characters before the next token
-        self._held = Logprobs()
-        self._places: list[tuple[int, int]] = []  # of held tokens in the text, in bytes
+        self._pending = Logprobs()
+        self._spans: list[tuple[int, int]] = []  # of pending tokens in the text, in bytes
         self._end = 0  # bytes of text so far
         self.count = 0  # tokens so far
-        self.total = 0.0  # of their log-probabilities
+        self.total_logprob = 0.0
 
-    def prompt(self, tokens: Sequence[int], scored: Scored | None) -> tuple[str, dict | None]:
-        """(a prompt's text, its log-probabilities), told before everything else."""
+    def echo(
+        self, tokens: Sequence[int], logprobs: PromptLogprobs | None
+    ) -> tuple[str, dict | None]:
+        """(the prompt's text, its log-probabilities), the first piece of the choice."""
         text = b"".join(map(self._token_bytes, tokens)).decode(errors="replace")
-        if scored is None:
+        if logprobs is None:
             return text, None
         self._offset = 0
-        self._hold(tokens[0], None, None)
+        self._append(tokens[0], None, {})
         for n, token in enumerate(tokens[1:]):
-            self._hold(token, scored.logprobs[n], (scored.top, n))
+            self._append(token, logprobs.logprobs[n], self._top(logprobs.top, n))
         self._characters.reset()
-        self._offset, self._end, self._places = len(text), 0, []
-        return text, self._held.take(len(tokens))
+        self._offset, self._end, self._spans = len(text), 0, []
+        return text, self._pending.pop(len(tokens))
 
-    def piece(self, sample: Sample) -> tuple[str, dict | None]:
-        """(text, log-probabilities) that can be told now."""
+    def add(self, sample: Sample) -> tuple[str, dict | None]:
+        """Adds a piece of the sample; returns the next (text, log-probabilities)."""
         self.count += len(sample.tokens)
-        self.total += float(sample.logprobs.astype(np.float64).sum())
+        self.total_logprob += float(sample.logprobs.astype(np.float64).sum())
         text = ""
         for n, token in enumerate(sample.tokens.tolist()):
-            if token != self._eos_id and not self._stream.stopped:
-                self._hold(token, sample.logprobs[n], (sample.top, n))
-            text += self._stream.feed([token])
-        if sample.reason and not self._stream.stopped:
-            text += self._stream.end()
-        return text, self._released(bool(sample.reason))
+            if token != self._eos_id and not self._detokenizer.stopped:
+                self._append(token, sample.logprobs[n], self._top(sample.top, n))
+            text += self._detokenizer.feed([token])
+        if sample.finish_reason and not self._detokenizer.stopped:
+            text += self._detokenizer.flush()
+        return text, self._pop_emitted(is_finished=bool(sample.finish_reason))
 
-    def _hold(self, token: int, logprob: float | None, likely: tuple[Top | None, int] | None):
-        if self._likely is None:
+    def _append(self, token: int, logprob: float | None, top: dict[str, float]) -> None:
+        if self._top_logprobs is None:
             return
-        said = self._token_bytes(token)
-        held, spelled = self._held, spelling(said)
-        held.text_offset.append(self._offset)
-        held.tokens.append(spelled)
-        held.token_logprobs.append(None if logprob is None else _finite(logprob))
-        held.top_logprobs.append(likely and self._top(*likely) | {spelled: _finite(logprob)})
-        self._places.append((self._end, self._end + len(said)))
-        self._end += len(said)
-        self._offset += len(self._characters.decode(said))
+        token_bytes, pending = self._token_bytes(token), self._pending
+        name = token_string(token_bytes)
+        pending.text_offset.append(self._offset)
+        pending.tokens.append(name)
+        pending.token_logprobs.append(None if logprob is None else _finite(logprob))
+        pending.top_logprobs.append(None if logprob is None else top | {name: _finite(logprob)})
+        self._spans.append((self._end, self._end + len(token_bytes)))
+        self._end += len(token_bytes)
+        self._offset += len(self._characters.decode(token_bytes))
 
-    def _released(self, over: bool) -> dict | None:
-        """Held tokens that may be told."""
-        if self._likely is None:
+    def _pop_emitted(self, *, is_finished: bool) -> dict | None:
+        """Log-probabilities of the tokens whose text is emitted."""
+        if self._top_logprobs is None:
             return None
-        told = self._stream.told
-        count = sum(start < told if over else end <= told for start, end in self._places)
-        self._places = self._places[count:]
-        return self._held.take(count)
+        emitted = self._detokenizer.emitted
+        count = sum(
+            first < emitted if is_finished else end <= emitted for first, end in self._spans
+        )
+        self._spans = self._spans[count:]
+        return self._pending.pop(count)
 
-    def _top(self, top: Top | None, n: int) -> dict[str, float]:
-        if not self._likely or top is None:
+    def _top(self, top: TopLogprobs | None, n: int) -> dict[str, float]:
+        if not self._top_logprobs or top is None:
             return {}
         likeliest = zip(top.tokens[n].tolist(), top.logprobs[n].tolist(), strict=True)
-        pairs = [(spelling(self._token_bytes(t)), _finite(x)) for t, x in likeliest]
-        return dict(reversed(pairs[: self._likely]))  # of two spelled alike, the likelier
+        pairs = [(token_string(self._token_bytes(t)), _finite(x)) for t, x in likeliest]
+        return dict(reversed(pairs[: self._top_logprobs]))  # of two equal strings, the likelier
 
 
 def _finite(logprob: float) -> float:
     return max(float(logprob), _LOWEST)
 
 
-def choice(index: int, text: str, logprobs: dict | None, reason: str | None) -> dict[str, Any]:
+def make_choice(
+    index: int, text: str, logprobs: dict | None, finish_reason: str | None
+) -> dict[str, Any]:
     """An element of "choices"."""
-    return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": reason}
+    return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
-def usage(prompts: Iterable[Sequence[int]], completion: int) -> dict[str, int]:
-    """A prompt counts once, every candidate's tokens count."""
-    prompt = sum(map(len, prompts))
+def usage(prompts: Iterable[Sequence[int]], completion_tokens: int) -> dict[str, int]:
+    """Token counts: a prompt counts once, every candidate's tokens count."""
+    prompt_tokens = sum(map(len, prompts))
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
     }

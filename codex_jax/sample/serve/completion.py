@@ -1,153 +1,175 @@
-"""Answers one request: asks the engine's thread, and puts together what it tells."""
+"""Answers one request: submits it to the engine's thread, and assembles the outputs."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.sample.engine.requests import Sample, Scored
-from codex_jax.sample.serve.choices import Writer, choice, usage
-from codex_jax.sample.serve.completion_request import Asked
-from codex_jax.sample.serve.engine_thread import Driver, Told
+from codex_jax.sample.engine.requests import PromptLogprobs, Sample
+from codex_jax.sample.serve.choices import ChoiceBuilder, make_choice, usage
+from codex_jax.sample.serve.completion_request import CompletionRequest
+from codex_jax.sample.serve.engine_thread import EngineOutput, EngineThread
 from codex_jax.sample.serve.errors import ApiError
 from codex_jax.tokenizer import Tokenizer
 
 
-class Completion:
-    """One request under way. `text_completion` objects, whole or in pieces."""
+class _Piece(NamedTuple):
+    """The next piece of a choice."""
 
-    def __init__(self, name: str, model: str, asked: Asked, text: Tokenizer, driver: Driver):
-        self.name, self.asked, self._text, self._driver = name, asked, text, driver
-        self._requests = asked.requests(name)
+    prompt: int
+    sample: int
+    text: str
+    logprobs: dict | None
+    finish_reason: str | None
+
+
+class Completion:
+    """A request in progress. Makes `text_completion` objects, complete or in chunks."""
+
+    def __init__(
+        self,
+        completion_id: str,
+        model: str,
+        request: CompletionRequest,
+        tokenizer: Tokenizer,
+        engine_thread: EngineThread,
+    ):
+        self.id, self.request = completion_id, request
+        self._tokenizer, self._engine_thread = tokenizer, engine_thread
+        self._requests = request.engine_requests(completion_id)
         self._head = {
-            "id": name,
+            "id": completion_id,
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": f"fp_{text.hash[:12]}",
+            "system_fingerprint": f"fp_{tokenizer.hash[:12]}",
         }
-        self._writers: dict[tuple[int, int], Writer] = {}
+        self._builders: dict[tuple[int, int], ChoiceBuilder] = {}
 
     @property
     def prompt_tokens(self) -> int:
-        return sum(map(len, self.asked.prompts))
+        """Tokens of all prompts."""
+        return sum(map(len, self.request.prompts))
 
     @property
     def completion_tokens(self) -> int:
-        """So far, of all candidates."""
-        return sum(writer.count for writer in self._writers.values())
+        """New tokens so far, of all candidates."""
+        return sum(builder.count for builder in self._builders.values())
 
-    async def whole(self) -> dict[str, Any]:
-        """The answer, once everything is finished."""
-        found: dict[tuple[int, int], dict[str, Any]] = {}
-        async for prompt, index, text, logprobs, reason in self._pieces():
-            one = found.setdefault((prompt, index), choice(0, "", None, None))
-            one["text"] += text
-            one["finish_reason"] = reason or one["finish_reason"]
-            if one["logprobs"] and logprobs:
-                logprobs = {name: one["logprobs"][name] + logprobs[name] for name in logprobs}
-            one["logprobs"] = logprobs or one["logprobs"]
-        choices = [found[key] for key in self._best(found)]
-        for number, one in enumerate(choices):
-            one["index"] = number
-        total = usage(self.asked.prompts, self.completion_tokens)
+    async def complete(self) -> dict[str, Any]:
+        """The response, once all samples are finished."""
+        candidates: dict[tuple[int, int], dict[str, Any]] = {}
+        async for prompt, sample, text, logprobs, finish_reason in self._pieces():
+            choice = candidates.setdefault((prompt, sample), make_choice(0, "", None, None))
+            choice["text"] += text
+            choice["finish_reason"] = finish_reason or choice["finish_reason"]
+            choice["logprobs"] = _join_logprobs(choice["logprobs"], logprobs)
+        choices = [candidates[key] for key in self._rank(candidates)]
+        for number, choice in enumerate(choices):
+            choice["index"] = number
+        total = usage(self.request.prompts, self.completion_tokens)
         return self._head | {"choices": choices, "usage": total}
 
-    async def stream(self) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self) -> AsyncGenerator[dict[str, Any]]:
         """Chunks as they come."""
-        no_usage: dict[str, Any] = {"usage": None} if self.asked.usage else {}
-        async for prompt, index, text, logprobs, reason in self._pieces():
-            if text or reason or (logprobs and logprobs["tokens"]):
-                one = choice(prompt * self.asked.n + index, text, logprobs, reason)
-                yield self._head | {"choices": [one]} | no_usage
-        if self.asked.usage:
-            total = usage(self.asked.prompts, self.completion_tokens)
+        no_usage: dict[str, Any] = {"usage": None} if self.request.include_usage else {}
+        async for prompt, sample, text, logprobs, finish_reason in self._pieces():
+            if text or finish_reason or (logprobs and logprobs["tokens"]):
+                index = prompt * self.request.n + sample
+                choice = make_choice(index, text, logprobs, finish_reason)
+                yield self._head | {"choices": [choice]} | no_usage
+        if self.request.include_usage:
+            total = usage(self.request.prompts, self.completion_tokens)
             yield self._head | {"choices": [], "usage": total}
 
-    def _best(self, found: dict[tuple[int, int], Any]) -> list[tuple[int, int]]:
-        """Of each prompt's candidates the n likeliest by their mean token, the best first."""
-        if self.asked.best_of == self.asked.n:
-            return sorted(found)
+    def _rank(self, candidates: dict[tuple[int, int], Any]) -> list[tuple[int, int]]:
+        """The n candidates of each prompt with the highest mean log-probability, best first."""
+        if self.request.best_of == self.request.n:
+            return sorted(candidates)
 
-        def mean(key):
-            return self._writers[key].total / max(1, self._writers[key].count)
+        def mean_logprob(key: tuple[int, int]) -> float:
+            return self._builders[key].total_logprob / max(1, self._builders[key].count)
 
-        return [
-            key
-            for prompt in range(len(self.asked.prompts))
-            for key in sorted((k for k in found if k[0] == prompt), key=mean, reverse=True)[
-                : self.asked.n
-            ]
-        ]
+        ranked = []
+        for prompt in range(len(self.request.prompts)):
+            keys = [key for key in candidates if key[0] == prompt]
+            ranked += sorted(keys, key=mean_logprob, reverse=True)[: self.request.n]
+        return ranked
 
-    async def _pieces(self) -> AsyncIterator[tuple[int, int, str, dict | None, str | None]]:
-        """(prompt, sample, text, log-probabilities, why it ended) until all have ended."""
-        if not self.asked.new and not self._requests[0].echo:
+    async def _pieces(self) -> AsyncIterator[_Piece]:
+        """Pieces of all choices until all have ended."""
+        if not self.request.max_tokens and not self._requests[0].echo:
             for number in range(len(self._requests)):  # nothing to score, nothing to sample
-                for piece in self._opened(number, None):
+                for piece in self._first_pieces(number, None):
                     yield piece
             return
-        numbers = {request.name: number for number, request in enumerate(self._requests)}
-        left = len(numbers) * (self.asked.best_of if self.asked.new else self.asked.n)
-        async for told in self._told():
-            number = numbers[told.name]
-            if isinstance(told, Scored):
-                for piece in self._opened(number, told):
-                    left -= not self.asked.new
-                    yield piece
+        numbers = {request.id: number for number, request in enumerate(self._requests)}
+        candidates = self.request.best_of if self.request.max_tokens else self.request.n
+        remaining = len(numbers) * candidates
+        async for output in self._outputs():
+            number = numbers[output.request_id]
+            if isinstance(output, PromptLogprobs):
+                pieces = self._first_pieces(number, output)
             else:
-                for piece in self._said(number, told):
-                    yield piece
-                left -= bool(told.reason)
-            if not left:
+                pieces = self._sample_pieces(number, output)
+            for piece in pieces:
+                yield piece
+                remaining -= bool(piece.finish_reason)
+            if not remaining:
                 return
 
-    def _opened(self, number: int, scored: Scored | None):
-        """The prompts' part of choices, which is all of them where no new tokens are wanted."""
-        over = None if self.asked.new else "length"
-        count = self.asked.best_of if self.asked.new else self.asked.n
+    def _first_pieces(self, number: int, logprobs: PromptLogprobs | None) -> Iterator[_Piece]:
+        """The echoed prompt of each choice, which is all of it if no new tokens are requested."""
+        finish_reason = None if self.request.max_tokens else "length"
+        count = self.request.best_of if self.request.max_tokens else self.request.n
         for index in range(count):
-            writer = self._writer(number, index)
-            text, logprobs = "", None
-            if self.asked.echo:
-                text, logprobs = writer.prompt(self.asked.prompts[number], scored)
-            yield number, index, text, logprobs, over
+            builder = self._builder(number, index)
+            text, prompt_logprobs = "", None
+            if self.request.echo:
+                text, prompt_logprobs = builder.echo(self.request.prompts[number], logprobs)
+            yield _Piece(number, index, text, prompt_logprobs, finish_reason)
 
-    def _said(self, number: int, sample: Sample):
-        fresh = (number, sample.index) not in self._writers
-        writer = self._writer(number, sample.index)
-        if fresh and self.asked.echo:
-            text, _ = writer.prompt(self.asked.prompts[number], None)
-            yield number, sample.index, text, None, None
-        text, logprobs = writer.piece(sample)
-        yield number, sample.index, text, logprobs, sample.reason or None
+    def _sample_pieces(self, number: int, sample: Sample) -> Iterator[_Piece]:
+        is_first = (number, sample.sample_index) not in self._builders
+        builder = self._builder(number, sample.sample_index)
+        if is_first and self.request.echo:
+            text, _ = builder.echo(self.request.prompts[number], None)
+            yield _Piece(number, sample.sample_index, text, None, None)
+        text, logprobs = builder.add(sample)
+        yield _Piece(number, sample.sample_index, text, logprobs, sample.finish_reason or None)
 
-    def _writer(self, number: int, index: int) -> Writer:
+    def _builder(self, number: int, index: int) -> ChoiceBuilder:
         key = number, index
-        if key not in self._writers:
-            self._writers[key] = Writer(
-                self._text.token_bytes,
-                eos_id=self._text.eos_id,
-                stops=self.asked.stops,
-                likely=self.asked.logprobs,
-                start=self.asked.sizes[number],
+        if key not in self._builders:
+            self._builders[key] = ChoiceBuilder(
+                self._tokenizer.token_bytes,
+                eos_id=self._tokenizer.eos_id,
+                stops=self.request.stops,
+                top_logprobs=self.request.logprobs,
+                start=self.request.prompt_characters[number],
             )
-        return self._writers[key]
+        return self._builders[key]
 
-    async def _told(self) -> AsyncIterator[Sample | Scored]:
-        """What the engine tells; however this ends, the engine forgets the request."""
-        loop, inbox = asyncio.get_running_loop(), asyncio.Queue[Told]()
-        self._driver.ask(
-            self._requests, lambda told: loop.call_soon_threadsafe(inbox.put_nowait, told)
+    async def _outputs(self) -> AsyncIterator[Sample | PromptLogprobs]:
+        """The engine's outputs; however this ends, the engine drops the request."""
+        loop, inbox = asyncio.get_running_loop(), asyncio.Queue[EngineOutput]()
+        self._engine_thread.submit(
+            self._requests, lambda output: loop.call_soon_threadsafe(inbox.put_nowait, output)
         )
         try:
             while True:
-                told = await inbox.get()
-                if isinstance(told, InputError):
-                    raise ApiError(400, str(told))
-                if isinstance(told, Exception):
+                output = await inbox.get()
+                if isinstance(output, InputError):
+                    raise ApiError(400, str(output))
+                if isinstance(output, Exception):
                     raise ApiError(500, "the engine has failed; see the server's log")
-                yield told
+                yield output
         finally:
-            self._driver.cancel([request.name for request in self._requests])
+            self._engine_thread.cancel([request.id for request in self._requests])
+
+
+def _join_logprobs(first: dict | None, second: dict | None) -> dict | None:
+    if first and second:
+        return {name: first[name] + second[name] for name in second}
+    return second or first

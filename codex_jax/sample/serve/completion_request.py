@@ -1,82 +1,86 @@
-"""A request's body, within what the server grants and the model knows."""
+"""A request's body, checked against the server's limits and the model."""
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.sample import openai_schema
-from codex_jax.sample.engine.requests import Request
-from codex_jax.sample.sampling.detokenizer import prompt_tokens
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.engine.requests import Request, check_tokens
+from codex_jax.sample.openai_schema import FieldError
+from codex_jax.sample.sampling.detokenizer import encode_prompt
+from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.serve.errors import ApiError
 from codex_jax.tokenizer import Tokenizer
 
-_NEW = 16  # tokens, unless told
-_POLICY = Policy(temperature=1.0, top_p=1.0)  # likewise
+_MAX_TOKENS = 16  # OpenAI's default
+_SAMPLING_PARAMS = SamplingParams(temperature=1.0, top_p=1.0)  # likewise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a server grants.
+class ServerLimits:
+    """Limits of a request, and of the requests in progress.
 
     Args:
-      prompt: Most tokens of a prompt.
-      new: Most new tokens of a sample.
-      length: Most tokens of both together; as many as the model has room for, unless given.
-      prompts: Most prompts of a request.
-      samples: Most samples of a prompt (n, best_of).
-      stops: Most stop strings.
-      requests: Most requests under way at a time; more are refused with 429.
-      body: Most bytes of a request's body.
+      max_prompt_tokens: Most tokens of a prompt.
+      max_new_tokens: Most new tokens of a sample.
+      max_context: Most tokens of both together; the model's maximum if None.
+      max_prompts: Most prompts of a request.
+      max_samples: Most samples of a prompt (n, best_of).
+      max_stops: Most stop strings.
+      max_requests: Most requests in progress; more are refused with 429.
+      max_body_bytes: Most bytes of a request's body.
     """
 
-    prompt: int = 1024
-    new: int = 512
-    length: int | None = None
-    prompts: int = 64
-    samples: int = 128
-    stops: int = 16
-    requests: int = 256
-    body: int = 4 << 20
+    max_prompt_tokens: int = 1024
+    max_new_tokens: int = 512
+    max_context: int | None = None
+    max_prompts: int = 64
+    max_samples: int = 128
+    max_stops: int = 16
+    max_requests: int = 256
+    max_body_bytes: int = 4 << 20
 
-    def within(self, length: int) -> "Limits":
-        """These, and no more than a model of this length can do."""
-        most = min(self.length or length, length)
+    def clamped_to(self, max_length: int) -> "ServerLimits":
+        """These limits, reduced to a model's maximum length in tokens."""
+        context = min(self.max_context or max_length, max_length)
         return dataclasses.replace(
-            self, length=most, prompt=min(self.prompt, most - 1), new=min(self.new, most - 1)
+            self,
+            max_context=context,
+            max_prompt_tokens=min(self.max_prompt_tokens, context - 1),
+            max_new_tokens=min(self.max_new_tokens, context - 1),
         )
 
 
-class Asked(NamedTuple):
-    """A request that is understood."""
+class CompletionRequest(NamedTuple):
+    """A valid request."""
 
     prompts: list[list[int]]
-    sizes: list[int]  # of prompts, in characters
+    prompt_characters: list[int]
     n: int
     best_of: int
-    new: int
-    policy: Policy
+    max_tokens: int
+    sampling_params: SamplingParams
     stops: tuple[str, ...]
     seed: int
     logprobs: int | None
     echo: bool
     stream: bool
-    usage: bool  # at a stream's end
+    include_usage: bool  # at a stream's end
 
-    def requests(self, name: str) -> list[Request]:
-        """What the engine is asked: a request a prompt, named `name`/number."""
+    def engine_requests(self, completion_id: str) -> list[Request]:
+        """The engine's requests, one a prompt, with ids ID/0, ID/1, ..."""
         return [
             Request(
-                f"{name}/{number}",
+                f"{completion_id}/{number}",
                 tokens,
-                range(self.best_of if self.new else 0),
-                self.policy,
+                range(self.best_of if self.max_tokens else 0),
+                self.sampling_params,
                 self.seed,
-                self.new or None,
+                self.max_tokens or None,
                 self.stops,
-                top=bool(self.logprobs),
+                want_top_logprobs=bool(self.logprobs),
                 echo=self.echo and self.logprobs is not None,
                 stream=self.stream,
             )
@@ -84,111 +88,121 @@ class Asked(NamedTuple):
         ]
 
 
-def read(body: Any, text: Tokenizer, vocabulary: int, limits: Limits, *, begin: bool) -> Asked:
-    """The body as a request.
+def parse_request(
+    body: Any,
+    tokenizer: Tokenizer,
+    vocab_size: int,
+    limits: ServerLimits,
+    *,
+    prepend_eos: bool,
+) -> CompletionRequest:
+    """Parses and checks a body.
 
     Args:
-      vocabulary: how many tokens the model knows.
-      begin: whether a prompt given as a string begins with end of text, as documents do.
+      body: Parsed JSON.
+      tokenizer: Encodes prompts that are strings.
+      vocab_size: The model's.
+      limits: The server's.
+      prepend_eos: Prepend the end-of-text token to prompts that are strings.
 
     Raises:
       ApiError: 400, naming the field.
     """
     try:
-        found = openai_schema.read(body)
-        if found["model"] is None:
-            raise openai_schema.FieldError("you must provide a model parameter", "model")
-        prompts = _prompts(found, text, begin)
-        new = _NEW if found["max_tokens"] is None else found["max_tokens"]
-        _check_granted(found, limits)
-        _check_prompts(prompts, new, vocabulary, limits)
-        _check_bias(found["logit_bias"] or (), vocabulary)
-    except openai_schema.FieldError as error:
+        fields = openai_schema.parse_body(body)
+        if fields["model"] is None:
+            raise FieldError("you must provide a model parameter", "model")
+        prompts = _tokenize(fields, tokenizer, prepend_eos)
+        max_tokens = _MAX_TOKENS if fields["max_tokens"] is None else fields["max_tokens"]
+        _check_counts(fields, limits)
+        _check_prompts(prompts, max_tokens, vocab_size, limits)
+        _check_known(fields["logit_bias"] or (), vocab_size, "logit_bias")
+    except FieldError as error:
         raise ApiError(400, str(error), param=error.param) from None
-    n = found["n"] or 1
-    return Asked(
-        prompts,
-        [_characters(prompt, text) for prompt in _several(found)],
-        n,
-        found["best_of"] or n,
-        new,
-        openai_schema.policy(found, _POLICY),
-        found["stop"] or (),
-        secrets.randbits(32) if found["seed"] is None else found["seed"],
-        found["logprobs"],
-        bool(found["echo"]),
-        bool(found["stream"]),
-        (found["stream_options"] or {}).get("include_usage", False),
+    n = fields["n"] or 1
+    return CompletionRequest(
+        prompts=prompts,
+        prompt_characters=[_count_characters(p, tokenizer) for p in _prompt_list(fields)],
+        n=n,
+        best_of=fields["best_of"] or n,
+        max_tokens=max_tokens,
+        sampling_params=openai_schema.sampling_params(fields, _SAMPLING_PARAMS),
+        stops=fields["stop"] or (),
+        seed=secrets.randbits(32) if fields["seed"] is None else fields["seed"],
+        logprobs=fields["logprobs"],
+        echo=bool(fields["echo"]),
+        stream=bool(fields["stream"]),
+        include_usage=(fields["stream_options"] or {}).get("include_usage", False),
     )
 
 
-def _prompts(found: openai_schema.Fields, text: Tokenizer, begin: bool) -> list[list[int]]:
+def _tokenize(
+    fields: openai_schema.Fields, tokenizer: Tokenizer, prepend_eos: bool
+) -> list[list[int]]:
     """Prompts as tokens."""
-    some = _several(found)
-    if isinstance(some[0], list):
-        return some
+    prompts, suffix = _prompt_list(fields), fields["suffix"]
+    if isinstance(prompts[0], list):
+        return prompts
     try:
-        return [prompt_tokens(text, one, found["suffix"], begin=begin) for one in some]
+        return [
+            encode_prompt(tokenizer, prompt, suffix, prepend_eos=prepend_eos) for prompt in prompts
+        ]
     except InputError as error:
-        raise openai_schema.FieldError(
-            f"suffix: this model can't infill: {error}", "suffix"
-        ) from None
+        raise FieldError(f"suffix: this model can't infill: {error}", "suffix") from None
 
 
-def _several(found: openai_schema.Fields) -> list[str] | list[list[int]]:
-    """Prompts in a list, also where there is one."""
-    prompt = found["prompt"] or ""
+def _prompt_list(fields: openai_schema.Fields) -> list:
+    """Prompts in a list, also if there is only one."""
+    prompt = fields["prompt"] or ""
     return prompt if isinstance(prompt, list) and not isinstance(prompt[0], int) else [prompt]
 
 
-def _characters(prompt: str | list[int], text: Tokenizer) -> int:
+def _count_characters(prompt: str | list[int], tokenizer: Tokenizer) -> int:
     if isinstance(prompt, str):
         return len(prompt)
-    return len(b"".join(map(text.token_bytes, prompt)).decode(errors="replace"))
+    return len(b"".join(map(tokenizer.token_bytes, prompt)).decode(errors="replace"))
 
 
-def _check_granted(found: openai_schema.Fields, limits: Limits) -> None:
-    samples, stops = found["best_of"] or found["n"] or 1, found["stop"] or ()
-    if samples > limits.samples:
-        raise openai_schema.FieldError(
-            f"{samples} samples a prompt; this server grants {limits.samples}", "n"
+def _check_counts(fields: openai_schema.Fields, limits: ServerLimits) -> None:
+    samples, stops = fields["best_of"] or fields["n"] or 1, fields["stop"] or ()
+    if samples > limits.max_samples:
+        raise FieldError(
+            f"{samples} samples a prompt; this server allows {limits.max_samples}", "n"
         )
-    if len(stops) > limits.stops:
-        raise openai_schema.FieldError(
-            f"{len(stops)} stop strings; this server grants {limits.stops}", "stop"
+    if len(stops) > limits.max_stops:
+        raise FieldError(
+            f"{len(stops)} stop strings; this server allows {limits.max_stops}", "stop"
         )
 
 
 def _check_prompts(
-    prompts: Sequence[Sequence[int]], new: int, vocabulary: int, limits: Limits
+    prompts: Sequence[Sequence[int]], max_tokens: int, vocab_size: int, limits: ServerLimits
 ) -> None:
-    if len(prompts) > limits.prompts:
-        raise ApiError(
-            400,
-            f"prompt: {len(prompts)} prompts; this server grants {limits.prompts}",
-            param="prompt",
+    if len(prompts) > limits.max_prompts:
+        raise FieldError(
+            f"prompt: {len(prompts)} prompts; this server allows {limits.max_prompts}", "prompt"
         )
     for tokens in prompts:
-        if not 0 <= min(tokens) <= max(tokens) < vocabulary:
-            wrong = min(tokens) if min(tokens) < 0 else max(tokens)
-            raise ApiError(
-                400, f"prompt: token {wrong} is none of the {vocabulary}", param="prompt"
-            )
-        most = min(limits.length - new, limits.prompt)
-        if len(tokens) > most or new > limits.new:
-            raise ApiError(
-                400,
-                f"This model's maximum context length is {limits.length} tokens, of which a "
-                f"prompt may take {limits.prompt} and a completion {limits.new}; you asked for "
-                f"{len(tokens)} in your prompt and {new} in the completion",
-                param="max_tokens" if new > limits.new else "prompt",
-                code="context_length_exceeded",
-            )
+        _check_known(tokens, vocab_size, "prompt")
+        _check_length(len(tokens), max_tokens, limits)
 
 
-def _check_bias(bias: Iterable[int], vocabulary: int) -> None:
-    for token in bias:
-        if token >= vocabulary:
-            raise openai_schema.FieldError(
-                f"logit_bias: token {token} is none of the {vocabulary}", "logit_bias"
-            )
+def _check_known(tokens: Sequence[int], vocab_size: int, param: str) -> None:
+    try:
+        check_tokens(tokens, vocab_size, where=param)
+    except InputError as error:
+        raise FieldError(str(error), param) from None
+
+
+def _check_length(prompt_tokens: int, max_tokens: int, limits: ServerLimits) -> None:
+    context = limits.max_context or limits.max_prompt_tokens + limits.max_new_tokens
+    longest = min(context - max_tokens, limits.max_prompt_tokens)
+    if prompt_tokens > longest or max_tokens > limits.max_new_tokens:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {context} tokens, of which a prompt may take "
+            f"{limits.max_prompt_tokens} and a completion {limits.max_new_tokens}; you requested "
+            f"{prompt_tokens} in your prompt and {max_tokens} in the completion",
+            param="max_tokens" if max_tokens > limits.max_new_tokens else "prompt",
+            code="context_length_exceeded",
+        )

@@ -1,4 +1,4 @@
-"""Refusals in the words of OpenAI's API: {"error": {message, type, param, code}}."""
+"""Errors in the form of OpenAI's API: {"error": {message, type, param, code}}."""
 
 from starlette.responses import JSONResponse
 
@@ -6,12 +6,14 @@ _TYPES = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
 
 
 class ApiError(Exception):
-    """An answer other than 200.
+    """A response other than 200.
 
     Args:
-      param: the field of the request that is wrong.
-      code: a word for programs to look at.
-      retry: seconds after which to ask again.
+      status: HTTP status.
+      message: A line for people.
+      param: The invalid field of the request.
+      code: A word for programs.
+      retry: Seconds after which to try again.
     """
 
     def __init__(
@@ -27,19 +29,23 @@ class ApiError(Exception):
         self.status, self.param, self.code, self.retry = status, param, code, retry
 
     def body(self) -> dict:
-        kind = _TYPES.get(self.status, "invalid_request_error")
-        param = self.param and _sound(self.param)
-        return {
-            "error": {"message": _sound(str(self)), "type": kind, "param": param, "code": self.code}
+        """The response's JSON."""
+        error = {
+            "message": _escape_surrogates(str(self)),
+            "type": _TYPES.get(self.status, "invalid_request_error"),
+            "param": self.param and _escape_surrogates(self.param),
+            "code": self.code,
         }
+        return {"error": error}
 
     def response(self) -> JSONResponse:
+        """The response."""
         headers = {"Retry-After": str(self.retry)} if self.retry else {}
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers=headers)
 
 
-def _sound(text: str) -> str:
-    """Quoted from a request, it may hold half a surrogate pair, which can't be sent."""
+def _escape_surrogates(text: str) -> str:
+    """Text quoted from a request may contain half a surrogate pair, which can't be encoded."""
     return text.encode(errors="backslashreplace").decode()

@@ -8,15 +8,16 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 
 from codex_jax import InputError
-from codex_jax.sample import generate
 from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.load import load_engine, read_card
 from codex_jax.sample.serve.app import Service
-from codex_jax.sample.serve.completion_request import Limits
-from codex_jax.sample.serve.engine_thread import Driver
+from codex_jax.sample.serve.completion_request import ServerLimits
+from codex_jax.sample.serve.engine_thread import EngineThread
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -32,58 +33,56 @@ def serve(
     model_name: str = "codex",
     step: int | None = None,
     batch_size: int = 32,
-    limits: Limits = Limits(),
+    limits: ServerLimits = ServerLimits(),
     api_keys: str = "",
     dtype: str = "float32",
-    weights: str | None = None,
-    cache: str | None = None,
+    weights_dtype: str | None = None,
+    kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
-    begin: bool = True,
+    prepend_eos: bool = True,
 ) -> None:
     """Serves a checkpoint: POST /v1/completions as OpenAI's, and a page to try it at /.
 
-    SIGTERM or Ctrl-C lets what is under way be answered, then ends; a second one ends at once.
-    Should the engine fail, what is under way is answered with 500 and the exit status is 1.
+    SIGTERM or Ctrl-C lets requests in progress finish, then exits; a second one exits at once. If
+    the engine fails, requests in progress are answered with 500 and the exit status is 1.
 
     Args:
       checkpoint_dir: Directory that train wrote.
       tokenizer: The tokenizer the model was trained with (tokenizer.json).
       host: Address to listen on; 0.0.0.0 is all.
       port: Port to listen on; 0 takes a free one, which is printed.
-      model_name: What clients call the model.
-      step: Checkpoint to serve; the newest, unless given.
+      model_name: The name that clients call the model.
+      step: Checkpoint to serve; the newest if None.
       batch_size: Samples that run at a time.
-      limits: What a request may ask for.
-      api_keys: File of keys, one a line; else those of $CODEX_JAX_API_KEYS, split at commas; no
-        keys let everybody in.
+      limits: Limits of a request.
+      api_keys: File with a key a line; else $CODEX_JAX_API_KEYS, split at commas; none: no check.
       dtype: Of activations: "float32" or "bfloat16".
-      weights: As they are kept: the dtype, unless "int8".
-      cache: As keys and values are kept: the dtype, unless "int8".
-      mesh: Devices; every device a replica, unless given.
-      begin: Begin a prompt with end of text, as our documents begin; foreign models mostly don't.
+      weights_dtype: Storage dtype of the weights: dtype (default) or "int8".
+      kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
+      mesh: Devices along each mesh axis; by default every device is a replica.
+      prepend_eos: Prepend end of text, as in our training data; False for most imported models.
     """
-    keys = _keys(api_keys)
-    text = Tokenizer.load(tokenizer)
-    card = generate.read_card(checkpoint_dir, step, tokenizer, text)
-    limits = limits.within(card.model["max_length"])
-    kinds = {"dtype": dtype, "weights": weights, "cache": cache}
-    with _listening(host, port) as listener:
-        shape = plan(longest=limits.prompt, samples=1, rows=batch_size, new=limits.new, **kinds)
-        engine = generate.load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), text)
-        driver = Driver(engine)
-        service = Service(
-            driver,
-            text,
-            model=model_name,
-            vocabulary=card.model["vocab_size"],
-            limits=limits,
-            begin=begin,
-            keys=keys,
-        )
-        _run(service, driver, listener)
+    keys = _read_keys(api_keys)
+    bpe = Tokenizer.load(tokenizer)
+    card = read_card(checkpoint_dir, step, tokenizer, bpe)
+    limits = limits.clamped_to(card.model["max_length"])
+    shape = plan(
+        max_prompt_tokens=limits.max_prompt_tokens,
+        samples_per_prompt=1,
+        rows=batch_size,
+        max_new_tokens=limits.max_new_tokens,
+        dtype=dtype,
+        weights_dtype=weights_dtype,
+        kv_cache_dtype=kv_cache_dtype,
+    )
+    options = {"model": model_name, "vocab_size": card.model["vocab_size"], "limits": limits}
+    options |= {"prepend_eos": prepend_eos, "keys": keys}
+    with _listen(host, port) as listener:
+        engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
+        _run(Service(EngineThread(engine), bpe, **options), listener)
 
 
-def _keys(path: str) -> Sequence[str]:
+def _read_keys(path: str) -> Sequence[str]:
     if not path:
         return [key for key in os.environ.get(_KEYS, "").split(",") if key]
     try:
@@ -91,57 +90,68 @@ def _keys(path: str) -> Sequence[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"api_keys: {path} can't be read: {error}") from None
     if not lines:
-        raise InputError(f"api_keys: {path} holds no key; expected one a line")
+        raise InputError(f"api_keys: {path} has no key; expected one a line")
     return lines
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Taken before anything heavy happens."""
+def _listen(host: str, port: int) -> socket.socket:
+    """Opens the port, before any slow work."""
     try:
         return socket.create_server((host, port), backlog=1024)
     except (OSError, OverflowError) as error:
-        raise InputError(f"can't listen on {host}:{port}: {error}; turn host or port") from None
+        raise InputError(
+            f"can't listen on {host}:{port}: {error}; set host or port to another"
+        ) from None
 
 
-class _Server(uvicorn.Server):
-    """Ends by draining: at the first signal nothing new is taken in, at the second it leaves.
+class DrainingServer(uvicorn.Server):
+    """Shuts down by draining: the first signal refuses new requests, the second exits at once.
 
-    It drains too when the engine fails: nothing more can be answered.
+    It drains too when the engine fails.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
         self._service = service
 
-    async def startup(self, sockets=None):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the sockets, and from then on drains when the engine fails."""
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
 
         def drain():
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._service.drain, self._leave)
+                loop.call_soon_threadsafe(self._service.drain, self._exit)
 
-        self._service.driver.on_failure(drain)
+        self._service.engine_thread.on_failure(drain)
 
-    def handle_exit(self, sig, frame):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drains; exits at once at the second signal."""
+        del sig, frame
         if self._service.draining:
             self.force_exit = True
-        self._service.drain(self._leave)
+        self._service.drain(self._exit)
 
-    def _leave(self):
+    def _exit(self) -> None:
         self.should_exit = True
 
 
-def _run(service: Service, driver: Driver, listener: socket.socket) -> None:
+def _run(service: Service, listener: socket.socket) -> None:
+    """Serves until a signal or the engine's failure.
+
+    Raises:
+      SystemExit: the engine failed.
+    """
+    engine_thread = service.engine_thread
     address = "http://{}:{}".format(*listener.getsockname()[:2])
     print(f"{service.model} at {address}, being compiled", file=sys.stderr, flush=True)
-    driver.start()
+    engine_thread.start()
     config = uvicorn.Config(service.app(), log_level="warning", access_log=False, lifespan="off")
-    server = _Server(config, service)
+    server = DrainingServer(config, service)
     server.run(sockets=[listener])
-    if not server.force_exit and not driver.failure:
-        driver.close()
-    if error := driver.failure:
+    if not server.force_exit and not engine_thread.failure:
+        engine_thread.close()
+    if error := engine_thread.failure:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SystemExit(f"the engine failed at {where.filename}:{where.lineno}: {what}")
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SystemExit(f"the engine failed at {where.filename}:{where.lineno}: {message}")

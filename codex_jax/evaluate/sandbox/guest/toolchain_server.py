@@ -54,8 +54,8 @@ class ToolchainServer:
         """
         clean = server_io.tidied()
         for name, text in job["files"].items():
-            with open(_path(name), "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with open(_path(name), "wb") as file:
+                file.write(text.encode("utf-8", "surrogatepass"))  # compilers refuse lone ones
         result = {"ok": True, "output": "", "cpu_s": 0.0, "reason": "", "dirty": not clean}
         for step in job["steps"]:
             run = self.ask_compiler if "server" in step else self.run_step

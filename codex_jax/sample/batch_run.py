@@ -1,0 +1,192 @@
+"""Samples a list of problems from checkpoints at temperatures, into files that resume."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from codex_jax import InputError, checkpoint, progress
+from codex_jax.records import Completion
+from codex_jax.sample.completions_file import CompletionsFile
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.load import load_engine
+from codex_jax.sample.engine.requests import Request, Sample, check_tokens
+from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sample.inputs import InputLine
+from codex_jax.sample.sampling.detokenizer import detokenize, encode_prompt
+from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sharding import MeshShape
+from codex_jax.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchRun:
+    """The settings that all checkpoints of a run share; see `generate`.
+
+    Attributes:
+      default: The request of a line that sets nothing itself.
+    """
+
+    lines: list[InputLine]
+    default: Request
+    tokenizer: Tokenizer
+    output: str
+    rows: int
+    dtypes: dict[str, Any]
+    mesh_shape: MeshShape
+    prepend_eos: bool
+    ordered: bool
+
+    def sample(
+        self, checkpoint_dir: str, card: checkpoint.Card, temperatures: Sequence[float]
+    ) -> int:
+        """Samples one checkpoint at each temperature (the sampling parameters', if none is listed).
+
+        The engine is loaded if any sample is missing.
+
+        Returns:
+          The number of samples in all files.
+        """
+        shape = self._plan(card.model)
+        engine, total = None, 0
+        for temperature in temperatures or (self.default.sampling_params.temperature,):
+            params = dataclasses.replace(self.default.sampling_params, temperature=temperature)
+            requests = self._requests(params)
+            path = self.output.format(step=card.step, temperature=temperature)
+            with CompletionsFile(path, self._manifest(card, params)) as file:
+                if remaining := list(_remaining(requests, file.done)):
+                    engine = engine or load_engine(
+                        checkpoint_dir,
+                        card,
+                        shape,
+                        self.mesh_shape,
+                        self.tokenizer,
+                        prompt_tokens=len(remaining[0].tokens),
+                    )
+                    samples = sum(len(request.samples) for request in requests)
+                    self._write(remaining, file, engine, samples)
+                total += len(file.done)
+        return total
+
+    def _requests(self, sampling_params: SamplingParams) -> list[Request]:
+        """Tokenized requests; a line's own sampling parameters take precedence."""
+        requests = []
+        for problem, request in self.lines:
+            suffix = problem.extra.get("suffix")
+            if not isinstance(suffix, str | None):
+                raise InputError(
+                    f"{problem.task_id}: suffix must be a string, found {type(suffix).__name__}"
+                )
+            tokens = encode_prompt(
+                self.tokenizer, problem.prompt, suffix, prepend_eos=self.prepend_eos
+            )
+            is_default = request.sampling_params is self.default.sampling_params
+            params = sampling_params if is_default else request.sampling_params
+            requests.append(request._replace(tokens=tokens, sampling_params=params))
+        return requests
+
+    def _plan(self, config: dict[str, Any]) -> EngineShape:
+        """Sizes for all requests, so that they don't depend on the samples that remain."""
+        requests = self._requests(self.default.sampling_params)
+        return plan(
+            max_prompt_tokens=longest_prompt(requests, config),
+            samples_per_prompt=max(len(request.samples) for request in requests),
+            rows=self.rows,
+            max_new_tokens=max(_max_new_tokens(request) for request in requests),
+            **self.dtypes,
+        )
+
+    def _manifest(self, card: checkpoint.Card, sampling_params: SamplingParams) -> dict[str, Any]:
+        """Everything that the samples depend on, besides their problems."""
+        return {
+            "model": card.model,
+            "step": card.step,
+            "tokenizer": card.tokenizer_hash,
+            "sampling_params": dataclasses.asdict(sampling_params),
+            "max_new_tokens": self.default.max_new_tokens,
+            "stops": list(self.default.stops),
+            "seed": self.default.seed,
+            "prepend_eos": self.prepend_eos,
+            **self.dtypes,
+        }
+
+    def _write(
+        self, requests: list[Request], file: CompletionsFile, engine: Engine, total: int
+    ) -> None:
+        """Appends samples to the file, as they finish or in the order of the requests."""
+        tokens, by_id = 0, {request.id: request for request in requests}
+        batches = engine.batches(requests)
+        with progress.bar(desc="sampling", total=total, unit="sample", done=len(file.done)) as bar:
+            for samples in _in_order(batches, requests) if self.ordered else batches:
+                for sample in samples:
+                    request = by_id[sample.request_id]
+                    completion = to_completion(sample, self.tokenizer, request.stops)
+                    completion.extra["temperature"] = request.sampling_params.temperature
+                    file.append(completion)
+                    tokens += len(sample.tokens)
+                file.flush()
+                bar.update(len(samples))
+                rate = tokens / max(bar.format_dict["elapsed"], 1e-9)
+                bar.set_postfix_str(f"{rate:.0f} tokens/s, rows {engine.occupancy:.0%} busy")
+
+
+def _in_order(batches: Iterable[list[Sample]], requests: list[Request]) -> Iterator[list[Sample]]:
+    """Holds samples back until all before them are finished."""
+    waiting = collections.deque((r.id, index) for r in requests for index in r.samples)
+    finished: dict[tuple[str, int], Sample] = {}
+    for samples in batches:
+        finished |= {(sample.request_id, sample.sample_index): sample for sample in samples}
+        ready = []
+        while waiting and waiting[0] in finished:
+            ready.append(finished.pop(waiting.popleft()))
+        yield ready
+
+
+def to_completion(sample: Sample, tokenizer: Tokenizer, stops: Sequence[str]) -> Completion:
+    """A sample as a record, its text up to the stop string."""
+    tokens = sample.tokens.tolist()
+    total = float(sample.logprobs.astype("float64").sum())
+    return Completion(
+        task_id=sample.request_id,
+        completion=detokenize(tokens, tokenizer.token_bytes, eos_id=tokenizer.eos_id, stops=stops),
+        sample_index=sample.sample_index,
+        mean_logprob=total / len(tokens),
+        sum_logprob=total,
+        tokens=len(tokens),
+        finish_reason=sample.finish_reason,
+    )
+
+
+def _remaining(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Request]:
+    """Requests for the samples that are not done."""
+    for request in requests:
+        missing = [index for index in request.samples if (request.id, index) not in done]
+        if missing:
+            yield request._replace(samples=missing)
+
+
+def _max_new_tokens(request: Request) -> int:
+    assert request.max_new_tokens is not None  # a run's requests have a limit
+    return request.max_new_tokens
+
+
+def longest_prompt(requests: list[Request], config: dict[str, Any]) -> int:
+    """The number of tokens of the longest prompt.
+
+    Raises:
+      InputError: a prompt that the model can't complete.
+    """
+    limit, vocab_size = config["max_length"], config["vocab_size"]
+    for request in requests:
+        if len(request.tokens) + _max_new_tokens(request) > limit:
+            raise InputError(
+                f"{request.id}: prompt of {len(request.tokens)} tokens and max_new_tokens = "
+                f"{request.max_new_tokens} exceed the model's max_length {limit}; set "
+                "max_new_tokens lower"
+            )
+        try:
+            check_tokens(request.tokens, vocab_size, where=f"{request.id}: prompt")
+        except InputError as error:
+            raise InputError(f"{error}; this model can't infill (leave suffix out)") from None
+    return max(len(request.tokens) for request in requests)

@@ -1,0 +1,64 @@
+"""Loads a checkpoint's card, and its model into an engine."""
+
+import concurrent.futures
+
+from codex_jax import InputError, checkpoint, model
+from codex_jax.host_runtime import uncollected
+from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sharding import MeshShape
+from codex_jax.tokenizer import Tokenizer
+
+
+def read_card(
+    checkpoint_dir: str, step: int | None, tokenizer_path: str, tokenizer: Tokenizer
+) -> checkpoint.Card:
+    """The checkpoint's card.
+
+    Raises:
+      InputError: no such checkpoint, or one that was trained with another tokenizer.
+    """
+    card = checkpoint.read_card(checkpoint_dir, step=step)
+    if card.tokenizer_hash != tokenizer.hash:
+        raise InputError(
+            f"{tokenizer_path} has hash {tokenizer.hash[:12]}, the checkpoint was trained with "
+            f"{card.tokenizer_hash[:12]}; set tokenizer to the file that it was trained with"
+        )
+    return card
+
+
+def load_engine(
+    checkpoint_dir: str,
+    card: checkpoint.Card,
+    shape: EngineShape,
+    mesh_shape: MeshShape,
+    tokenizer: Tokenizer,
+    *,
+    prompt_tokens: int = 1,
+) -> Engine:
+    """The checkpoint's model on the devices; it is read while the loop is compiled.
+
+    Args:
+      checkpoint_dir: Directory that train wrote.
+      card: The card of the step to load.
+      shape: Sizes that are compiled in.
+      mesh_shape: Devices along each mesh axis.
+      tokenizer: The one that the model was trained with.
+      prompt_tokens: Length of the first prompt.
+    """
+    config = model.DecoderConfig.from_json(card.model)
+    mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
+    shapes = shardings.params_shapes(config, mesh)
+    token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    with uncollected(), concurrent.futures.ThreadPoolExecutor(1) as thread:
+        params = thread.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
+        return Engine(
+            config,
+            params.result,
+            shape,
+            token_bytes=token_bytes,
+            eos_id=tokenizer.eos_id,
+            mesh=mesh,
+            prompt_tokens=prompt_tokens,
+        )
