@@ -190,13 +190,8 @@ def load_torch(options, names):
 
 def main() -> None:
     options = parse()
-<<<<<<< HEAD
-    keep_freed_pages()  # as `codex-jax sample` does; PyTorch has the same memory
-    text = Tokenizer.load(options.tokenizer)
-=======
-    keep_pages()  # as `codex-jax sample` does; PyTorch then uses the same allocator
+    keep_freed_pages()  # as `codex-jax sample` does; PyTorch then uses the same allocator
     tokenizer = Tokenizer.load(options.tokenizer)
->>>>>>> main
     every = sorted(
         (tokenizer.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)),
         key=len,

@@ -14,15 +14,9 @@ import time
 
 CHILD = """
 import gc, sys, time
-<<<<<<< HEAD
-gc.disable()  # as the verbs do while they import
+gc.disable()  # as the commands do while they import
 from codex_jax.host_runtime import keep_freed_pages
 keep_freed_pages()  # as they do, too
-=======
-gc.disable()  # as the commands do while they import
-from codex_jax.host_runtime import keep_pages
-keep_pages()  # as they do, too
->>>>>>> main
 from codex_jax import checkpoint
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.load import load_engine

@@ -56,43 +56,23 @@ class SampleTarget(Target):
         """Sizes and dtypes of the loop."""
         sizes, shape = self.sampling, self.shape
         return (
-<<<<<<< HEAD
             f"sampling loop of {sizes.batch_size} rows, {sizes.samples} samples a prompt, "
             f"prompts of {sizes.max_prompt_tokens} and {sizes.max_new_tokens} new tokens, "
-            f"{shape.dtype}, weights {shape.weights}, "
-            f"cache {shape.cache}"
-        )
-
-    @property
-    def shape(self) -> Shape:
-        """Capacities of the engine."""
-        sampling = self.sampling
-        return plan(
-            longest=sampling.max_prompt_tokens,
-            samples=sampling.samples,
-            rows=sampling.batch_size,
-            new=sampling.max_new_tokens,
-            dtype=self.dtype,
-            weights=sampling.weights,
-            cache=sampling.cache,
-=======
-            f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
-            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, "
-            f"weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
+            f"{shape.dtype}, weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
         )
 
     @property
     def shape(self) -> EngineShape:
-        wanted = self.sampling
+        """Capacities of the engine."""
+        sampling = self.sampling
         return plan(
-            max_prompt_tokens=wanted.longest,
-            samples_per_prompt=wanted.samples,
-            rows=wanted.rows,
-            max_new_tokens=wanted.new,
+            max_prompt_tokens=sampling.max_prompt_tokens,
+            samples_per_prompt=sampling.samples,
+            rows=sampling.batch_size,
+            max_new_tokens=sampling.max_new_tokens,
             dtype=self.dtype,
-            weights_dtype=wanted.weights,
-            kv_cache_dtype=wanted.cache,
->>>>>>> main
+            weights_dtype=sampling.weights,
+            kv_cache_dtype=sampling.cache,
             platform="tpu",
         )
 
@@ -147,27 +127,6 @@ def _part(x: jax.ShapeDtypeStruct) -> int:
     return math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
 
 
-<<<<<<< HEAD
-def _struct(shape: tuple[int, ...], dtype: Any) -> Any:
-    """A ShapeDtypeStruct, typed as the array that it describes."""
-    return jax.ShapeDtypeStruct(shape, dtype)
-
-
-def _work(shape: Shape) -> Work:
-    """What the host gives to a call of the loop, without penalties."""
-    slots = functools.partial(_struct, (shape.slots,))
-    number = functools.partial(_struct, ())
-    floats = {name: slots(jnp.float32) for name in ("temperature", "min_p", "top_p")}
-    ints = {name: slots(jnp.int32) for name in Jobs._fields}
-    return Work(
-        jobs=Jobs(**ints | floats | {"seed": slots(jnp.uint32)}),
-        queue=Queue(_struct((shape.queue,), jnp.int32), number(jnp.int32), number(jnp.int32)),
-        dropped=slots(jnp.bool_),
-        steps=number(jnp.int32),
-        eager=number(jnp.bool_),
-    )
-=======
 def _loop_inputs(shape: EngineShape) -> LoopInputs:
     """Shapes of the inputs to a call of the loop, without penalties."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), empty_inputs(shape))
->>>>>>> main
