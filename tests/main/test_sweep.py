@@ -15,7 +15,8 @@ import json, pathlib, sys
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
 folder = pathlib.Path(flags["checkpoint_dir"])
 with (folder / "calls").open("a") as calls: calls.write("x")
-if flags["rate"] == "bad" and not (folder.parent / "mended").exists(): sys.exit(int(flags["status"]))
+if flags["rate"] == "bad" and not (folder.parent / "mended").exists():
+    sys.exit(int(flags["status"]))
 rate = 0.0 if flags["rate"] == "bad" else float(flags["rate"])
 lines = [{"step": s, "loss": rate / s} for s in (1, 2)]
 (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
