@@ -1,4 +1,4 @@
-"""MB/s from files to training tokens: `data` beside the PyPI package datatrove, on the same files.
+"""MB/s from files to training tokens: `data` next to the PyPI package datatrove, on the same files.
 
     python benchmarks/data_throughput.py CORPUS --datatrove VENV/bin/python [--megabytes 100]
 
@@ -23,24 +23,24 @@ import tempfile
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36
-_OURS = """
+_CODEX_JAX = """
 import sys
 from codex_jax.data.build import build
-from codex_jax.data.clean import Cleaning
-from codex_jax.data.sources import Tree
-meta = build(corpus={"files": Tree(path=sys.argv[1] + "/in", containers=("jsonl",))},
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.corpus import SourceTree
+meta = build(corpus={"files": SourceTree(path=sys.argv[1] + "/in", open=("jsonl",))},
              tokenizer=sys.argv[1] + "/tokenizer.json", output=sys.argv[1] + "/ours",
              sequence_length=2048, cleaning=Cleaning(near_duplicates=0.75))
 print(meta.sources["files"]["files"], meta.tokens)
 """
 _LEARN = """
 import sys
-from codex_jax.data.learn import learn_tokenizer
-from codex_jax.data.sources import Tree
-learn_tokenizer(corpus={"files": Tree(path=sys.argv[1] + "/in", containers=("jsonl",))},
+from codex_jax.data.train_tokenizer import learn_tokenizer
+from codex_jax.data.corpus import SourceTree
+learn_tokenizer(corpus={"files": SourceTree(path=sys.argv[1] + "/in", open=("jsonl",))},
                 output=sys.argv[1] + "/tokenizer.json", vocab_size=16384)
 """
-_THEIRS = r"""
+_DATATROVE = r"""
 import re, sys
 import datatrove.pipeline.dedup.minhash as minhash
 from datatrove.executor.local import LocalPipelineExecutor
@@ -99,18 +99,18 @@ def main() -> None:
         _run(sys.executable, _LEARN, root)
         _write_library_tokenizer(pathlib.Path(root))
         for name, python, program in (
-            ("codex_jax", sys.executable, _OURS),
-            ("datatrove", settings.datatrove, _THEIRS),
+            ("codex_jax", sys.executable, _CODEX_JAX),
+            ("datatrove", settings.datatrove, _DATATROVE),
         ):
-            wall, cpu, said = _run(python, program, root)
+            wall, cpu, output = _run(python, program, root)
             print(
                 f"{name:<10} {size / 1e6:.0f} MB: {wall:.1f} s, {size / 1e6 / wall:.2f} MB/s; "
-                f"{cpu:.1f} CPU s, {size / 1e6 / cpu:.2f} MB/CPU s ({said})"
+                f"{cpu:.1f} CPU s, {size / 1e6 / cpu:.2f} MB/CPU s ({output})"
             )
 
 
 def _write_jsonl(corpus: pathlib.Path, folder: pathlib.Path, most: int) -> int:
-    """Two files of records, Python files in turn; returns their text's bytes."""
+    """Writes Python files alternately into two files of records; returns their text's bytes."""
     folder.mkdir()
     total = 0
     with (folder / "0.jsonl").open("w") as even, (folder / "1.jsonl").open("w") as odd:
@@ -129,19 +129,19 @@ def _write_jsonl(corpus: pathlib.Path, folder: pathlib.Path, most: int) -> int:
 
 
 def _write_library_tokenizer(root: pathlib.Path) -> None:
-    """The same vocabulary learnt again as the `tokenizers` library's own file, for datatrove."""
+    """Learns the same vocabulary again as the `tokenizers` library's own file, for datatrove."""
     import tokenizers
     from tokenizers import models, pre_tokenizers, trainers
 
-    ours = json.loads((root / "tokenizer.json").read_text("utf-8"))
+    vocabulary = json.loads((root / "tokenizer.json").read_text("utf-8"))
     library = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
-    split = pre_tokenizers.Split(tokenizers.Regex(ours["pattern"]), behavior="isolated")
+    split = pre_tokenizers.Split(tokenizers.Regex(vocabulary["pattern"]), behavior="isolated")
     spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     library.pre_tokenizer = pre_tokenizers.Sequence([split, spelling])
     lines = (line for path in sorted(root.glob("in/*")) for line in path.open())
     texts = (json.loads(line)["content"] for line in lines)
     trainer = trainers.BpeTrainer(
-        vocab_size=len(ours["vocabulary"]),
+        vocab_size=len(vocabulary["vocabulary"]),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -151,14 +151,18 @@ def _write_library_tokenizer(root: pathlib.Path) -> None:
 
 
 def _run(python: str, program: str, root: str) -> tuple[float, float, str]:
-    """Wall and CPU seconds of a program and all its descendants, and its last line."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, and their seconds
+    """Returns wall and CPU seconds of a program and its descendants, and its last line."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans become children, so count
     script = pathlib.Path(root, "program.py")
     script.write_text(program)
-    ours = {"PYTHONPATH": str(pathlib.Path.cwd())} if python == sys.executable else {}
+    path = {"PYTHONPATH": str(pathlib.Path.cwd())} if python == sys.executable else {}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(
-        [python, str(script), root], capture_output=True, text=True, env=os.environ | ours
+        [python, str(script), root],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=os.environ | path,
     )
     if done.returncode:
         sys.exit(done.stderr[-3000:])

@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--isolation", default="bubblewrap")
+    parser.add_argument("--sandbox", default="bubblewrap")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="codex-jax-endurance-") as name:
         folder = pathlib.Path(name)
@@ -129,7 +129,7 @@ def main() -> None:
             "problems": str(folder / "problems.jsonl"),
             "completions": str(folder / "completions.jsonl"),
             "output": str(folder / "out"),
-            "isolation": options.isolation,
+            "sandbox": options.sandbox,
         }
         before, start = world(scratch), time.monotonic()
         for _ in range(options.kills):

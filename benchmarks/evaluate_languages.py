@@ -63,23 +63,23 @@ def naive(language: str, programs: list[str], folder: pathlib.Path) -> int:
     return passed
 
 
-def measure(language: str, copies: int, isolations: list[str]) -> None:
+def measure(language: str, copies: int, sandboxes: list[str]) -> None:
     """Programs are distinct from harness to harness, or the second one would find them compiled."""
     pairs = solutions.known_good(language)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with metered() as cpu_s:
             before = cpu_s()
-            passed(language, isolations[0], pairs[:1], folder / "ready")
+            passed(language, sandboxes[0], pairs[:1], folder / "ready")
             print(f"{language}: made ready, first program: {cpu_s() - before:.1f} CPU s")
         base = 0.0
-        for harness in ["naive loop", *isolations, f"{isolations[-1]} again"]:
-            isolation, _, again = harness.partition(" ")
+        for harness in ["naive loop", *sandboxes, f"{sandboxes[-1]} again"]:
+            sandbox, _, again = harness.partition(" ")
             if not again or not base:
                 given = distinct(language, pairs, copies)
             with metered() as cpu_s:
                 start, before = time.perf_counter(), cpu_s()
-                count = passed(language, isolation, given, folder / harness)
+                count = passed(language, sandbox, given, folder / harness)
                 cpu, wall = cpu_s() - before, time.perf_counter() - start
             base = base or cpu
             print(
@@ -97,7 +97,7 @@ def distinct(language: str, pairs: list, copies: int) -> list:
 
 
 def passed(language: str, harness: str, pairs: list, folder: pathlib.Path) -> int:
-    """How many pass; the naive loop has no isolation at all."""
+    """How many pass; the naive loop has no sandbox."""
     folder.mkdir()
     if harness != "naive":
         rows = solutions.judged(folder, pairs, harness, workers=1)
@@ -106,21 +106,21 @@ def passed(language: str, harness: str, pairs: list, folder: pathlib.Path) -> in
     return naive(language, [t.replace("import org.javatuples.*;\n", "") for t in texts], folder)
 
 
-def judge(pairs: list, isolation: str, **settings) -> list[records.Verdict]:
+def judge(pairs: list, sandbox: str, **settings) -> list[records.Verdict]:
     with tempfile.TemporaryDirectory() as name:
-        return solutions.judged(pathlib.Path(name), pairs, isolation, **settings)
+        return solutions.judged(pathlib.Path(name), pairs, sandbox, **settings)
 
 
-def known_good(language: str, isolation: str) -> None:
-    rows = judge(solutions.known_good(language), isolation)
+def known_good(language: str, sandbox: str) -> None:
+    rows = judge(solutions.known_good(language), sandbox)
     passed = sum(row.verdict == "passed" for row in rows)
-    print(f"{language:12}{isolation:12}{passed} of {len(rows)} passed", flush=True)
+    print(f"{language:12}{sandbox:12}{passed} of {len(rows)} passed", flush=True)
     for row in rows:
         if row.verdict != "passed":
             print(f"  {row.task_id}: {row.cause}: {row.detail}")
 
 
-def attack(language: str, isolation: str) -> collections.Counter:
+def attack(language: str, sandbox: str) -> collections.Counter:
     """Attacks and honest programs take turns; what came of it, counted."""
     task = solutions.problems(language)[53]
     attacks = attacks_languages.ATTACKS.get(language, [])
@@ -129,14 +129,14 @@ def attack(language: str, isolation: str) -> collections.Counter:
     for place, (_, source, _) in enumerate(attacks):
         pairs += [(task, f"    {source}\n"), (task, honest + "\n" * place)]
     before = written()
-    rows = judge(pairs, isolation, timeout_s=1.0, memory_mb=256) if pairs else []
+    rows = judge(pairs, sandbox, timeout_s=1.0, memory_mb=256) if pairs else []
     left, new = survivors(), sorted(written() - before)
     harmed = [row for row in rows[1::2] if row.cause != "passed"]
     forged = [row for row in rows[::2] if row.cause == "passed"]
     numbers = (len(attacks), forged, left, new, harmed, len(rows) // 2)
     count = dict(zip(_COUNTED, (n if type(n) is int else len(n) for n in numbers), strict=True))
     cells = "".join(f"{number:12}" for number in count.values())
-    print(f"{language:12}{isolation:12}{cells}", flush=True)
+    print(f"{language:12}{sandbox:12}{cells}", flush=True)
     for (title, _, causes), row in zip(attacks, rows[::2], strict=True):
         if row.cause not in causes:
             print(f"  {title}: {row.cause}: {row.detail}")
@@ -183,23 +183,23 @@ def main() -> None:
     parser.add_argument("--attacks", action="store_true")
     parser.add_argument("--known_good", action="store_true")
     parser.add_argument("--copies", type=int, default=2)
-    parser.add_argument("--isolations", nargs="+", default=["bubblewrap", "gvisor"])
+    parser.add_argument("--sandboxes", nargs="+", default=["bubblewrap", "gvisor"])
     options = parser.parse_args()
     if options.attacks or options.known_good:
         if options.attacks:
             print(" " * 24 + "".join(f"{name:>12}" for name in _COUNTED))
         total: collections.Counter = collections.Counter()
         for language in options.languages or solutions.solutions():
-            for isolation in options.isolations:
+            for sandbox in options.sandboxes:
                 if options.known_good:
-                    known_good(language, isolation)
+                    known_good(language, sandbox)
                 else:
-                    total.update(attack(language, isolation))
+                    total.update(attack(language, sandbox))
         print(dict(total) or "")
         return
     for language in options.languages or ["cpp", "java", "go"]:
-        print(f"{language}: {registry.runtime(language)}")
-        measure(language, options.copies, options.isolations)
+        print(f"{language}: {registry.tool_version(language)}")
+        measure(language, options.copies, options.sandboxes)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def _children_cpu_s() -> float:
 
 def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) -> list:
     output = folder / isolation
-    evaluate(problems=problems, completions=completions, output=str(output), isolation=isolation)
+    evaluate(problems=problems, completions=completions, output=str(output), sandbox=isolation)
     rows = list(records.read_jsonl(output / "verdicts.jsonl", records.Verdict))
     rows.sort(key=lambda row: (row.task_id, row.sample_index))
     return rows

@@ -1,10 +1,10 @@
-"""A corpus of a dozen languages out of package registries, by package names.
+"""Fetches a corpus of a dozen languages from package registries, by package names.
 
     python benchmarks/fetch_corpus.py OUTPUT
 
 Debian packages are unpacked by dpkg-deb; wheels, sdists and npm packages stay the archives they
 are, for `data` opens those itself. Needs apt-get (after `apt-get update`), pip and npm; 2 GB free.
-What a registry no longer has is told, and passed over; `build_corpus.py` builds the rest.
+Packages that a registry no longer has are reported and skipped; `build_corpus.py` builds the rest.
 """
 
 import argparse
@@ -49,50 +49,53 @@ def main() -> None:
     parser.add_argument("output", type=pathlib.Path)
     output = parser.parse_args().output
     packages = [name for names in DEBIAN.values() for name in names.split()]
-    jobs = [(debian, name) for name in packages]
-    jobs += [(wheel, name) for name in PYPI_WHEELS.split()]
-    jobs += [(sdist, name) for name in PYPI_SDISTS.split()]
-    jobs += [(npm, name) for name in NPM.split()]
-    for fetch, name in bar(jobs, what="fetch", unit="package"):
-        folder = output / fetch.__name__ / name.replace("/", "-")
+    downloads = [(fetch_debian, name) for name in packages]
+    downloads += [(fetch_wheel, name) for name in PYPI_WHEELS.split()]
+    downloads += [(fetch_sdist, name) for name in PYPI_SDISTS.split()]
+    downloads += [(fetch_npm, name) for name in NPM.split()]
+    for download, name in bar(downloads, desc="fetch", unit="package"):
+        folder = output / download.__name__.removeprefix("fetch_") / name.replace("/", "-")
         if folder.exists():
             continue
         partial = folder.with_name("partial-" + folder.name)
         partial.mkdir(parents=True, exist_ok=True)
-        if fetch(name, partial):
+        if download(name, partial):
             partial.replace(folder)
         else:
             shutil.rmtree(partial)
 
 
 def _run(command: str, folder: pathlib.Path) -> bool:
-    done = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command.split(), cwd=folder, capture_output=True, check=False, text=True)
     if done.returncode:
         print(f"{command}: {(done.stderr.strip() or 'failed').splitlines()[-1]}", file=sys.stderr)
     return done.returncode == 0
 
 
-def debian(name: str, folder: pathlib.Path) -> bool:
+def fetch_debian(name: str, folder: pathlib.Path) -> bool:
     """Unpacks one binary package."""
-    return _run(f"apt-get download {name}", folder) and all(
-        _run(f"dpkg-deb -x {package.name} .", folder) and not package.unlink()
-        for package in folder.glob("*.deb")
-    )
+    if not _run(f"apt-get download {name}", folder):
+        return False
+    for package in sorted(folder.glob("*.deb")):
+        if not _run(f"dpkg-deb -x {package.name} .", folder):
+            return False
+        package.unlink()
+    return True
 
 
-def wheel(name: str, folder: pathlib.Path) -> bool:
+def fetch_wheel(name: str, folder: pathlib.Path) -> bool:
     """Downloads one wheel."""
     pip = f"{sys.executable} -m pip download -q --no-deps"
     return _run(f"{pip} --only-binary :all: {name}", folder)
 
 
-def sdist(name: str, folder: pathlib.Path) -> bool:
+def fetch_sdist(name: str, folder: pathlib.Path) -> bool:
     """Downloads one source distribution."""
     pip = f"{sys.executable} -m pip download -q --no-deps"
     return _run(f"{pip} --no-binary {name} {name}", folder)
 
 
-def npm(name: str, folder: pathlib.Path) -> bool:
+def fetch_npm(name: str, folder: pathlib.Path) -> bool:
     """Downloads one npm package."""
     return _run(f"npm pack --silent {name}", folder)
 

@@ -1,15 +1,15 @@
-"""llama.cpp sampling many rows at a time, for sampling_smollm2.py to measure beside ours.
+"""Samples many rows at a time with llama.cpp, for sampling_smollm2.py to compare with ours.
 
-Its bindings come by `pip install llama-cpp-python`, which compiles it for this machine.
+`pip install llama-cpp-python` compiles it for this machine.
 """
 
 import os
 
-_BATCH = 2048  # tokens of a call, of which prompts make the most
+_BATCH = 2048  # tokens of a call
 
 
 class Llama:
-    """`rows` sequences side by side; a prompt is read once, and its cache copied to all n."""
+    """Runs `rows` sequences in parallel; a prompt is read once, and its cache copied to all n."""
 
     def __init__(self, gguf: str, *, rows: int, longest: int, new: int):
         import llama_cpp as c  # here, so that --help of its scripts does without it
@@ -17,13 +17,13 @@ class Llama:
         self.c = c
         c.llama_backend_init()
         model = c.llama_model_load_from_file(gguf.encode(), c.llama_model_default_params())
-        wanted = c.llama_context_default_params()
-        wanted.n_ctx = rows * (longest + new)
-        wanted.n_batch = wanted.n_ubatch = _BATCH
-        wanted.n_seq_max = rows
-        wanted.n_threads = wanted.n_threads_batch = len(os.sched_getaffinity(0))
-        wanted.kv_unified = False  # sharing one, each row would attend to the whole of it
-        self.context = c.llama_init_from_model(model, wanted)
+        params = c.llama_context_default_params()
+        params.n_ctx = rows * (longest + new)
+        params.n_batch = params.n_ubatch = _BATCH
+        params.n_seq_max = rows
+        params.n_threads = params.n_threads_batch = len(os.sched_getaffinity(0))
+        params.kv_unified = False  # with a shared one each row would attend to all of it
+        self.context = c.llama_init_from_model(model, params)
         self.batch = c.llama_batch_init(_BATCH, 0, 1)
         self.rows = rows
 
@@ -39,35 +39,35 @@ class Llama:
         return chain
 
     def _decode(self, rows: list[tuple[int, int, int, bool]]) -> None:
-        """One call, of (token, position, sequence, whether its logits are wanted)."""
+        """Decodes rows of (token, position, sequence, whether its logits are needed)."""
         c = self.c
         batch = self.batch
         batch.n_tokens = len(rows)
-        for n, (token, position, sequence, wanted) in enumerate(rows):
+        for n, (token, position, sequence, needs_logits) in enumerate(rows):
             batch.token[n], batch.pos[n], batch.n_seq_id[n] = token, position, 1
-            batch.seq_id[n][0], batch.logits[n] = sequence, wanted
+            batch.seq_id[n][0], batch.logits[n] = sequence, needs_logits
         if c.llama_decode(self.context, batch):
             raise RuntimeError("llama_decode refused the batch")
 
-    def sample(self, prompts: list[list[int]], n: int, new: int, policy) -> int:
-        """Tokens made of n samples of each prompt; end of text goes on."""
-        made, some = 0, max(1, self.rows // n)
+    def sample(self, prompts: list[list[int]], n: int, new: int, params) -> int:
+        """The number of tokens of n samples of each prompt; end of text doesn't stop a sample."""
+        tokens, some = 0, max(1, self.rows // n)
         for first in range(0, len(prompts), some):
-            made += self._together(prompts[first : first + some], n, new, policy)
-        return made
+            tokens += self._sample_together(prompts[first : first + some], n, new, params)
+        return tokens
 
-    def _together(self, prompts: list[list[int]], n: int, new: int, policy) -> int:
+    def _sample_together(self, prompts: list[list[int]], n: int, new: int, params) -> int:
         c = self.c
         memory = c.llama_get_memory(self.context)
         c.llama_memory_clear(memory, True)
-        chain = self.sampler(policy.temperature, policy.top_p, 0)
+        chain = self.sampler(params.temperature, params.top_p, 0)
         ends, tokens = [], []
-        for place, prompt in enumerate(prompts):
+        for index, prompt in enumerate(prompts):
             last = len(prompt) - 1
-            self._decode([(t, i, place * n, i == last) for i, t in enumerate(prompt)])
+            self._decode([(t, i, index * n, i == last) for i, t in enumerate(prompt)])
             for row in range(n):
                 if row:
-                    c.llama_memory_seq_cp(memory, place * n, place * n + row, -1, -1)
+                    c.llama_memory_seq_cp(memory, index * n, index * n + row, -1, -1)
                 tokens.append(c.llama_sampler_sample(chain, self.context, last))
                 ends.append(len(prompt))
         for step in range(new - 1):

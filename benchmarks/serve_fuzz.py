@@ -1,8 +1,8 @@
-"""Malformed requests: each must get a proper 4xx, and the server must live.
+"""Sends malformed requests: each must get a proper 4xx, and the server must survive.
 
     python benchmarks/serve_fuzz.py runs/mine/checkpoint runs/mine/tokenizer.json --requests 10000
 
-Each is a good request with something broken in it, drawn from a seed that is printed.
+Each is a valid request with one error, drawn from a seed that is printed.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from serve_load import ask, started
+from serve_load import run_server, send
 
 GOOD = {"model": "codex", "prompt": "def f(", "max_tokens": 2}
 VALUES = {
@@ -23,7 +23,7 @@ VALUES = {
     "list": [[], [None], [[]], [{}], [True], ["\ud800", 1], [[-1]], [1 << 64]],
     "object": [{}, {"a": 1}, {"": None}, {"1": "2"}, {"include_usage": 1}],
 }
-# Which kinds each field may be; what is of any other kind is malformed.
+# The JSON types of each field; any other type is malformed.
 TAKES = {
     "model": {"string"},
     "prompt": {"string", "list"},
@@ -73,10 +73,10 @@ UNKNOWN = [
 ]
 
 
-def wrong_kind(draw: random.Random) -> bytes:
+def wrong_type(draw: random.Random) -> bytes:
     field = draw.choice(list(TAKES))
-    kind = draw.choice([kind for kind in VALUES if kind not in TAKES[field]])
-    return json.dumps(GOOD | {field: draw.choice(VALUES[kind])}).encode()
+    type_name = draw.choice([name for name in VALUES if name not in TAKES[field]])
+    return json.dumps(GOOD | {field: draw.choice(VALUES[type_name])}).encode()
 
 
 def out_of_range(draw: random.Random) -> bytes:
@@ -90,13 +90,13 @@ def unknown_field(draw: random.Random) -> bytes:
 
 
 def no_object(draw: random.Random) -> bytes:
-    kind = draw.choice([kind for kind in VALUES if kind != "object"])
-    return json.dumps(draw.choice([*VALUES[kind], None])).encode()
+    type_name = draw.choice([name for name in VALUES if name != "object"])
+    return json.dumps(draw.choice([*VALUES[type_name], None])).encode()
 
 
 def torn(draw: random.Random) -> bytes:
-    whole = json.dumps(GOOD).encode()
-    return whole[: draw.randrange(len(whole))]
+    body = json.dumps(GOOD).encode()
+    return body[: draw.randrange(len(body))]
 
 
 def noise(draw: random.Random) -> bytes:
@@ -110,12 +110,12 @@ def odd_json(draw: random.Random) -> bytes:
     return draw.choice([*odd, json.dumps(GOOD).encode("utf-16"), b"[" * depth + b"]" * depth])
 
 
-def too_long(draw: random.Random) -> bytes:
+def too_long(_draw: random.Random) -> bytes:
     return b" " * (5 << 20)
 
 
 BODIES: list[tuple[Callable[[random.Random], bytes], int]] = [
-    (wrong_kind, 40),
+    (wrong_type, 40),
     (out_of_range, 30),
     (unknown_field, 10),
     (no_object, 5),
@@ -123,30 +123,30 @@ BODIES: list[tuple[Callable[[random.Random], bytes], int]] = [
     (noise, 5),
     (odd_json, 5),
 ]
-PLACES = [("POST", "/v1/chat/completions"), ("PUT", "/v1/completions"), ("GET", "/v1/models/%ff")]
-PLACES += [("DELETE", "/"), ("GET", "/v1/completions"), ("GET", "/../etc/passwd"), ("BREW", "/x")]
+PATHS = [("POST", "/v1/chat/completions"), ("PUT", "/v1/completions"), ("GET", "/v1/models/%ff")]
+PATHS += [("DELETE", "/"), ("GET", "/v1/completions"), ("GET", "/../etc/passwd"), ("BREW", "/x")]
 
 
-def one(port: int, number: int, seed: int) -> tuple[str, int, str]:
-    """(what was sent, status, what was wrong with the answer)."""
+def send_one(port: int, number: int, seed: int) -> tuple[str, int, str]:
+    """(name of the error, status, the fault of the response or "")."""
     draw = random.Random(f"{seed} {number}")
-    method, path, kind, body = "POST", "/v1/completions", "too_long", b""
+    method, path, name, body = "POST", "/v1/completions", "too_long", b""
     if number % 20 == 0:
-        method, path = draw.choice(PLACES)
-        kind = f"{method} {path}"
+        method, path = draw.choice(PATHS)
+        name = f"{method} {path}"
     elif number % 1000 == 1:
         body = too_long(draw)
     else:
         make = draw.choices([make for make, _ in BODIES], [weight for _, weight in BODIES])[0]
-        kind, body = make.__name__, make(draw)
+        name, body = make.__name__, make(draw)
     try:
-        status, answer = ask(port, method, path, body)
+        status, answer = send(port, method, path, body)
     except (OSError, http.client.HTTPException) as error:
-        return kind, 0, f"{error!r}: {body[:200]!r}"
-    return kind, status, judged(status, answer, body)
+        return name, 0, f"{error!r}: {body[:200]!r}"
+    return name, status, fault_of(status, answer, body)
 
 
-def judged(status: int, answer: bytes, body: bytes) -> str:
+def fault_of(status: int, answer: bytes, body: bytes) -> str:
     try:
         error = json.loads(answer)["error"]
         proper = set(error) == {"message", "type", "param", "code"} and "\n" not in error["message"]
@@ -162,17 +162,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with started(options.checkpoint, options.tokenizer) as (_, port):
+    with run_server(options.checkpoint, options.tokenizer) as (_, port):
         with ThreadPoolExecutor(8) as pool:
             numbers = range(1, options.requests + 1)
-            found = list(pool.map(lambda number: one(port, number, options.seed), numbers))
-        wrong = [problem for _, _, problem in found if problem]
-        counts = collections.Counter(status for _, status, _ in found)
-        print(f"{len(found)} malformed requests (seed {options.seed}): {dict(counts)}")
+            results = list(pool.map(lambda number: send_one(port, number, options.seed), numbers))
+        wrong = [problem for _, _, problem in results if problem]
+        counts = collections.Counter(status for _, status, _ in results)
+        print(f"{len(results)} malformed requests (seed {options.seed}): {dict(counts)}")
         print(f"{len(wrong)} without a proper refusal", *wrong[:20], sep="\n")
         alive = (
-            ask(port, "GET", "/healthz")[0],
-            ask(port, "POST", "/v1/completions", json.dumps(GOOD).encode()),
+            send(port, "GET", "/healthz")[0],
+            send(port, "POST", "/v1/completions", json.dumps(GOOD).encode()),
         )
         print(f"then: /healthz {alive[0]}, a good request {alive[1][0]}")
     if wrong or alive[0] != 200 or alive[1][0] != 200:

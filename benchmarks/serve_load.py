@@ -1,9 +1,9 @@
-"""Many streams at once: none lost, none mixed up, memory flat.
+"""Runs many streams at once: none lost, none mixed up, memory flat.
 
     python benchmarks/serve_load.py runs/mine/checkpoint runs/mine/tokenizer.json
 
-Every stream's answer is known: a sample depends on its prompt and seed alone, so each prompt is
-first answered in one piece, and every stream, among other neighbours, must then say just that.
+A sample depends on its prompt and seed alone, so each prompt is first completed without streaming,
+and every stream, with other neighbors, must then return the same text.
 """
 
 import argparse
@@ -22,42 +22,44 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def started(checkpoint: str, tokenizer: str, *more: str) -> Iterator[tuple[int, int]]:
+def run_server(checkpoint: str, tokenizer: str, *more: str) -> Iterator[tuple[int, int]]:
     """(process id, port) of a server that is ready, and ends in order."""
-    given = [f"--checkpoint_dir={checkpoint}", f"--tokenizer={tokenizer}", "--port=0", *more]
-    command = [sys.executable, "-m", "codex_jax", "serve", *given]
+    flags = [f"--checkpoint_dir={checkpoint}", f"--tokenizer={tokenizer}", "--port=0", *more]
+    command = [sys.executable, "-m", "codex_jax", "serve", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        said = []
+        lines = []
         for line in server.stderr:
-            said.append(line)
-            if found := re.search(r"http://[^ ]*:(\d+)", line):
+            lines.append(line)
+            if match := re.search(r"http://[^ ]*:(\d+)", line):
                 break
         else:
-            raise SystemExit("".join(said))
+            raise SystemExit("".join(lines))
         threading.Thread(target=lambda: list(server.stderr), daemon=True).start()
-        port = int(found.group(1))
-        while ask(port, "GET", "/healthz")[0] != 200:
+        port = int(match.group(1))
+        while send(port, "GET", "/healthz")[0] != 200:
             time.sleep(0.2)
         yield server.pid, port
         server.terminate()
         print(f"SIGTERM: exit status {server.wait(120)}")
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as talk:
-        talk.request(method, path, body)
-        answer = talk.getresponse()
+def send(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    ) as connection:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
         return answer.status, answer.read()
 
 
-def asked(number: int, tokens: int) -> dict:
+def request_body(number: int, tokens: int) -> dict:
     prompt = f"def function_{number}(values, limit={number * 7}):\n    "
     return {"model": "codex", "prompt": prompt, "seed": number, "max_tokens": tokens}
 
 
-def whole(port: int, body: dict) -> tuple[str, str]:
-    """(text, finish_reason) of an answer in one piece."""
-    status, answer = ask(port, "POST", "/v1/completions", json.dumps(body).encode())
+def complete(port: int, body: dict) -> tuple[str, str]:
+    """(text, finish_reason) of a completion without streaming."""
+    status, answer = send(port, "POST", "/v1/completions", json.dumps(body).encode())
     if status != 200:
         raise SystemExit(f"{status}: {answer.decode()}")
     choice = json.loads(answer)["choices"][0]
@@ -67,9 +69,11 @@ def whole(port: int, body: dict) -> tuple[str, str]:
 def stream(port: int, body: dict) -> tuple[str, str | None, float]:
     """(text, finish_reason, seconds to the first piece) of one stream, read to its end."""
     began, first, text, reason, over = time.perf_counter(), 0.0, "", None, False
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=300)) as talk:
-        talk.request("POST", "/v1/completions", json.dumps(body | {"stream": True}))
-        for line in talk.getresponse():
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    ) as connection:
+        connection.request("POST", "/v1/completions", json.dumps(body | {"stream": True}))
+        for line in connection.getresponse():
             first = first or time.perf_counter() - began
             if line == b"data: [DONE]\n":
                 over = True
@@ -86,30 +90,30 @@ def resident_mib(pid: int) -> float:
 
 
 class Load:
-    """What the streams have found."""
+    """Clients that stream, and their counts."""
 
-    def __init__(self, port: int, known: dict[int, tuple[str, str]], tokens: int):
-        self.port, self.known, self.tokens = port, known, tokens
+    def __init__(self, port: int, expected: dict[int, tuple[str, str]], tokens: int):
+        self.port, self.expected, self.tokens = port, expected, tokens
         self.firsts: list[float] = []
         self.lost, self.mixed, self.until = 0, 0, 0.0
 
     def client(self, offset: int) -> None:
-        turn = offset
+        index = offset
         while time.perf_counter() < self.until:
-            number = turn % len(self.known)
+            number = index % len(self.expected)
             try:
-                text, reason, first = stream(self.port, asked(number, self.tokens))
+                text, reason, first = stream(self.port, request_body(number, self.tokens))
             except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
                 print(f"stream {number}: {error!r}")
                 self.lost += 1
                 continue
             self.lost += reason is None
-            self.mixed += reason is not None and (text, reason) != self.known[number]
+            self.mixed += reason is not None and (text, reason) != self.expected[number]
             self.firsts.append(first)
-            turn += 7
+            index += 7
 
     def run(self, streams: int, seconds: float, pid: int) -> list[float]:
-        """Resident MiB, a second."""
+        """Runs the clients; returns resident MiB after each second."""
         self.until = time.perf_counter() + seconds
         clients = [threading.Thread(target=self.client, args=(n,)) for n in range(streams)]
         for client in clients:
@@ -133,18 +137,20 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="a flag of serve: NAME=VALUE")
     options = parser.parse_args()
     flags = [f"--{flag}" for flag in options.set]
-    with started(options.checkpoint, options.tokenizer, *flags) as (pid, port):
+    with run_server(options.checkpoint, options.tokenizer, *flags) as (pid, port):
         with ThreadPoolExecutor(options.streams) as pool:
             numbers = range(options.streams)
-            answers = pool.map(lambda number: whole(port, asked(number, options.tokens)), numbers)
-            known = dict(zip(numbers, answers, strict=True))
-        load = Load(port, known, options.tokens)
+            answers = pool.map(
+                lambda number: complete(port, request_body(number, options.tokens)), numbers
+            )
+            expected = dict(zip(numbers, answers, strict=True))
+        load = Load(port, expected, options.tokens)
         memory = load.run(options.streams, options.seconds, pid)
         firsts = sorted(load.firsts)
         print(
             f"{options.streams} streams, {options.seconds:.0f} s: {len(firsts)} answered, "
             f"{load.lost} lost, {load.mixed} mixed up "
-            f"({len(set(known.values()))} different answers)"
+            f"({len(set(expected.values()))} different answers)"
         )
         print(
             f"first piece after {statistics.median(firsts):.2f} s, at most {firsts[-1]:.2f}; "

@@ -74,18 +74,18 @@ class Ours:
 
         from codex_jax import model, sharding
         from codex_jax.host_runtime import keep_pages
-        from codex_jax.train import loop, optimizer, state
+        from codex_jax.train import optimizer, state
+        from codex_jax.train.compute import Compute, jit_step
 
         keep_pages()  # as `codex-jax train` does
         self.jax, self.options = jax, options
         config = described(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-        tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract(config)[1])
-        compute = loop.Compute(
-            dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat
-        )
-        self.state = state.born(config, tx, mesh, seed=0)
-        self.step = loop.jitted_step(config, tx, compute, mesh)
+        axes = model.abstract_params(config)[1]
+        tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=axes)
+        compute = Compute(dtype=options.dtype, loss_chunks=options.loss_chunks, remat=options.remat)
+        self.state = state.init_sharded(config, tx, mesh, seed=0)
+        self.step = jit_step(config, tx, compute, mesh)
 
     def take(self, batch: int) -> float:
         import numpy as np

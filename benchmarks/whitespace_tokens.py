@@ -1,4 +1,4 @@
-"""How many tokens the whitespace tokens save on held-out Python, and whether the way back is exact.
+"""Measures the tokens that whitespace tokens save on held-out Python, and exact decoding.
 
     python benchmarks/whitespace_tokens.py CORPUS [--vocab_size 16384]
 
@@ -11,27 +11,28 @@ import argparse
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
-from codex_jax.data.corpus import Tree
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import SourceTree
+from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
 
 _WITHOUT = r" ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"
 
 
 def main() -> None:
-    """Learns both, prints the table."""
+    """Learns both tokenizers, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus")
     parser.add_argument("--vocab_size", type=int, default=16384)
     settings = parser.parse_args()
-    documents = Cleaner(Cleaning()).documents(Tree(path=settings.corpus), Tally())
+    documents = Cleaner(Cleaning()).documents(SourceTree(path=settings.corpus), FileStats())
     texts = [document.text for document in documents]
-    learnt_on = [text for number, text in enumerate(texts) if number % 10]
-    held_out = texts[::10]
-    ours = Tokenizer.train(learnt_on, vocab_size=settings.vocab_size)
-    saved = _count(ours, held_out) / _without(learnt_on, held_out, settings.vocab_size)
-    exact = sum(ours.decode(ours.encode(text)) == text for text in texts)
-    print(f"{len(held_out)} held-out files, {sum(map(len, held_out)) / 1e6:.2f} MB")
+    training = [text for number, text in enumerate(texts) if number % 10]
+    test = texts[::10]
+    tokenizer = Tokenizer.train(training, vocab_size=settings.vocab_size)
+    saved = _count(tokenizer, test) / _count_without_runs(training, test, settings.vocab_size)
+    exact = sum(tokenizer.decode(tokenizer.encode(text)) == text for text in texts)
+    print(f"{len(test)} held-out files, {sum(map(len, test)) / 1e6:.2f} MB")
     print(f"tokens with runs / without: {saved:.3f}, so {1 - saved:.1%} saved")
     print(f"round trip exact: {exact} of {len(texts)} files")
 
@@ -40,7 +41,7 @@ def _count(tokenizer: Tokenizer, texts: list[str]) -> int:
     return sum(map(len, tokenizer.encode_batch(texts)))
 
 
-def _without(learnt_on: list[str], held_out: list[str], vocab_size: int) -> int:
+def _count_without_runs(training: list[str], test: list[str], vocab_size: int) -> int:
     library = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
     split = pre_tokenizers.Split(tokenizers.Regex(_WITHOUT), behavior="isolated")
     spelling = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -49,8 +50,8 @@ def _without(learnt_on: list[str], held_out: list[str], vocab_size: int) -> int:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False
     )
-    library.train_from_iterator(learnt_on, trainer)
-    return sum(len(found.ids) for found in library.encode_batch_fast(held_out))
+    library.train_from_iterator(training, trainer)
+    return sum(len(encoding.ids) for encoding in library.encode_batch_fast(test))
 
 
 if __name__ == "__main__":

@@ -50,5 +50,6 @@ def repair_jsonl(path: pathlib.Path | str) -> int:
             position = start
         else:
             start = 0
-        file.truncate(start)
+        if start < end:
+            file.truncate(start)
         return end - start

@@ -1,4 +1,4 @@
-"""A bar with rate and time left when a person watches, a line per interval when nobody does."""
+"""Progress: a bar with rate and time left on a terminal, else a line per interval."""
 
 import sys
 from collections.abc import Iterable
@@ -12,40 +12,52 @@ class _Lines:
     """A file for tqdm that ends each redraw with a newline, so that logs stay readable."""
 
     def write(self, text: str) -> None:
+        """Writes the bar's present state as a line."""
         if text.strip():
             sys.stderr.write(text.strip("\r\n") + "\n")
 
     def flush(self) -> None:
+        """Flushes standard error."""
         sys.stderr.flush()
 
 
-class _ByTheClock(tqdm):
-    """A bar that a postfix doesn't redraw: only the interval does."""
+class _TimedBar(tqdm):
+    """A bar that is redrawn by the interval only, not by a new postfix."""
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """Sets the text after the bar, without a redraw."""
+        del refresh
         super().set_postfix_str(s, refresh=False)
 
 
 def bar(
     items: Iterable | None = None,
     *,
-    what: str,
+    desc: str,
     total: int | None = None,
     unit: str = "it",
     done: int = 0,
 ) -> tqdm:
-    """A tqdm over `items` (or to be moved by .update); `done` is where a resumed job begins."""
-    watched = sys.stderr.isatty()
-    kind = tqdm if watched else _ByTheClock
-    return kind(
+    """A tqdm over `items`, or one to be advanced by .update.
+
+    Args:
+      items: iterated over, if given.
+      desc: text before the bar.
+      total: number of items.
+      unit: name of an item.
+      done: items that a resumed job had finished before.
+    """
+    on_terminal = sys.stderr.isatty()
+    bar_class = tqdm if on_terminal else _TimedBar
+    return bar_class(
         items,
-        desc=what,
+        desc=desc,
         total=total,
         unit=unit,
         initial=done,
         unit_scale=True,
         dynamic_ncols=True,
-        ascii=None if watched else " .",
-        mininterval=0.1 if watched else _INTERVAL_S,
-        file=sys.stderr if watched else _Lines(),
+        ascii=None if on_terminal else " .",
+        mininterval=0.1 if on_terminal else _INTERVAL_S,
+        file=sys.stderr if on_terminal else _Lines(),
     )

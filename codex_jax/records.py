@@ -1,26 +1,24 @@
-"""The nouns that travel between stages, and their JSON Lines form."""
+"""The records that stages exchange, and their JSON Lines form."""
 
 import dataclasses
-import functools
 import gzip
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
 
 from codex_jax import InputError
 
 
 class Batch(NamedTuple):
-    """Packed rows, B sequences of T tokens. A NamedTuple, so JAX sees a pytree without our help."""
+    """Packed rows, B sequences of T tokens, as numpy or JAX arrays; a pytree for JAX."""
 
-    tokens: np.ndarray  # int32 (B, T): what the decoder reads
-    targets: np.ndarray  # int32 (B, T): what it should say next
-    segment_ids: np.ndarray  # int32 (B, T): 0 is padding, documents of a row count from 1
-    positions: np.ndarray  # int32 (B, T): from 0 in each document
-    loss_weights: np.ndarray  # float32 (B, T): 0 on padding
+    tokens: Any  # int32 (B, T): input ids
+    targets: Any  # int32 (B, T): ids of the next tokens
+    segment_ids: Any  # int32 (B, T): 0 is padding, documents of a row count from 1
+    positions: Any  # int32 (B, T): from 0 in each document
+    loss_weights: Any  # float32 (B, T): 0 on padding
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,7 @@ class Completion:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the sandbox says of one completion."""
+    """Verdict of the sandbox on one completion."""
 
     task_id: str
     sample_index: int = 0
@@ -64,77 +62,88 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """Whether the completion passed its tests."""
         return self.verdict == "passed"
 
 
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
-def open_text(path: pathlib.Path | str, mode: str = "r"):
-    """A UTF-8 text file, through gzip where the name ends in .gz."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def open_text(path: pathlib.Path | str, mode: str = "r") -> Any:
+    """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, mode + "t", encoding="utf-8")
 
 
-def read_jsonl(path: pathlib.Path | str, kind: type[Record]) -> Iterator[Record]:
-    """Records of a JSON Lines file; unknown fields land in `extra`.
+def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[Record]:
+    """Yields the records of a JSON Lines file; unknown fields go to `extra`.
 
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
     """
     if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of {kind.__name__}s")
+        raise InputError(f"{path}: no such file; expected JSON Lines of {record_type.__name__}s")
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield parse_record(line, kind, where=f"{path}:{number}")
+                yield parse_record(line, record_type, where=f"{path}:{number}")
 
 
-def parse_record(line: str, kind: type[Record], *, where: str) -> Record:
-    """One line of JSON as a record; `where` begins the error message."""
+def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
+    """Parses one line of JSON as a record; `where` begins the error message."""
     try:
         fields = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
-    known, required = _fields(kind)
+    known, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
-        raise InputError(f"{where}: {kind.__name__} lacks {', '.join(missing)}")
+        raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
         if name in known and not isinstance(fields.get(name, ""), str):
-            found = type(fields[name]).__name__
-            raise InputError(f"{where}: {name} must be a string, found {found}")
+            raise InputError(
+                f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
+            )
     extra = {name: value for name, value in fields.items() if name not in known}
-    given = {name: value for name, value in fields.items() if name in known and name != "extra"}
-    return kind(**given, extra=extra)
+    values = {name: value for name, value in fields.items() if name in known and name != "extra"}
+    return record_type(**values, extra=extra)
 
 
-@functools.cache
-def _fields(kind: type) -> tuple[frozenset[str], list[str]]:
-    """The names of a record's fields, and of those that it can't do without."""
-    fields = dataclasses.fields(kind)
+def _fields(record_type: type[Record]) -> tuple[frozenset[str], list[str]]:
+    """Returns the names of a record's fields, and of its required fields."""
+    fields = dataclasses.fields(record_type)
     return frozenset(f.name for f in fields), [
         f.name for f in fields if f.default is f.default_factory
     ]
 
 
+_FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type: ignore[type-var]
+
+
 def to_line(record: Problem | Completion | Verdict) -> str:
-    """The record as one line of JSON, `extra` spread beside the named fields, None left out."""
+    """Formats the record as one line of JSON: `extra` merged with its fields, None left out."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
-    return json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    line = json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)  # UTF-8 has no form of it
 
 
 def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
-    """Writes records whole or not at all (through a neighbour file); returns how many."""
+    """Writes records to a temporary file that then replaces `path`; returns their number."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name("partial-" + path.name)
     count = 0
-    with open_text(partial, "w") as out:
-        for record in records:
-            out.write(to_line(record) + "\n")
-            count += 1
-    partial.replace(path)
+    try:
+        with open_text(partial, "w") as out:
+            for record in records:
+                out.write(to_line(record) + "\n")
+                count += 1
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return count

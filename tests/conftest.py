@@ -6,6 +6,7 @@ import re
 import shlex
 import tempfile
 
+import jaxtyping
 import pytest
 
 # Before anything imports jax. Subprocesses of tests inherit all of it.
@@ -16,6 +17,17 @@ _cache = pathlib.Path(tempfile.gettempdir()) / f"codex-jax-tests-{os.getuid()}"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+# Every call of these packages in a test's own process checks its annotated types and shapes.
+jaxtyping.install_import_hook(["codex_jax.model", "codex_jax.train"], "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked_types():
+    """Suspends the checks of types, for tests of what the code itself says of wrong values."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

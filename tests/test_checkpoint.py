@@ -7,7 +7,7 @@ import pytest
 
 from codex_jax import InputError, checkpoint, sharding
 from codex_jax.checkpoint import Card, Checkpoints
-from codex_jax.model import DecoderConfig, abstract, init
+from codex_jax.model import DecoderConfig, abstract_params, init
 
 CONFIG = DecoderConfig(vocab_size=128, layers=2, width=64, heads=4)
 CARD = Card(model=CONFIG.to_json(), tokenizer_hash="abc", run={"seed": 1})
@@ -30,7 +30,7 @@ def test_the_newest_is_restored_with_its_card(saved):
     card = checkpoint.read_card(directory)
     assert (card.step, card.tokenizer_hash) == (7, "abc")
     assert DecoderConfig.from_json(card.model) == CONFIG
-    restored = checkpoint.restore_params(directory, abstract(CONFIG)[0])
+    restored = checkpoint.restore_params(directory, abstract_params(CONFIG)[0])
     jax.tree.map(np.testing.assert_array_equal, restored, params)
     assert checkpoint.read_card(directory, step=3).step == 3
 
@@ -38,7 +38,7 @@ def test_the_newest_is_restored_with_its_card(saved):
 @pytest.mark.parametrize("shape", [{"tensor": 4}, {"replica": 2}, {"fsdp": 8}])
 def test_another_mesh_restores_the_same_numbers(saved, shape):
     directory, params = saved
-    shapes, axes = abstract(CONFIG)
+    shapes, axes = abstract_params(CONFIG)
     placed = sharding.shardings(shapes, axes, sharding.make_mesh(sharding.MeshShape(**shape)))
     target = jax.tree.map(
         lambda s, p: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=p), shapes, placed
@@ -52,7 +52,7 @@ def test_another_model_is_refused_naming_every_difference(saved):
     directory, _ = saved
     other = DecoderConfig(vocab_size=128, layers=2, width=64, heads=4, mlp_size=32, bias=False)
     with pytest.raises(InputError) as caught:
-        checkpoint.restore_params(directory, abstract(other)[0])
+        checkpoint.restore_params(directory, abstract_params(other)[0])
     message = str(caught.value)
     assert "blocks/mlp/up: saved [2, 64, 256], wanted [2, 64, 32]" in message
     assert "blocks/mlp/up_bias: saved [2, 256], wanted nothing" in message

@@ -20,36 +20,36 @@ def relative(path):
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
 def test_the_header_s_command_is_accepted(path, configured, commands_in):
-    found = commands_in(path.read_text())
-    for command in found:
+    commands = commands_in(path.read_text())
+    for command in commands:
         assert configured(command).root.arguments
-    if found:
-        assert relative(path) in found[0]
-    else:  # no run of its own: then another file or command takes it
-        takers = [other.read_text() for other in FILES if other != path]
-        assert path in SIZES or any(f'include "{path.name}"' in text for text in takers)
+    if commands:
+        assert relative(path) in commands[0]
+    else:  # not run by itself: another file or command includes it
+        includers = [other.read_text() for other in FILES if other != path]
+        assert path in SIZES or any(f'include "{path.name}"' in text for text in includers)
 
 
-# Names that say something else than the weights beside the embedding, within 3 %: the paper's 12B
-# is GPT-3 13B, cut off; 12M's shape is a guess; two count their tables, of their own vocabularies.
+# Names that count other weights than those outside the embedding, within 3 %: the paper's 12B
+# is GPT-3 13B, truncated; the shape of 12M is a guess; two count their embeddings.
 COUNTED = {"12b": 12.58e9, "12m": 12.58e6, "smollm2_135m": 106.17e6, "llama_7b": 6.476e9}
-WHOLE = {"smollm2_135m": (49_152, 134_515_008), "llama_7b": (32_000, 6_738_415_616)}
+EXACT = {"smollm2_135m": (49_152, 134_515_008), "llama_7b": (32_000, 6_738_415_616)}
 
 
 @pytest.fixture
 def decoder(configured):
-    """A size's file -> its DecoderConfig."""
+    """The file of a size -> its DecoderConfig."""
 
     def config(path, vocab_size=50_281):
         files = f"{relative(path)} gin_configs/train/codex.gin --vocab_size={vocab_size}"
-        line = f"codex-jax train {files} --cache_dir=rows --checkpoint_dir=here"
+        line = f"codex-jax train {files} --rows=rows --checkpoint_dir=here"
         return configured(line).root.arguments["model"].make({})
 
     return config
 
 
 def counted(config):
-    shapes, _ = model.abstract(config)  # built without memory
+    shapes, _ = model.abstract_params(config)  # built without memory
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
         for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
@@ -62,14 +62,14 @@ def test_sizes_are_what_their_names_say(path, decoder):
     assert isinstance(config, DecoderConfig)
     number, unit, fraction = re.search(r"(\d+)([mb])(\d*)$", path.stem).groups()
     named = float(f"{number}.{fraction or 0}") * {"m": 1e6, "b": 1e9}[unit]
-    wanted = COUNTED.get(path.stem, named)
-    assert config.non_embedding_params == pytest.approx(wanted, rel=0.03)
+    expected = COUNTED.get(path.stem, named)
+    assert config.non_embedding_params == pytest.approx(expected, rel=0.03)
     blocks = {name: n for name, n in counted(config).items() if name.startswith("blocks/")}
-    assert sum(blocks.values()) == pytest.approx(wanted, rel=0.03)
+    assert sum(blocks.values()) == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.parametrize("name", WHOLE)
-def test_llamas_have_the_parameters_of_their_models_to_the_last(name, decoder):
-    vocab_size, wanted = WHOLE[name]
+@pytest.mark.parametrize("name", EXACT)
+def test_llamas_have_exactly_the_parameters_of_their_models(name, decoder):
+    vocab_size, expected = EXACT[name]
     config = decoder(ROOT / "gin_configs" / "model" / f"{name}.gin", vocab_size)
-    assert sum(counted(config).values()) == wanted
+    assert sum(counted(config).values()) == expected

@@ -13,7 +13,7 @@ def often(monkeypatch):
 
 
 def test_nobody_watching_gets_whole_lines(often, capsys):
-    assert list(progress.bar(range(3), what="things")) == [0, 1, 2]
+    assert list(progress.bar(range(3), desc="things")) == [0, 1, 2]
     error = capsys.readouterr().err
     assert "\r" not in error
     lines = error.splitlines()
@@ -24,12 +24,12 @@ def test_nobody_watching_gets_whole_lines(often, capsys):
 
 def test_a_person_watching_gets_one_line_redrawn(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    list(progress.bar(range(3), what="things"))
+    list(progress.bar(range(3), desc="things"))
     assert "\r" in capsys.readouterr().err
 
 
 def test_a_resumed_job_begins_where_it_was(often, capsys):
-    with progress.bar(what="steps", total=10, done=6) as bar:
+    with progress.bar(desc="steps", total=10, done=6) as bar:
         bar.update(4)
     lines = capsys.readouterr().err.splitlines()
     assert "60%" in lines[0]
@@ -37,7 +37,7 @@ def test_a_resumed_job_begins_where_it_was(often, capsys):
 
 
 def test_a_postfix_alone_makes_no_line(capsys):
-    with progress.bar(what="steps", total=10) as bar:
+    with progress.bar(desc="steps", total=10) as bar:
         for loss in range(5):
             bar.set_postfix_str(f"loss {loss}")
         bar.update(10)

@@ -49,6 +49,14 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     with pytest.raises(RuntimeError):
         records.write_jsonl(path, broken())
     assert [p.task_id for p in records.read_jsonl(path, Problem)] == ["a"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lone_surrogate_is_written_and_read_back(tmp_path):
+    row = Completion(task_id="é", completion="\ud800")
+    records.write_jsonl(tmp_path / "a.jsonl", [row])
+    assert "é" in (tmp_path / "a.jsonl").read_text(encoding="utf-8")
+    assert list(records.read_jsonl(tmp_path / "a.jsonl", Completion)) == [row]
 
 
 def test_a_humaneval_line_is_a_completion():

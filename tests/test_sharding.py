@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from codex_jax import InputError, sharding
-from codex_jax.model import DecoderConfig, abstract
+from codex_jax.model import DecoderConfig, abstract_params
 from codex_jax.sharding import MeshShape, chips, topology
 
 
@@ -24,7 +24,7 @@ def test_collisions_and_unknown_axes_are_refused():
         sharding.spec(("expert", "embed"))
 
 
-def test_minus_one_takes_what_is_left():
+def test_minus_one_takes_the_remaining_devices():
     assert MeshShape(tensor=2).resolve(8) == (1, 4, 2, 1)
     assert dict(sharding.make_mesh(MeshShape(replica=2, context=2)).shape) == {
         "replica": 2,
@@ -37,7 +37,7 @@ def test_minus_one_takes_what_is_left():
 @pytest.mark.parametrize(
     "shape", [MeshShape(tensor=3), MeshShape(fsdp=2), MeshShape(fsdp=-1, tensor=-1)]
 )
-def test_a_mesh_that_does_not_fit_names_the_knob(shape):
+def test_a_mesh_that_does_not_fit_names_the_setting(shape):
     with pytest.raises(InputError, match=r"MeshShape|-1 at most once"):
         shape.resolve(8)
 
@@ -45,29 +45,29 @@ def test_a_mesh_that_does_not_fit_names_the_knob(shape):
 def test_every_parameter_is_listed_with_its_bytes():
     config = DecoderConfig(vocab_size=128, layers=2, width=64, heads=4)
     mesh = sharding.make_mesh(MeshShape(tensor=2))
-    rows = {row.name: row for row in sharding.report(*abstract(config), mesh)}
-    assert len(rows) == len(jax.tree.leaves(abstract(config)[0]))
+    rows = {row.name: row for row in sharding.report(*abstract_params(config), mesh)}
+    assert len(rows) == len(jax.tree.leaves(abstract_params(config)[0]))
     assert rows["blocks/mlp/up"].bytes_per_device == 2 * 64 * 256 * 4 // 8
     assert rows["norm/scale"].bytes_per_device == 64 * 4
 
 
-def test_a_dimension_that_does_not_divide_names_the_knob():
+def test_a_dimension_that_does_not_divide_names_the_setting():
     config = DecoderConfig(vocab_size=128, layers=1, width=30, heads=3)
     mesh = sharding.make_mesh(MeshShape(tensor=2))
     with pytest.raises(InputError, match=r"'\w+' is \d+, which (tensor|fsdp) = \d does not divide"):
-        sharding.report(*abstract(config), mesh)
+        sharding.report(*abstract_params(config), mesh)
 
 
-def test_a_large_parameter_left_whole_fails():
+def test_a_large_replicated_parameter_fails():
     shapes = {"table": jax.ShapeDtypeStruct((4096, 1024), "float32")}
     axes = {"table": ("position", "norm")}
-    with pytest.raises(InputError, match=r"table .* stands whole"):
+    with pytest.raises(InputError, match=r"table .* is replicated"):
         sharding.report(shapes, axes, sharding.make_mesh(MeshShape()))
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """What `arrange` looks at."""
+    """The attributes of a device that `arrange_devices` reads."""
 
     id: int
     slice_index: int
@@ -76,24 +76,24 @@ class Device:
     process_index: int = 0
 
 
-def test_slices_lie_along_replica():
+def test_slices_are_along_replica():
     devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
-    placed = sharding.arrange((4, 2, 1, 1), devices)
-    assert placed.shape == (4, 2, 1, 1)
-    assert [{d.slice_index for d in row.flat} for row in placed] == [{0}, {0}, {1}, {1}]
+    array = sharding.arrange_devices((4, 2, 1, 1), devices)
+    assert array.shape == (4, 2, 1, 1)
+    assert [{d.slice_index for d in row.flat} for row in array] == [{0}, {0}, {1}, {1}]
 
 
 def test_a_replica_that_cannot_span_the_slices_is_refused():
     devices = [Device(id=n, slice_index=n // 4) for n in range(8)]
-    with pytest.raises(InputError, match=r"2 slices, MeshShape.replica is 1; turn it"):
-        sharding.arrange((1, 8, 1, 1), devices)
+    with pytest.raises(InputError, match=r"2 slices, MeshShape.replica is 1; set it"):
+        sharding.arrange_devices((1, 8, 1, 1), devices)
 
 
-def test_chips_are_known_by_their_kind():
-    assert chips.of("TPU v5").name == "v5p"
-    assert chips.of("TPU v5 lite").name == "v5e"
-    assert chips.of("NVIDIA H100 80GB HBM3").name == "h100"
-    assert chips.of("cpu") is None
+def test_chips_by_device_kind():
+    assert chips.chip_for("TPU v5").name == "v5p"
+    assert chips.chip_for("TPU v5 lite").name == "v5e"
+    assert chips.chip_for("NVIDIA H100 80GB HBM3").name == "h100"
+    assert chips.chip_for("cpu") is None
 
 
 @pytest.mark.parametrize("name", ["v5p", "v9:4x4", "h100:2x2", "v5p:4x", "v5e:2x2x2x2"])
@@ -103,6 +103,6 @@ def test_an_unknown_topology_is_refused_with_examples(name):
 
 
 def test_a_missing_libtpu_names_the_extra(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'codex-jax\[tpu\]'"):
         topology.devices("v5p:2x2x1")

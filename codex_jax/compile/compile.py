@@ -16,7 +16,7 @@ from codex_jax.compile.search import Search
 from codex_jax.compile.targets import Job, TrainJob
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
-from codex_jax.train.loop import Compute
+from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 _CACHE = pathlib.Path("~/.cache/codex_jax/compile")

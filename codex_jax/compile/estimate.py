@@ -135,11 +135,11 @@ def _read(job: Job, memory: Any, cost: hlo.Cost, took: float) -> Measured:
         outputs=memory.output_size_in_bytes,
         aliased=memory.alias_size_in_bytes,
         host=memory.host_temp_size_in_bytes + memory.host_argument_size_in_bytes,
-        seconds=cost.cycles / chip.clock,
+        seconds=cost.cycles / chip.clock_hz,
         kernels=cost.kernels,
         collectives=cost.collectives,
         values=tuple(dataclasses.astuple(value) for value in cost.values),
         compile_seconds=took,
         compile_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     )
-    return dataclasses.replace(result, fits=result.hbm <= chip.hbm * 2**30)
+    return dataclasses.replace(result, fits=result.hbm <= chip.hbm_gib * 2**30)

@@ -14,8 +14,8 @@ def page(job: Job, found: Measured) -> str:
     if found.trouble:
         lines.append(row("does not fit", found.trouble))
     else:
-        lines += [row("HBM a device", _memory(found, job.chip.hbm)), *_times(job, found)]
-        lines += [*_collectives(found, job.chip.link), *_values(found)]
+        lines += [row("HBM a device", _memory(found, job.chip.hbm_gib)), *_times(job, found)]
+        lines += [*_collectives(found, job.chip.link_bandwidth), *_values(found)]
         took = f"in {found.compile_seconds:.0f} s, with {found.compile_gib:.1f} GiB of memory"
         lines.append(row("compiled", took))
     if not found.fits:
@@ -31,7 +31,9 @@ def _title(job: Job) -> str:
 
 
 def _times(job: Job, found: Measured) -> list[str]:
-    cycles = f"{found.seconds * job.chip.clock / 1e6:,.1f} M cycles at {job.chip.clock / 1e9} GHz"
+    cycles = (
+        f"{found.seconds * job.chip.clock_hz / 1e6:,.1f} M cycles at {job.chip.clock_hz / 1e9} GHz"
+    )
     lines = [row("XLA's estimate", f"{_time(found.seconds)} a step: {cycles}")]
     lines += _rate(job, found) if isinstance(job, TrainJob) else _roofline(job, found)
     if found.host:
@@ -48,7 +50,7 @@ def _rate(job: TrainJob, found: Measured) -> list[str]:
         lines.append(row("without", f"{found.kernels} calls of attention kernels: {bound}"))
     formula = "tokens × (6 × matrix weights + 6 × layers × heads × head size × length)"
     lines.append(row("MFU", f"{job.mfu(seconds):.3f} = {formula}"))
-    lines.append(row("", f"      / (devices × {job.chip.peak:.3g} FLOP/s × {seconds:.3f} s)"))
+    lines.append(row("", f"      / (devices × {job.chip.peak_flops:.3g} FLOP/s × {seconds:.3f} s)"))
     return lines
 
 
@@ -61,7 +63,7 @@ def _roofline(job: SampleJob, found: Measured) -> list[str]:
     rate = f"{job.sampling.rows / found.seconds:,.0f} tokens/s on all devices"
     return [
         row("roofline", f"{share:.2f} = {_time(bound)} / {_time(found.seconds)}; {rate}"),
-        row("", f"      ({read}) / {job.chip.bandwidth / 1e9:,.0f} GB/s"),
+        row("", f"      ({read}) / {job.chip.hbm_bandwidth / 1e9:,.0f} GB/s"),
     ]
 
 

@@ -1,7 +1,6 @@
 """The sampling loop, as something to compile for devices that aren't here."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -12,9 +11,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from codex_jax.compile.targets import Job
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
-from codex_jax.sample.engine.decode import Work, jitted
+from codex_jax.sample.engine.decode import jit_decode
 from codex_jax.sample.engine.engine import STOP_STATES
-from codex_jax.sample.engine.state import Jobs, Queue, Shape, start
+from codex_jax.sample.engine.state import EngineShape, LoopInputs, empty_inputs, init_state
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,21 +56,21 @@ class SampleJob(Job):
         sizes, shape = self.sampling, self.shape
         return (
             f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
-            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, weights {shape.weights}, "
-            f"cache {shape.cache}"
+            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, "
+            f"weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
         )
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> EngineShape:
         wanted = self.sampling
         return plan(
-            longest=wanted.longest,
-            samples=wanted.samples,
+            max_prompt_tokens=wanted.longest,
+            samples_per_prompt=wanted.samples,
             rows=wanted.rows,
-            new=wanted.new,
+            max_new_tokens=wanted.new,
             dtype=self.dtype,
-            weights=wanted.weights,
-            cache=wanted.cache,
+            weights_dtype=wanted.weights,
+            kv_cache_dtype=wanted.cache,
             platform="tpu",
         )
 
@@ -84,31 +83,31 @@ class SampleJob(Job):
         data = mesh.size // mesh.shape["tensor"]
         head = (
             config.head_size + 4
-            if shape.cache == "int8"
-            else (config.head_size * jnp.dtype(shape.cache).itemsize)
+            if shape.kv_cache_dtype == "int8"
+            else (config.head_size * jnp.dtype(shape.kv_cache_dtype).itemsize)
         )
         a_token = 2 * config.layers * config.kv_heads * head
         prompts = math.ceil(shape.rows / data / self.sampling.samples)
-        positions = prompts * shape.prefix + shape.rows // data * shape.new
-        params = shardings.held_shapes(config, shape, mesh)
+        positions = prompts * shape.max_prompt_tokens + shape.rows // data * shape.max_new_tokens
+        params = shardings.decode_param_shapes(config, shape, mesh)
         if not config.tied:
             del params["embedding"]  # of which a row reads one line
         return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
 
     def roofline(self) -> float:
         """Seconds in which a device's memory can hand over what a step reads."""
-        return sum(self.bytes_read()) / self.chip.bandwidth
+        return sum(self.bytes_read()) / self.chip.hbm_bandwidth
 
     def lower(self) -> Any:
         mesh = self._mesh()
         shape, config = self.shape, self.model
         places = shardings.state_shardings(config, shape, mesh)
-        state = jax.tree.map(_place, jax.eval_shape(lambda: start(config, shape)), places)
+        state = jax.tree.map(_place, jax.eval_shape(lambda: init_state(config, shape)), places)
         whole = NamedSharding(mesh, PartitionSpec())
         table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
-        work = jax.tree.map(lambda x: _place(x, whole), _work(shape))
-        params = shardings.held_shapes(config, shape, mesh)
-        return jitted(places).lower(config, shape, params, state, table, work)
+        work = jax.tree.map(lambda x: _place(x, whole), _loop_inputs(shape))
+        params = shardings.decode_param_shapes(config, shape, mesh)
+        return jit_decode(places).lower(config, shape, params, state, table, work)
 
     def _mesh(self) -> Mesh:
         return shardings.make_mesh(self.mesh, self.model, self.sampling.rows, devices=self.placed())
@@ -123,18 +122,6 @@ def _part(x: jax.ShapeDtypeStruct) -> int:
     return math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
 
 
-def _work(shape: Shape) -> Work:
-    """What the host gives to a call of the loop, without penalties."""
-    slots = functools.partial(jax.ShapeDtypeStruct, (shape.slots,))
-    number = functools.partial(jax.ShapeDtypeStruct, ())
-    floats = {name: slots(jnp.float32) for name in ("temperature", "min_p", "top_p")}
-    ints = {name: slots(jnp.int32) for name in Jobs._fields}
-    return Work(
-        jobs=Jobs(**ints | floats | {"seed": slots(jnp.uint32)}),
-        queue=Queue(
-            jax.ShapeDtypeStruct((shape.queue,), jnp.int32), number(jnp.int32), number(jnp.int32)
-        ),
-        dropped=slots(jnp.bool_),
-        steps=number(jnp.int32),
-        eager=number(jnp.bool_),
-    )
+def _loop_inputs(shape: EngineShape) -> LoopInputs:
+    """Shapes of the inputs to a call of the loop, without penalties."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), empty_inputs(shape))

@@ -75,7 +75,7 @@ def tried(space: Search, base: TrainJob, cache: pathlib.Path) -> tuple[list[Poin
     """
     wanted = list(jobs(space, base))
     points, refused = [], []
-    with progress.bar(what="compile", total=len(wanted), unit="job") as bar:
+    with progress.bar(desc="compile", total=len(wanted), unit="job") as bar:
         for job in wanted:
             try:
                 points.append(Point(job, measured(job, cache)))

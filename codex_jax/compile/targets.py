@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,16 @@ from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape, topology
 from codex_jax.sharding.chips import Chip
-from codex_jax.train import loop, optimizer, state
-from codex_jax.train.loop import Compute
+from codex_jax.train import checks, optimizer, state
+from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.optimizer import Optimizer
 
 _STEPS = 50_000  # of the schedule, which costs the same at any length
 
 
-class _Sizes(NamedTuple):
-    """What loop.check wants to know of data."""
+@dataclasses.dataclass
+class _RowSizes:
+    """Sizes of a global batch, for `checks.check`."""
 
     vocab_size: int
     sequence_length: int
@@ -47,7 +48,9 @@ class Job(abc.ABC):
 
     @property
     def devices(self) -> int:
-        return self.slices * self.chip.devices * math.prod(topology.parse(self.topology)[1])
+        return (
+            self.slices * self.chip.devices_per_chip * math.prod(topology.parse(self.topology)[1])
+        )
 
     @property
     @abc.abstractmethod
@@ -94,22 +97,22 @@ class TrainJob(Job):
         """The least that attention takes where kernels, that XLA has no estimate of, compute it."""
         config = self.model
         flops = 6 * config.layers * config.heads * config.head_size * self.sequence_length
-        return bool(kernels) * flops * self.tokens / self.devices / self.chip.peak
+        return bool(kernels) * flops * self.tokens / self.devices / self.chip.peak_flops
 
     def mfu(self, seconds: float) -> float:
         """Model FLOPs utilisation; recomputation doesn't count."""
         flops = self.model.flops_per_token(self.sequence_length) * self.tokens
-        return flops / self.devices / self.chip.peak / seconds
+        return flops / self.devices / self.chip.peak_flops / seconds
 
     def lower(self) -> Any:
         mesh = sharding.make_mesh(self.mesh, self.placed())
-        sizes = _Sizes(self.model.vocab_size, self.sequence_length, self.batch_size)
-        loop.check(sizes, self.model, self.compute, mesh)
-        shapes, axes = model.abstract(self.model)
+        sizes = _RowSizes(self.model.vocab_size, self.sequence_length, self.batch_size)
+        checks.check(sizes, self.model, self.compute, mesh)
+        shapes, axes = model.abstract_params(self.model)
         sharding.report(shapes, axes, mesh)
         tx = optimizer.make(self.optimizer, steps=_STEPS, axes=axes)
-        step = loop.jitted_step(self.model, tx, self.compute, mesh)
-        kept = state.abstract(self.model, tx, mesh, dtype=jnp.dtype(self.compute.weights))
+        step = jit_step(self.model, tx, self.compute, mesh)
+        kept = state.abstract_state(self.model, tx, mesh, dtype=jnp.dtype(self.compute.param_dtype))
         return step.lower(kept, self._batch(mesh))
 
     def _batch(self, mesh: Mesh) -> Batch:

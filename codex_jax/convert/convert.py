@@ -62,7 +62,7 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
     opened = _open_gguf(path) if path.suffix == ".gguf" else _open_folder(path)
     config = hf_params.read_config(opened.family, opened.config)
     text = make_tokenizer(opened)
-    with progress.bar(what="import", unit="tensor") as bar:
+    with progress.bar(desc="import", unit="tensor") as bar:
 
         def get(name: str) -> np.ndarray:
             bar.update()
@@ -105,7 +105,7 @@ def export_weights(
     card = checkpoint.read_card(checkpoint_dir, step=step)
     config = model.DecoderConfig.from_json(card.model)
     words = hf_params.write_config(family, config)
-    shapes, _ = model.abstract(config)
+    shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
     folder = pathlib.Path(output)
     folder.mkdir(parents=True, exist_ok=True)

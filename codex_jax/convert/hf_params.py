@@ -12,7 +12,7 @@ import numpy as np
 from codex_jax import InputError
 from codex_jax.convert.families import FAMILIES, Share, Weight, Word
 from codex_jax.model.config import DecoderConfig
-from codex_jax.model.decoder import Params, abstract
+from codex_jax.model.decoder import Params, abstract_params
 
 
 def read_config(family: str, theirs: Mapping[str, Any]) -> DecoderConfig:
@@ -105,7 +105,7 @@ def read_params(family: str, config: DecoderConfig, get: Callable[[str], np.ndar
     """
     table = FAMILIES[family].weights
     params = {}
-    for path, shape in _leaves(abstract(config)[0]):
+    for path, shape in _leaves(abstract_params(config)[0]):
         weight = table[path]
         if path.startswith("blocks/"):
             layers = [

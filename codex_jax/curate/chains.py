@@ -1,7 +1,7 @@
 """Chains of string building blocks, the paper's probe of compositional ability (appendix C).
 
-A chain is a tuple of block indices without repetition. Its problem asks for the blocks' lines one
-after the other; its tests compare literal strings, computed here from the reference solution.
+A chain is a tuple of distinct block indices. Its problem describes the blocks one after the other;
+its tests compare literal strings, computed from the reference solution.
 """
 
 import itertools
@@ -10,14 +10,14 @@ import random
 import string
 from collections.abc import Iterator, Sequence
 
-from codex_jax import InputError, records
+from codex_jax import InputError, files, records
 
 ENTRY_POINT = "string_manipulation"
 LENGTHS = (1, 2, 3, 4, 5)
 
 Chain = tuple[int, ...]
 
-# The paper's thirteen blocks: what the docstring says, and the line that does it.
+# The paper's thirteen blocks: (text of the docstring, line of code).
 BLOCKS: tuple[tuple[str, str], ...] = (
     ("remove all instances of the letter e from the string", 's = s.replace("e", "")'),
     ("replace all spaces with exclamation points in the string", 's = s.replace(" ", "!")'),
@@ -64,18 +64,18 @@ _PROMPT = '''def {entry_point}(s: str):
 
 
 def prompt(chain: Chain) -> str:
-    """The function header and docstring that ask for the chain, worded as in the paper."""
+    """Returns the function header and docstring that describe the chain, as in the paper."""
     steps = "\n".join(f"    -{BLOCKS[block][0]}" for block in chain)
     return _PROMPT.format(entry_point=ENTRY_POINT, steps=steps)
 
 
 def solution(chain: Chain) -> str:
-    """The reference body: each block's line in order, then the return."""
+    """Returns the reference body: each block's line in order, then the return."""
     return "".join(f"    {BLOCKS[block][1]}\n" for block in chain) + "    return s\n"
 
 
 def apply(chain: Chain, text: str) -> str:
-    """What the reference solution returns for `text`."""
+    """Computes the reference solution's output for `text`."""
     scope: dict[str, str] = {"s": text}
     for block in chain:
         exec(_CODE[block], scope)
@@ -83,7 +83,7 @@ def apply(chain: Chain, text: str) -> str:
 
 
 def problem(chain: Chain, *, task_id: str, seed: int, cases: int = 8) -> records.Problem:
-    """A chain as a HumanEval-format problem whose tests are `cases` long random strings."""
+    """Builds a HumanEval-format problem whose tests are `cases` long random strings."""
     rng = random.Random(f"{seed}/{chain}")
     asserts = []
     for _ in range(cases):
@@ -100,7 +100,7 @@ def problem(chain: Chain, *, task_id: str, seed: int, cases: int = 8) -> records
 
 
 def random_text(rng: random.Random) -> str:
-    """Words of mixed case with punctuation: so long that unequal chains cannot agree by chance."""
+    """Returns words with punctuation, long enough that unequal chains can't agree by chance."""
     letters = string.ascii_lowercase + "eeaiou" + string.ascii_uppercase
     words = []
     for _ in range(rng.randint(20, 32)):
@@ -112,9 +112,9 @@ def random_text(rng: random.Random) -> str:
 def split(
     *, seed: int, train_chains: int, held_out: Sequence[int]
 ) -> tuple[list[Chain], list[Chain]]:
-    """Disjoint chains for training and test; both hold every length.
+    """Splits chains into disjoint training and test sets; both have every length.
 
-    All one- and two-block chains that aren't held out are for training (there are so few);
+    All one- and two-block chains that aren't held out are for training, because they are few;
     the rest of `train_chains` is drawn in equal parts from the longer ones.
     """
     rng = random.Random(seed)
@@ -170,7 +170,7 @@ def write_chains(
     if len(held_out) != len(LENGTHS) or not 0 <= held_out[0] < len(BLOCKS):
         raise InputError(
             f"held_out={tuple(held_out)}; expected {len(LENGTHS)} counts, the first below "
-            f"{len(BLOCKS)}; turn held_out"
+            f"{len(BLOCKS)}; set held_out to such counts"
         )
     train, test = split(seed=seed, train_chains=train_chains, held_out=held_out)
     folder = pathlib.Path(output)
@@ -183,8 +183,8 @@ def write_chains(
 def _write_programs(folder: pathlib.Path, chains: list[Chain]) -> None:
     for length in LENGTHS:
         (folder / str(length)).mkdir(parents=True, exist_ok=True)
-    wanted = {folder / str(len(c)) / f"{'-'.join(map(str, c))}.py": c for c in chains}
-    for stale in set(folder.glob("*/*.py")) - set(wanted):
+    paths = {folder / str(len(c)) / f"{'-'.join(map(str, c))}.py": c for c in chains}
+    for stale in set(folder.glob("*/*.py")) - set(paths):
         stale.unlink()
-    for path, chain in wanted.items():
-        path.write_text(prompt(chain) + solution(chain), encoding="utf-8")
+    for path, chain in paths.items():
+        files.atomic_write(path, prompt(chain) + solution(chain))

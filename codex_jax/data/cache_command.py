@@ -1,8 +1,8 @@
-"""The verb `cache`: cleaning and tokenizing on Apache Beam, here or on Dataflow, Flink or Spark.
+"""The command `cache`: cleaning and tokenizing on Apache Beam, here or on Dataflow, Flink or Spark.
 
 The outcome is a set of TFRecord files for each source, whose content and order depend on the corpus
 alone: examples are grouped by a hash of their key and sorted inside each file.
-`pipeline.add_cached_task` makes a seqio Task of them, which `data` packs like any other.
+`beam_pipeline.add_cached_task` makes a seqio Task of them, which `data` packs like any other.
 """
 
 import pathlib
@@ -26,25 +26,29 @@ def cache_on_beam(
 ) -> None:
     """Cleans and tokenizes a corpus on Beam.
 
-    Exact duplicates are found in each source; near ones only by `build`, which sees all documents.
+    Exact duplicates are looked for in each source; near ones only by `data`, which sees all
+    documents.
 
     Args:
       corpus: named directory trees, at paths that every worker can read.
       tokenizer: the JSON file that `tokenizer` wrote, at such a path too.
       output: folder to write, in any file system that Beam knows.
-      cleaning: filters, exact duplicates, licences, secrets, problems to keep out.
+      cleaning: filters, exact duplicates, licenses, secrets, problems to keep out.
       files: how many TFRecord files for each source; each must fit a worker's memory.
       seed: of infilling's cuts.
       options: Beam's own, such as "--runner=FlinkRunner"; none runs it here.
 
     Raises:
-      InputError: a directory or the tokenizer is missing, or near duplicates are asked for.
+      InputError: a directory or the tokenizer is missing, or near_duplicates is set.
     """
     if cleaning.near_duplicates is not None:
         raise InputError("near_duplicates on Beam; expected None: let `data` find those")
     trees = read_corpus(corpus)
     Tokenizer.load(tokenizer)
-    from codex_jax.data.seqio_tasks.beam_pipeline import Job, run  # Beam, only where it runs
+    from codex_jax.data.seqio_tasks.beam_pipeline import SourceSpec, run  # Beam, only where it runs
 
-    jobs = {name: Job(tree, str(tokenizer), cleaning, files, seed) for name, tree in trees.items()}
-    run(jobs, output, options)
+    specs = {
+        name: SourceSpec(tree, str(tokenizer), cleaning, files, seed)
+        for name, tree in trees.items()
+    }
+    run(specs, output, options)

@@ -1,4 +1,4 @@
-"""The corpus as it is described: named directory trees, their files listed in one order."""
+"""The description of a corpus: named directory trees, their files listed in one order."""
 
 import collections
 import dataclasses
@@ -12,52 +12,51 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.data.languages import LANGUAGES, wanted
-from codex_jax.data.readers.archives import is_archive
+from codex_jax.data.languages import LANGUAGES, may_contain
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl", ".crate")
 JSONL = (".jsonl", ".jsonl.gz")
 POSTS = "Posts.xml"
 
-
 CONTAINERS = ("archives", "notebooks", "jsonl", "posts")
-KINDS = ("code", "prose to code", "code to prose")
+RENDERINGS = ("code", "prose to code", "code to prose")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tree:
-    """A directory of source files, what to take of it, and how to render that.
+class SourceTree:
+    """A directory of source files, the selection of them, and their rendering as text.
 
     Args:
       path: The directory.
       weight: How often each document occurs in the corpus; a fraction takes that share of them,
         chosen by a hash of their path.
-      rates: Of languages, by which the weight of their documents is multiplied.
+      language_weights: Factors by which the weight of a language's documents is multiplied.
       languages: Names of `languages.LANGUAGES` to take, or "*" for all.
       exclude: Globs of paths below `path` to leave out; `*` also matches across "/".
-      containers: What to open: "archives", "notebooks", "jsonl", "posts".
+      open: Containers to open: "archives", "notebooks", "jsonl", "posts".
       max_bytes: Larger files are left out; the default is the Codex paper's (section 3.1).
-      kind: "code", or "prose to code" or "code to prose": functions with their docstrings, cells
-        of notebooks, questions with their answers.
+      render_as: "code", or "prose to code" or "code to prose": functions with their docstrings,
+        cells of notebooks, questions with their answers.
       infilling: Share of the documents cut for fill-in-the-middle.
     """
 
     path: str
     weight: float = 1.0
-    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    language_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     languages: Sequence[str] = ("Python",)
     exclude: Sequence[str] = ()
-    containers: Sequence[str] = ()
+    open: Sequence[str] = ()
     max_bytes: int = 1_000_000
-    kind: str = "code"
+    render_as: str = "code"
     infilling: float = 0.0
 
-    def wants(self, language: str) -> bool:
-        """Whether files of this language are taken."""
+    def accepts(self, language: str) -> bool:
+        """Tells whether files of this language are taken."""
         return "*" in self.languages or language in self.languages
 
-    def rate(self, language: str) -> float:
-        """How often a document of this language occurs."""
-        return self.weight * self.rates.get(language, 1.0)
+    def weight_of(self, language: str) -> float:
+        """Returns how often a document of this language occurs."""
+        return self.weight * self.language_weights.get(language, 1.0)
 
 
 class Entry(NamedTuple):
@@ -69,18 +68,18 @@ class Entry(NamedTuple):
     reason: str = ""
 
 
-Corpus = Mapping[str, Tree | str | pathlib.Path | Sequence[Any]]
+Corpus = Mapping[str, SourceTree | str | pathlib.Path | Sequence[Any]]
 
 
-def read_corpus(corpus: Corpus) -> dict[str, Tree]:
-    """Each named entry as a Tree: one already, a path, or (path, weight).
+def read_corpus(corpus: Corpus) -> dict[str, SourceTree]:
+    """Converts each named entry to a SourceTree: one already, a path, or (path, weight).
 
     Raises:
       InputError: no entries, a directory is missing, or a weight isn't positive.
     """
     if not isinstance(corpus, Mapping) or not corpus:
         raise InputError(f"corpus is {corpus!r}; expected a mapping from names to directories")
-    trees = {str(name): _as_tree(entry) for name, entry in corpus.items()}
+    trees = {str(name): _to_tree(entry) for name, entry in corpus.items()}
     for name, tree in trees.items():
         if not pathlib.Path(tree.path).is_dir():
             raise InputError(f"corpus {name!r}: {tree.path} isn't a directory; set its path")
@@ -88,47 +87,51 @@ def read_corpus(corpus: Corpus) -> dict[str, Tree]:
     return trees
 
 
-def _check(name: str, tree: Tree) -> None:
+def _check(name: str, tree: SourceTree) -> None:
     if not tree.weight > 0:
         raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
-    if bad := [language for language, rate in tree.rates.items() if not rate >= 0]:
-        raise InputError(f"corpus {name!r}: rate of {bad[0]} is {tree.rates[bad[0]]}; expected ≥ 0")
+    for language, weight in tree.language_weights.items():
+        if not weight >= 0:
+            raise InputError(
+                f"corpus {name!r}: language_weights of {language} is {weight}; expected ≥ 0"
+            )
     if not 0 <= tree.infilling <= 1:
         raise InputError(f"corpus {name!r}: infilling is {tree.infilling}; expected 0 to 1")
-    for what, found, known in (
-        ("language", [*tree.languages, *tree.rates], ("*", *LANGUAGES)),
-        ("container", tree.containers, CONTAINERS),
-        ("kind", (tree.kind,), KINDS),
+    for title, values, allowed in (
+        ("language", [*tree.languages, *tree.language_weights], ("*", *LANGUAGES)),
+        ("container", tree.open, CONTAINERS),
+        ("render_as", (tree.render_as,), RENDERINGS),
     ):
-        if unknown := [each for each in found if each not in known]:
-            expected = ", ".join(known)
-            raise InputError(f"corpus {name!r}: {what} {unknown[0]!r}; expected one of {expected}")
+        if unknown := [value for value in values if value not in allowed]:
+            expected = ", ".join(allowed)
+            raise InputError(f"corpus {name!r}: {title} {unknown[0]!r}; expected one of {expected}")
 
 
-def _as_tree(entry: Any) -> Tree:
-    if isinstance(entry, Tree):
+def _to_tree(entry: Any) -> SourceTree:
+    if isinstance(entry, SourceTree):
         return entry
     if isinstance(entry, str | os.PathLike):
-        return Tree(path=os.fspath(entry))
+        return SourceTree(path=os.fspath(entry))
     try:
         path, weight = entry
-        return Tree(path=os.fspath(path), weight=float(weight))
+        return SourceTree(path=os.fspath(path), weight=float(weight))
     except (TypeError, ValueError):
         raise InputError(f"corpus entry {entry!r}; expected a path or (path, weight)") from None
 
 
-def list_files(tree: Tree) -> Iterator[Entry]:
-    """Each file that the tree may take, sorted; links aren't followed, but told."""
-    root, unread = pathlib.Path(tree.path), []
-    for directory, folders, names in os.walk(root, onerror=unread.append):
+def list_files(tree: SourceTree) -> Iterator[Entry]:
+    """Yields each file that the tree may take, sorted; links are listed, not followed."""
+    root = pathlib.Path(tree.path)
+    errors: list[OSError] = []
+    for directory, folders, names in os.walk(root, onerror=errors.append):
         folders.sort()
         below = pathlib.Path(directory).relative_to(root)
         links = [name for name in folders if pathlib.Path(directory, name).is_symlink()]
         for name in sorted([*names, *links]):
             relative = (below / name).as_posix()
-            if (name in links or _selects(tree, relative)) and not excluded(tree, relative):
+            if (name in links or _selects(tree, relative)) and not is_excluded(tree, relative):
                 yield _entry(pathlib.Path(directory, name), relative)
-    for error in unread:
+    for error in errors:
         yield Entry(pathlib.Path(error.filename).relative_to(root).as_posix(), reason="unreadable")
 
 
@@ -144,45 +147,50 @@ def _entry(path: pathlib.Path, relative: str) -> Entry:
     return Entry(relative, status.st_size, status.st_mtime_ns)
 
 
-def _selects(tree: Tree, path: str) -> bool:
+def _selects(tree: SourceTree, path: str) -> bool:
     if is_archive(path):
-        return "archives" in tree.containers
+        return "archives" in tree.open
     if path.endswith(JSONL):
-        return "jsonl" in tree.containers
+        return "jsonl" in tree.open
     if pathlib.PurePosixPath(path).name == POSTS:
-        return "posts" in tree.containers
-    return wanted(path, tree.languages, "notebooks" in tree.containers)
+        return "posts" in tree.open
+    return may_contain(path, tree.languages, "notebooks" in tree.open)
 
 
-def excluded(tree: Tree, path: str) -> bool:
-    """Whether one of the tree's globs matches."""
+def is_archive(path: str) -> bool:
+    """Tells whether the name is an archive's."""
+    return path.lower().endswith(ARCHIVES)
+
+
+def is_excluded(tree: SourceTree, path: str) -> bool:
+    """Tells whether one of the tree's globs matches."""
     return any(fnmatch.fnmatchcase(path, glob) for glob in tree.exclude)
 
 
-def nothing_usable(names: Iterable[str], dropped: collections.Counter[str]) -> InputError:
-    """The error for a corpus that gave no document."""
+def no_usable_file_error(names: Iterable[str], dropped: collections.Counter[str]) -> InputError:
+    """Returns the error for a corpus without a single document."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-    why = reasons or "nothing is in a wanted language; check path, languages and exclude"
-    return InputError(f"no usable file in {', '.join(names)}: {why}")
+    cause = reasons or "nothing is in a selected language; check path, languages and exclude"
+    return InputError(f"no usable file in {', '.join(names)}: {cause}")
 
 
-def repeats(path: str, weight: float) -> int:
-    """How often the document at `path` occurs in a tree of this weight."""
+def repeat_count(path: str, weight: float) -> int:
+    """Returns how often the document at `path` occurs in a tree of this weight."""
     digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest()
     share = int.from_bytes(digest[:7]) / 2**56
     return int(weight) + (share < weight % 1)
 
 
-class Survey(NamedTuple):
-    """What a walk over the trees shows without reading a file."""
+class Scan(NamedTuple):
+    """The result of a walk over the trees that reads no file."""
 
     state: str  # changes when the corpus may have
     files: int
     bytes: int
 
 
-def survey(trees: Mapping[str, Tree], others: Sequence[str] = ()) -> Survey:
-    """The trees' settings and every selected file's path, size and time; and those of `others`."""
+def scan(trees: Mapping[str, SourceTree], other_files: Sequence[str] = ()) -> Scan:
+    """Hashes the trees' settings, and path, size and time of each file; `other_files` too."""
     digest = hashlib.sha256()
     files = size = 0
     for name, tree in trees.items():
@@ -191,6 +199,6 @@ def survey(trees: Mapping[str, Tree], others: Sequence[str] = ()) -> Survey:
             digest.update(f"{entry!r}\n".encode())
             files += 1
             size += entry.size
-    for path in map(pathlib.Path, others):
+    for path in map(pathlib.Path, other_files):
         digest.update(repr(_entry(path, str(path))).encode())
-    return Survey(digest.hexdigest(), files, size)
+    return Scan(digest.hexdigest(), files, size)

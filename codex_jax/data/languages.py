@@ -1,9 +1,10 @@
-"""The languages we know: one row each; detection by file name or shebang, checked by parsing."""
+"""Table of languages; detection by file name or shebang, parsers and comments."""
 
 import dataclasses
 import functools
 import io
 import pathlib
+import typing
 from collections.abc import Sequence
 
 import identify.identify
@@ -35,15 +36,15 @@ LANGUAGES = {
     "Rust": Language(("rust",), "rust"),
     "Shell": Language(("shell", "bash"), "bash", "#"),
 }
-NOTEBOOK = "Jupyter"  # a container: its cells' language is found inside
+NOTEBOOK = "Jupyter"  # a container: its cells have a language of their own
 
-_OF_TAG = {tag: name for name, row in LANGUAGES.items() for tag in row.tags}
+_NAME_OF_TAG = {tag: name for name, row in LANGUAGES.items() for tag in row.tags}
 
 
 def detect(path: str, content: bytes | None = None) -> str | None:
-    """The language of a file: by its name, else by its shebang; None where we don't know it.
+    """Returns a file's language by its name, else by its shebang; None where it isn't in the table.
 
-    A .h file is C++ where it says so.
+    A .h file is C++ if it holds words that C lacks.
     """
     tags = identify.identify.tags_from_filename(path)
     if not tags and content and content.startswith(b"#!"):
@@ -51,48 +52,51 @@ def detect(path: str, content: bytes | None = None) -> str | None:
         tags = identify.identify.tags_from_interpreter(words[0]) if words else set()
     if "jupyter" in tags:
         return NOTEBOOK
-    found = {_OF_TAG[tag] for tag in tags if tag in _OF_TAG}
-    if len(found) > 1:
+    names = {_NAME_OF_TAG[tag] for tag in tags if tag in _NAME_OF_TAG}
+    if len(names) > 1:
         cpp = content and any(sign in content for sign in (b"class ", b"template", b"namespace "))
         return "C++" if cpp else "C"
-    return next(iter(found), None)
+    return next(iter(names), None)
 
 
 @functools.cache
 def parser_of(language: str) -> tree_sitter.Parser:
-    """tree-sitter's parser; the grammars are inside the installed package."""
-    return tree_sitter_language_pack.get_parser(LANGUAGES[language].grammar)
+    """Returns tree-sitter's parser; the grammars are inside the installed package."""
+    grammar = typing.cast(
+        "tree_sitter_language_pack.SupportedLanguage", LANGUAGES[language].grammar
+    )
+    return tree_sitter_language_pack.get_parser(grammar)
 
 
-def broken_share(text: str, language: str) -> float:
-    """Share of the text, in bytes, that isn't this language by its grammar."""
+def parse_error_fraction(text: str, language: str) -> float:
+    """Returns the share of the text, in bytes, that isn't this language by its grammar."""
     content = text.encode()
     root = parser_of(language).parse(content).root_node
-    return _broken(root) / max(len(content), 1) if root.has_error else 0.0
+    return _error_bytes(root) / max(len(content), 1) if root.has_error else 0.0
 
 
-def _broken(node: tree_sitter.Node) -> int:
-    total, waiting = 0, [node]
-    while waiting:
-        node = waiting.pop()
+def _error_bytes(node: tree_sitter.Node) -> int:
+    total, stack = 0, [node]
+    while stack:
+        node = stack.pop()
         if node.is_error:
             total += node.end_byte - node.start_byte
         elif node.has_error:
-            waiting.extend(node.children)
+            stack.extend(node.children)
     return total
 
 
 def comment_out(prose: str, language: str) -> str:
-    """`prose` as line comments, ending in a newline."""
+    """Returns `prose` as line comments, ending in a newline."""
     mark = LANGUAGES[language].comment
     return "".join(f"{mark} {line}".rstrip() + "\n" for line in prose.strip().splitlines())
 
 
-def wanted(path: str, languages: Sequence[str], notebooks: bool = False) -> bool:
-    """Whether a file of this name may hold one of `languages`; "*" stands for all we know."""
-    known = detect(path)
-    if known == NOTEBOOK:
+def may_contain(path: str, languages: Sequence[str], notebooks: bool = False) -> bool:
+    """Tells whether a file of this name may hold one of `languages`; "*" stands for all."""
+    language = detect(path)
+    if language == NOTEBOOK:
         return notebooks
-    if known is None:  # a shebang may tell, once it is read
+    if language is None:  # its shebang decides, once it is read
         return not pathlib.PurePosixPath(path).suffix and languages != ("Python",)
-    return "*" in languages or known in languages
+    return "*" in languages or language in languages

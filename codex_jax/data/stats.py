@@ -1,61 +1,102 @@
-"""Tables of what a cache holds and of what became of the files it was made from."""
+"""Counts of files by language and reason, and the tables that show them."""
 
-import collections
-from typing import Any
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TextIO
 
-from codex_jax.data.cleaning.cleaner import Tally
-from codex_jax.data.packing.row_store import Meta
+from codex_jax.data.packing.row_store import RowsInfo
 
 
-def languages(tally: Tally, tokens: collections.Counter[str]) -> dict[str, dict[str, Any]]:
-    """Of each language: files kept and dropped by reason, and tokens."""
-    names = sorted({*tally.kept, *(name for name, _ in tally.dropped), *tokens})
+@dataclasses.dataclass
+class FileStats:
+    """Counts of a tree's files: `accepted` by language, `dropped` by (language, reason).
+
+    `bytes` are those of the accepted files. Each dropped file is a line of `log`, where there is
+    one: tree, path and reason, with tabs.
+    """
+
+    name: str = ""
+    log: TextIO | None = None
+    accepted: Counter[str] = dataclasses.field(default_factory=Counter)
+    dropped: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
+    bytes: Counter[str] = dataclasses.field(default_factory=Counter)
+    redacted: Counter[str] = dataclasses.field(default_factory=Counter)
+    licenses: Counter[str] = dataclasses.field(default_factory=Counter)
+    contaminated_tasks: Counter[str] = dataclasses.field(default_factory=Counter)
+    contaminated_names: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def drop(self, path: str, language: str, reason: str) -> None:
+        """Counts and logs one file that is left out."""
+        self.dropped[language, reason] += 1
+        if self.log:
+            self.log.write(f"{self.name}\t{path!r}\t{reason}\n")
+
+    def reasons(self) -> Counter[str]:
+        """Counts dropped files by reason, in all languages."""
+        counts: Counter[str] = Counter()
+        for (_, reason), count in self.dropped.items():
+            counts[reason] += count
+        return counts
+
+
+def count_languages(stats: FileStats, tokens: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Returns each language's accepted files, their bytes and tokens, and drops by reason."""
+    languages = sorted({*stats.accepted, *(name for name, _ in stats.dropped), *tokens})
     return {
-        name: {
-            "kept": tally.kept[name],
-            "bytes": tally.bytes[name],
-            "tokens": tokens[name],
-            "dropped": {why: n for (what, why), n in tally.dropped.items() if what == name},
+        language: {
+            "files": stats.accepted[language],
+            "bytes": stats.bytes[language],
+            "tokens": tokens.get(language, 0),
+            "dropped": {
+                reason: count
+                for (dropped_language, reason), count in stats.dropped.items()
+                if dropped_language == language
+            },
         }
-        for name in names
+        for language in languages
     }
 
 
-def describe(meta: Meta) -> str:
-    """A table of each source: a row for each language, a column for each reason to drop."""
+def describe(info: RowsInfo) -> str:
+    """Renders a table for each source: a row for each language, a column for each drop reason."""
     lines: list[str] = []
-    for name, counts in meta.sources.items():
+    for name, counts in info.sources.items():
         lines += _table(name, counts)
-        for what in ("replaced", "licences", "contaminated", "names"):
-            if counts[what]:
-                lines.append(f"  {what}: {_listed(counts[what])}")
+        lines += [
+            f"  {title}: {_list_counts(counts[title])}"
+            for title in ("redacted", "licenses", "contaminated", "names")
+            if counts[title]
+        ]
     lines.append(
-        f"{meta.rows:,} rows of {meta.sequence_length}: {meta.tokens:,} tokens, 0 lost, "
-        f"{meta.fill_rate:.1%} full; fingerprint {meta.fingerprint[:12]}"
+        f"{info.rows:,} rows of {info.sequence_length}: {info.tokens:,} tokens, 0 lost, "
+        f"{info.fill_rate:.1%} full; fingerprint {info.fingerprint[:12]}"
     )
     return "\n".join(lines)
 
 
 def _table(name: str, counts: dict[str, Any]) -> list[str]:
-    reasons = sorted(counts["dropped"], key=lambda why: -counts["dropped"][why])
+    reasons = sorted(counts["dropped"], key=lambda reason: -counts["dropped"][reason])
     rows = [[name, "seen", *reasons, "kept", "MB", "texts", "tokens"]]
-    rows += [_row("  " + each, of, reasons) for each, of in counts["languages"].items()]
-    everything = {**counts, "kept": counts["files"]}
-    rows.append(_row("all", everything, reasons, counts["documents"]))
+    rows += [_row("  " + name, row, reasons) for name, row in counts["languages"].items()]
+    rows.append(_row("all", counts, reasons, counts["documents"]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
 
 
-def _row(name: str, of: dict[str, Any], reasons: list[str], texts: int | None = None) -> list[str]:
-    dropped = [of["dropped"].get(why, 0) for why in reasons]
-    files = [f"{n:,}" for n in (of["kept"] + sum(dropped), *dropped, of["kept"])]
-    shown = "" if texts is None else f"{texts:,}"
-    return [name, *files, f"{of.get('bytes', 0) / 1e6:,.1f}", shown, f"{of['tokens']:,}"]
+def _row(
+    name: str, counts: dict[str, Any], reasons: list[str], texts: int | None = None
+) -> list[str]:
+    dropped = [counts["dropped"].get(reason, 0) for reason in reasons]
+    accepted = counts["files"]
+    files = [f"{count:,}" for count in (accepted + sum(dropped), *dropped, accepted)]
+    megabytes = f"{counts.get('bytes', 0) / 1e6:,.1f}"
+    return [name, *files, megabytes, "" if texts is None else f"{texts:,}", f"{counts['tokens']:,}"]
 
 
-def _listed(counts: dict[str, int], most: int = 12) -> str:
+def _list_counts(counts: dict[str, int], most: int = 12) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(f"{count:,} {what}" for what, count in ordered[:most]) + more
+    return ", ".join(f"{count:,} {name}" for name, count in ordered[:most]) + more

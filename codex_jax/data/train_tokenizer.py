@@ -1,4 +1,4 @@
-"""The verb `tokenizer`: learns a vocabulary from a corpus."""
+"""The command `tokenizer`: learns a vocabulary from a corpus."""
 
 import hashlib
 import itertools
@@ -6,8 +6,10 @@ import json
 import pathlib
 
 from codex_jax import InputError
-from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
-from codex_jax.data.corpus import Corpus, nothing_usable, read_corpus, survey
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import Corpus, no_usable_file_error, read_corpus, scan
+from codex_jax.data.stats import FileStats
+from codex_jax.files import atomic_write
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -27,35 +29,34 @@ def learn_tokenizer(
       corpus: named directory trees, {"name": path} or {"name": (path, weight)}.
       output: the JSON file to write.
       vocab_size: number of ids, special tokens included.
-      cleaning: filters, duplicates, licences, secrets, problems to keep out.
+      cleaning: filters, duplicates, licenses, secrets, problems to keep out.
 
     Raises:
       InputError: a directory is missing, or no file of the corpus is usable.
     """
     output = pathlib.Path(output)
     trees = read_corpus(corpus)
-    state = hashlib.sha256(
-        f"{vocab_size} {cleaning} {survey(trees, cleaning.against).state}".encode()
-    ).hexdigest()
+    inputs = f"{vocab_size} {cleaning} {scan(trees, cleaning.decontaminate_against).state}"
+    state = hashlib.sha256(inputs.encode()).hexdigest()
     notes = output.with_name(output.stem + ".learnt.json")
-    if _learnt_from(output, notes) == state:
+    if _last_state(output, notes) == state:
         print(f"tokenizer: {output} is up to date")
         return
-    tally, cleaner = Tally(), Cleaner(cleaning)
-    streams = (cleaner.documents(tree, tally, f"tokenizer {name}") for name, tree in trees.items())
-    texts = (found.text for found in itertools.chain.from_iterable(streams))
+    stats, cleaner = FileStats(), Cleaner(cleaning)
+    streams = (cleaner.documents(tree, stats, f"tokenizer {name}") for name, tree in trees.items())
+    texts = (document.text for document in itertools.chain.from_iterable(streams))
     tokenizer = Tokenizer.train(texts, vocab_size=vocab_size)
-    if not tally.kept:
-        raise nothing_usable(trees, tally.reasons())
+    if not stats.accepted:
+        raise no_usable_file_error(trees, stats.reasons())
     tokenizer.save(output)
-    notes.write_text(json.dumps({"state": state, "hash": tokenizer.hash}) + "\n", "utf-8")
+    atomic_write(notes, json.dumps({"state": state, "hash": tokenizer.hash}) + "\n")
     print(f"tokenizer: {tokenizer.vocab_size} ids, hash {tokenizer.hash[:12]}, in {output}")
 
 
-def _learnt_from(output: pathlib.Path, notes: pathlib.Path) -> str | None:
-    """The state of the corpus that an intact earlier run learnt from."""
+def _last_state(output: pathlib.Path, notes: pathlib.Path) -> str | None:
+    """Returns the state of the corpus that an intact earlier run learnt from."""
     try:
-        found = json.loads(notes.read_text("utf-8"))
-        return found["state"] if Tokenizer.load(output).hash == found["hash"] else None
+        fields = json.loads(notes.read_text("utf-8"))
+        return fields["state"] if Tokenizer.load(output).hash == fields["hash"] else None
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

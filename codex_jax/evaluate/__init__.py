@@ -1,1 +1,1 @@
-"""From completions to verdicts to pass@k: the sandbox, the judge outside it, and the report."""
+"""Evaluation of completions: sandbox, judging, pass@k and report."""

@@ -197,19 +197,19 @@ def subcommands(group: str) -> dict[str, Command]:
     }
 
 
-# Package that an extra brings → the extra.
-_EXTRAS = {
-    "seqio": "data",
-    "tensorflow": "data",
-    "tensorflow_text": "data",
-    "apache_beam": "beam",
-    "matplotlib": "report",
-    "gguf": "weights",
-    "safetensors": "weights",
-    "prometheus_client": "serve",
-    "starlette": "serve",
-    "uvicorn": "serve",
+# Extra of pyproject.toml → the packages that it brings, by their import names.
+_PACKAGES = {
+    "data": (
+        *("identify", "license_expression", "licenseclassifier", "nbformat", "rensa", "seqio"),
+        *("sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
+        "tree_sitter_language_pack",
+    ),
+    "beam": ("apache_beam",),
+    "report": ("matplotlib",),
+    "weights": ("gguf", "safetensors"),
+    "serve": ("prometheus_client", "starlette", "uvicorn"),
 }
+_EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:

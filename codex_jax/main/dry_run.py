@@ -11,15 +11,15 @@ def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **re
       InputError: data, model, mesh and microbatches that don't fit one another.
     """
     from codex_jax import sharding
-    from codex_jax.model import abstract
-    from codex_jax.train import loop, optimizer, state
+    from codex_jax.model import abstract_params
+    from codex_jax.train import checks, optimizer, state
 
     devices = sharding.make_mesh(mesh)
-    loop.check(batches, model, compute, devices)
-    shapes, axes = abstract(model)
+    checks.check(batches, model, compute, devices)
+    shapes, axes = abstract_params(model)
     sharding.report(shapes, axes, devices)
     tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)
-    state_shapes = state.abstract(model, tx, devices, dtype=compute.weights)
+    state_shapes = state.abstract_state(model, tx, devices, dtype=compute.param_dtype)
     tokens = batches.batch_size * batches.sequence_length
     sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
     rows = [

@@ -34,7 +34,7 @@ def steps(run_dir: pathlib.Path, library: pathlib.Path) -> list[Step]:
         Step("curate chains", {"output": chains}),
         Step("tokenizer", {**corpus, "output": tokenizer}),
         Step("data build", {**corpus, "tokenizer": tokenizer, "output": rows}),
-        Step("train", {"cache_dir": rows, "checkpoint_dir": checkpoint}),
+        Step("train", {"rows": rows, "checkpoint_dir": checkpoint}),
         Step(
             "sample",
             {

@@ -110,13 +110,13 @@ class Resolver:
 
 
 def arguments(command: Command, root: Node) -> dict[str, Any]:
-    """Returns the function's arguments; the objects of other stages are made first."""
+    """Returns the function's arguments; the objects of other stages are objects first."""
     derived: dict[str, Any] = {}
-    made = {}
+    objects = {}
     for name, dependency in command.dependencies.items():
-        made[name] = root.arguments[name].make({})
-        derived |= {key: getattr(made[name], attr) for key, attr in dependency.provides.items()}
+        objects[name] = root.arguments[name].make({})
+        derived |= {key: getattr(objects[name], attr) for key, attr in dependency.provides.items()}
     rest = dataclasses.replace(
-        root, arguments={k: v for k, v in root.arguments.items() if k not in made}
+        root, arguments={k: v for k, v in root.arguments.items() if k not in objects}
     )
-    return {**rest.keywords(derived), **made}
+    return {**rest.keywords(derived), **objects}

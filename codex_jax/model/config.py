@@ -11,7 +11,7 @@ class DecoderConfig:
     """A decoder of the GPT-3/Codex family (the defaults), or of Llama's, GPT-NeoX's or GPT-J's.
 
     Args:
-      vocab_size: Ids the tokenizer can make (V).
+      vocab_size: Ids of the tokenizer (V).
       layers: Blocks in the stack.
       width: Size of the residual stream (D).
       heads: Query heads (N).
@@ -24,13 +24,13 @@ class DecoderConfig:
       positions: "learned" (a table) or "rotary" (RoPE, half-split pairs).
       rotary_base: Base of the rotary angles.
       rotary_size: Numbers of a head that are rotated, its first; 0 means all.
-      residual: "sequential", or "parallel" where attention and MLP read the same (GPT-NeoX), or
-        "shared" where they do so by one norm (GPT-J).
+      residual: "sequential"; "parallel" if attention and MLP read the same input (GPT-NeoX);
+        "shared" if they also share its norm (GPT-J).
       activation: "gelu" (tanh form, as GPT-2), "gelu_exact", or "swiglu" (a gated MLP).
       bias: Whether projections carry a bias (layer norms of the GPT family always do).
-      qkv_bias: Whether only the q, k, v projections carry one (Qwen2).
-      mlp_bias: Whether only the MLP's carry one (GPT-J).
-      unembedding_bias: Whether logits get one (GPT-J); such a model is sampled from, not trained.
+      qkv_bias: Whether only the q, k, v projections carry a bias (Qwen2).
+      mlp_bias: Whether only the MLP's projections carry a bias (GPT-J).
+      unembedding_bias: Whether logits get a bias (GPT-J); such a model can't be trained.
       tied: Whether the unembedding is the embedding, transposed.
       vocab_multiple: The embedding's rows are padded up to this multiple, so that they shard.
     """
@@ -82,9 +82,9 @@ class DecoderConfig:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                wanted = " or ".join(map(repr, allowed))
+                choice = " or ".join(map(repr, allowed))
                 raise InputError(
-                    f"DecoderConfig.{name} is {getattr(self, name)!r}; expected {wanted}"
+                    f"DecoderConfig.{name} is {getattr(self, name)!r}; expected {choice}"
                 )
         if self.heads % self.kv_heads:
             raise InputError(
@@ -105,32 +105,33 @@ class DecoderConfig:
 
     @property
     def non_embedding_params(self) -> int:
-        """Weights of the blocks' matrices, the count that scaling papers name models by."""
+        """Number of weights in the blocks' matrices, by which scaling papers name models."""
         attention = self.width * self.head_size * 2 * (self.heads + self.kv_heads)
         matrices = 3 if self.activation == "swiglu" else 2
         return self.layers * (attention + matrices * self.width * self.mlp_size)
 
     def flops_per_token(self, length: int) -> float:
-        """FLOPs of one training token, forward and backward, without recomputation.
+        """FLOPs of a training token, forward and backward, without rematerialization.
 
         6 per matrix weight (unembedding included, embedding look-up not), and 12·L·N·H·T/2 for
         attention: causal, so half of the T × T scores (as PaLM's appendix B, halved).
         """
         weights = self.non_embedding_params + self.vocab_size * self.width
-        return 6 * weights + 6 * self.layers * self.heads * self.head_size * length
+        return 6.0 * weights + 6.0 * self.layers * self.heads * self.head_size * length
 
     def to_json(self) -> dict[str, Any]:
+        """The config as a JSON object."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "DecoderConfig":
-        """The config that `to_json` wrote.
+        """Builds a config from `to_json`'s object.
 
         Raises:
-          InputError: a field this version doesn't know.
+          InputError: a field that this version lacks.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(fields) - known):
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - names):
             raise InputError(
                 f"model config has {', '.join(unknown)}, unknown to this codex_jax; upgrade it"
             )

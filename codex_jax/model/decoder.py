@@ -5,7 +5,7 @@ Axis glossary, the letters of every einsum and signature:
     B batch    T query time    S key time    D model width    N query heads    K key/value heads
     H head size    F mlp size    V vocabulary    L layers    G query heads per key head (N / K)
 
-Each weight states its shape, logical axes and initialiser on one line; `sharding` maps the
+Each weight states its shape, logical axes and initializer on one line; `sharding` maps the
 logical axes onto a mesh. Modules exist only under eval_shape or jit: outside, a decoder is its
 config and a nested dict of arrays.
 """
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax.model.attention.core import Attend, rotary, rotary_angles
 from codex_jax.model.config import DecoderConfig
-from codex_jax.model.quantization import product, rows
+from codex_jax.model.quantization import embed_lookup, quantized_einsum
 
 Params = dict[str, Any]
 
@@ -45,6 +45,7 @@ class Norm(nnx.Module):
             self.shift = _constant(0.0, (config.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """Normalizes x, in its dtype."""
         dtype, x = x.dtype, x.astype(jnp.float32)
         if self.config.norm == "layernorm":
             x = x - x.mean(axis=-1, keepdims=True)
@@ -56,7 +57,7 @@ class Norm(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Projections around whatever `attend` does."""
+    """Projections to queries, keys and values, `attend`, and the projection back."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         c = self.config = config
@@ -74,24 +75,25 @@ class Attention(nnx.Module):
         if c.bias:
             self.out_bias = _constant(0.0, (c.width,), ("norm",))
 
-    def __call__(self, x: Float[Array, "B T D"], turn, attend: Attend, cache, layer):
-        q = product("BTD,DNH->BTNH", x, self.q.get_value())
-        k = product("BTD,DKH->BTKH", x, self.k.get_value())
-        v = product("BTD,DKH->BTKH", x, self.v.get_value())
+    def __call__(self, x: Float[Array, "B T D"], angles, attend: Attend, cache, layer):
+        """(output, cache) of a layer's attention."""
+        q = quantized_einsum("BTD,DNH->BTNH", x, self.q.get_value())
+        k = quantized_einsum("BTD,DKH->BTKH", x, self.k.get_value())
+        v = quantized_einsum("BTD,DKH->BTKH", x, self.v.get_value())
         if self.config.bias or self.config.qkv_bias:
             q = q + self.q_bias.astype(x.dtype)
             k = k + self.k_bias.astype(x.dtype)
             v = v + self.v_bias.astype(x.dtype)
         if self.config.positions == "rotary":
-            q, k = rotary(q, *turn), rotary(k, *turn)
+            q, k = rotary(q, *angles), rotary(k, *angles)
         out, cache = attend(q, k, v, cache, layer)
         # A is N: einsum sums in the order of the alphabet, and H before N copies weights on a CPU.
-        y = product("BTAH,AHD->BTD", out, self.out.get_value())
+        y = quantized_einsum("BTAH,AHD->BTD", out, self.out.get_value())
         return (y + self.out_bias.astype(x.dtype) if self.config.bias else y), cache
 
 
 class Mlp(nnx.Module):
-    """GELU MLP, or SwiGLU (Shazeer 2020) where the gate multiplies."""
+    """GELU MLP, or SwiGLU (Shazeer 2020) with its gate."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         c = self.config = config
@@ -105,21 +107,22 @@ class Mlp(nnx.Module):
             self.down_bias = _constant(0.0, (c.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        biased = self.config.bias or self.config.mlp_bias
-        up = product("BTD,DF->BTF", x, self.up.get_value())
-        if biased:
+        """Applies the MLP to every token."""
+        has_bias = self.config.bias or self.config.mlp_bias
+        up = quantized_einsum("BTD,DF->BTF", x, self.up.get_value())
+        if has_bias:
             up = up + self.up_bias.astype(x.dtype)
         if self.config.activation == "swiglu":
-            gate = product("BTD,DF->BTF", x, self.gate.get_value())
+            gate = quantized_einsum("BTD,DF->BTF", x, self.gate.get_value())
             hidden = jax.nn.silu(gate) * up
         else:
             hidden = jax.nn.gelu(up, approximate=self.config.activation == "gelu")
-        down = product("BTF,FD->BTD", hidden, self.down.get_value())
-        return down + self.down_bias.astype(x.dtype) if biased else down
+        down = quantized_einsum("BTF,FD->BTD", hidden, self.down.get_value())
+        return down + self.down_bias.astype(x.dtype) if has_bias else down
 
 
 class Block(nnx.Module):
-    """Pre-norm residual block; attention and MLP one after the other, or side by side."""
+    """Pre-norm residual block; attention and MLP in sequence or in parallel."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         self.config = config
@@ -129,9 +132,10 @@ class Block(nnx.Module):
             self.mlp_norm = Norm(config)
         self.mlp = Mlp(config, rngs)
 
-    def __call__(self, x: Float[Array, "B T D"], turn, attend: Attend, cache, layer):
+    def __call__(self, x: Float[Array, "B T D"], angles, attend: Attend, cache, layer):
+        """(x, cache) after the block."""
         normed = self.attention_norm(x)
-        y, cache = self.attention(normed, turn, attend, cache, layer)
+        y, cache = self.attention(normed, angles, attend, cache, layer)
         if self.config.residual == "sequential":
             x = x + y
             return x + self.mlp(self.mlp_norm(x)), cache
@@ -162,7 +166,7 @@ def _state(config: DecoderConfig, key: Array) -> nnx.State:
 
 
 @functools.lru_cache(maxsize=64)
-def _abstract(config: DecoderConfig) -> tuple[Params, Params]:
+def _abstract_params(config: DecoderConfig) -> tuple[Params, Params]:
     state = jax.eval_shape(functools.partial(_state, config), jax.random.key(0))
     shapes, axes = {}, {}
     for path, param in nnx.to_flat_state(state):
@@ -173,25 +177,28 @@ def _abstract(config: DecoderConfig) -> tuple[Params, Params]:
     return nnx.traversals.unflatten_mapping(shapes), nnx.traversals.unflatten_mapping(axes)
 
 
-def abstract(config: DecoderConfig) -> tuple[Params, Params]:
-    """(shapes, logical axes) of every parameter, as two like-shaped nested dicts; no memory."""
-    return jax.tree.map(lambda x: x, _abstract(config))
+def abstract_params(config: DecoderConfig) -> tuple[Params, Params]:
+    """(shapes, logical axes) of every parameter, as nested dicts of equal structure.
+
+    Allocates no memory on any device.
+    """
+    return jax.tree.map(lambda x: x, _abstract_params(config))
 
 
 def init(config: DecoderConfig, key: Array) -> Params:
-    """Fresh f32 parameters. Call it under jit with out_shardings, so that they are born sharded."""
+    """Initial f32 parameters. Call it under jit with out_shardings to initialize them sharded."""
     return nnx.to_pure_dict(_state(config, key))
 
 
 @functools.lru_cache(maxsize=64)
 def _graphs(config: DecoderConfig):
-    """Graph definitions of one block and of the final norm: the one place nnx.split happens."""
+    """Graph definitions of a block and of the final norm; nnx.split is called here only."""
 
-    def parts():
+    def make_modules():
         rngs = nnx.Rngs(0)
         return Block(config, rngs), Norm(config)
 
-    return tuple(nnx.split(module) for module in nnx.eval_shape(parts))
+    return tuple(nnx.split(module) for module in nnx.eval_shape(make_modules))
 
 
 def _module(graph_and_state, params: Params) -> nnx.Module:
@@ -201,8 +208,8 @@ def _module(graph_and_state, params: Params) -> nnx.Module:
     return nnx.merge(graph, state)
 
 
-def split(blocks: Params) -> list[Params]:
-    """A stack of layers as a list of them."""
+def unstack_layers(blocks: Params) -> list[Params]:
+    """A list with the parameters of each layer, from arrays with a leading L."""
     layers = jax.tree.leaves(blocks)[0].shape[0]
     return [jax.tree.map(lambda leaf, n=n: leaf[n], blocks) for n in range(layers)]
 
@@ -219,27 +226,31 @@ def forward(
     wrap_block=lambda block: block,
     scan: bool = True,
 ) -> tuple[Float[Array, "B T D"], Any]:
-    """Hidden states after the final norm, and the cache as `attend` left it.
+    """Hidden states after the final norm, and the cache that the last layer's `attend` returned.
 
     Args:
+      config: the decoder.
+      params: from `init`, in any floating dtype.
+      tokens: ids.
+      positions: of the tokens in their documents.
       attend: called in every layer as attend(q, k, v, cache, layer) -> (out, cache).
-      cache: any pytree, carried through the layers (None where attend needs none).
+      cache: any pytree, carried through the layers; None if attend needs none.
       dtype: of the activations; weights are cast where they are used.
       wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
-      scan: run the stack as one lax.scan; unrolled, compilation grows with depth, and
-        params["blocks"] may be a list that `split` made.
+      scan: run the stack as one lax.scan. Unrolled, compilation time grows with depth, and
+        params["blocks"] may be a list from `unstack_layers`.
     """
     block_graph, norm_graph = _graphs(config)
-    x = rows(params["embedding"], tokens, dtype)
+    x = embed_lookup(params["embedding"], tokens, dtype)
     if config.positions == "learned":
         x = x + params["position"].astype(dtype)[positions]
 
-    turn = None  # of each position, computed once for all layers
+    angles = None  # computed once for all layers
     if config.positions == "rotary":
-        turn = rotary_angles(positions, config.rotary_size, base=config.rotary_base)
+        angles = rotary_angles(positions, config.rotary_size, base=config.rotary_base)
 
     def block(x, layer_params, cache, layer):
-        return _module(block_graph, layer_params)(x, turn, attend, cache, layer)
+        return _module(block_graph, layer_params)(x, angles, attend, cache, layer)
 
     block = wrap_block(block)
     if scan:
@@ -252,7 +263,8 @@ def forward(
         (x, cache), _ = jax.lax.scan(body, (x, cache), (params["blocks"], layers))
     else:
         blocks = params["blocks"]
-        for layer, layer_params in enumerate(blocks if isinstance(blocks, list) else split(blocks)):
+        layer_list = blocks if isinstance(blocks, list) else unstack_layers(blocks)
+        for layer, layer_params in enumerate(layer_list):
             x, cache = block(x, layer_params, cache, layer)
     return _module(norm_graph, params["norm"])(x), cache
 
@@ -260,11 +272,11 @@ def forward(
 def unembed(
     config: DecoderConfig, params: Params, hidden: Float[Array, "... D"]
 ) -> Float[Array, "... V"]:
-    """Logits in f32 over the real vocabulary; those of the table's padding rows are cut off."""
+    """Logits in f32 over the unpadded vocabulary."""
     table, equation = params["embedding"], "...D,VD->...V"
     if not config.tied:
         table, equation = params["unembedding"], "...D,DV->...V"
-    logits = product(equation, hidden, table, preferred_element_type=jnp.float32)
+    logits = quantized_einsum(equation, hidden, table, preferred_element_type=jnp.float32)
     if config.unembedding_bias:
         logits = logits + params["unembedding_bias"].astype(jnp.float32)
     return logits[..., : config.vocab_size]

@@ -1,11 +1,11 @@
-"""Numbers of eight bits: weights with a scale for each output, keys and values for each position.
+"""8-bit integers: weights with a scale for each output, keys and values for each position.
 
-Weights are kept, not activations (weight-only, as LLM.int8()'s vector-wise scales without its
-outliers, Dettmers et al. 2022): a step of sampling reads a quarter of f32's bytes, and the product
-is of the integers, scaled afterwards, so that nothing as large as a weight is ever multiplied.
+Weights are quantized, not activations (weight-only, with LLM.int8()'s vector-wise scales but
+without its outliers, Dettmers et al. 2022): a step of sampling reads a quarter of f32's bytes. The
+product is computed from the integers and scaled afterwards, so no dequantized weight is stored.
 
-qwix has such arrays too; its product with a floating activation scales the weight before, and a
-cache whose values have their scale along the summed axis is beyond its einsum.
+qwix has such arrays too, but its product with a floating activation scales the weight first, and
+its einsum can't take a cache whose values have their scale along the contracted axis.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax.model.linear import linear
 
-# Axes over which a layer's weight is summed, by name: its other axes are outputs.
-SUMMED = {
+# Axes over which a product with a layer's weight sums, by name: the others are outputs.
+CONTRACTED_AXES: dict[str, int | tuple[int, ...]] = {
     "q": 0,
     "k": 0,
     "v": 0,
@@ -30,41 +30,46 @@ SUMMED = {
 
 
 class Int8(NamedTuple):
-    """`values` times `scale`, which lacks the axes that share one."""
+    """Quantized numbers: `values` times `scale`, which lacks the axes that share a scale."""
 
     values: Int[Array, "..."]
     scale: Float[Array, "..."]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the quantized array."""
         return self.values.shape
 
-    def restored(self, axis: int | tuple[int, ...], dtype) -> Float[Array, "..."]:
-        """The numbers that it stands for; `axis` as it was quantised."""
+    def dequantize(self, axis: int | tuple[int, ...], dtype) -> Float[Array, "..."]:
+        """Converts to floats; `axis` as in `quantize`."""
         scale = jnp.expand_dims(self.scale, axis)
         return (self.values.astype(jnp.float32) * scale).astype(dtype)
 
 
-def quantise(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Int8:
-    """x rounded to 255 steps of one size for all that lie along `axis`: within half a step."""
+def quantize(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Int8:
+    """Rounds x to 255 levels, with one scale for all numbers along `axis`; error ≤ half a level."""
     x = x.astype(jnp.float32)
     scale = jnp.maximum(jnp.abs(x).max(axis=axis), jnp.finfo(jnp.float32).tiny) / 127
     return Int8(jnp.round(x / jnp.expand_dims(scale, axis)).astype(jnp.int8), scale)
 
 
-def product(equation: str, x: Float[Array, "..."], weight: Array | Int8, **options) -> Array:
-    """einsum of x and a weight in x's dtype; an int8 weight's outputs are scaled in f32."""
+def quantized_einsum(
+    equation: str, x: Float[Array, "..."], weight: Array | Int8, **options
+) -> Array:
+    """Computes an einsum of x and a weight in x's dtype; scales an int8 weight's outputs in f32."""
     if not isinstance(weight, Int8):
         weight = weight.astype(x.dtype)
-        return (
-            jnp.einsum(equation, x, weight, **options) if options else linear(equation, x, weight)
-        )
+        if options:
+            return jnp.einsum(equation, x, weight, **options)
+        return linear(equation, x, weight)
     y = jnp.einsum(equation, x, weight.values.astype(x.dtype), **options)
     return (y.astype(jnp.float32) * weight.scale).astype(y.dtype)
 
 
-def rows(table: Array | Int8, ids: Int[Array, "..."], dtype) -> Float[Array, "... D"]:
-    """Rows of an embedding."""
+def embed_lookup(
+    table: Float[Array, "V D"] | Int8, ids: Int[Array, "..."], dtype
+) -> Float[Array, "... D"]:
+    """Rows of an embedding, in `dtype`."""
     if isinstance(table, Int8):
-        return Int8(table.values[ids], table.scale[ids]).restored(-1, dtype)
+        return Int8(table.values[ids], table.scale[ids]).dequantize(-1, dtype)
     return table.astype(dtype)[ids]

@@ -117,7 +117,7 @@ class BatchRun:
         """Appends samples to the file, as they finish or in the order of the requests."""
         tokens, by_id = 0, {request.id: request for request in requests}
         batches = engine.batches(requests)
-        with progress.bar(what="sampling", total=total, unit="sample", done=len(file.done)) as bar:
+        with progress.bar(desc="sampling", total=total, unit="sample", done=len(file.done)) as bar:
             for samples in _in_order(batches, requests) if self.ordered else batches:
                 for sample in samples:
                     request = by_id[sample.request_id]

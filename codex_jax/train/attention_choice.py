@@ -1,11 +1,11 @@
-"""Which attention a step uses.
+"""Choice of the attention of a step.
 
 columns split over context     ring attention, on any platform
 TPU, rows of 128·n tokens      splash, a Pallas kernel
 NVIDIA from Ampere on, bf16    cuDNN's kernel
-all else                       tiles of queries by XLA, that keep no scores
+all else                       tiles of queries by XLA, which store no scores
 
-All see packed segments.
+All of them attend within packed segments.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 from jax.sharding import Mesh
 
-from codex_jax import model, sharding
+from codex_jax import sharding
 from codex_jax.model.attention import cudnn
 from codex_jax.model.attention.core import Attend, packed_attention
 from codex_jax.model.attention.ring import ring_attention, zigzag
@@ -21,32 +21,32 @@ from codex_jax.model.attention.splash import fits, splash_attention
 from codex_jax.model.attention.tiled import tiled_attention
 from codex_jax.records import Batch
 
-# A batch -> the batch, its columns in the order that attention wants them in, and `attend`.
+# A batch -> the batch with its columns in the order that attention requires, and `attend`.
 Attention = Callable[[Batch], tuple[Batch, Attend]]
 
 
-def plain(batch: Batch) -> tuple[Batch, Attend]:
-    """XLA's attention, that holds the scores of whole rows."""
+def unsharded_attention(batch: Batch) -> tuple[Batch, Attend]:
+    """Attention by XLA that stores the scores of full rows, for one device."""
     return batch, packed_attention(batch.segment_ids)
 
 
-def attention_on(mesh: Mesh, config: model.DecoderConfig) -> Attention:
-    """The fastest on a mesh, by the table above."""
+def choose_attention(mesh: Mesh) -> Attention:
+    """The fastest attention on a mesh, by the table above."""
     rows, (columns,), heads = (
         sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "kv_heads")
     )
     device = mesh.devices.flat[0]
 
-    def attention(batch: Batch):
+    def attention(batch: Batch) -> tuple[Batch, Attend]:
         length = batch.tokens.shape[1]
         if mesh.shape[columns] > 1:
             order = zigzag(length, mesh.shape[columns])
-            dealt = Batch(*(x[:, order] for x in batch))
-            dealt = jax.lax.with_sharding_constraint(dealt, sharding.batch_sharding(mesh))
+            ordered = Batch(*(x[:, order] for x in batch))
+            ordered = jax.lax.with_sharding_constraint(ordered, sharding.batch_sharding(mesh))
             ring = ring_attention(
-                dealt.segment_ids, mesh=mesh, rows=rows, columns=columns, heads=heads
+                ordered.segment_ids, mesh=mesh, rows=rows, columns=columns, heads=heads
             )
-            return dealt, ring
+            return ordered, ring
         if device.platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
         if cudnn.fits(device, length):

@@ -1,22 +1,23 @@
-"""metrics.jsonl: a line a step, read from the device late so that the device never waits."""
+"""metrics.jsonl: a line per step, read from the device late so that the device never waits."""
 
 import json
 import math
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 
-from codex_jax import InputError
+from codex_jax import InputError, files
 from codex_jax.records import Batch
 
 
 class Metrics:
-    """Collects a step's metrics as they are on the device, writes them a window at a time.
+    """Collects metrics on the device, and writes those of several steps at a time.
 
-    Lines of steps at or after `start` that an earlier, killed process wrote are dropped first, so
-    the file always reads as one straight run. Of several processes the first one writes.
+    Lines of steps from `start` on, which a killed process wrote, are removed first, so that the
+    file reads as one uninterrupted run. Only process 0 writes.
     """
 
     def __init__(self, path: pathlib.Path, *, start: int):
@@ -24,28 +25,31 @@ class Metrics:
         self._writes = jax.process_index() == 0
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
         self._waited = 0.0
-        self.last: dict[str, float] = {}
+        self.last: dict[str, Any] = {}
         self._window = time.perf_counter()
         if self._writes:
             _truncate(path, start)
 
-    def wait_for(self, rows: Iterator[Batch]) -> Batch:
-        """The next batch, the time it took counted as waiting for data."""
-        asked = time.perf_counter()
+    def next_batch(self, rows: Iterator[Batch]) -> Batch:
+        """Reads the next batch, and counts the time as waiting for data."""
+        start = time.perf_counter()
         batch = next(rows)
-        self._waited += time.perf_counter() - asked
+        self._waited += time.perf_counter() - start
         return batch
 
     def add(self, step: int, values: dict[str, jax.Array]) -> None:
+        """Adds a step's metrics, which may still be under computation."""
         self._pending.append((step, values))
 
-    def flush(self) -> dict[str, float]:
-        """Writes what is pending; returns the last line.
+    def flush(self) -> dict[str, Any]:
+        """Writes the pending lines; returns the last of them.
 
         Raises:
-          InputError: a loss that isn't finite, with the step it began at.
+          InputError: a loss that isn't finite, with its step.
         """
-        lines = [{"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending]
+        lines: list[dict[str, Any]] = [
+            {"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending
+        ]
         if not lines:
             return {}
         now = time.perf_counter()
@@ -66,18 +70,17 @@ class Metrics:
 
 
 def _truncate(path: pathlib.Path, start: int) -> None:
+    """Removes the lines of steps from `start` on, and a torn last line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return
-    kept = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             fields = json.loads(line)
         except json.JSONDecodeError:
-            break  # the kill tore this line
+            break  # the process was killed while it wrote this line
         if fields["step"] >= start:
             break
-        kept.append(line + "\n")
-    partial = path.with_name("partial-" + path.name)
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+        lines.append(line + "\n")
+    files.atomic_write(path, "".join(lines))

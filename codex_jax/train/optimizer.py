@@ -1,4 +1,4 @@
-"""Schedules and optimizers, described by one frozen value and made by optax."""
+"""Schedules and optimizers: a frozen config, and the optax chain that it describes."""
 
 import dataclasses
 from typing import Any, Literal
@@ -10,32 +10,32 @@ import optax.contrib
 
 from codex_jax import InputError
 
-_FACTORED = 64  # from which size on adafactor sums axes away: a head's, not the stack's of layers
+_MIN_FACTORED_SIZE = 64  # of an axis that adafactor factors: a head's, not the stack's of layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """The paper's recipe (Codex, section 3.2) where nothing else is said.
+    """The optimizer and its schedule; the defaults are the Codex paper's (section 3.2).
 
     Args:
-      kind: "adamw"; "adafactor" (Shazeer and Stern 2018: second moments by rows and columns, steps
-        relative to a matrix's scale); "lion" (Chen et al. 2023: signs; wants a tenth of adamw's
-        rate); "muon" (Jordan 2024: blocks' matrices orthogonalised, the rest by adamw).
+      algorithm: "adamw"; "adafactor" (Shazeer and Stern 2018: second moments by rows and columns,
+        steps relative to a matrix's scale); "lion" (Chen et al. 2023: signs; needs a tenth of
+        adamw's rate); "muon" (Jordan 2024: orthogonalizes blocks' matrices, adamw for the rest).
       learning_rate: Peak of the schedule.
       warmup_steps: Steps of linear warm-up from 0.
-      schedule: After it, "cosine" down to final_fraction at the last step, "wsd" (constant, then
-        linear decay over the last decay_fraction of the steps), "rsqrt", or "constant".
-      final_fraction: The schedule's end as a part of the peak (GPT-3: 0.1).
-      decay_fraction: Part of the steps in which "wsd" decays.
-      beta1: Decay of the first moment (adafactor keeps none).
+      schedule: After warm-up: "cosine" down to final_fraction at the last step; "wsd" (constant,
+        then linear decay over the last decay_fraction of the steps); "rsqrt"; or "constant".
+      final_fraction: End of the schedule as a fraction of the peak (GPT-3: 0.1).
+      decay_fraction: Fraction of the steps in which "wsd" decays.
+      beta1: Decay of the first moment (adafactor has none).
       beta2: Decay of the second moment; lion's of its momentum.
       epsilon: Added to the root of the second moment (adamw, muon).
-      moments: What first moments are kept in.
+      mu_dtype: Of the first moments.
       weight_decay: Decoupled, on matrices only.
-      clip: Largest global norm of the gradient; 0 turns clipping off.
+      clip_norm: Largest global norm of the gradient; 0 disables clipping.
     """
 
-    kind: Literal["adamw", "adafactor", "lion", "muon"] = "adamw"
+    algorithm: Literal["adamw", "adafactor", "lion", "muon"] = "adamw"
     learning_rate: float = 6e-4
     warmup_steps: int = 175
     schedule: Literal["cosine", "wsd", "rsqrt", "constant"] = "cosine"
@@ -44,9 +44,9 @@ class Optimizer:
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8
-    moments: Literal["float32", "bfloat16"] = "float32"
+    mu_dtype: Literal["float32", "bfloat16"] = "float32"
     weight_decay: float = 0.1
-    clip: float = 1.0
+    clip_norm: float = 1.0
 
 
 def learning_rate(config: Optimizer, *, steps: int) -> optax.Schedule:
@@ -58,58 +58,59 @@ def learning_rate(config: Optimizer, *, steps: int) -> optax.Schedule:
     peak, warmup = config.learning_rate, config.warmup_steps
     if warmup >= steps:
         raise InputError(f"Optimizer.warmup_steps is {warmup}; expected fewer than steps ({steps})")
-    end, rest = peak * config.final_fraction, steps - warmup
+    end, after_warmup = peak * config.final_fraction, steps - warmup
     decay = max(1, round(config.decay_fraction * steps))
-    after = {
-        "cosine": lambda: optax.cosine_decay_schedule(peak, rest, config.final_fraction),
-        "wsd": lambda: optax.linear_schedule(peak, end, decay, max(0, rest - decay)),
+    schedules = {
+        "cosine": lambda: optax.cosine_decay_schedule(peak, after_warmup, config.final_fraction),
+        "wsd": lambda: optax.linear_schedule(peak, end, decay, max(0, after_warmup - decay)),
         "rsqrt": lambda: lambda step: peak * (1 + jnp.maximum(step, 0) / max(warmup, 1)) ** -0.5,
         "constant": lambda: optax.constant_schedule(peak),
     }
-    if config.schedule not in after:
-        wanted = ", ".join(map(repr, after))
-        raise InputError(f"Optimizer.schedule is {config.schedule!r}; expected one of {wanted}")
-    # The first step moves already: the warm-up ends, not begins, on a whole step.
+    if config.schedule not in schedules:
+        names = ", ".join(map(repr, schedules))
+        raise InputError(f"Optimizer.schedule is {config.schedule!r}; expected one of {names}")
+    # The rate of step 0 is peak / warmup, not 0: the first step already updates the weights.
     ramp = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
-    return optax.join_schedules([ramp, after[config.schedule]()], [warmup])
+    return optax.join_schedules([ramp, schedules[config.schedule]()], [warmup])
 
 
-def decays(axes: Any) -> Any:
-    """Which parameters weight decay touches: matrices, which all have an "embed" axis."""
+def decay_mask(axes: Any) -> Any:
+    """True for parameters with weight decay: matrices, which all have an "embed" axis."""
     return jax.tree.map(
         lambda names: "embed" in names, axes, is_leaf=lambda x: isinstance(x, tuple)
     )
 
 
 def projections(axes: Any) -> Any:
-    """How blocks' matrices, stacked by layer, map inputs to outputs; None for all else."""
+    """Muon's input and output axes of the blocks' stacked matrices; None for other parameters."""
 
-    def one(names):
+    def dimensions(names):
         if names[0] != "layers" or "embed" not in names:
             return None
         embed = names.index("embed")
         others = tuple(n for n in range(1, len(names)) if n != embed)
-        into = embed == 1
+        reads_embed = embed == 1
         return optax.contrib.MuonDimensionNumbers(
-            reduction_axis=(embed,) if into else others, output_axis=others if into else (embed,)
+            reduction_axis=(embed,) if reads_embed else others,
+            output_axis=others if reads_embed else (embed,),
         )
 
-    return jax.tree.map(one, axes, is_leaf=lambda x: isinstance(x, tuple))
+    return jax.tree.map(dimensions, axes, is_leaf=lambda x: isinstance(x, tuple))
 
 
 def make(config: Optimizer, *, steps: int, axes: Any) -> optax.GradientTransformation:
     """The optax chain for parameters with these logical axes.
 
     Raises:
-      InputError: an unknown kind or schedule, or a warm-up as long as the run.
+      InputError: an unknown algorithm or schedule, or a warm-up as long as the run.
     """
-    kinds = {"adamw": _adamw, "adafactor": _adafactor, "lion": _lion, "muon": _muon}
-    if config.kind not in kinds:
-        wanted = ", ".join(map(repr, kinds))
-        raise InputError(f"Optimizer.kind is {config.kind!r}; expected one of {wanted}")
-    chosen = kinds[config.kind](config, learning_rate(config, steps=steps), axes)
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    return optax.chain(clip, chosen)
+    algorithms = {"adamw": _adamw, "adafactor": _adafactor, "lion": _lion, "muon": _muon}
+    if config.algorithm not in algorithms:
+        names = ", ".join(map(repr, algorithms))
+        raise InputError(f"Optimizer.algorithm is {config.algorithm!r}; expected one of {names}")
+    rate = learning_rate(config, steps=steps)
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    return optax.chain(clip, algorithms[config.algorithm](config, rate, axes))
 
 
 def _adamw(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientTransformation:
@@ -118,18 +119,20 @@ def _adamw(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.Gradient
         b1=config.beta1,
         b2=config.beta2,
         eps=config.epsilon,
-        mu_dtype=config.moments,
+        mu_dtype=config.mu_dtype,
         weight_decay=config.weight_decay,
-        mask=decays(axes),
+        mask=decay_mask(axes),
     )
 
 
 def _adafactor(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientTransformation:
     return optax.adafactor(
         rate,
-        min_dim_size_to_factor=_FACTORED,
-        weight_decay_rate=lambda step: config.weight_decay * rate(step),  # optax takes it as is
-        weight_decay_mask=decays(axes),
+        min_dim_size_to_factor=_MIN_FACTORED_SIZE,
+        weight_decay_rate=lambda step: (
+            config.weight_decay * rate(step)
+        ),  # optax doesn't scale it by the rate
+        weight_decay_mask=decay_mask(axes),
     )
 
 
@@ -138,9 +141,9 @@ def _lion(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientT
         rate,
         b1=config.beta1,
         b2=config.beta2,
-        mu_dtype=config.moments,
+        mu_dtype=config.mu_dtype,
         weight_decay=config.weight_decay,
-        mask=decays(axes),
+        mask=decay_mask(axes),
     )
 
 
@@ -150,7 +153,7 @@ def _muon(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientT
         beta=config.beta1,
         eps=config.epsilon,
         weight_decay=config.weight_decay,
-        mu_dtype=config.moments,
+        mu_dtype=config.mu_dtype,
         adam_b1=config.beta1,
         adam_b2=config.beta2,
         adam_weight_decay=config.weight_decay,

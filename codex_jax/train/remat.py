@@ -1,4 +1,4 @@
-"""What the backward pass finds stored and what it computes again: presets, fastest first."""
+"""Rematerialization presets: values that the backward pass reads and recomputes, fastest first."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from jax import checkpoint_policies as policies
 
 from codex_jax.model.attention.core import ATTENTION
 
-# Products of weights; attention's own products have batch dimensions, and are never kept.
+# Products with weights; attention's own products have batch dimensions, and are never stored.
 _DOTS = policies.dots_with_no_batch_dims_saveable
 
-# Stored of a block, beside its input: everything; matrix products and attention's result; matrix
+# Stored of a block, besides its input: everything; matrix products and attention's result; matrix
 # products; matrix products, in the host's memory; nothing.
 _POLICIES = {
     "none": None,
@@ -28,5 +28,5 @@ def wrap(preset: str) -> Callable[[Callable], Callable]:
     policy = _POLICIES[preset]
     if policy is None:
         return lambda block: block
-    # Scanned blocks can't be merged with their recomputation, so nothing need prevent it.
+    # Scanned blocks can't be merged with their recomputation, so CSE needn't be prevented.
     return lambda block: jax.checkpoint(block, policy=policy, prevent_cse=False)

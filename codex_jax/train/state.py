@@ -1,4 +1,4 @@
-"""TrainState, born sharded."""
+"""TrainState, initialized sharded."""
 
 import functools
 from typing import Any, NamedTuple
@@ -12,75 +12,82 @@ from codex_jax import model, sharding
 
 
 class TrainState(NamedTuple):
-    """All that training carries from step to step, and all that a checkpoint holds."""
+    """Values that training carries from step to step, and that a checkpoint holds."""
 
-    step: jax.Array  # int32 scalar: steps taken
+    step: Any  # int32 scalar: steps taken
     params: Any
     optimizer: Any  # optax's state
 
 
-def fresh(
+def init_state(
     config: model.DecoderConfig, tx: optax.GradientTransformation, key, *, dtype=jnp.float32
 ) -> TrainState:
-    """Step 0, with weights in `dtype`; the optimizer never sees but their f32 values."""
+    """State at step 0, with weights in `dtype`; the optimizer always sees float32 parameters."""
     params = model.init(config, key)
-    kept = jax.tree.map(lambda p: p.astype(dtype), params)
-    return TrainState(jnp.zeros((), jnp.int32), kept, tx.init(params))
+    stored = jax.tree.map(lambda p: p.astype(dtype), params)
+    return TrainState(jnp.zeros((), jnp.int32), stored, tx.init(params))
 
 
-def shardings(config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh):
-    """A TrainState of NamedSharding: what is kept for a parameter lies as it does.
+def shardings(
+    config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """NamedShardings of a TrainState; optimizer state is sharded as its parameter is.
 
-    It is known by its path, that ends with the parameter's: optimizers nest their state freely.
+    The parameter is identified by its path, with which the path of its optimizer state ends:
+    optimizers nest their state freely.
     """
-    shapes, axes = model.abstract(config)
+    shapes, axes = model.abstract_params(config)
     params = sharding.shardings(shapes, axes, mesh)
-    whole = NamedSharding(mesh, PartitionSpec())
+    replicated = NamedSharding(mesh, PartitionSpec())
     paths = jax.tree_util.tree_leaves_with_path(shapes)
-    found = {
-        path: (shape, place)
-        for (path, shape), place in zip(paths, jax.tree.leaves(params), strict=True)
+    by_path = {
+        path: (shape, param_sharding)
+        for (path, shape), param_sharding in zip(paths, jax.tree.leaves(params), strict=True)
     }
 
-    def one(path, leaf):
-        ends = (path[n:] for n in range(len(path)))
-        return next((_beside(leaf, *found[end]) for end in ends if end in found), whole)
+    def sharding_of(path, leaf):
+        suffixes = (path[n:] for n in range(len(path)))
+        matches = (by_path[suffix] for suffix in suffixes if suffix in by_path)
+        return next((_sharding_like(leaf, *match) for match in matches), replicated)
 
-    moments = jax.tree_util.tree_map_with_path(one, jax.eval_shape(tx.init, shapes))
-    return TrainState(whole, params, moments)
-
-
-def _beside(leaf: Any, shape: Any, placed: NamedSharding) -> NamedSharding:
-    """Where something of a parameter's shape lies, or of that shape with an axis summed away."""
-    spec = (*placed.spec, *(None for _ in shape.shape[len(placed.spec) :]))
-    if leaf.shape == shape.shape:
-        return placed
-    for axis in range(len(spec)):
-        if leaf.shape == shape.shape[:axis] + shape.shape[axis + 1 :]:
-            return NamedSharding(placed.mesh, PartitionSpec(*spec[:axis], *spec[axis + 1 :]))
-    return NamedSharding(placed.mesh, PartitionSpec())
+    moments = jax.tree_util.tree_map_with_path(sharding_of, jax.eval_shape(tx.init, shapes))
+    return TrainState(replicated, params, moments)
 
 
-def born(
+def _sharding_like(leaf: Any, param: Any, param_sharding: NamedSharding) -> NamedSharding:
+    """Sharding of an array of a parameter's shape, or of that shape less one axis."""
+    mesh, spec = param_sharding.mesh, param_sharding.spec
+    axes = (*spec, *(None for _ in param.shape[len(spec) :]))
+    if leaf.shape == param.shape:
+        return param_sharding
+    for axis in range(len(axes)):
+        if leaf.shape == param.shape[:axis] + param.shape[axis + 1 :]:
+            return NamedSharding(mesh, PartitionSpec(*axes[:axis], *axes[axis + 1 :]))
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def init_sharded(
     config: model.DecoderConfig,
     tx: optax.GradientTransformation,
     mesh: Mesh,
     *,
     seed: int,
     dtype=jnp.float32,
-):
-    """The state at step 0, each device making its own part."""
-    make = functools.partial(fresh, config, tx, dtype=dtype)
-    return jax.jit(make, out_shardings=shardings(config, tx, mesh))(jax.random.key(seed))
+) -> TrainState:
+    """State at step 0, of which each device computes its own part."""
+    init = functools.partial(init_state, config, tx, dtype=dtype)
+    return jax.jit(init, out_shardings=shardings(config, tx, mesh))(jax.random.key(seed))
 
 
-def abstract(
+def abstract_state(
     config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh, *, dtype=jnp.float32
-):
-    """The state as ShapeDtypeStructs that carry shardings: what a checkpoint is restored onto."""
-    shapes = jax.eval_shape(functools.partial(fresh, config, tx, dtype=dtype), jax.random.key(0))
+) -> TrainState:
+    """The state as ShapeDtypeStructs with shardings, the target of a restore."""
+    init = functools.partial(init_state, config, tx, dtype=dtype)
     return jax.tree.map(
-        lambda shape, placed: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=placed),
-        shapes,
+        lambda shape, leaf_sharding: jax.ShapeDtypeStruct(
+            shape.shape, shape.dtype, sharding=leaf_sharding
+        ),
+        jax.eval_shape(init, jax.random.key(0)),
         shardings(config, tx, mesh),
     )

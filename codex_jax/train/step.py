@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from codex_jax import model
 from codex_jax.records import Batch
-from codex_jax.train.attention_choice import Attention, plain
+from codex_jax.train.attention_choice import Attention, unsharded_attention
 from codex_jax.train.loss import cross_entropy_sum
-from codex_jax.train.remat import wrap as rematerialise
+from codex_jax.train.remat import wrap as rematerialize
 from codex_jax.train.state import TrainState
 
 
@@ -25,15 +25,21 @@ def loss_sum(
     chunks: int = 1,
     z_loss: float = 0.0,
     remat: str = "none",
-    attention: Attention = plain,
+    attention: Attention = unsharded_attention,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
     """Σ of weighted token losses over the batch, in nats; divide by Σ of weights.
 
     Args:
-      remat: one of remat.PRESETS: which of a block's values are stored, which computed again.
-      attention: makes the blocks' `attend` for a batch, whose columns it may deal out anew.
-      mesh: over which batch and parameters lie; None on one device.
+      config: the decoder.
+      params: in any floating dtype.
+      batch: rows of all devices.
+      dtype: of activations and matrix products.
+      chunks: number of chunks of a device's tokens, for the logits.
+      z_loss: weight of log²Z.
+      remat: one of remat.PRESETS, the block's values that are stored or recomputed.
+      attention: makes the blocks' `attend` for a batch, whose columns it may reorder.
+      mesh: devices over which batch and parameters are sharded; None on one device.
     """
     batch, attend = attention(batch)
     hidden, _ = model.forward(
@@ -43,7 +49,7 @@ def loss_sum(
         batch.positions,
         attend,
         dtype=dtype,
-        wrap_block=rematerialise(remat),
+        wrap_block=rematerialize(remat),
     )
     table = params["embedding"] if config.tied else params["unembedding"].T
     targets, weights = batch.targets, batch.loss_weights
@@ -52,25 +58,25 @@ def loss_sum(
 
 
 def gradients(loss, params: Any, batch: Batch, *, microbatches: int = 1):
-    """(Σ loss, Σ weight, Σ gradient), the batch taken in `microbatches` turns.
+    """(Σ loss, Σ weight, Σ gradient) of a batch, computed in `microbatches` parts.
 
-    Sums, not means: rows carry unequal numbers of real tokens, so a mean of means would weigh
-    tokens by the company they keep.
+    Sums, not means: parts have unequal numbers of real tokens, so a mean of means would weigh
+    tokens of different parts differently.
     """
     grad = jax.value_and_grad(loss)
     if microbatches == 1:
         total, grads = grad(params, batch)
         return total, batch.loss_weights.sum(), grads
 
-    def turn(carry, part):
+    def accumulate(carry, part):
         total, grads = grad(params, part)
         return jax.tree.map(jnp.add, carry, (total, part.loss_weights.sum(), grads)), None
 
-    # Strided parts: every microbatch spans all devices, whatever the rows' placement.
+    # Strided parts: every microbatch spans all devices.
     parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
     zero = jnp.zeros((), jnp.float32)
     start = (zero, zero, jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.float32), params))
-    return jax.lax.scan(turn, start, parts)[0]
+    return jax.lax.scan(accumulate, start, parts)[0]
 
 
 def train_step(
@@ -82,7 +88,7 @@ def train_step(
     microbatches: int = 1,
     **loss_options,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """One step, normalised once by the global weight of real tokens."""
+    """Takes an optimizer step on the loss per real token of the global batch."""
 
     def loss(params, batch):
         return loss_sum(config, params, batch, **loss_options)
@@ -90,9 +96,9 @@ def train_step(
     total, weight, grads = gradients(loss, state.params, batch, microbatches=microbatches)
     weight = jnp.maximum(weight, 1.0)
     grads = jax.tree.map(lambda g: g.astype(jnp.float32) / weight, grads)
-    exact = jax.tree.map(lambda p: p.astype(jnp.float32), state.params)
-    updates, optimizer = tx.update(grads, state.optimizer, exact)
-    params = optax.apply_updates(exact, updates)
+    params_f32 = jax.tree.map(lambda p: p.astype(jnp.float32), state.params)
+    updates, optimizer = tx.update(grads, state.optimizer, params_f32)
+    params = optax.apply_updates(params_f32, updates)
     params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state.params)
     metrics = {"loss": total / weight, "grad_norm": optax.tree.norm(grads), "tokens": weight}
     return TrainState(state.step + 1, params, optimizer), metrics

@@ -15,7 +15,7 @@ from codex_jax.compile.targets import TrainJob
 from codex_jax.main import cli
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
-from codex_jax.train.loop import Compute
+from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 LIBTPU = importlib.util.find_spec("libtpu") is not None
@@ -225,7 +225,7 @@ def test_a_search_is_a_table_and_a_plot(tmp_path, capsys):
         (["--fsdp=3"], "does not fit 4 devices; turn MeshShape"),
         (["--batch_size=6"], "is not a multiple of 4"),
         (["--topology=v9:2x2"], "is unknown; expected CHIP:AxB"),
-        (["--width=126", "--heads=1"], "does not divide; turn MeshShape.fsdp"),
+        (["--width=126", "--heads=1"], "does not divide; set MeshShape.fsdp"),
     ],
 )
 def test_what_cannot_be_compiled_is_one_line(flags, words, tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
     assert {**card.model, "vocab_multiple": 1} == before.model
     text = Tokenizer.load(tmp_path / "tokenizer.json")
     assert card.tokenizer_hash == text.hash
-    shapes = [model.abstract(model.DecoderConfig.from_json(c.model))[0] for c in (before, card)]
+    shapes = [model.abstract_params(model.DecoderConfig.from_json(c.model))[0] for c in (before, card)]
     old = checkpoint.restore_params(folder / "ours", shapes[0])
     new = checkpoint.restore_params(tmp_path / "again", shapes[1])
     new["embedding"] = new["embedding"][: config.vocab_size]
@@ -172,7 +172,7 @@ def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
     from codex_jax.convert import hf_params
 
     config = model.DecoderConfig.from_json(checkpoint.read_card(folder / "ours").model)
-    params = checkpoint.restore_params(folder / "ours", model.abstract(config)[0])
+    params = checkpoint.restore_params(folder / "ours", model.abstract_params(config)[0])
     path = tmp_path / "model.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(config.layers)
@@ -198,7 +198,7 @@ def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
     import_weights(source=str(path), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json"))
     card = checkpoint.read_card(tmp_path / "c")
     read = checkpoint.restore_params(
-        tmp_path / "c", model.abstract(model.DecoderConfig.from_json(card.model))[0]
+        tmp_path / "c", model.abstract_params(model.DecoderConfig.from_json(card.model))[0]
     )
     read["embedding"] = read["embedding"][:300]
     jax.tree.map(np.testing.assert_array_equal, read, params)

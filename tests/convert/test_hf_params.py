@@ -51,7 +51,7 @@ def test_reading_undoes_writing(family):
 
 def test_torch_linears_are_out_by_in():
     config = small("llama")
-    shapes, _ = model.abstract(config)
+    shapes, _ = model.abstract_params(config)
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
     params["blocks"]["attention"]["k"][1, 3, 1, 5] = 7  # input 3, head 1, place 5
     theirs = hf_params.write_params("llama", config, params)
@@ -60,7 +60,7 @@ def test_torch_linears_are_out_by_in():
 
 def test_gpt2_keeps_q_k_and_v_in_one():
     config = small("gpt2")
-    shapes, _ = model.abstract(config)
+    shapes, _ = model.abstract_params(config)
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
     params["blocks"]["attention"]["v"][0, 3, 1, 5] = 7
     assert hf_params.write_params("gpt2", config, params)["h.0.attn.c_attn.weight"][3, 64 + 13] == 7

@@ -96,5 +96,5 @@ def test_writing_again_with_another_seed_leaves_nothing_of_the_first(tmp_path):
 
 
 def test_impossible_counts_are_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 counts.*turn held_out"):
+    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 counts.*set held_out"):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))

@@ -1,8 +1,7 @@
-"""One stream of batches, whoever reads it: any hosts, any workers, from any step."""
+"""The stream of batches is the same for any hosts, any workers, from any step."""
 
 import hashlib
 import itertools
-import shutil
 import subprocess
 import sys
 
@@ -22,7 +21,7 @@ def _hash(batches) -> str:
     digest = hashlib.sha256()
     for batch in batches:
         for array in batch:
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -31,51 +30,51 @@ def _global(parts: list[Batch]) -> Batch:
 
 
 @pytest.fixture(scope="module")
-def stream(cache) -> list[Batch]:
+def stream(rows) -> list[Batch]:
     """More than three epochs."""
-    reader = BatchReader(cache, batch_size=B, seed=3)
-    steps = 3 * reader.rows // B + 3
+    reader = BatchReader(rows, batch_size=B, seed=3)
+    steps = 3 * reader.row_count // B + 3
     return [reader.batch(step) for step in range(steps)]
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_stream_is_the_same_for_any_hosts_and_workers(cache, stream, hosts, workers):
+def test_the_stream_is_the_same_for_any_hosts_and_workers(rows, stream, hosts, workers):
     share = B // hosts
     readers = [
-        BatchReader(cache, batch_size=B, seed=3).batches(
+        BatchReader(rows, batch_size=B, seed=3).batches(
             0, slice(host * share, (host + 1) * share), workers=workers
         )
         for host in range(hosts)
     ]
     steps = zip(*readers, strict=True)
-    found = (_global(list(parts)) for parts in itertools.islice(steps, len(stream)))
-    assert _hash(found) == _hash(stream)
+    global_batches = (_global(list(parts)) for parts in itertools.islice(steps, len(stream)))
+    assert _hash(global_batches) == _hash(stream)
 
 
 @settings(max_examples=20, deadline=None)
 @given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
-def test_resuming_needs_only_the_step(cache, stream, start, seed_of_process):
+def test_resuming_needs_only_the_step(rows, stream, start, seed_of_process):
     np.random.seed(seed_of_process)
-    reader = BatchReader(cache, batch_size=B, seed=3)
+    reader = BatchReader(rows, batch_size=B, seed=3)
     resumed = itertools.islice(reader.batches(start), max(len(stream) - start, 0))
     assert _hash(resumed) == _hash(stream[start:])
 
 
-def test_each_epoch_reads_every_row_once_in_another_order(cache):
-    reader = BatchReader(cache, batch_size=1, seed=3)
+def test_each_epoch_reads_every_row_once_in_another_order(rows):
+    reader = BatchReader(rows, batch_size=1, seed=3)
     epochs = [
-        [int(reader.row_indices(epoch * reader.rows + n)[0]) for n in range(reader.rows)]
+        [int(reader.row_indices(epoch * reader.row_count + n)[0]) for n in range(reader.row_count)]
         for epoch in range(3)
     ]
-    assert all(sorted(epoch) == list(range(reader.rows)) for epoch in epochs)
+    assert all(sorted(epoch) == list(range(reader.row_count)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    other = BatchReader(cache, batch_size=1, seed=4)
-    assert [int(other.row_indices(n)[0]) for n in range(reader.rows)] != epochs[0]
+    other = BatchReader(rows, batch_size=1, seed=4)
+    assert [int(other.row_indices(n)[0]) for n in range(reader.row_count)] != epochs[0]
 
 
-def test_batches_are_what_records_promises(cache, tokenizer):
-    reader = BatchReader(cache, batch_size=B, seed=0)
+def test_batches_are_what_records_promises(rows, tokenizer):
+    reader = BatchReader(rows, batch_size=B, seed=0)
     batch = reader.batch(0)
     assert {array.shape for array in batch} == {(B, reader.sequence_length)}
     assert [str(a.dtype) for a in batch] == ["int32"] * 4 + ["float32"]
@@ -86,57 +85,19 @@ def test_batches_are_what_records_promises(cache, tokenizer):
     assert (batch.tokens[:, 1:] == batch.targets[:, :-1])[inside].all()
 
 
-def _cut_a_file(cache):
-    victim = next(path for path in sorted(cache.glob("targets/c/**/*")) if path.is_file())
-    victim.write_bytes(victim.read_bytes()[:-100])
-
-
-def _flip_a_bit(cache):
-    victim = next(path for path in sorted(cache.glob("tokens/c/**/*")) if path.is_file())
-    content = bytearray(victim.read_bytes())
-    content[20] ^= 1
-    victim.write_bytes(content)
-
-
-def _lose_a_file(cache):
-    next(path for path in cache.glob("segment_ids/c/**/*") if path.is_file()).unlink()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda cache: shutil.rmtree(cache), "no packed cache here"),
-        (lambda cache: (cache / "meta.json").write_text("{"), "damaged"),
-        (lambda cache: (cache / "meta.json").write_text('{"format": "x"}'), "another format"),
-        (lambda cache: (cache / "meta.json").write_text("[]"), "damaged"),
-        (lambda cache: shutil.rmtree(cache / "tokens"), "tokens can't be opened"),
-        (_cut_a_file, "a row can't be read"),
-        (_flip_a_bit, "a row can't be read"),
-        (_lose_a_file, "a row can't be read"),
-    ],
-)
-def test_a_damaged_cache_is_one_line(cache, tmp_path, spoil, message):
-    copy = tmp_path / "copy"
-    shutil.copytree(cache, copy)
-    spoil(copy)
-    with pytest.raises(InputError, match=message) as error:
-        reader = BatchReader(copy, batch_size=B, seed=0)
-        for step in range(reader.rows // B + 1):
-            reader.batch(step)
-    assert "\n" not in str(error.value)
-
-
-def test_a_batch_needs_a_row(cache):
+def test_a_batch_needs_a_row(rows):
     with pytest.raises(InputError, match="batch_size is 0"):
-        BatchReader(cache, batch_size=0, seed=0)
+        BatchReader(rows, batch_size=0, seed=0)
 
 
-def test_reading_loads_neither_tensorflow_nor_seqio(cache):
+def test_reading_loads_neither_tensorflow_nor_seqio(rows):
     program = (
         "import sys\n"
         "from codex_jax.data.packing.batches import BatchReader\n"
-        f"BatchReader({str(cache)!r}, batch_size=2, seed=0).batch(0)\n"
+        f"BatchReader({str(rows)!r}, batch_size=2, seed=0).batch(0)\n"
         "print(sorted({'tensorflow', 'seqio', 'tokenizers'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
     assert done.stdout == "[]\n", done.stderr

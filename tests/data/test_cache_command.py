@@ -2,14 +2,14 @@
 
 import hashlib
 
-import numpy as np
 import pytest
 
 from codex_jax import InputError
 from codex_jax.data.build import build
 from codex_jax.data.cleaning.cleaner import Cleaning
-from codex_jax.data.corpus import Tree
-from codex_jax.data.packing.row_store import Rows, read_meta
+from codex_jax.data.corpus import SourceTree
+
+from .conftest import read_rows
 
 pytest.importorskip("apache_beam")
 pytestmark = pytest.mark.slow
@@ -25,13 +25,13 @@ add_cached_task("from_beam", %r, "tree", Tokenizer.load(%r))
 def _cache(tree, tokenizer_file, output):
     from codex_jax.data.cache_command import cache_on_beam
 
-    corpus = {"tree": Tree(path=str(tree), weight=1.5, infilling=0.3)}
+    corpus = {"tree": SourceTree(path=str(tree), weight=1.5, infilling=0.3)}
     cache_on_beam(corpus=corpus, tokenizer=tokenizer_file, output=str(output), files=3)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in output.iterdir()}
 
 
 def _targets(cache) -> list[int]:
-    rows = Rows(cache).read(np.arange(read_meta(cache).rows))
+    rows = read_rows(cache)
     return sorted(rows["targets"][rows["segment_ids"] > 0].tolist())
 
 
@@ -43,8 +43,8 @@ def test_the_same_tokens_as_a_local_build(tree, tokenizer_file, tmp_path, monkey
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "x.py").write_text("only = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    settings = {"tokenizer": tokenizer_file, "sequence_length": 4096, "boundary_rate": 0.0}
-    local = {"tree": Tree(path=str(tree), weight=1.5, infilling=0.3), "x": tmp_path / "none"}
+    settings = {"tokenizer": tokenizer_file, "sequence_length": 4096, "indent_split_rate": 0.0}
+    local = {"tree": SourceTree(path=str(tree), weight=1.5, infilling=0.3), "x": tmp_path / "none"}
     build(corpus=local, output=tmp_path / "local", **settings)
     build(
         corpus={"x": tmp_path / "none"},

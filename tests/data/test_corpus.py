@@ -1,12 +1,13 @@
-"""What a tree selects, in which order, and why a file was left out."""
+"""A tree's selection of files, their order, and the reasons of those left out."""
 
 import os
 
 import pytest
 
 from codex_jax import InputError
-from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
-from codex_jax.data.corpus import Tree, read_corpus, repeats, survey
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import SourceTree, read_corpus, repeat_count, scan
+from codex_jax.data.stats import FileStats
 
 from .conftest import write_tree
 
@@ -30,13 +31,13 @@ def root(tmp_path):
 
 
 def _read(tree):
-    tally = Tally()
+    stats = FileStats()
     cleaner = Cleaner(Cleaning(exact_duplicates=False))
-    return [found.path for found in cleaner.documents(tree, tally)], tally.reasons()
+    return [document.path for document in cleaner.documents(tree, stats)], stats.reasons()
 
 
 def test_order_is_fixed_and_each_dropped_file_has_a_reason(root):
-    paths, dropped = _read(Tree(path=str(root), max_bytes=200))
+    paths, dropped = _read(SourceTree(path=str(root), max_bytes=200))
     assert paths == ["a.py", "b.py", "a/z.py", "a/b/c.py", "test/t.py"]
     assert dropped == {"binary": 1, "not UTF-8": 1, "empty": 1, "too large": 1}
 
@@ -44,10 +45,10 @@ def test_order_is_fixed_and_each_dropped_file_has_a_reason(root):
 def test_languages_and_excludes_are_parameters(root):
     (root / "a" / "x.rs").write_text("fn main() {}\n")
     (root / "run").write_text("#!/usr/bin/env bash\necho 1\n")
-    assert _read(Tree(path=str(root), languages=("Rust",)))[0] == ["a/x.rs"]
-    assert _read(Tree(path=str(root), languages=("Shell",)))[0] == ["run"]
-    assert {"run", "a/x.rs", "b.py"} < set(_read(Tree(path=str(root), languages=("*",)))[0])
-    paths, _ = _read(Tree(path=str(root), exclude=("test/*", "a/*")))
+    assert _read(SourceTree(path=str(root), languages=("Rust",)))[0] == ["a/x.rs"]
+    assert _read(SourceTree(path=str(root), languages=("Shell",)))[0] == ["run"]
+    assert {"run", "a/x.rs", "b.py"} < set(_read(SourceTree(path=str(root), languages=("*",)))[0])
+    paths, _ = _read(SourceTree(path=str(root), exclude=("test/*", "a/*")))
     assert paths == ["a.py", "b.py", "big.py"]
 
 
@@ -55,25 +56,27 @@ def test_links_out_of_the_tree_are_not_followed(root, tmp_path):
     outside = write_tree(tmp_path / "outside", {"secret.py": "s = 1\n"})
     (root / "link.py").symlink_to(outside / "secret.py")
     (root / "linked").symlink_to(outside, target_is_directory=True)
-    assert "secret" not in str(_read(Tree(path=str(root)))[0])
-    assert "link.py" not in _read(Tree(path=str(root)))[0]
+    assert "secret" not in str(_read(SourceTree(path=str(root)))[0])
+    assert "link.py" not in _read(SourceTree(path=str(root)))[0]
 
 
 def test_weights_repeat_documents():
-    counts = [repeats(f"{n}.py", 2.25) for n in range(4000)]
+    counts = [repeat_count(f"{n}.py", 2.25) for n in range(4000)]
     assert set(counts) == {2, 3}
     assert abs(sum(counts) / 4000 - 2.25) < 0.03
-    assert repeats("x.py", 1.0) == 1
+    assert repeat_count("x.py", 1.0) == 1
 
 
 def test_corpus_entries_may_be_paths_pairs_or_trees(root):
-    trees = read_corpus({"a": str(root), "b": (root, 3), "c": Tree(path=str(root), weight=0.5)})
+    trees = read_corpus(
+        {"a": str(root), "b": (root, 3), "c": SourceTree(path=str(root), weight=0.5)}
+    )
     assert [tree.weight for tree in trees.values()] == [1.0, 3.0, 0.5]
 
 
 def test_state_changes_with_files_and_settings(root):
     def state(**settings):
-        return survey({"tree": Tree(path=str(root), **settings)}).state
+        return scan({"tree": SourceTree(path=str(root), **settings)}).state
 
     before = state()
     assert before == state()
@@ -89,12 +92,21 @@ def test_state_changes_with_files_and_settings(root):
         ({"gone": "/no/such/folder"}, "'gone': /no/such/folder isn't a directory"),
         ({"tree": 7}, "expected a path or"),
         ({"tree": (".", 0)}, "weight is 0.0; expected more than 0"),
-        ({"tree": Tree(path=".", languages=("Pyhton",))}, "language 'Pyhton'; expected one of"),
-        ({"tree": Tree(path=".", containers=("rar",))}, "container 'rar'"),
-        ({"tree": Tree(path=".", kind="poems")}, "kind 'poems'"),
-        ({"tree": Tree(path=".", rates={"Go": -1})}, "rate of Go is -1; expected ≥ 0"),
-        ({"tree": Tree(path=".", rates={"Gogo": 1})}, "language 'Gogo'; expected one of"),
-        ({"tree": Tree(path=".", infilling=2)}, "infilling is 2"),
+        (
+            {"tree": SourceTree(path=".", languages=("Pyhton",))},
+            "language 'Pyhton'; expected one of",
+        ),
+        ({"tree": SourceTree(path=".", open=("rar",))}, "container 'rar'"),
+        ({"tree": SourceTree(path=".", render_as="poems")}, "render_as 'poems'"),
+        (
+            {"tree": SourceTree(path=".", language_weights={"Go": -1})},
+            "language_weights of Go is -1; expected ≥ 0",
+        ),
+        (
+            {"tree": SourceTree(path=".", language_weights={"Gogo": 1})},
+            "language 'Gogo'; expected one of",
+        ),
+        ({"tree": SourceTree(path=".", infilling=2)}, "infilling is 2"),
         ("folder", "expected a mapping"),
     ],
 )

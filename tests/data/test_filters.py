@@ -2,14 +2,14 @@
 
 import pytest
 
-from codex_jax.data.cleaning.filters import Filters, findings
+from codex_jax.data.cleaning.filters import Filters, run_checks
 
 GOOD = "def add(a, b):\n    return a + b\n"
 
 
 def _failed(text: str, language: str = "Python", **settings) -> list[str]:
-    found = findings(text, language, Filters(**settings))
-    return [finding.step for finding in found if not finding.stays]
+    checks = run_checks(text, language, Filters(**settings))
+    return [check.step for check in checks if not check.passed]
 
 
 @pytest.mark.parametrize(

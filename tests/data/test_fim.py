@@ -12,7 +12,8 @@ def _put_together(parts) -> str:
     if names == [PREFIX, SUFFIX, MIDDLE] and not parts[1].special:
         _, prefix, _, suffix, _, middle = (part.text for part in parts)
         return prefix + middle + suffix
-    assert names == [PREFIX, SUFFIX, MIDDLE] and parts[1].special
+    assert names == [PREFIX, SUFFIX, MIDDLE]
+    assert parts[1].special
     return parts[4].text + parts[2].text
 
 

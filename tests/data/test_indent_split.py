@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codex_jax.data.examples.indent_split import loosen
+from codex_jax.data.examples.indent_split import split_indent_tokens
 
 
 @given(
@@ -16,16 +16,16 @@ def test_bytes_stay_the_same(tokenizer, lines, rate):
     ids = np.array(tokenizer.encode(text), np.int32)
     weights = np.arange(len(ids), dtype=np.float32)
     rng = np.random.default_rng(0)
-    loose, loose_weights = loosen(ids, weights, tokenizer.indent_halves(), rate, rng)
+    loose, loose_weights = split_indent_tokens(ids, weights, tokenizer.indent_halves(), rate, rng)
     assert tokenizer.decode(loose) == text
     assert len(loose) == len(loose_weights) >= len(ids)
-    whole = [tokenizer.token_bytes(token) for token in ids]
+    expected = [tokenizer.token_bytes(token) for token in ids]
     pieces = [b"".join(_bytes_at(tokenizer, loose, loose_weights, n)) for n in range(len(ids))]
-    assert pieces == whole
+    assert pieces == expected
 
 
-def _bytes_at(tokenizer, ids, weights, place):
-    return [tokenizer.token_bytes(token) for token in ids[weights == place]]
+def _bytes_at(tokenizer, ids, weights, index):
+    return [tokenizer.token_bytes(token) for token in ids[weights == index]]
 
 
 def test_the_rate_is_the_share_split(tokenizer):
@@ -33,17 +33,20 @@ def test_the_rate_is_the_share_split(tokenizer):
     halves = tokenizer.indent_halves()
     weights = np.ones(len(ids), np.float32)
     sizes = [
-        len(loosen(ids, weights, halves, rate, np.random.default_rng(1))[0])
+        len(split_indent_tokens(ids, weights, halves, rate, np.random.default_rng(1))[0])
         for rate in (0, 0.25, 1)
     ]
-    assert sizes[0] == 8000 and sizes[2] == 12000
+    assert sizes[0] == 8000
+    assert sizes[2] == 12000
     assert abs(sizes[1] - 9000) < 120
 
 
 def test_a_prompt_that_ends_in_a_newline_was_seen_in_training(tokenizer):
     ids = np.array(tokenizer.encode("x:\n    y"), np.int32)
     weights = np.ones(len(ids), np.float32)
-    loose, _ = loosen(ids, weights, tokenizer.indent_halves(), 1.0, np.random.default_rng(0))
+    loose, _ = split_indent_tokens(
+        ids, weights, tokenizer.indent_halves(), 1.0, np.random.default_rng(0)
+    )
     prompt = tokenizer.encode("x:\n")
     assert loose[: len(prompt)].tolist() == prompt
     assert loose[len(prompt)] == tokenizer.encode("    ")[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codex_jax.data.languages import LANGUAGES, broken_share, comment_out, detect, parser_of
+from codex_jax.data.languages import LANGUAGES, comment_out, detect, parse_error_fraction, parser_of
 
 PROGRAMS = {
     "Python": ("a.py", "# Add.\ndef add(a, b):\n    return a + b\n"),
@@ -25,8 +25,8 @@ PROGRAMS = {
 def test_each_language_is_detected_parsed_and_commented(language):
     path, program = PROGRAMS[language]
     assert detect(path) == language
-    assert broken_share(program, language) == 0
-    assert broken_share(program + "{[(" + "]})" * 9, language) > 0
+    assert parse_error_fraction(program, language) == 0
+    assert parse_error_fraction(program + "{[(" + "]})" * 9, language) > 0
     comments = comment_out("One\n\ntwo", language)
     tree = parser_of(language).parse(program.encode() + comments.encode())
     assert not tree.root_node.has_error

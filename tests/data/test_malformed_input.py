@@ -7,7 +7,7 @@ import sys
 import tarfile
 import zipfile
 
-from codex_jax.data.packing.row_store import read_meta
+from codex_jax.data.packing.row_store import read_info
 
 from .conftest import module_text, write_tree
 
@@ -58,9 +58,9 @@ def _hostile(root) -> None:
 PROGRAM = """
 import sys
 from codex_jax.data.build import build
-from codex_jax.data.corpus import CONTAINERS, Tree
+from codex_jax.data.corpus import CONTAINERS, SourceTree
 root, tokenizer, output = sys.argv[1:]
-tree = Tree(path=root, languages=("*",), containers=CONTAINERS, weight=1.5)
+tree = SourceTree(path=root, languages=("*",), open=CONTAINERS, weight=1.5)
 build(corpus={"tree": tree}, tokenizer=tokenizer, output=output, sequence_length=64)
 status = open("/proc/self/status").read()  # ru_maxrss begins with that of who forked
 print(status.split("VmHWM:")[1].split()[0])
@@ -70,10 +70,10 @@ print(status.split("VmHWM:")[1].split()[0])
 def test_each_costs_a_line_and_the_build_goes_on_in_small_memory(tokenizer_file, tmp_path):
     _hostile(tmp_path / "root")
     command = [sys.executable, "-c", PROGRAM, tmp_path / "root", tokenizer_file, tmp_path / "c"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) < 1_000_000  # kB
-    counts = read_meta(tmp_path / "c").sources["tree"]
+    counts = read_info(tmp_path / "c").sources["tree"]
     assert counts["dropped"] == {
         "too large": 3,
         "broken XML": 2,

@@ -4,12 +4,12 @@ import ast
 
 import pytest
 
-from codex_jax.data.examples.pairs import Pair, code_to_prose, functions, prose_to_code
+from codex_jax.data.examples.pairs import code_to_prose, functions, prose_to_code
 from codex_jax.data.languages import LANGUAGES
 
 from .test_languages import PROGRAMS
 
-WORDS = "Adds one number to another one."
+PROSE = "Adds one number to another one."
 METHOD = '''class A:
     @staticmethod
     def add(a: int,
@@ -30,17 +30,20 @@ METHOD = '''class A:
 
 @pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "Python"])
 def test_a_comment_belongs_to_the_function_below_it(language):
-    program = PROGRAMS[language][1].replace("Add.", WORDS)
+    program = PROGRAMS[language][1].replace("Add.", PROSE)
     (pair,) = functions(program, language)
-    assert pair.prose == WORDS
-    assert "dd" in pair.code and WORDS not in pair.code
+    assert pair.prose == PROSE
+    assert "dd" in pair.code
+    assert PROSE not in pair.code
     text = prose_to_code(pair)[0].text
-    assert text.index(WORDS) < text.index(pair.code.rstrip())
+    assert PROSE in text
+    assert text.replace(pair.docstring, "") == pair.code
 
 
 def test_python_docstrings_go_back_where_they_were():
     (pair,) = functions(METHOD, "Python")
-    assert pair.prose.startswith("Adds b to a") and ">>> A.add(1)" in pair.prose
+    assert pair.prose.startswith("Adds b to a")
+    assert ">>> A.add(1)" in pair.prose
     (function,) = ast.parse(prose_to_code(pair)[0].text).body
     assert ast.get_docstring(function) == pair.prose
     (bare,) = ast.parse(pair.code).body
@@ -52,16 +55,11 @@ def test_codex_d_learns_on_the_words_alone():
     (pair,) = functions(METHOD, "Python")
     code, words = code_to_prose(pair)
     assert (code.weight, words.weight) == (0.0, 1.0)
-    assert "Adds" not in code.text and pair.prose.split("\n")[0] in words.text
-
-
-def test_quotes_in_a_docstring_dont_end_it():
-    pair = Pair('Say """hi""" and \\n.', "def f():\n    return 1", "Python", True, 8)
-    (function,) = ast.parse(prose_to_code(pair)[0].text).body
-    assert ast.get_docstring(function) == pair.prose
+    assert "Adds" not in code.text
+    assert pair.prose.split("\n")[0] in words.text
 
 
 def test_a_distant_or_short_comment_is_no_pair():
     assert not list(functions("// Add.\nint add(int a) { return a; }\n", "C"))
-    apart = f"// {WORDS}\n\n\nint add(int a) {{ return a; }}\n"
+    apart = f"// {PROSE}\n\n\nint add(int a) {{ return a; }}\n"
     assert not list(functions(apart, "C"))

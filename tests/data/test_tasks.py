@@ -2,33 +2,19 @@
 
 import collections
 
-import numpy as np
 import pytest
 
 seqio = pytest.importorskip("seqio")
 
 from codex_jax.data.build import build  # noqa: E402
-from codex_jax.data.corpus import Tree  # noqa: E402
-from codex_jax.data.packing.row_store import Rows, read_meta  # noqa: E402
+from codex_jax.data.corpus import SourceTree  # noqa: E402
 from codex_jax.data.seqio_tasks import tasks  # noqa: E402
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary  # noqa: E402
 
-
-def test_the_vocabulary_is_the_tokenizer(tokenizer):
-    vocabulary = BytePairVocabulary(tokenizer)
-    text = "def f(x):\n    return 'naïve!'\n"
-    ids = vocabulary.encode(text)
-    assert ids == tokenizer.encode(text) == vocabulary.encode_tf(text).numpy().tolist()
-    assert vocabulary.decode(ids) == text
-    assert vocabulary.decode_tf(vocabulary.encode_tf(text)).numpy().decode() == text
-    assert vocabulary.vocab_size == tokenizer.vocab_size
-    assert (vocabulary.eos_id, vocabulary.bos_id) == (tokenizer.eos_id,) * 2
-    assert vocabulary.unk_id is None
-    assert vocabulary == BytePairVocabulary(tokenizer)
+from .conftest import read_rows  # noqa: E402
 
 
 def test_a_tree_is_a_registered_task(tree, tokenizer):
-    tasks.add_tree_task("test_tree", Tree(path=str(tree)), tokenizer)
+    tasks.add_tree_task("test_tree", SourceTree(path=str(tree)), tokenizer)
     examples = list(
         seqio.get_mixture_or_task("test_tree")
         .get_dataset(split="train", sequence_length=None, shuffle=False)
@@ -43,8 +29,10 @@ def test_a_tree_is_a_registered_task(tree, tokenizer):
 
 def test_trees_are_a_mixture_by_language_and_kind_with_rates(tree, tokenizer):
     trees = {
-        "code": Tree(path=str(tree), languages=("Python", "C++"), weight=2.0, rates={"C++": 0.25}),
-        "pairs": Tree(path=str(tree), kind="prose to code", weight=3.0),
+        "code": SourceTree(
+            path=str(tree), languages=("Python", "C++"), weight=2.0, language_weights={"C++": 0.25}
+        ),
+        "pairs": SourceTree(path=str(tree), render_as="prose to code", weight=3.0),
     }
     mixture = tasks.add_tree_mixture("test_mixture", trees, tokenizer)
     rates = {task.name: mixture.get_rate(task) for task in mixture.tasks}
@@ -59,7 +47,7 @@ def test_trees_are_a_mixture_by_language_and_kind_with_rates(tree, tokenizer):
 
 
 def test_tasks_have_metrics(tree, tokenizer):
-    task = tasks.add_tree_task("test_metrics", Tree(path=str(tree)), tokenizer)
+    task = tasks.add_tree_task("test_metrics", SourceTree(path=str(tree)), tokenizer)
     scores = {}
     for metric in task.metric_fns:
         scores |= metric(["a\nb\n", "x"], ["a\nc\n", "x\n"])
@@ -67,17 +55,18 @@ def test_tasks_have_metrics(tree, tokenizer):
 
 
 def test_tasks_give_the_tokens_that_the_build_packs(tree, tokenizer_file, tokenizer, tmp_path):
-    named = Tree(path=str(tree), weight=1.5, infilling=0.5)
+    named = SourceTree(path=str(tree), weight=1.5, infilling=0.5)
     tasks.add_tree_task("test_same", named, tokenizer, seed=3)
-    found = seqio.get_mixture_or_task("test_same").get_dataset(
+    dataset = seqio.get_mixture_or_task("test_same").get_dataset(
         split="train", sequence_length=None, shuffle=False
     )
     expected = collections.Counter(
-        token for example in found.as_numpy_iterator() for token in example["targets"].tolist()
+        token for example in dataset.as_numpy_iterator() for token in example["targets"].tolist()
     )
     settings = {"tokenizer": tokenizer_file, "output": tmp_path / "c", "sequence_length": 64}
-    build(corpus={"same": named}, boundary_rate=0.0, seed=3, **settings)
-    rows = Rows(tmp_path / "c").read(np.arange(read_meta(tmp_path / "c").rows))
+    build(corpus={"same": named}, indent_split_rate=0.0, seed=3, **settings)
+    rows = read_rows(tmp_path / "c")
     packed = collections.Counter(rows["targets"][rows["segment_ids"] > 0].tolist())
     del packed[tokenizer.eos_id]
-    assert packed == expected and packed[0]
+    assert packed == expected
+    assert packed[0]

@@ -30,20 +30,20 @@ _C = {
 def solutions() -> dict[str, dict[int, str]]:
     """Language -> number of a HumanEval problem -> completion."""
     text = pathlib.Path(__file__).with_name("solutions.txt").read_text()
-    found: dict[str, dict[int, str]] = {}
+    completions: dict[str, dict[int, str]] = {}
     for section in re.split(r"^# ", text, flags=re.MULTILINE)[1:]:
         names, *lines = section.strip().splitlines()
         end = next(line[3:].strip() for line in lines if line.startswith("end"))
         bodies = [line.split(" ", 1) for line in lines if line[:1].isdigit()]
         for name in names.split():
-            found[name] = {int(n): f"    {body}\n{end}\n" for n, body in bodies}
-    return found
+            completions[name] = {int(n): f"    {body}\n{end}\n" for n, body in bodies}
+    return completions
 
 
 def problems(language: str) -> dict[int, records.Problem] | None:
     """Number -> problem; None where the file is absent."""
     if language == "c":
-        return {number: _c(number, *given) for number, given in _C.items()}
+        return {number: _c(number, *row) for number, row in _C.items()}
     path = DATA / f"humaneval-{_FILES.get(language, language)}.jsonl.gz"
     if not path.exists():
         return None
@@ -70,9 +70,12 @@ def known_good(language: str) -> list[tuple[records.Problem, str]]:
 
 def absent(language: str) -> str:
     """Why the language can't be tested here; empty where it can."""
-    if missing := registry.LANGUAGES[language].missing():
-        return f"{language}: {', '.join(missing)} not installed"
-    return "" if language == "c" or DATA.exists() else "../shared/data/multipl_e is absent"
+    tasks = problems(language)
+    if tasks is None:
+        return "../shared/data/multipl_e is absent"
+    text = "\n".join(task.prompt + task.test for task in tasks.values())
+    reason = registry.absence(language, text)
+    return f"{language} is {reason}" if reason else ""
 
 
 def judged(
@@ -85,15 +88,15 @@ def judged(
     tasks = {problem.task_id: problem for problem, _ in pairs}
     records.write_jsonl(folder / "p.jsonl", tasks.values())
     samples = [
-        records.Completion(task_id=problem.task_id, completion=body, sample_index=place)
-        for place, (problem, body) in enumerate(pairs)
+        records.Completion(task_id=problem.task_id, completion=body, sample_index=index)
+        for index, (problem, body) in enumerate(pairs)
     ]
     records.write_jsonl(folder / "c.jsonl", samples)
     evaluate(
         problems=str(folder / "p.jsonl"),
         completions=str(folder / "c.jsonl"),
         output=str(folder / "out"),
-        isolation=isolation,
+        sandbox=isolation,
         ks=(1,),
         **settings,
     )

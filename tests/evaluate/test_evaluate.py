@@ -1,4 +1,4 @@
-"""The verb: verdicts, resuming, running equal programs once, and the messages for bad input."""
+"""The command: verdicts, resuming, running equal programs once, and the messages for bad input."""
 
 import dataclasses
 import io
@@ -15,9 +15,10 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.curate import chains
-from codex_jax.evaluate.evaluate import evaluate, summary, table
+from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.judging import worker
 from codex_jax.evaluate.judging.pool import Pool
+from codex_jax.evaluate.metrics.summary import summary, table
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Outcome
 from tests.evaluate.processes import processes
@@ -26,7 +27,7 @@ DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
 
 
 def write(folder, tasks, samples):
-    """Problems and (task_id, completion) pairs as files; the verb's arguments for them."""
+    """Problems and (task_id, completion) pairs as files; the command's arguments for them."""
     records.write_jsonl(folder / "problems.jsonl", tasks)
     rows = [json.dumps({"task_id": t, "completion": c}) + "\n" for t, c in samples]
     (folder / "completions.jsonl").write_text("".join(rows))
@@ -34,13 +35,13 @@ def write(folder, tasks, samples):
         "problems": str(folder / "problems.jsonl"),
         "completions": str(folder / "completions.jsonl"),
         "output": str(folder / "out"),
-        "isolation": "bubblewrap",
+        "sandbox": "bubblewrap",
     }
 
 
 def some_chains(count=4):
-    found = [(0,), (1, 2), (3, 4, 5), (6, 7, 8, 9)][:count]
-    return [chains.problem(c, task_id=f"chains/{len(c)}/0", seed=0) for c in found]
+    blocks = [(0,), (1, 2), (3, 4, 5), (6, 7, 8, 9)][:count]
+    return [chains.problem(c, task_id=f"chains/{len(c)}/0", seed=0) for c in blocks]
 
 
 def rows_of(folder) -> dict[tuple[str, int], records.Verdict]:
@@ -57,7 +58,7 @@ def test_right_chains_pass_and_wrong_ones_fail(isolation, tmp_path, capsys):
     tasks = some_chains()
     samples = [(t.task_id, t.canonical_solution) for t in tasks]
     samples += [(t.task_id, "    return s\n") for t in tasks]
-    arguments = write(tmp_path, tasks, samples) | {"isolation": isolation}
+    arguments = write(tmp_path, tasks, samples) | {"sandbox": isolation}
     report = evaluate(**arguments, ks=(1, 2, 10))
     rows = rows_of(tmp_path)
     assert [rows[t.task_id, 0].verdict for t in tasks] == ["passed"] * 4
@@ -125,17 +126,17 @@ def test_modules_of_the_folder_one_stands_in_are_not_ours(tmp_path, monkeypatch)
     assert report["causes"] == {"passed": 1}
 
 
-def test_trouble_of_ours_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):
+def test_an_infrastructure_error_is_no_verdict_and_the_next_run_judges_again(tmp_path, monkeypatch):
     tasks = some_chains(3)
     arguments = write(tmp_path, tasks, [(t.task_id, t.canonical_solution) for t in tasks])
-    real, trouble = Pool.judge, Outcome("infra_error", "no sandbox")
+    real, failure = Pool.judge, Outcome("infra_error", "no sandbox")
 
-    def troubled(pool, jobs):
-        for place, (job, outcome) in enumerate(real(pool, jobs)):
-            yield job, trouble if place == 1 else outcome
+    def failing(pool, jobs):
+        for index, (job, outcome) in enumerate(real(pool, jobs)):
+            yield job, failure if index == 1 else outcome
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pool, "judge", troubled)
+        patch.setattr(Pool, "judge", failing)
         with pytest.raises(InputError, match=r"1 programs have no verdict \(no sandbox\).*again"):
             evaluate(**arguments)
     assert len(rows_of(tmp_path)) == 2
@@ -203,7 +204,7 @@ def test_a_test_that_adapts_to_answers_is_asked_call_by_call(isolation, tmp_path
         canonical_solution="    return n + 1\n",
     )
     samples = [("t", "    return n + 1\n"), ("t", "    return n + 2\n"), ("t", "    return [n]\n")]
-    evaluate(**write(tmp_path, [task], samples) | {"isolation": isolation})
+    evaluate(**write(tmp_path, [task], samples) | {"sandbox": isolation})
     rows = rows_of(tmp_path)
     assert [rows["t", i].verdict for i in range(3)] == ["passed", "failed", "failed"]
 
@@ -244,7 +245,7 @@ def test_every_reference_of_humaneval_passes(isolation, tmp_path):
         pytest.skip("../shared/data/HumanEval.jsonl.gz is absent")
     tasks = list(records.read_jsonl(path, records.Problem))
     arguments = write(tmp_path, tasks, [(t.task_id, t.canonical_solution) for t in tasks])
-    report = evaluate(**arguments | {"isolation": isolation})
+    report = evaluate(**arguments | {"sandbox": isolation})
     assert report["causes"] == {"passed": 164}
 
 
@@ -255,14 +256,14 @@ def test_real_samples_get_the_verdicts_of_the_paper_s_checker(tmp_path):
     if not path.exists():
         pytest.skip("../shared/data/samples is absent")
     tasks = {t.task_id: t for t in records.read_jsonl(DATA / "HumanEval.jsonl.gz", records.Problem)}
-    found = list(records.read_jsonl(path, records.Completion))[5::41]
-    evaluate(**write(tmp_path, tasks.values(), [(c.task_id, c.completion) for c in found]))
+    samples = list(records.read_jsonl(path, records.Completion))[5::41]
+    evaluate(**write(tmp_path, tasks.values(), [(c.task_id, c.completion) for c in samples]))
     counts: dict[str, int] = {}
-    ours = rows_of(tmp_path)
-    for sample in found:
+    rows = rows_of(tmp_path)
+    for sample in samples:
         index = counts[sample.task_id] = counts.get(sample.task_id, -1) + 1
-        theirs = execution.check_correctness(vars(tasks[sample.task_id]), sample.completion, 3.0)
-        assert theirs["passed"] == ours[sample.task_id, index].passed, (sample, theirs)
+        expected = execution.check_correctness(vars(tasks[sample.task_id]), sample.completion, 3.0)
+        assert expected["passed"] == rows[sample.task_id, index].passed, (sample, expected)
 
 
 def test_pass_rates_are_grouped_by_what_problems_carry():

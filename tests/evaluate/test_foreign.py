@@ -34,28 +34,28 @@ def causes(folder, language, programs, **settings) -> list[str]:
         for i, text in enumerate(programs)
     ]
     records.write_jsonl(folder / "c.jsonl", rows)
-    given = {"problems": str(folder / "p.jsonl"), "completions": str(folder / "c.jsonl")}
-    evaluate(**given, output=str(folder / "out"), isolation="bubblewrap", **settings)
-    found = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
-    rows = sorted(found, key=lambda row: row.sample_index)
+    files = {"problems": str(folder / "p.jsonl"), "completions": str(folder / "c.jsonl")}
+    evaluate(**files, output=str(folder / "out"), sandbox="bubblewrap", **settings)
+    rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+    rows = sorted(rows, key=lambda row: row.sample_index)
     assert {row.extra["mode"] for row in rows} == {"outside"}
     return [row.cause for row in rows]
 
 
 @pytest.mark.parametrize("language", RIGHT)
 def test_right_answers_pass_and_wrong_ones_do_not(language, tmp_path):
-    if missing := registry.LANGUAGES[language].missing():
-        pytest.skip(f"{', '.join(missing)} not installed")
+    if reason := registry.absence(language, ""):
+        pytest.skip(f"{language} is {reason}")
     right = RIGHT[language]
     programs = [right, right.replace("'!'", "'?'"), right.replace("f", "g", 2), right + "((("]
-    found = causes(tmp_path, language, programs)
-    assert found[:2] == ["passed", "wrong_answer"]
-    assert set(found[2:]) <= {"exception", "syntax_or_compile_error", "exited_early"}
+    results = causes(tmp_path, language, programs)
+    assert results[:2] == ["passed", "wrong_answer"]
+    assert set(results[2:]) <= {"exception", "syntax_or_compile_error", "exited_early"}
 
 
 def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
-    if registry.LANGUAGES["javascript"].missing():
-        pytest.skip("node not installed")
+    if reason := registry.absence("javascript", ""):
+        pytest.skip(f"javascript is {reason}")
     programs = [
         "function f() { process.exit(0); }",
         "function f() { require('fs').writeSync(3, '{\"value\": [3]}\\n'); return 1; }",
@@ -65,13 +65,15 @@ def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
         "function f() { throw new RangeError('passed'); }",
         "require('assert').deepEqual = () => {}; function f() {}",
     ]
-    found = causes(tmp_path, "javascript", programs, timeout_s=1.5)
-    assert "passed" not in found
-    assert found[0] == "exited_early" and found[3] == "time_limit" and found[5] == "exception"
+    results = causes(tmp_path, "javascript", programs, timeout_s=1.5)
+    assert "passed" not in results
+    assert results[0] == "exited_early"
+    assert results[3] == "time_limit"
+    assert results[5] == "exception"
 
 
 @pytest.mark.parametrize(
-    ("found", "expected", "shaped"),
+    ("answer", "expected", "coerced"),
     [
         ([1, [2.0]], (1, [2]), (1, [2])),
         ([1, 2, 3], (5,), (1, 2, 3)),
@@ -85,8 +87,8 @@ def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
         (True, 1, True),
     ],
 )
-def test_answers_take_the_reference_s_types(found, expected, shaped):
-    assert repr(foreign.like(found, expected)) == repr(shaped)
+def test_answers_take_the_reference_s_types(answer, expected, coerced):
+    assert repr(foreign.like(answer, expected)) == repr(coerced)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def causes(folder, tasks, samples, **settings) -> list[str]:
         problems=str(folder / "p.jsonl"),
         completions=str(folder / "c.jsonl"),
         output=str(folder / "out"),
-        isolation="bubblewrap",
+        sandbox="bubblewrap",
         ks=(1,),
         **settings,
     )
@@ -44,7 +44,7 @@ def test_a_name_whose_package_is_missing_is_one_line(monkeypatch):
         formats.load_problems("humaneval")
 
 
-def loaded(folder, *rows: dict) -> dict[str, records.Problem]:
+def load(folder, *rows: dict) -> dict[str, records.Problem]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return formats.load_problems(str(folder / "rows.jsonl"))
 
@@ -60,8 +60,9 @@ MBPP = {
 
 
 def test_mbpp_s_assertions_are_its_prompt_and_its_test(tmp_path):
-    task = loaded(tmp_path, MBPP)["MBPP/7"]
-    assert task.entry_point == "add" and "mode" not in task.extra
+    task = load(tmp_path, MBPP)["MBPP/7"]
+    assert task.entry_point == "add"
+    assert "mode" not in task.extra
     assert "Write a function to add.\nassert add(1, 2) == 3" in task.prompt
     assert "add(-1, 1)" not in task.prompt
     samples = [("MBPP/7", MBPP["code"]), ("MBPP/7", "def add(a, b): return a | b\n")]
@@ -71,7 +72,7 @@ def test_mbpp_s_assertions_are_its_prompt_and_its_test(tmp_path):
 def test_mbpp_s_objects_are_tested_in_process(tmp_path):
     setup = "root = Node(1)\nroot.next = Node(2)"
     row = MBPP | {"test_setup_code": setup, "test_list": ["assert add(root, root.next) == 3"]}
-    task = loaded(tmp_path, row | {"challenge_test_list": []})["MBPP/7"]
+    task = load(tmp_path, row | {"challenge_test_list": []})["MBPP/7"]
     assert task.extra["mode"] == "in-process"
     head = "class Node:\n    def __init__(self, v): self.v, self.next = v, None\n"
     bodies = [
@@ -79,8 +80,8 @@ def test_mbpp_s_objects_are_tested_in_process(tmp_path):
         "def add(a, b): return 4\n",
         "import os; os._exit(0)",
     ]
-    found = causes(tmp_path, [task], [("MBPP/7", head + body) for body in bodies])
-    assert found == ["passed", "wrong_answer", "exited_early"]
+    results = causes(tmp_path, [task], [("MBPP/7", head + body) for body in bodies])
+    assert results == ["passed", "wrong_answer", "exited_early"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_mbpp_s_objects_are_tested_in_process(tmp_path):
     ],
 )
 def test_formats_are_told_apart(row, language, entry_point, tmp_path):
-    (task,) = loaded(tmp_path, row | {"prompt": "p"}).values()
+    (task,) = load(tmp_path, row | {"prompt": "p"}).values()
     assert task.entry_point == entry_point
     assert task.test.startswith(("x", "def check"))
     assert task.extra.get("mode") == ("in-process" if language else None)
@@ -110,7 +111,7 @@ def test_formats_are_told_apart(row, language, entry_point, tmp_path):
             r"rows.jsonl:1: unknown format \(fields: question, answer",
         ),
         ({"task_id": "x", "language": "cobol", "prompt": "", "test": "x"}, "language 'cobol'"),
-        ({"task_id": "Go/1", "prompt": "", "test": "x"}, "testify, absent here"),
+        ({"task_id": "Go/1", "prompt": "", "test": "x"}, "testify, which is unsupported"),
         ({"task_id": "x", "prompt": ""}, "lacks entry_point or test"),
         (
             MBPP | {"challenge_test_list": ["assert True"], "test_list": []},
@@ -120,7 +121,7 @@ def test_formats_are_told_apart(row, language, entry_point, tmp_path):
 )
 def test_what_is_no_benchmark_is_one_line(row, message, tmp_path):
     with pytest.raises(InputError, match=message) as caught:
-        loaded(tmp_path, row)
+        load(tmp_path, row)
     assert "\n" not in str(caught.value)
 
 
@@ -171,7 +172,7 @@ def mbpp_plus_row(number: int, name: str, body: str, inputs: list, atol: float =
 
 
 @pytest.mark.parametrize(
-    ("number", "given", "expected"),
+    ("number", "values", "expected"),
     [
         (2, [[1, 2], [3]], [(1, 2), (3,)]),
         (63, [[[1, 2], [3, 4]]], [[(1, 2), (3, 4)]]),
@@ -189,12 +190,12 @@ def mbpp_plus_row(number: int, name: str, body: str, inputs: list, atol: float =
         (3, [[1, 2]], [[1, 2]]),
     ],
 )
-def test_mbpp_plus_inputs_have_the_types_that_json_has_not(number, given, expected, tmp_path):
-    row = mbpp_plus_row(number, "f", "def f(*a): return a\n", [given, given])
-    (task,) = loaded(tmp_path, row).values()
-    found = mbpp_plus.inputs(task.extra)
-    assert found == [expected] * 2
-    assert [type(value) for value in found[0]] == [type(value) for value in expected]
+def test_mbpp_plus_inputs_have_the_types_that_json_has_not(number, values, expected, tmp_path):
+    row = mbpp_plus_row(number, "f", "def f(*a): return a\n", [values, values])
+    (task,) = load(tmp_path, row).values()
+    calls = mbpp_plus.call_arguments(task.extra)
+    assert calls == [expected] * 2
+    assert [type(value) for value in calls[0]] == [type(value) for value in expected]
 
 
 def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
@@ -205,7 +206,7 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
         mbpp_plus_row(295, "sum_div", "def sum_div(n): return n\n", [[8]]),
         mbpp_plus_row(794, "text_starta_endb", match, [["ab"], ["b"]]),
     ]
-    tasks = loaded(tmp_path, *rows).values()
+    tasks = load(tmp_path, *rows).values()
     samples = [
         ("Mbpp/2", "def similar_elements(a, b):\n    return [*b, *a, *a] + 0 * [a.index(1)]\n"),
         ("Mbpp/2", "def similar_elements(a, b):\n    return a\n"),
@@ -221,7 +222,7 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("oracle", "given", "found", "expected", "right"),
+    ("oracle", "arguments", "answer", "expected", "right"),
     [
         ("anything", [1], "what you like", 2, True),
         ("padded digits", [123, 25], 1 + 0 + 2, 5, True),
@@ -233,9 +234,9 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
         ("f", [1], 1, 1, True),
     ],
 )
-def test_other_readings_of_a_question(oracle, given, found, expected, right):
+def test_other_readings_of_a_question(oracle, arguments, answer, expected, right):
     with contextlib.nullcontext() if right else pytest.raises(AssertionError):
-        oracles.check(lambda *_: found, oracle, [(given, expected)], 0)
+        oracles.check(lambda *_: answer, oracle, [(arguments, expected)], 0)
 
 
 def test_slow_references_widen_the_limit(tmp_path):
@@ -253,7 +254,7 @@ def test_slow_references_widen_the_limit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("found", "expected", "tolerance", "verdict"),
+    ("answer", "expected", "tolerance", "verdict"),
     [
         (1.0000001, 1.0, 0, True),
         (1.001, 1.0, 0, False),
@@ -269,8 +270,8 @@ def test_slow_references_widen_the_limit(tmp_path):
         (None, 1.0, 1, False),
     ],
 )
-def test_near(found, expected, tolerance, verdict):
-    assert oracles.near(found, expected, tolerance) == verdict
+def test_near(answer, expected, tolerance, verdict):
+    assert oracles.near(answer, expected, tolerance) == verdict
 
 
 @pytest.mark.slow

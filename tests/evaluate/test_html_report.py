@@ -70,8 +70,9 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     assert "{{" not in text
     assert text.count("<svg") == 3  # the loss, pass@k over k and by blocks
     assert not re.search(r"""(src|href)=["'](?!#)""", text)
-    assert "https:" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.S)
-    assert "50.0 %" in text and "gvisor" in text
+    assert "https:" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    assert "50.0 %" in text
+    assert "gvisor" in text
 
 
 def test_hostile_samples_stay_text(tmp_path):
@@ -84,10 +85,16 @@ def test_hostile_samples_stay_text(tmp_path):
     assert "taken" in seen
 
 
+def test_a_lone_surrogate_is_replaced(tmp_path):
+    page = tmp_path / "report.html"
+    write_report(output=str(page), **files(tmp_path, completion="    return '\ud800'\n"))
+    assert "return '?'" in page.read_text(encoding="utf-8")
+
+
 def test_twenty_thousand_samples_load_at_once(tmp_path):
     page = tmp_path / "report.html"
-    given = files(tmp_path, problems=100, samples=200, completion="    return 1\n" * 20)
-    write_report(output=str(page), **given)
+    paths = files(tmp_path, problems=100, samples=200, completion="    return 1\n" * 20)
+    write_report(output=str(page), **paths)
     script = (
         "<script>document.querySelector('[data-cause=wrong_answer]').click();"
         "document.title = state.shown.length + ' ' + list.querySelectorAll('.row').length"
@@ -117,11 +124,11 @@ def test_running_mean_of_a_constant_is_the_constant():
 
 
 def test_a_completion_without_a_verdict_is_one_line(tmp_path):
-    given = files(tmp_path)
-    kept = (tmp_path / "verdicts.jsonl").read_text().splitlines(True)[:-2]
-    (tmp_path / "verdicts.jsonl").write_text("".join(kept))
+    paths = files(tmp_path)
+    lines = (tmp_path / "verdicts.jsonl").read_text().splitlines(True)[:-2]
+    (tmp_path / "verdicts.jsonl").write_text("".join(lines))
     with pytest.raises(InputError, match=r"no verdict for 2 completions, the first being of p/2"):
-        write_report(output=str(tmp_path / "r.html"), **given)
+        write_report(output=str(tmp_path / "r.html"), **paths)
 
 
 @pytest.mark.parametrize(

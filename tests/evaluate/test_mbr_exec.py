@@ -20,21 +20,24 @@ DOUBLE = problem('def f(n):\n    """Twice n: f(2) == 4, f([x for x in y]) isn\'t
 
 
 def test_inputs_come_from_examples_then_vary_and_stay_the_same():
-    found = mbr_exec.generated(DOUBLE)
-    assert found[0] == [2] and len(found) == mbr_exec.INPUTS
-    assert found == mbr_exec.generated(DOUBLE)
-    assert all(type(value) is int for (value,) in found)
-    texts = mbr_exec.generated(problem('def f(s, l):\n    """>>> f("ab", [(1, 2.5), {}])\n"""\n'))
+    inputs = mbr_exec.generate_inputs(DOUBLE)
+    assert inputs[0] == [2]
+    assert len(inputs) == mbr_exec.INPUTS
+    assert inputs == mbr_exec.generate_inputs(DOUBLE)
+    assert all(type(value) is int for (value,) in inputs)
+    texts = mbr_exec.generate_inputs(
+        problem('def f(s, l):\n    """>>> f("ab", [(1, 2.5), {}])\n"""\n')
+    )
     assert texts[0] == ["ab", [(1, 2.5), {}]]
     assert all(isinstance(s, str) and isinstance(items, list) for s, items in texts)
 
 
 def test_inputs_come_from_annotations_where_there_is_no_example():
-    found = mbr_exec.generated(problem("def f(n: int, words: List[str]) -> int:\n"))
-    assert found[0] == [5, ["b", "a", "abc"]]
-    assert mbr_exec.generated(problem("def f(n: Tree) -> int:\n")) == []
-    assert mbr_exec.asking({"t": problem("def f(n):\n")}) == {}
-    assert mbr_exec.asking({"t": problem("def f(n: int):\n", mode="in-process")}) == {}
+    inputs = mbr_exec.generate_inputs(problem("def f(n: int, words: List[str]) -> int:\n"))
+    assert inputs[0] == [5, ["b", "a", "abc"]]
+    assert mbr_exec.generate_inputs(problem("def f(n: Tree) -> int:\n")) == []
+    assert mbr_exec.probe_problems({"t": problem("def f(n):\n")}) == {}
+    assert mbr_exec.probe_problems({"t": problem("def f(n: int):\n", mode="in-process")}) == {}
 
 
 def test_what_most_answer_is_chosen(tmp_path):
@@ -46,23 +49,24 @@ def test_what_most_answer_is_chosen(tmp_path):
         for i, body in enumerate(bodies)
     ]
     records.write_jsonl(tmp_path / "c.jsonl", rows)
-    given = {
+    settings = {
         "problems": str(tmp_path / "p.jsonl"),
         "completions": str(tmp_path / "c.jsonl"),
-        "isolation": "bubblewrap",
+        "sandbox": "bubblewrap",
         "timeout_s": 1.5,
     }
-    report = evaluate(**given, output=str(tmp_path / "out"), agree=True)
-    assert report["selection"]["agreement"] == 1.0
+    report = evaluate(**settings, output=str(tmp_path / "out"), mbr_exec=True)
+    assert report["selection"]["mbr_exec"] == 1.0
     assert report["selection"]["random"] == pytest.approx(3 / 7)
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "| agreement | 100.0% |" in text and "| wrong answer | 2 |" in text
+    assert "| mbr_exec | 100.0% |" in text
+    assert "| wrong answer | 2 |" in text
     again = evaluate(
-        **given,
+        **settings,
         output=str(tmp_path / "again"),
         baseline=str(tmp_path / "out" / "verdicts.jsonl"),
     )
     assert again["paired"]["difference"] == 0.0
     assert again == json.loads((tmp_path / "again" / "report.json").read_text())
     with pytest.raises(InputError, match="no such file"):
-        evaluate(**given, output=str(tmp_path / "third"), baseline=str(tmp_path / "nothing"))
+        evaluate(**settings, output=str(tmp_path / "third"), baseline=str(tmp_path / "nothing"))

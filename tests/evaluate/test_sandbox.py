@@ -127,7 +127,8 @@ def secret(n):
 
 def test_a_program_holds_its_own_two_pipes_and_no_more(isolation):
     """Standard input, output and error lead nowhere; one pipe says that there are answers, the
-    other brings calls, as there is no reference that would foresee them."""
+    other brings calls, as there is no reference that would foresee them.
+    """
     program = """
 import os
 def secret(n):

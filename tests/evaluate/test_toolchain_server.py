@@ -9,29 +9,34 @@ import threading
 
 import pytest
 
-from codex_jax.evaluate.sandbox.guest import confine, server_io, toolchain_server
+from codex_jax.evaluate.sandbox.guest import (
+    child_process,
+    confine,
+    server_io,
+    toolchain_server,
+)
 from codex_jax.evaluate.sandbox.sandbox import Limits
 
 LIMITS = Limits(cpu_s=20.0, memory_mb=1 << 20, processes=1 << 15)
-WARM = """
+STAYING_COMPILER = """
 while read -r line; do
     case $line in
         *'"file": "spin"'*) while :; do :; done ;;
-        *'"file": "mad"'*) echo 'no JSON' ;;
+        *'"file": "malformed"'*) echo 'no JSON' ;;
         *'"file": "gone"'*) exit ;;
-        *) echo '{"ok": true, "said": "made"}' ;;
+        *) echo '{"ok": true, "output": "made"}' ;;
     esac
 done
 """
 
 
-class Talk:
-    """A workshop in this process, spoken to through pipes as from outside."""
+class Connection:
+    """A server in this process, connected through pipes as to the host."""
 
     def __init__(self, settings: dict):
         inbox, self.to = os.pipe()
         self.back, outbox = os.pipe()
-        self.server = toolchain_server.Workshop(settings, inbox, outbox)
+        self.server = toolchain_server.ToolchainServer(settings, inbox, outbox)
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
         os.write(self.to, operation + struct.pack(">I", len(body)) + body)
@@ -47,34 +52,34 @@ class Talk:
             parts += os.read(self.back, count - len(parts))
         return parts
 
-    def make(self, *steps: object, files=None, products: int = 0, **limits: object) -> dict:
-        """How the making went, with what came back."""
+    def compile(self, *steps: object, files=None, max_bytes: int = 0, **limits: object) -> dict:
+        """Returns the result of a compilation, with its artifacts."""
         steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
-        job = {"files": files or {}, "steps": steps, "env": {}, "products": products}
-        self.server.make(job | {"limits": LIMITS._asdict() | limits})
+        job = {"files": files or {}, "steps": steps, "env": {}, "max_bytes": max_bytes}
+        self.server.compile(job | {"limits": LIMITS._asdict() | limits})
         operation, body = self.receive()
         assert operation == b"G"
         end = json.loads(body)
-        if end["ok"] and products:
+        if end["ok"] and max_bytes:
             operation, body = self.receive()
             assert operation == b"B"
-            end["products"] = body
+            end["artifacts"] = body
         return end
 
     def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
-        given = {"argv": ["sh", "-c", script], "fd": fd, "env": {"MINE": "yes"}}
-        given["calls"] = None if calls is None else list(calls)
-        given["limits"] = LIMITS._asdict() | limits
-        thread = threading.Thread(target=functools.partial(self.server.run, given))
+        job = {"argv": ["sh", "-c", script], "fd": fd, "env": {"MINE": "yes"}}
+        job["calls"] = None if calls is None else list(calls)
+        job["limits"] = LIMITS._asdict() | limits
+        thread = threading.Thread(target=functools.partial(self.server.run, job))
         thread.start()
         return thread
 
-    def run(self, script: str, **given) -> tuple[bytes, dict]:
-        """What a program answered, and how it ended."""
-        thread = self.start(script, **given)
-        found = self.end()
+    def run(self, script: str, **settings) -> tuple[bytes, dict]:
+        """Returns the answers of a program, and how it ended."""
+        thread = self.start(script, **settings)
+        result = self.end()
         thread.join()
-        return found
+        return result
 
     def end(self) -> tuple[bytes, dict]:
         answers = b""
@@ -87,145 +92,158 @@ class Talk:
 
 
 @pytest.fixture
-def talk(monkeypatch, tmp_path):
+def server(monkeypatch, tmp_path):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
     monkeypatch.setattr(confine, "fork_apart", os.fork)
-    monkeypatch.setattr(confine, "surrender", lambda uid: None)
+    monkeypatch.setattr(confine, "surrender", lambda _: None)
     monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setattr(toolchain_server, "_HOME", str(tmp_path))
-    talk = Talk({"own_uid": False})
-    yield talk
-    for server in talk.server.servers.values():
-        server.end()
+    monkeypatch.setattr(child_process, "HOME", str(tmp_path))
+    server = Connection({"own_uid": False})
+    yield server
+    for compiler in server.server.compilers.values():
+        compiler.kill()
 
 
-def test_what_the_steps_leave_comes_back_without_the_sources(talk, tmp_path):
-    end = talk.make("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, products=99)
-    assert (end["ok"], end["products"]) == (True, b'{"out": 4}\nTEXT')
-    assert end["said"].strip() == "4" and not end["dirty"]
+def test_what_the_steps_leave_comes_back_without_the_sources(server, tmp_path):
+    end = server.compile("tr a-z A-Z < in > out", "wc -c < out", files={"in": "text"}, max_bytes=99)
+    assert (end["ok"], end["artifacts"]) == (True, b'{"out": 4}\nTEXT')
+    assert end["output"].strip() == "4"
+    assert not end["dirty"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_what_was_made_before_is_written_and_can_run(talk, tmp_path):
-    made = talk.make("echo 'echo again >&3' > a; echo > b; ln -s a c", products=99)["products"]
+def test_restored_artifacts_can_run(server, tmp_path):
+    artifacts = server.compile("echo 'echo again >&3' > a; echo > b; ln -s a c", max_bytes=99)[
+        "artifacts"
+    ]
     (tmp_path / "other").touch()
-    talk.server.put(made)
-    assert json.loads(talk.receive()[1]) == {"ok": True, "dirty": False}
+    server.server.restore(artifacts)
+    assert json.loads(server.receive()[1]) == {"ok": True, "dirty": False}
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
-    assert talk.run("./a")[0] == b"again\n"
+    assert server.run("./a")[0] == b"again\n"
 
 
-def test_more_than_was_asked_for_does_not_come_back(talk):
-    assert talk.make("head -c 100 /dev/zero > out", products=99)["products"] == b""
+def test_a_lone_surrogate_is_the_compiler_s_to_refuse(server):
+    end = server.compile("od -An -tx1 in", files={"in": "\r\n\ud800"})
+    assert (end["ok"], end["output"].split()) == (True, ["0d", "0a", "ed", "a0", "80"])
 
 
-def test_the_step_that_fails_is_the_last_and_its_words_are_told(talk):
-    end = talk.make("echo to one; echo to two >&2; exit 3", "touch never", products=99)
-    assert (end["ok"], end["exit"], end["said"]) == (False, 3, "to one\nto two\n")
+def test_artifacts_above_the_limit_are_left_out(server):
+    assert server.compile("head -c 100 /dev/zero > out", max_bytes=99)["artifacts"] == b""
 
 
-def test_folders_left_before_are_told(talk, tmp_path):
-    assert not talk.make("mkdir left")["dirty"]
-    assert talk.make()["dirty"]
+def test_the_step_that_fails_is_the_last_and_its_output_is_reported(server):
+    end = server.compile("echo to one; echo to two >&2; exit 3", "touch never", max_bytes=99)
+    assert (end["ok"], end["exit"], end["output"]) == (False, 3, "to one\nto two\n")
 
 
-def test_a_program_reads_its_calls_and_answers_on_its_descriptor(talk):
+def test_folders_left_before_are_reported(server):
+    assert not server.compile("mkdir left")["dirty"]
+    assert server.compile()["dirty"]
+
+
+def test_a_program_reads_its_calls_and_answers_on_its_descriptor(server):
     script = "read one; read two; echo $two $one $MINE >&3; echo said; echo as well >&2"
-    answers, end = talk.run(script, calls=["1", "2"])
+    answers, end = server.run(script, calls=["1", "2"])
     assert answers == b"2 1 yes\n"
-    assert (end["why"], end["exit"], end["signal"]) == ("closed", 0, 0)
-    assert end["said"] == "said\nas well\n" and not end["dirty"]
+    assert (end["reason"], end["exit"], end["signal"]) == ("closed", 0, 0)
+    assert end["output"] == "said\nas well\n"
+    assert not end["dirty"]
 
 
-def test_where_answers_go_to_standard_output_nothing_else_does(talk):
-    answers, end = talk.run("echo answer; echo said >&2; echo lost >&3", fd=1)
-    assert (answers, end["said"]) == (b"answer\n", "said\n")
+def test_where_answers_go_to_standard_output_nothing_else_does(server):
+    answers, end = server.run("echo answer; echo said >&2; echo lost >&3", fd=1)
+    assert (answers, end["output"]) == (b"answer\n", "said\n")
 
 
-def test_live_calls_go_in_one_by_one_until_the_end(talk):
-    thread = talk.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
+def test_live_calls_go_in_one_by_one_until_the_end(server):
+    thread = server.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
     for number in (1, 41):
-        talk.send(b"C", b"%d\n" % number)
-        assert talk.receive() == (b"A", b"%d\n" % (number + 1))
-    talk.send(b"E")
-    assert talk.end()[1]["why"] == "ended"
+        server.send(b"C", b"%d\n" % number)
+        assert server.receive() == (b"A", b"%d\n" % (number + 1))
+    server.send(b"E")
+    assert server.end()[1]["reason"] == "ended"
     thread.join()
 
 
 @pytest.mark.parametrize(("spent", "why"), [(9.0, "cpu"), (0.0, "wall")])
-def test_cpu_time_ends_the_busy_and_the_wall_sleepers(talk, monkeypatch, spent, why):
+def test_cpu_time_ends_the_busy_and_the_wall_sleepers(server, monkeypatch, spent, why):
     """The clock is ours: on a busy machine a loop may get no time at all."""
-    monkeypatch.setattr(server_io, "cpu_s", lambda pid: spent)
-    _, end = talk.run("exec sleep 600", cpu_s=0.1)
-    assert (end["why"], end["signal"]) == (why, 9)
+    monkeypatch.setattr(server_io, "cpu_s", lambda _: spent)
+    _, end = server.run("exec sleep 600", cpu_s=0.1)
+    assert (end["reason"], end["signal"]) == (why, 9)
 
 
-def test_answers_beyond_their_room_end_the_program(talk):
-    answers, end = talk.run("exec yes >&3", answer_mb=1)
-    assert end["why"] == "output" and len(answers) <= 1 << 20
+def test_answers_beyond_their_room_end_the_program(server):
+    answers, end = server.run("exec yes >&3", answer_mb=1)
+    assert end["reason"] == "output"
+    assert len(answers) <= 1 << 20
 
 
-def test_of_what_a_program_says_both_ends_are_kept(talk):
-    _, end = talk.run("echo first; head -c 99999 /dev/zero; echo last; exit 4")
-    assert end["said"].startswith("first\n") and end["said"].endswith("last\n")
-    assert "\n...\n" in end["said"] and len(end["said"]) < 9000 and end["exit"] == 4
+def test_of_what_a_program_says_both_ends_are_kept(server):
+    _, end = server.run("echo first; head -c 99999 /dev/zero; echo last; exit 4")
+    assert end["output"].startswith("first\n")
+    assert end["output"].endswith("last\n")
+    assert "\n...\n" in end["output"]
+    assert len(end["output"]) < 9000
+    assert end["exit"] == 4
 
 
-def test_a_command_that_is_not_there_ends_with_our_own_status(talk):
-    given = {"argv": ["no-such-command"], "fd": 3, "calls": []}
-    talk.server.run(given | {"limits": LIMITS._asdict()})
-    assert talk.end()[1]["exit"] == 71
+def test_a_command_that_is_not_there_ends_with_our_own_status(server):
+    job = {"argv": ["no-such-command"], "fd": 3, "calls": []}
+    server.server.run(job | {"limits": LIMITS._asdict()})
+    assert server.end()[1]["exit"] == 71
 
 
-def test_files_and_links_are_swept_and_folders_told(talk, tmp_path):
-    assert not talk.run("echo > file; ln -s /usr link")[1]["dirty"]
+def test_files_and_links_are_deleted_and_folders_reported(server, tmp_path):
+    assert not server.run("echo > file; ln -s /usr link")[1]["dirty"]
     assert not list(tmp_path.iterdir())
-    assert talk.run("mkdir folder")[1]["dirty"]
+    assert server.run("mkdir folder")[1]["dirty"]
 
 
-def test_a_compiler_kept_warm_answers_again_and_again(talk):
-    step = {"server": ["sh", "-c", WARM], "file": "x"}
-    ends = [talk.make(step) for _ in range(3)]
-    assert [(end["ok"], end["said"]) for end in ends] == [(True, "made")] * 3
-    assert len(talk.server.servers) == 1
+def test_a_compiler_that_stays_answers_again_and_again(server):
+    step = {"server": ["sh", "-c", STAYING_COMPILER], "file": "x"}
+    ends = [server.compile(step) for _ in range(3)]
+    assert [(end["ok"], end["output"]) for end in ends] == [(True, "made")] * 3
+    assert len(server.server.compilers) == 1
 
 
-@pytest.mark.parametrize("trouble", ["mad", "gone", "spin"])
-def test_a_compiler_that_answers_no_more_is_replaced(talk, trouble):
-    warm = {"server": ["sh", "-c", WARM]}
-    end = talk.make(warm | {"file": trouble}, cpu_s=0.2)
-    assert (end["ok"], end["said"]) == (False, "the compiler gave up")
-    assert talk.make(warm | {"file": "x"})["ok"]
+@pytest.mark.parametrize("trouble", ["malformed", "gone", "spin"])
+def test_a_compiler_that_answers_no_more_is_replaced(server, trouble):
+    warm = {"server": ["sh", "-c", STAYING_COMPILER]}
+    end = server.compile(warm | {"file": trouble}, cpu_s=0.2)
+    assert (end["ok"], end["output"]) == (False, "the compiler stopped answering")
+    assert server.compile(warm | {"file": "x"})["ok"]
 
 
-def test_programs_take_turns_at_uids(talk):
-    assert talk.server.uid() == 0
-    talk.server.settings["own_uid"] = True
-    assert talk.server.uid() != talk.server.uid() > 0
+def test_each_process_has_another_uid(server):
+    assert server.server.next_uid() == 0
+    server.server.settings["own_uid"] = True
+    assert server.server.next_uid() != server.server.next_uid() > 0
 
 
-def test_orders_come_in_frames_until_the_end_of_the_pipe(talk, monkeypatch):
+def test_orders_come_in_frames_until_the_end_of_the_pipe(server, monkeypatch):
     """The end of the pipe is the end of the process; here of the thread."""
     left = threading.Event()
 
-    def leave(status):
+    def leave(_status):
         left.set()
         raise SystemExit
 
-    job = {"files": {}, "steps": [], "env": {}, "products": 0}
+    job = {"files": {}, "steps": [], "env": {}, "max_bytes": 0}
     job["limits"] = LIMITS._asdict()
-    talk.send(b"M", json.dumps(job).encode())
+    server.send(b"M", json.dumps(job).encode())
     run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
-    talk.send(b"R", json.dumps(run).encode())
+    server.send(b"R", json.dumps(run).encode())
 
     def serve():
         with contextlib.suppress(SystemExit):
-            talk.server.serve()
+            server.server.serve()
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert [talk.receive()[0] for _ in range(3)] == [b"H", b"G", b"X"]
+    assert [server.receive()[0] for _ in range(3)] == [b"H", b"G", b"X"]
     monkeypatch.setattr(server_io.os, "_exit", leave)
-    os.close(talk.to)
+    os.close(server.to)
     thread.join()
     assert left.is_set()

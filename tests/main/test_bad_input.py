@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     tokenizer = f"--tokenizer={folder / '400.json'}"
     rows = f"--output={folder / 'rows'}"
     assert cli.main(["data", "build", corpus, tokenizer, rows, "--sequence_length=32"]) == 0
-    paths = [f"--cache_dir={folder / 'rows'}", f"--checkpoint_dir={folder / 'checkpoint'}"]
+    paths = [f"--rows={folder / 'rows'}", f"--checkpoint_dir={folder / 'checkpoint'}"]
     assert cli.main(["train", *paths, *TRAIN, "--width=16"]) == 0
     problem = {"task_id": "a/0", "prompt": "def f():\n", "entry_point": "f", "test": "def check"}
     (folder / "problems.jsonl").write_text(json.dumps(problem) + "\n")
@@ -76,7 +76,7 @@ def test_a_binary_file_among_sources_is_left_out_and_counted(folder, capsys):
 
 
 def test_a_checkpoint_of_another_config(refused):
-    paths = ("--cache_dir={here}/rows", "--checkpoint_dir={here}/checkpoint")
+    paths = ("--rows={here}/rows", "--checkpoint_dir={here}/checkpoint")
     message = refused("train", *paths, *TRAIN, "--width=32")
     assert message.startswith("checkpoint holds step 2 of another run")
     assert "model.width: 16, 32" in message
@@ -104,5 +104,5 @@ def test_no_checkpoint(refused):
 
 
 def test_rows_that_were_never_made(refused):
-    paths = ("--cache_dir={here}/none", "--checkpoint_dir={here}/c")
+    paths = ("--rows={here}/none", "--checkpoint_dir={here}/c")
     assert "none" in refused("train", *paths, *TRAIN, "--width=32")

@@ -28,10 +28,10 @@ from codex_jax.main import coercion
         ("a", "a string annotation", "a"),
     ],
 )
-def test_values_take_the_form_their_hint_asks(value, hint, fitted):
-    found = coercion.fit(value, hint)
-    assert found == fitted
-    assert type(found) is type(fitted)
+def test_values_are_converted_to_their_hint(value, hint, fitted):
+    result = coercion.fit(value, hint)
+    assert result == fitted
+    assert type(result) is type(fitted)
 
 
 @pytest.mark.parametrize(

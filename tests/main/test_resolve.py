@@ -1,4 +1,4 @@
-"""From bindings to the arguments of one call."""
+"""Bindings resolved to the arguments of a call."""
 
 import pytest
 
@@ -108,10 +108,10 @@ Shape.vocab_size = 9
     first = configure(text, "--name=it's", path=tmp_path / "a.gin")
     again = configure(config_text(first.root), enough=False, path=tmp_path / "b.gin")
 
-    def plain(run):
+    def without_objects(run):
         return {k: v for k, v in run.arguments().items() if k not in ("rows", "operative_config")}
 
-    assert plain(again) == plain(first)
+    assert without_objects(again) == without_objects(first)
     assert "Policy.seed = 4  # " in config_text(first.root)
 
 

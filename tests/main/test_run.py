@@ -8,7 +8,7 @@ from codex_jax import InputError
 from codex_jax.main import dry_run
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
-from codex_jax.train.loop import Compute
+from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 
@@ -37,7 +37,7 @@ class Batches:
         self.vocab_size = vocab_size
 
 
-def shown(**changes):
+def preview(**changes):
     settings = {
         "batches": Batches(100),
         "model": DecoderConfig(vocab_size=100, layers=2, width=16, heads=2, max_length=32),
@@ -54,7 +54,7 @@ def shown(**changes):
 def test_preview_of_training():
     from codex_jax import model
 
-    rows = shown()
+    rows = preview()
     config = DecoderConfig(vocab_size=100, layers=2, width=16, heads=2, max_length=32)
     params = model.init(config, jax.random.key(0))
     assert rows["parameters"] == f"{sum(np.size(leaf) for leaf in jax.tree.leaves(params)):,}"
@@ -66,7 +66,7 @@ def test_preview_of_training():
 def test_a_device_of_many_holds_less():
     def mib(**changes):
         wide = DecoderConfig(vocab_size=128, layers=2, width=256, heads=2, max_length=32)
-        rows = shown(model=wide, batches=Batches(128), **changes)
+        rows = preview(model=wide, batches=Batches(128), **changes)
         return float(rows["state per device"].split()[0])
 
     replicated = mib(mesh=MeshShape(fsdp=1, replica=8))
@@ -77,4 +77,4 @@ def test_a_device_of_many_holds_less():
 
 def test_preview_refuses_what_training_would():
     with pytest.raises(InputError, match="batch_size 8 is not a multiple of 24"):
-        shown(compute=Compute(microbatches=3), mesh=MeshShape(fsdp=8))
+        preview(compute=Compute(microbatches=3), mesh=MeshShape(fsdp=8))

@@ -25,7 +25,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How to draw.
+    """Sampling settings.
 
     Args:
       temperature: Divides the logits,

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from codex_jax import InputError
-from codex_jax.model import DecoderConfig, abstract
+from codex_jax.model import DecoderConfig, abstract_params
 
 
 def test_sizes_left_at_zero_are_derived():
@@ -23,7 +23,7 @@ def test_the_count_is_that_of_the_matrices(activation):
     config = DecoderConfig(
         vocab_size=128, layers=3, width=32, heads=4, kv_heads=2, bias=False, activation=activation
     )
-    blocks = abstract(config)[0]["blocks"]
+    blocks = abstract_params(config)[0]["blocks"]
     matrices = [leaf.size for leaf in jax.tree.leaves(blocks) if len(leaf.shape) > 2]
     assert sum(matrices) == config.non_embedding_params
 
@@ -51,6 +51,7 @@ def test_json_round_trip_and_unknown_fields():
         ({"norm": "batchnorm"}, "'batchnorm'; expected 'layernorm' or 'rmsnorm'"),
     ],
 )
+@pytest.mark.usefixtures("unchecked_types")
 def test_impossible_shapes_are_refused(fields, message):
     with pytest.raises(InputError, match=message):
         DecoderConfig(**{"vocab_size": 100, "layers": 1, "width": 64, "heads": 4} | fields)

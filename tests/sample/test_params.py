@@ -1,122 +1,49 @@
-import jax
-import jax.numpy as jnp
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
-from codex_jax.sample.sampling.params import Knobs, Policy, choose, logprob, sample_key
-
-ROWS = 4000
-
-
-def knobs(policy, rows):
-    """A policy's numbers for every row."""
-    numbers = (policy.temperature, policy.top_k, policy.min_p, policy.top_p)
-    kinds = (np.float32, np.int32, np.float32, np.float32)
-    return Knobs(*(np.full(rows, x, kind) for x, kind in zip(numbers, kinds, strict=True)))
-
-
-def draw(logits, policy, seed=0, rows=ROWS):
-    """`rows` independent draws from one distribution, with their log-probabilities."""
-    index = jnp.arange(rows)
-    keys = sample_key(jnp.full(rows, seed, jnp.uint32), index.astype(jnp.uint32), index, index)
-    stacked = jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (rows, len(logits)))
-    tokens = jax.jit(choose)(stacked, keys, knobs(policy, rows))
-    return map(np.asarray, (tokens, logprob(stacked, tokens)))
-
-
-def exact(logits, policy):
-    """The distribution that a policy defines, by a full sort in f64."""
-    scaled = np.asarray(logits, np.float64) / policy.temperature
-    p = np.exp(scaled - scaled.max())
-    p /= p.sum()
-    order = np.argsort(-p, kind="stable")
-    if policy.top_k:
-        p[p < p[order[min(policy.top_k, len(p)) - 1]]] = 0
-        p /= p.sum()
-    p[p < policy.min_p * p.max()] = 0
-    p /= p.sum()
-    before = np.cumsum(p[order]) - p[order]
-    p[order[before >= policy.top_p]] = 0
-    return p / p.sum()
-
-
-POLICIES = [
-    Policy(temperature=1.0, top_p=1.0),
-    Policy(temperature=0.5, top_p=0.9),
-    Policy(temperature=2.0, top_p=0.6),
-    Policy(temperature=1.0, top_p=1.0, top_k=5),
-    Policy(temperature=1.3, top_p=0.8, top_k=20),
-    Policy(temperature=1.0, top_p=1.0, min_p=0.1),
-]
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=str)
-@pytest.mark.parametrize("size", [7, 300])
-def test_draws_follow_the_exact_distribution(policy, size):
-    logits = np.random.default_rng(size).normal(size=size) * 2
-    tokens, _ = draw(logits, policy)
-    p = exact(logits, policy)
-    assert (p[tokens] > 0).all(), "a token outside of the filters was drawn"
-    counts = np.bincount(tokens, minlength=size)
-    often = p * ROWS >= 5
-    observed = np.append(counts[often], counts[~often].sum())
-    expected = np.append(p[often], p[~often].sum()) * ROWS
-    chi2 = ((observed - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum()
-    freedom = (expected > 0).sum() - 1
-    assert chi2 < freedom + 4 * (2 * freedom) ** 0.5 + 1
-
-
-@given(st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40), st.floats(0.05, 1))
-@settings(max_examples=25, deadline=None)
-def test_only_the_nucleus_is_drawn(values, top_p):
-    logits = np.pad(np.array(values), (0, 40 - len(values)), constant_values=-1e9)
-    tokens, _ = draw(logits, Policy(temperature=1.0, top_p=top_p), rows=64)
-    p = np.exp(logits - logits.max())
-    p /= p.sum()
-    above = np.array([p[p > p[token]].sum() for token in tokens])
-    assert (above < top_p + 1e-5).all()
-
-
-def test_temperature_zero_and_top_1_take_the_likeliest():
-    logits = np.random.default_rng(0).normal(size=50)
-    for policy in (Policy(temperature=0.0), Policy(top_k=1), Policy(top_p=1e-6)):
-        tokens, _ = draw(logits, policy, rows=32)
-        assert (tokens == logits.argmax()).all()
-
-
-def test_logprob_is_of_the_raw_distribution():
-    tokens, logprobs = draw(np.log([0.5, 0.3, 0.2]), Policy(temperature=0.3, top_p=0.5), rows=8)
-    assert (tokens == 0).all()
-    np.testing.assert_allclose(logprobs, np.log(0.5), rtol=1e-6)
-
-
-def test_a_row_knows_nothing_of_its_neighbours():
-    logits = jax.random.normal(jax.random.key(0), (32, 100))
-    index = jnp.arange(32)
-    keys = sample_key(jnp.full(32, 3), index, index, index)
-    run = jax.jit(choose)
-    whole = run(logits, keys, knobs(Policy(), 32))
-    order = np.random.default_rng(0).permutation(32)
-    moved = run(logits[order], keys[order], knobs(Policy(), 32))
-    np.testing.assert_array_equal(np.asarray(whole)[order], moved)
-
-
-def test_keys_differ_in_each_number():
-    base = (0, 1, 2, 3)
-    variants = [base, (9, 1, 2, 3), (0, 9, 2, 3), (0, 1, 9, 3), (0, 1, 2, 9), (0, 1, 3, 2)]
-    drawn = {
-        float(jax.random.uniform(sample_key(*(jnp.array([n]) for n in numbers))[0]))
-        for numbers in variants
-    }
-    assert len(drawn) == len(variants)
+from codex_jax.sample.sampling.params import MAX_BIASED_TOKENS, SamplingParams, empty_adjustments
 
 
 @pytest.mark.parametrize(
     "wrong", [{"temperature": -1}, {"top_p": 1.5}, {"top_p": 0}, {"min_p": 2}, {"top_k": -1}]
 )
-def test_bad_policies_are_refused_by_name(wrong):
-    with pytest.raises(InputError, match=f"Policy.{next(iter(wrong))} is"):
-        Policy(**wrong)
+def test_bad_params_are_refused_by_name(wrong):
+    with pytest.raises(InputError, match=rf"SamplingParams\.{next(iter(wrong))} is"):
+        SamplingParams(**wrong)
+
+
+def test_too_many_biases_are_refused():
+    with pytest.raises(InputError, match="logit_bias has 301 tokens; expected at most 300"):
+        SamplingParams(logit_bias=dict.fromkeys(range(MAX_BIASED_TOKENS + 1), 1.0))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "temperature": st.floats(0, 100),
+            "top_p": st.floats(0, 1, exclude_min=True),
+            "presence_penalty": st.floats(-2, 2),
+            "frequency_penalty": st.floats(-2, 2),
+            "logit_bias": st.dictionaries(st.integers(0, 9), st.floats(-100, 100), min_size=1),
+        },
+    )
+)
+def test_whatever_is_in_range_is_accepted_and_adjusts_if_it_changes_logits(fields):
+    params = SamplingParams(**fields)
+    assert dataclasses.replace(params) == params
+    adjusting = ("presence_penalty", "frequency_penalty", "logit_bias")
+    assert params.has_adjustments == any(fields.get(name) for name in adjusting)
+
+
+def test_empty_adjustments_bias_no_token_of_the_vocabulary():
+    adjustments = empty_adjustments(3, 64)
+    assert adjustments.token.shape == (3, MAX_BIASED_TOKENS)
+    assert (adjustments.token == 64).all()
+    assert not any(np.any(array) for array in (adjustments.presence, adjustments.bias))

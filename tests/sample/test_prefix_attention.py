@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codex_jax.sample.engine import prefix_attention
+from codex_jax.sample.engine import kv_cache, prefix_attention
 from tests.sample.models import CONFIG
 
 B, P, K, N, H = 12, 5, CONFIG.kv_heads, CONFIG.heads, CONFIG.head_size
 
 
-def filled(rows, slots, seed):
-    """A cache of random numbers in blocks, and the first layer's as plain (rows, K, S, H)."""
+def random_cache(rows, positions, seed):
+    """A cache of random numbers in blocks, and the first layer's joined, (rows, K, S, H)."""
     rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda: prefix_attention.empty(CONFIG, rows=rows, slots=slots))
+    shapes = jax.eval_shape(lambda: kv_cache.empty_cache(CONFIG, rows=rows, positions=positions))
     cache = jax.tree.map(lambda x: rng.normal(size=x.shape).astype("f"), shapes)
-    return cache, plain(cache)
+    return cache, join_blocks(cache)
 
 
-def plain(cache):
+def join_blocks(cache):
     keys, values = cache[0]
     return [
         np.concatenate(keys, axis=3).swapaxes(2, 3),
@@ -40,8 +40,8 @@ def by_hand(q, k, v):
 @pytest.mark.parametrize(("tile", "group"), [(1, 4), (8, 1), (8, 4)])
 def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
     rng = np.random.default_rng(tile)
-    prefix, prefix_plain = filled(P, 200, 1)
-    suffix, _ = filled(B, 100, 2)
+    prefix, prefix_joined = random_cache(P, 200, 1)
+    suffix, _ = random_cache(B, 100, 2)
     prompt, length = rng.integers(0, P, B), rng.integers(0, 100, B)
     prefix_length = jnp.array([0, 1, 64, 65, 200])
     q, k, v = (rng.normal(size=(B, 1, n, H)).astype("f") for n in (N, K, K))
@@ -49,7 +49,7 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
 
     @jax.jit
     def run(q, k, v, prefix, suffix):
-        tiles = prefix_attention.arrange(
+        tiles = prefix_attention.assign_tiles(
             jnp.asarray(prompt), jnp.asarray(live), prefix_length, tile
         )
         attend = prefix_attention.shared_prefix_attention(
@@ -58,16 +58,16 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
         return attend(q, k, v, (prefix[0], suffix[0]), 0)
 
     out, written = jax.device_get(run(q, k, v, prefix, suffix))
-    own = plain([written])
+    own = join_blocks([written])
     np.testing.assert_array_equal(own[0][np.arange(B), :, length], k[:, 0])
     for row in np.flatnonzero(live):
         shared, new = prefix_length[prompt[row]], length[row] + 1
         keys, values = (
-            np.concatenate([plain[prompt[row], :, :shared], mine[row, :, :new]], axis=1)
-            for plain, mine in zip(prefix_plain, own, strict=True)
+            np.concatenate([old[prompt[row], :, :shared], new_keys[row, :, :new]], axis=1)
+            for old, new_keys in zip(prefix_joined, own, strict=True)
         )
-        wanted = by_hand(q[row, 0], keys, values)
-        np.testing.assert_allclose(out[row, 0], wanted, rtol=2e-5, atol=2e-6)
+        expected = by_hand(q[row, 0], keys, values)
+        np.testing.assert_allclose(out[row, 0], expected, rtol=2e-5, atol=2e-6)
 
 
 def assert_same_bits(a, b):
@@ -77,19 +77,19 @@ def assert_same_bits(a, b):
 
 def blocks_of(cache, slots):
     """The first layer's blocks that hold `slots` positions."""
-    many = len(prefix_attention.borders(slots))
+    many = len(kv_cache.block_bounds(slots))
     return cache[0].k[:many], cache[0].v[:many]
 
 
 def test_unused_blocks_change_no_bit():
-    """Whether they aren't there, aren't read, or are read because a neighbour uses them."""
+    """They may be absent, skipped, or read because a neighbor uses them."""
     rng = np.random.default_rng(0)
     q = rng.normal(size=(B, K, 3, H)).astype("f")
-    cache, _ = filled(B, 512, 3)
+    cache, _ = random_cache(B, 512, 3)
     length = rng.integers(1, 64, B)
 
     def over(slots, length):
-        return jax.jit(prefix_attention._over_blocks)(q, length, *blocks_of(cache, slots))
+        return jax.jit(prefix_attention._attend_to_blocks)(q, length, *blocks_of(cache, slots))
 
     alone = over(64, length)
     assert_same_bits(alone, over(512, length))
@@ -98,11 +98,11 @@ def test_unused_blocks_change_no_bit():
 
 
 def test_other_prompts_change_no_bit():
-    """A tile reads its prompt alike whatever lies beside it, and in whatever group it is."""
+    """A tile's result depends neither on the other prompts nor on its group."""
     rng = np.random.default_rng(1)
     count, tile = 7, 4
     q = rng.normal(size=(count, tile, K, 1, H)).astype("f")
-    cache, _ = filled(P, 512, 4)
+    cache, _ = random_cache(P, 512, 4)
     lengths = np.array([500, 300, 130, 70, 64, 3, 0])
     owner = np.array([4, 3, 2, 1, 0, 0, 0])
 
@@ -112,15 +112,17 @@ def test_other_prompts_change_no_bit():
             jnp.arange(count * tile).reshape(count, tile), owner, lengths
         )
         keys, values = jax.tree.map(jnp.asarray, blocks_of(cache, slots))
-        found = prefix_attention._over_prompts(q.reshape(-1, K, 1, H), tiles, group, keys, values)
-        return jax.tree.map(lambda x: x.reshape(count, tile, *x.shape[1:]), found)
+        part = prefix_attention._attend_to_prompts(
+            q.reshape(-1, K, 1, H), tiles, group, keys, values
+        )
+        return jax.tree.map(lambda x: x.reshape(count, tile, *x.shape[1:]), part)
 
-    whole = over(q, owner, lengths, 4, 512)
+    everything = over(q, owner, lengths, 4, 512)
     for some in ([0, 3, 5], [1, 2, 4, 6], [3, 4, 5]):
         index = np.array(some + [6] * (count - len(some)))
         slots = int(lengths[index].max())
-        found = over(q[index], owner[index], lengths[index], 4, slots)
-        assert_same_bits([x[index] for x in whole], found)
+        part = over(q[index], owner[index], lengths[index], 4, slots)
+        assert_same_bits([x[index] for x in everything], part)
 
 
 @given(
@@ -128,18 +130,18 @@ def test_other_prompts_change_no_bit():
     st.sampled_from([1, 4]),
 )
 @settings(max_examples=50, deadline=None)
-def test_tiles_hold_every_live_row_once_beside_rows_of_its_prompt(rows, tile):
+def test_tiles_list_every_live_row_once_with_rows_of_its_prompt(rows, tile):
     prompt, live = map(jnp.array, zip(*rows, strict=True))
     length = jnp.array([5, 0, 70, 3, 200, 70, 1])
-    tiles = jax.jit(prefix_attention.arrange, static_argnums=3)(prompt, live, length, tile)
-    held = np.asarray(tiles.row)
-    tile_of = np.broadcast_to(np.arange(len(held))[:, None], held.shape)[held < len(rows)]
-    held = held[held < len(rows)]
-    np.testing.assert_array_equal(np.sort(held), np.flatnonzero(live))
-    np.testing.assert_array_equal(tiles.prompt[tile_of], prompt[held])
-    np.testing.assert_array_equal(tiles.length[tile_of], length[prompt[held]])
+    tiles = jax.jit(prefix_attention.assign_tiles, static_argnums=3)(prompt, live, length, tile)
+    rows_of = np.asarray(tiles.rows)
+    tile_of = np.broadcast_to(np.arange(len(rows_of))[:, None], rows_of.shape)[rows_of < len(rows)]
+    listed = rows_of[rows_of < len(rows)]
+    np.testing.assert_array_equal(np.sort(listed), np.flatnonzero(live))
+    np.testing.assert_array_equal(tiles.prompt[tile_of], prompt[listed])
+    np.testing.assert_array_equal(tiles.length[tile_of], length[prompt[listed]])
     assert (np.diff(tiles.length) <= 0).all()
 
 
-def test_borders():
-    assert prefix_attention.borders(300) == [(0, 64), (64, 128), (128, 256), (256, 512)]
+def test_block_bounds():
+    assert kv_cache.block_bounds(300) == [(0, 64), (64, 128), (128, 256), (256, 512)]

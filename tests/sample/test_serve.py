@@ -1,4 +1,4 @@
-"""The completions server, asked over HTTP: the API's fields, its refusals, its end."""
+"""The completions server over HTTP: the API's fields and its errors."""
 
 import json
 import time
@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.engine.requests import Sample
-from codex_jax.sample.sampling.params import Policy
+from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.serve import completion_request
-from codex_jax.sample.serve.choices import Writer, spelling
+from codex_jax.sample.serve.choices import ChoiceBuilder, token_string
 from codex_jax.tokenizer import SPECIALS, Tokenizer
-from tests.sample.serving import Bytes, running
+from tests.sample.server import ByteTokenizer, run_server
 
 
 @pytest.fixture(scope="module")
 def server():
-    with running() as found:
-        yield found
+    with run_server() as test_server:
+        yield test_server
 
 
 def test_a_completion_has_every_part(server):
@@ -34,7 +34,7 @@ def test_a_completion_has_every_part(server):
     assert answer["usage"] == {"prompt_tokens": 1, "completion_tokens": 5, "total_tokens": 6}
 
 
-def test_sixteen_tokens_unless_told_and_end_of_text_ends(server):
+def test_sixteen_tokens_by_default_and_end_of_text_ends(server):
     answer = server.complete(prompt="*", temperature=0)
     assert answer["choices"][0]["text"] == "+,-./0123456789:"
     answer = server.complete(prompt="9", temperature=0, max_tokens=20)
@@ -56,9 +56,9 @@ def test_sixteen_tokens_unless_told_and_end_of_text_ends(server):
 )
 def test_prompts_of_every_form(server, prompt, texts):
     answer = server.complete(prompt=prompt, max_tokens=2, temperature=0)
-    found = [choice["text"] for choice in answer["choices"]]
-    assert [choice["index"] for choice in answer["choices"]] == list(range(len(found)))
-    assert found == texts or prompt in (None, "")
+    actual = [choice["text"] for choice in answer["choices"]]
+    assert [choice["index"] for choice in answer["choices"]] == list(range(len(actual)))
+    assert actual == texts or prompt in (None, "")
 
 
 def test_n_choices_of_each_prompt_and_a_seed_repeats_them(server):
@@ -75,8 +75,8 @@ def test_best_of_returns_the_likeliest_and_counts_all(server):
     answer = server.complete(n=2, best_of=6, **body)
 
     def mean(choice):
-        found = choice["logprobs"]["token_logprobs"]
-        return sum(found) / len(found)
+        logprobs = choice["logprobs"]["token_logprobs"]
+        return sum(logprobs) / len(logprobs)
 
     ranked = sorted(every, key=mean, reverse=True)
     assert [c["text"] for c in answer["choices"]] == [c["text"] for c in ranked[:2]]
@@ -86,7 +86,7 @@ def test_best_of_returns_the_likeliest_and_counts_all(server):
 
 @pytest.mark.parametrize("stop", ["5", ["9", "45"], ["x", "567", "45"]], ids=str)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_stop_ends_and_is_not_told(server, stop, stream):
+def test_a_stop_ends_and_is_left_out(server, stop, stream):
     body = {"prompt": "0", "max_tokens": 20, "temperature": 0, "stop": stop, "logprobs": 1}
     if stream:
         choices = [chunk["choices"][0] for chunk in server.stream(**body)]
@@ -98,15 +98,15 @@ def test_a_stop_ends_and_is_not_told(server, stop, stream):
     assert "".join(t for c in choices for t in c["logprobs"]["tokens"]) == text
 
 
-def test_logprobs_tell_tokens_and_where_they_begin(server):
+def test_logprobs_have_tokens_and_offsets(server):
     body = {"prompt": "0", "max_tokens": 3, "temperature": 0}
-    found = server.complete(logprobs=2, **body)["choices"][0]["logprobs"]
-    assert found["tokens"] == ["1", "2", "3"]
-    assert found["text_offset"] == [1, 2, 3]
-    assert all(-1e-3 < logprob <= 0 for logprob in found["token_logprobs"])
+    logprobs = server.complete(logprobs=2, **body)["choices"][0]["logprobs"]
+    assert logprobs["tokens"] == ["1", "2", "3"]
+    assert logprobs["text_offset"] == [1, 2, 3]
+    assert all(-1e-3 < logprob <= 0 for logprob in logprobs["token_logprobs"])
     assert all(
         len(top) == 2 and max(top, key=top.get) == token
-        for top, token in zip(found["top_logprobs"], found["tokens"], strict=True)
+        for top, token in zip(logprobs["top_logprobs"], logprobs["tokens"], strict=True)
     )
     alone = server.complete(logprobs=0, **body)["choices"][0]["logprobs"]
     assert [list(top) for top in alone["top_logprobs"]] == [["1"], ["2"], ["3"]]
@@ -114,13 +114,13 @@ def test_logprobs_tell_tokens_and_where_they_begin(server):
 
 def test_echo_scores_the_prompt_too(server):
     body = {"prompt": "012", "echo": True, "temperature": 0}
-    whole = server.complete(max_tokens=2, logprobs=1, **body)["choices"][0]
-    assert whole["text"] == "01234"
-    assert whole["logprobs"]["tokens"] == list("01234")
-    assert whole["logprobs"]["text_offset"] == [0, 1, 2, 3, 4]
-    assert whole["logprobs"]["token_logprobs"][0] is None
-    assert whole["logprobs"]["top_logprobs"][0] is None
-    assert all(logprob > -1e-3 for logprob in whole["logprobs"]["token_logprobs"][1:])
+    response = server.complete(max_tokens=2, logprobs=1, **body)["choices"][0]
+    assert response["text"] == "01234"
+    assert response["logprobs"]["tokens"] == list("01234")
+    assert response["logprobs"]["text_offset"] == [0, 1, 2, 3, 4]
+    assert response["logprobs"]["token_logprobs"][0] is None
+    assert response["logprobs"]["top_logprobs"][0] is None
+    assert all(logprob > -1e-3 for logprob in response["logprobs"]["token_logprobs"][1:])
     scored = server.complete(max_tokens=0, logprobs=1, **body)
     assert scored["choices"][0]["text"] == "012"
     assert len(scored["choices"][0]["logprobs"]["tokens"]) == 3
@@ -129,15 +129,16 @@ def test_echo_scores_the_prompt_too(server):
     assert server.complete(max_tokens=0, prompt="0")["choices"][0]["text"] == ""
 
 
-def test_a_stream_is_the_whole_in_pieces(server):
+def test_a_stream_is_the_response_in_pieces(server):
     body = {"prompt": ["0", "3"], "n": 2, "max_tokens": 12, "temperature": 1.5, "seed": 3}
     body |= {"logprobs": 2, "echo": True}
-    whole = server.complete(**body)
+    response = server.complete(**body)
     chunks = server.stream(stream_options={"include_usage": True}, **body)
     *chunks, last = chunks
-    assert last["choices"] == [] and last["usage"] == whole["usage"]
+    assert last["choices"] == []
+    assert last["usage"] == response["usage"]
     assert all(chunk["usage"] is None for chunk in chunks)
-    for choice in whole["choices"]:
+    for choice in response["choices"]:
         own = [c for chunk in chunks for c in chunk["choices"] if c["index"] == choice["index"]]
         assert "".join(c["text"] for c in own) == choice["text"]
         assert [c["finish_reason"] for c in own[:-1]] == [None] * (len(own) - 1)
@@ -146,28 +147,28 @@ def test_a_stream_is_the_whole_in_pieces(server):
             assert [v for c in own if c["logprobs"] for v in c["logprobs"][name]] == values
 
 
-def test_bias_and_penalties_reach_the_policy():
+def test_bias_and_penalties_reach_the_sampling_params():
     body = {"model": "counts", "prompt": "0", "logit_bias": {"49": -100}, "top_p": 0.5}
     body |= {"presence_penalty": -2, "frequency_penalty": 1.5, "temperature": 0.25}
-    limits = completion_request.Limits(prompt=9, new=16, length=40)
-    found = completion_request.read(body, Bytes(), 64, limits, begin=False).policy
-    assert found == Policy(
+    limits = completion_request.ServerLimits(max_prompt_tokens=9, max_new_tokens=16, max_context=40)
+    request = completion_request.parse_request(body, ByteTokenizer(), 64, limits, prepend_eos=False)
+    assert request.sampling_params == SamplingParams(
         temperature=0.25,
         top_p=0.5,
-        presence_penalty=-2,
+        presence_penalty=-2.0,
         frequency_penalty=1.5,
         logit_bias={49: -100.0},
     )
 
 
-def test_a_suffix_asks_for_what_stands_between():
-    text = Tokenizer.train(["def f(x):"] * 3, vocab_size=400)
+def test_a_suffix_requests_infilling():
+    bpe = Tokenizer.train(["def f(x):"] * 3, vocab_size=400)
     body = {"model": "counts", "prompt": ["a", ""], "suffix": "b"}
-    limits = completion_request.Limits(prompt=9, new=16, length=40)
-    found = completion_request.read(body, text, text.vocab_size, limits, begin=False).prompts
-    before, between, after = map(text.special_id, SPECIALS[1:])
-    end = [after, *text.encode("b"), between]
-    assert found == [[before, *text.encode("a"), *end], [before, *end]]
+    limits = completion_request.ServerLimits(max_prompt_tokens=9, max_new_tokens=16, max_context=40)
+    request = completion_request.parse_request(body, bpe, bpe.vocab_size, limits, prepend_eos=False)
+    before, between, after = map(bpe.special_id, SPECIALS[1:])
+    end = [after, *bpe.encode("b"), between]
+    assert request.prompts == [[before, *bpe.encode("a"), *end], [before, *end]]
 
 
 REFUSED = [
@@ -231,8 +232,8 @@ def test_unknown_models_paths_and_methods(server):
         ("POST", "/v1/chat/completions", 404),
         ("GET", "/v1/models/other", 404),
     ]:
-        found, answer, _ = server.send(method, path)
-        assert found == status
+        actual, answer, _ = server.send(method, path)
+        assert actual == status
         assert set(answer["error"]) == {"message", "type", "param", "code"}
 
 
@@ -280,9 +281,9 @@ def test_what_is_not_json_is_refused(server, content):
     assert server.send("POST", "/v1/completions", content)[0] == 400
 
 
-def test_tokens_that_are_no_characters_are_spelled_by_bytes():
-    assert spelling("é".encode()) == "é"
-    assert spelling(b"\xc3") == "bytes:\\xc3"
+def test_tokens_that_are_no_characters_are_named_by_bytes():
+    assert token_string("é".encode()) == "é"
+    assert token_string(b"\xc3") == "bytes:\\xc3"
 
 
 @pytest.mark.parametrize("field", ["model", "\ud800"])
@@ -293,14 +294,14 @@ def test_half_a_surrogate_pair_is_refused_in_text(server, field):
     assert "\\ud800" in answer["error"]["message"]
 
 
-def test_a_character_split_over_tokens_is_told_whole():
-    said = [b"a", b"\xc3", b"\xa9", b"b"]
-    writer = Writer(said.__getitem__, eos_id=9, stops=(), likely=0)
-    told = []
+def test_a_character_split_over_tokens_is_emitted_in_one_piece():
+    token_bytes = [b"a", b"\xc3", b"\xa9", b"b"]
+    builder = ChoiceBuilder(token_bytes.__getitem__, eos_id=9, stops=(), top_logprobs=0)
+    pieces = []
     for token in range(4):
         reason = "length" if token == 3 else ""
-        told.append(writer.piece(Sample("x", 0, np.array([token]), np.zeros(1), reason)))
-    assert [text for text, _ in told] == ["a", "", "é", "b"]
-    spelled = [name for _, found in told for name in found["tokens"]]
-    assert spelled == ["a", "bytes:\\xc3", "bytes:\\xa9", "b"]
-    assert [at for _, found in told for at in found["text_offset"]] == [0, 1, 1, 2]
+        pieces.append(builder.add(Sample("x", 0, np.array([token]), np.zeros(1), reason)))
+    assert [text for text, _ in pieces] == ["a", "", "é", "b"]
+    names = [name for _, logprobs in pieces for name in logprobs["tokens"]]
+    assert names == ["a", "bytes:\\xc3", "bytes:\\xa9", "b"]
+    assert [at for _, logprobs in pieces for at in logprobs["text_offset"]] == [0, 1, 1, 2]

@@ -4,24 +4,24 @@ import asyncio
 
 import pytest
 
-from tests.sample.serving import running
+from tests.sample.server import run_server
 
 openai = pytest.importorskip("openai", reason="the openai client is not installed")
 
 
 @pytest.fixture(scope="module")
 def server():
-    with running(keys=["sesame"]) as found:
-        yield found
+    with run_server(keys=["sesame"]) as test_server:
+        yield test_server
 
 
 @pytest.fixture
 def client(server):
-    with openai.OpenAI(**told(server)) as found:
-        yield found
+    with openai.OpenAI(**client_options(server)) as openai_client:
+        yield openai_client
 
 
-def told(server, key="sesame"):
+def client_options(server, key="sesame"):
     url = f"http://127.0.0.1:{server.port}/v1"
     return {"base_url": url, "api_key": key, "max_retries": 0, "timeout": 60}
 
@@ -40,15 +40,16 @@ def test_models(client):
     ids=str,
 )
 def test_prompts(client, prompt, texts):
-    found = client.completions.create(prompt=prompt, max_tokens=2, **GREEDY)
-    assert [choice.text for choice in found.choices] == texts
-    assert found.usage.total_tokens == 3 * len(texts)
-    assert found.object == "text_completion" and found.system_fingerprint
-    assert found._request_id == found.id
+    completion = client.completions.create(prompt=prompt, max_tokens=2, **GREEDY)
+    assert [choice.text for choice in completion.choices] == texts
+    assert completion.usage.total_tokens == 3 * len(texts)
+    assert completion.object == "text_completion"
+    assert completion.system_fingerprint
+    assert completion._request_id == completion.id
 
 
 def test_every_parameter_at_once(client):
-    found = client.completions.create(
+    completion = client.completions.create(
         model="counts",
         prompt="0",
         n=2,
@@ -65,12 +66,14 @@ def test_every_parameter_at_once(client):
         seed=11,
         user="me",
     )
-    assert [choice.index for choice in found.choices] == [0, 1]
-    for choice in found.choices:
+    assert [choice.index for choice in completion.choices] == [0, 1]
+    for choice in completion.choices:
         parts = choice.logprobs
-        assert "".join(parts.tokens) == choice.text and choice.text[0] == "0"
+        assert "".join(parts.tokens) == choice.text
+        assert choice.text[0] == "0"
         assert parts.text_offset == list(range(len(choice.text)))
-        assert parts.token_logprobs[0] is None and parts.top_logprobs[0] is None
+        assert parts.token_logprobs[0] is None
+        assert parts.top_logprobs[0] is None
         assert all(3 <= len(top) <= 4 for top in parts.top_logprobs[1:])
 
 
@@ -84,16 +87,17 @@ def test_a_stream_and_its_usage(client):
     *pieces, last = chunks
     assert "".join(piece.choices[0].text for piece in pieces) == "123456"
     assert pieces[-1].choices[0].finish_reason == "stop"
-    assert last.choices == [] and last.usage.prompt_tokens == 1
+    assert last.choices == []
+    assert last.usage.prompt_tokens == 1
 
 
 def test_many_at_once(server):
     async def ask():
-        async with openai.AsyncOpenAI(**told(server)) as client:
-            made = [
+        async with openai.AsyncOpenAI(**client_options(server)) as client:
+            requests = [
                 client.completions.create(prompt=str(n), max_tokens=2, **GREEDY) for n in range(8)
             ]
-            return [found.choices[0].text for found in await asyncio.gather(*made)]
+            return [completion.choices[0].text for completion in await asyncio.gather(*requests)]
 
     assert asyncio.run(ask()) == [f"{chr(49 + n)}{chr(50 + n)}" for n in range(8)]
 
@@ -101,7 +105,8 @@ def test_many_at_once(server):
 def test_refusals_have_their_own_errors(client, server):
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(prompt="0", extra_body={"top_k": 4}, **GREEDY)
-    assert caught.value.param == "top_k" and caught.value.type == "invalid_request_error"
+    assert caught.value.param == "top_k"
+    assert caught.value.type == "invalid_request_error"
     with pytest.raises(openai.BadRequestError) as caught:
         client.completions.create(prompt="0", suffix="9", **GREEDY)
     assert caught.value.param == "suffix"
@@ -109,7 +114,7 @@ def test_refusals_have_their_own_errors(client, server):
         client.completions.create(model="other", prompt="0")
     assert caught.value.code == "model_not_found"
     with (
-        openai.OpenAI(**told(server, "wrong")) as stranger,
+        openai.OpenAI(**client_options(server, "wrong")) as other_client,
         pytest.raises(openai.AuthenticationError),
     ):
-        stranger.models.list()
+        other_client.models.list()

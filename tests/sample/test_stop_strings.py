@@ -4,47 +4,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
-from codex_jax.sample.sampling.stop_strings import FOUND, PAPER_STOPS, cut, stop_table
+from codex_jax.sample.sampling.stop_strings import (
+    PAPER_STOPS,
+    STOPPED_STATE,
+    StopAutomata,
+    stop_table,
+    truncate_at_stop,
+)
 
 words = st.text("ab\né", min_size=1, max_size=5)
 
 
 @given(st.lists(words, min_size=1, max_size=6), st.lists(words, min_size=1, max_size=12))
 @settings(max_examples=300, deadline=None)
-def test_the_automaton_finds_exactly_what_a_search_finds(stops, tokens):
+def test_the_automaton_finds_what_a_search_finds(stops, tokens):
     """Stops inside one token, across several, and of several bytes."""
     vocabulary = [token.encode() for token in sorted(set(tokens))]
     table = stop_table(vocabulary, stops)
-    state, said = 0, b""
+    state, text = 0, b""
     for token in tokens:
         index = vocabulary.index(token.encode())
-        state, said = table[state, index], said + vocabulary[index]
-        assert (state == FOUND) == any(stop.encode() in said for stop in stops)
+        state, text = table[state, index], text + vocabulary[index]
+        assert (state == STOPPED_STATE) == any(stop.encode() in text for stop in stops)
 
 
-def test_a_character_split_over_tokens_is_found():
+def test_a_character_split_over_tokens_stops():
     table = stop_table([b"\xc3", b"\xa9", b"x"], ["é"])
-    assert table[table[0, 0], 1] == FOUND
-    assert table[table[0, 0], 2] != FOUND
+    assert table[table[0, 0], 1] == STOPPED_STATE
+    assert table[table[0, 0], 2] != STOPPED_STATE
 
 
 def test_no_stops_never_stop():
-    assert not (stop_table([b"a", b"b"], []) == FOUND)[0].any()
+    assert not (stop_table([b"a", b"b"], []) == STOPPED_STATE)[0].any()
 
 
 @pytest.mark.parametrize("stop", PAPER_STOPS)
 def test_the_five_stops_of_the_paper(stop):
     body = "    return 1\n\n    # inner\n    if x:\n        print(x)"
-    assert cut((body + stop + " more").encode(), PAPER_STOPS) == (body.encode(), True)
+    assert truncate_at_stop((body + stop + " more").encode(), PAPER_STOPS) == (body.encode(), True)
 
 
 def test_the_stop_that_is_whole_first_cuts():
-    assert cut(b"x\naay", ["a", "\naa"]) == (b"x\n", True)
-    assert cut(b"x\naay", ["aa", "\naa"]) == (b"x", True)
+    assert truncate_at_stop(b"x\naay", ["a", "\naa"]) == (b"x\n", True)
+    assert truncate_at_stop(b"x\naay", ["aa", "\naa"]) == (b"x", True)
 
 
 def test_without_a_stop_nothing_is_cut():
-    assert cut(b"    return 1", PAPER_STOPS) == (b"    return 1", False)
+    assert truncate_at_stop(b"    return 1", PAPER_STOPS) == (b"    return 1", False)
 
 
 def test_an_empty_stop_is_refused():
@@ -56,3 +62,23 @@ def test_the_table_is_small():
     table = stop_table([bytes([n]) for n in range(256)], PAPER_STOPS)
     assert table.dtype == np.int16
     assert len(table) <= 2 + sum(map(len, PAPER_STOPS))
+
+
+def test_automata_share_a_table_and_reuse_the_space_of_unused_ones():
+    token_bytes = [bytes([n]) for n in range(128)]
+    automata = StopAutomata(token_bytes, eos_id=0, states=6)
+    first = automata.acquire(["abc"])
+    assert automata.acquire(["abc"]) == first
+    assert automata.acquire(["xyz!"]) is None  # four states, of which one is left
+    version = automata.version
+    automata.release(["abc"])
+    automata.release(["abc"])
+    second = automata.acquire(["xyz!"])
+    assert second is not None
+    assert automata.version > version
+    state = second
+    for byte in b"xyz!":
+        assert state != STOPPED_STATE
+        state = automata.table[state, byte]
+    assert state == STOPPED_STATE == automata.table[second, 0]
+    assert (automata.table[0, 1:] == 0).all()  # state 0 stops at end of text alone

@@ -11,7 +11,7 @@ from codex_jax import sharding
 from codex_jax.compile import hlo
 from codex_jax.records import Batch
 from codex_jax.train import state
-from codex_jax.train.loop import Compute, jitted_step
+from codex_jax.train.compute import Compute, jit_step
 from tests.train.test_step import CONFIG, make_tx
 
 RECORDED_WITH = "0.10.2"
@@ -36,8 +36,8 @@ def collectives(shape: dict[str, int]) -> dict[str, int]:
     placed = sharding.batch_sharding(mesh)
     row = jax.ShapeDtypeStruct((16, 32), "int32", sharding=placed)
     weight = jax.ShapeDtypeStruct((16, 32), "float32", sharding=placed)
-    step = jitted_step(CONFIG, tx, Compute(), mesh)
-    lowered = step.lower(state.abstract(CONFIG, tx, mesh), Batch(row, row, row, row, weight))
+    step = jit_step(CONFIG, tx, Compute(), mesh)
+    lowered = step.lower(state.abstract_state(CONFIG, tx, mesh), Batch(row, row, row, row, weight))
     found = hlo.read(lowered.compile().as_text()).collectives
     return {kind: times for kind, (times, _, _) in found.items()}
 

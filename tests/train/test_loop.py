@@ -16,7 +16,8 @@ import pytest
 from codex_jax import InputError
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
-from codex_jax.train.loop import Compute, due, train
+from codex_jax.train.compute import Compute
+from codex_jax.train.loop import is_due, train
 from codex_jax.train.optimizer import Optimizer
 from tests.train import counting
 from tests.train.counting import CountingBatches
@@ -98,7 +99,7 @@ def test_another_mesh_continues_the_run(tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     run(tmp_path, steps=5)
-    with pytest.raises(InputError, match=r"model.layers: 2, 3.*turn checkpoint_dir"):
+    with pytest.raises(InputError, match=r"model.layers: 2, 3.*set another checkpoint_dir"):
         run(tmp_path, steps=5, model=DecoderConfig(vocab_size=64, layers=3, width=32, heads=4))
 
 
@@ -108,23 +109,26 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"model": DecoderConfig(vocab_size=65, layers=1, width=32, heads=4)}, "the data has 64"),
         ({"model": DecoderConfig(vocab_size=64, layers=1, width=32, heads=4, max_length=8)}, "32"),
         ({"model": dataclasses.replace(CONFIG, unembedding_bias=True)}, "can't be trained"),
-        ({"compute": Compute(microbatches=3)}, "not a multiple of 24"),
-        ({"compute": Compute(remat="some")}, "remat is 'some'; expected one of 'none', 'minimal'"),
+        ({"compute": {"microbatches": 3}}, "not a multiple of 24"),
+        ({"compute": {"remat": "some"}}, "remat is 'some'; expected one of 'none', 'minimal'"),
         ({"mesh": MeshShape(tensor=3)}, "does not fit 8 devices"),
         ({"batches": CountingBatches(batch_size=4)}, "batch_size 4 is not a multiple of 8"),
         (
             {"batches": CountingBatches(sequence_length=30), "mesh": MeshShape(context=2)},
             "30 tokens, which 2 × context = 4 does not divide",
         ),
-        ({"compute": Compute(dtype="float16")}, "dtype is 'float16'; expected 'float32' or"),
-        ({"compute": Compute(weights="int8")}, "weights is 'int8'; expected 'float32' or"),
+        ({"compute": {"dtype": "float16"}}, "dtype is 'float16'; expected 'float32' or"),
+        ({"compute": {"param_dtype": "int8"}}, "param_dtype is 'int8'; expected 'float32' or"),
         (
             {"mesh": MeshShape(tensor=8)},
-            "heads' is 4, which tensor = 8 does not divide; turn MeshShape.tensor",
+            "heads' is 4, which tensor = 8 does not divide; set MeshShape.tensor",
         ),
     ],
 )
+@pytest.mark.usefixtures("unchecked_types")
 def test_settings_that_do_not_fit_are_one_line(tmp_path, options, message):
+    if compute := options.get("compute"):
+        options = options | {"compute": Compute(**compute)}
     with pytest.raises(InputError, match=message) as caught:
         run(tmp_path, **options)
     assert "\n" not in str(caught.value)
@@ -132,18 +136,23 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path, options, message):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     with pytest.raises(InputError, match=r"loss of step .* is (nan|inf)"):
-        run(tmp_path, steps=40, optimizer=Optimizer(learning_rate=1e30, warmup_steps=1, clip=0))
+        run(
+            tmp_path,
+            steps=40,
+            optimizer=Optimizer(learning_rate=1e30, warmup_steps=1, clip_norm=0.0),
+        )
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_checkpoints_before(tmp_path):
     private = ["unshare", "-m" if os.geteuid() == 0 else "-Urm"]
     mount = f"mount -t tmpfs -o size=600k tmpfs {tmp_path}"
-    if subprocess.run([*private, "sh", "-c", mount], capture_output=True).returncode:
+    if subprocess.run([*private, "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("needs mount namespaces, to have a small disk")
     here = pathlib.Path(counting.__file__)
     script = f"{mount} && {sys.executable} {here} {tmp_path}/run 40; ls {tmp_path}/run/5"
     ended = subprocess.run(
         [*private, "sh", "-c", script],
+        check=False,
         env=os.environ | {"PYTHONPATH": str(here.parents[2]), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
@@ -157,5 +166,5 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoints_before(tmp_path):
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, False), (5, True), (7, False), (10, True), (12, True)]
 )
-def test_due(step, expected):
-    assert due(step, every=5, last=12) is expected
+def test_is_due(step, expected):
+    assert is_due(step, every=5, last=12) is expected

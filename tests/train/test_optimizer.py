@@ -9,13 +9,13 @@ import pytest
 
 from codex_jax import InputError, sharding
 from codex_jax.checkpoint import Card, Checkpoints
-from codex_jax.model import DecoderConfig, abstract
+from codex_jax.model import DecoderConfig, abstract_params
 from codex_jax.train import optimizer, state
-from codex_jax.train.loop import Compute, jitted_step
+from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.optimizer import Optimizer
 from tests.train.counting import CountingBatches
 
-KINDS = ("adamw", "adafactor", "lion", "muon")
+ALGORITHMS = ("adamw", "adafactor", "lion", "muon")
 WIDE = DecoderConfig(vocab_size=64, layers=2, width=128, heads=2, mlp_size=256, max_length=32)
 
 
@@ -40,7 +40,7 @@ def test_wsd_is_flat_until_its_decay():
 
 def test_matrices_decay_and_nothing_else():
     config = DecoderConfig(vocab_size=128, layers=2, width=32, heads=4)
-    shapes, axes = abstract(config)
+    shapes, axes = abstract_params(config)
     tx = optimizer.make(
         Optimizer(warmup_steps=1, schedule="constant", learning_rate=0.1), steps=9, axes=axes
     )
@@ -56,6 +56,7 @@ def test_matrices_decay_and_nothing_else():
     np.testing.assert_allclose(updates["embedding"], -0.1 * 0.1, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("unchecked_types")
 def test_unknown_schedules_and_long_warm_ups_are_refused():
     with pytest.raises(InputError, match="'linear'; expected one of 'cosine'"):
         optimizer.learning_rate(Optimizer(schedule="linear", warmup_steps=1), steps=10)
@@ -63,14 +64,14 @@ def test_unknown_schedules_and_long_warm_ups_are_refused():
         optimizer.learning_rate(Optimizer(), steps=100)
 
 
-def transformation(kind, **options):
-    recipe = Optimizer(kind=kind, warmup_steps=1, learning_rate=1e-3, **options)
-    return optimizer.make(recipe, steps=9, axes=abstract(WIDE)[1])
+def transformation(algorithm, **options):
+    recipe = Optimizer(algorithm=algorithm, warmup_steps=1, learning_rate=1e-3, **options)
+    return optimizer.make(recipe, steps=9, axes=abstract_params(WIDE)[1])
 
 
 def after_two_steps(tx, mesh, **compute):
-    now = state.born(WIDE, tx, mesh, seed=0, dtype=compute.get("weights", "float32"))
-    take = jitted_step(WIDE, tx, Compute(**compute), mesh)
+    now = state.init_sharded(WIDE, tx, mesh, seed=0, dtype=compute.get("param_dtype", "float32"))
+    take = jit_step(WIDE, tx, Compute(**compute), mesh)
     for n in range(2):
         batch = jax.device_put(CountingBatches().batch(n), sharding.batch_sharding(mesh))
         now, metrics = take(now, batch)
@@ -82,13 +83,13 @@ def largest_apart(one, other):
     return max(jax.tree.leaves(apart))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sharded_equals_one_device_and_comes_back_from_disk(kind, tmp_path):
-    tx = transformation(kind)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_sharded_equals_one_device_and_comes_back_from_disk(algorithm, tmp_path):
+    tx = transformation(algorithm)
     one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     mesh = sharding.make_mesh(sharding.MeshShape(fsdp=4, tensor=2))
     (alone, _), (spread, _) = after_two_steps(tx, one), after_two_steps(tx, mesh)
-    start = state.born(WIDE, tx, one, seed=0).params
+    start = state.init_sharded(WIDE, tx, one, seed=0).params
     assert largest_apart(start, alone.params) > 5e-4
     # Signs turn on rounding where a gradient is nearly 0, as a key's bias's is: softmax cancels it.
     apart = jax.tree.map(lambda a, b: np.abs(a - np.asarray(b)), alone.params, spread.params)
@@ -97,7 +98,7 @@ def test_sharded_equals_one_device_and_comes_back_from_disk(kind, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(2, spread.params, spread._replace(params=None), Card(model={}))
     checkpoints.finish()
-    target = state.abstract(WIDE, tx, mesh)
+    target = state.abstract_state(WIDE, tx, mesh)
     params, rest = checkpoints.restore(2, target.params, target._replace(params=None))
     checkpoints.close()
     assert largest_apart(rest._replace(params=params), spread) == 0
@@ -106,32 +107,32 @@ def test_sharded_equals_one_device_and_comes_back_from_disk(kind, tmp_path):
         assert leaf.sharding.is_equivalent_to(before.sharding, leaf.ndim)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_large_part_of_the_state_stands_whole(kind):
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_no_large_part_of_the_state_is_replicated(algorithm):
     mesh = sharding.make_mesh(sharding.MeshShape(fsdp=4, tensor=2))
-    for leaf in jax.tree.leaves(state.abstract(WIDE, transformation(kind), mesh)):
+    for leaf in jax.tree.leaves(state.abstract_state(WIDE, transformation(algorithm), mesh)):
         parts = leaf.size / np.prod(leaf.sharding.shard_shape(leaf.shape))
         assert parts >= 4 or leaf.size <= WIDE.layers * WIDE.mlp_size, leaf
 
 
 def test_adafactor_keeps_rows_and_columns():
-    shapes = abstract(WIDE)[0]
+    shapes = abstract_params(WIDE)[0]
     count = functools.partial(jax.tree.reduce, lambda n, leaf: n + leaf.size, initializer=0)
     kept = jax.eval_shape(transformation("adafactor").init, shapes)
     assert count(kept) < 0.05 * count(shapes)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "lion", "muon"])
-def test_first_moments_are_kept_as_told(kind):
-    shapes = abstract(WIDE)[0]
-    kept = jax.eval_shape(transformation(kind, moments="bfloat16").init, shapes)
+@pytest.mark.parametrize("algorithm", ["adamw", "lion", "muon"])
+def test_mu_dtype_is_that_of_the_first_moments(algorithm):
+    shapes = abstract_params(WIDE)[0]
+    kept = jax.eval_shape(transformation(algorithm, mu_dtype="bfloat16").init, shapes)
     halves = [leaf for leaf in jax.tree.leaves(kept) if leaf.dtype == jnp.bfloat16]
     assert sum(leaf.size for leaf in halves) == sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-def test_weights_are_kept_as_told_and_moments_stay_exact():
+def test_param_dtype_is_that_of_the_weights_and_moments_stay_float32():
     one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    rough, metrics = after_two_steps(transformation("adamw"), one, weights="bfloat16")
+    rough, metrics = after_two_steps(transformation("adamw"), one, param_dtype="bfloat16")
     _, expected = after_two_steps(transformation("adamw"), one)
     assert {leaf.dtype for leaf in jax.tree.leaves(rough.params)} == {jnp.dtype(jnp.bfloat16)}
     assert jnp.bfloat16 not in {leaf.dtype for leaf in jax.tree.leaves(rough.optimizer)}
@@ -139,8 +140,8 @@ def test_weights_are_kept_as_told_and_moments_stay_exact():
 
 
 def test_muon_steps_are_orthogonal():
-    tx = transformation("muon", schedule="constant", weight_decay=0.0, clip=0.0)
-    params = jax.jit(lambda: state.fresh(WIDE, tx, jax.random.key(0)).params)()
+    tx = transformation("muon", schedule="constant", weight_decay=0.0, clip_norm=0.0)
+    params = jax.jit(lambda: state.init_state(WIDE, tx, jax.random.key(0)).params)()
     grads = jax.tree.map(lambda p: jax.random.normal(jax.random.key(1), p.shape), params)
     updates, _ = tx.update(grads, tx.init(params), params)
     for name, shape in {"q": (128, 128), "out": (128, 128)}.items():
@@ -149,6 +150,9 @@ def test_muon_steps_are_orthogonal():
         assert values.max() < 2.5 * jnp.median(values)  # Newton-Schulz leaves them near, not at, 1
 
 
-def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="kind is 'sgd'; expected one of 'adamw', 'adafactor'"):
+@pytest.mark.usefixtures("unchecked_types")
+def test_an_unknown_algorithm_is_refused():
+    with pytest.raises(
+        InputError, match="algorithm is 'sgd'; expected one of 'adamw', 'adafactor'"
+    ):
         transformation("sgd")

@@ -9,9 +9,8 @@ import pytest
 
 from codex_jax import model, sharding
 from codex_jax.model import DecoderConfig
-from codex_jax.records import Batch
 from codex_jax.train import optimizer, remat, state, step
-from codex_jax.train.loop import Compute, jitted_step
+from codex_jax.train.compute import Compute, jit_step
 from tests.train.counting import CountingBatches
 
 CONFIG = DecoderConfig(vocab_size=64, layers=2, width=32, heads=4, max_length=32)
@@ -19,19 +18,19 @@ CONFIG = DecoderConfig(vocab_size=64, layers=2, width=32, heads=4, max_length=32
 
 def make_tx():
     recipe = optimizer.Optimizer(warmup_steps=1, learning_rate=1e-2)
-    return optimizer.make(recipe, steps=10, axes=model.abstract(CONFIG)[1])
+    return optimizer.make(recipe, steps=10, axes=model.abstract_params(CONFIG)[1])
 
 
 def two_steps(mesh, **compute):
     tx = make_tx()
-    now = state.born(CONFIG, tx, mesh, seed=0)
-    take = jitted_step(CONFIG, tx, Compute(**compute), mesh)
+    train_state = state.init_sharded(CONFIG, tx, mesh, seed=0)
+    take_step = jit_step(CONFIG, tx, Compute(**compute), mesh)
     metrics = []
     for n in range(2):
         batch = jax.device_put(CountingBatches().batch(n), sharding.batch_sharding(mesh))
-        now, values = take(now, batch)
+        train_state, values = take_step(train_state, batch)
         metrics.append(jax.tree.map(float, values))
-    return jax.device_get(now.params), metrics
+    return jax.device_get(train_state.params), metrics
 
 
 @functools.cache
@@ -40,8 +39,8 @@ def one_device():
 
 
 def assert_same(result, reference, tolerance=2e-5):
-    for found, expected in zip(result[1], reference[1], strict=True):
-        assert found == pytest.approx(expected, rel=1e-4)
+    for metrics, expected in zip(result[1], reference[1], strict=True):
+        assert metrics == pytest.approx(expected, rel=1e-4)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=tolerance), result[0], reference[0]
     )
@@ -75,26 +74,26 @@ def test_memory_savers_change_nothing(compute):
     assert_same(two_steps(mesh, **compute), one_device())
 
 
-def test_the_state_is_born_sharded():
+def test_the_state_is_initialized_sharded():
     mesh = sharding.make_mesh(sharding.MeshShape(fsdp=8))
-    born = state.born(CONFIG, make_tx(), mesh, seed=0)
-    up = born.params["blocks"]["mlp"]["up"]
+    initial = state.init_sharded(CONFIG, make_tx(), mesh, seed=0)
+    up = initial.params["blocks"]["mlp"]["up"]
     assert up.addressable_shards[0].data.shape == (2, 32 // 8, 128)
-    moments = [leaf for leaf in jax.tree.leaves(born.optimizer) if leaf.shape == up.shape]
+    moments = [leaf for leaf in jax.tree.leaves(initial.optimizer) if leaf.shape == up.shape]
     assert len(moments) == 2
     assert {m.sharding.spec for m in moments} == {up.sharding.spec}
 
 
 def test_padding_does_not_count():
-    batch = CountingBatches().batch(0)
+    batch = jax.tree.map(jnp.asarray, CountingBatches().batch(0))
     params = model.init(CONFIG, jax.random.key(0))
-    other = batch._replace(targets=np.where(batch.loss_weights > 0, batch.targets, 5))
+    other = batch._replace(targets=jnp.where(batch.loss_weights > 0, batch.targets, 5))
     losses = [step.loss_sum(CONFIG, params, b) for b in (batch, other)]
     assert losses[0] == losses[1]
 
 
-def test_fresh_models_know_nothing():
-    batch = CountingBatches().batch(0)
+def test_initial_models_guess_uniformly():
+    batch = jax.tree.map(jnp.asarray, CountingBatches().batch(0))
     loss = step.loss_sum(CONFIG, model.init(CONFIG, jax.random.key(0)), batch)
     assert loss / batch.loss_weights.sum() == pytest.approx(np.log(64), rel=0.02)
 
@@ -102,7 +101,7 @@ def test_fresh_models_know_nothing():
 def test_gradient_is_that_of_the_mean_loss():
     """A unit step along one weight changes the loss as its gradient says (finite differences)."""
     params = model.init(CONFIG, jax.random.key(0))
-    batch = Batch(*map(jnp.asarray, CountingBatches().batch(0)))
+    batch = jax.tree.map(jnp.asarray, CountingBatches().batch(0))
     loss = functools.partial(step.loss_sum, CONFIG)
     total, weight, grads = step.gradients(loss, params, batch, microbatches=2)
     nudged = params | {"embedding": params["embedding"].at[5, 3].add(1e-2)}

@@ -1,4 +1,4 @@
-"""Which documents hold a piece of an evaluation problem."""
+"""Search for documents that hold a piece of an evaluation problem."""
 
 import pathlib
 import re
@@ -15,7 +15,7 @@ _SHORTEST_NAME = 8
 _NAME = re.compile(r'(?<=^\{)"name":')
 
 
-def _problems(path: pathlib.Path | str) -> Iterator[Problem]:
+def _read_problems(path: pathlib.Path | str) -> Iterator[Problem]:
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; expected problems as JSON Lines")
     with open_text(path) as lines:
@@ -24,7 +24,7 @@ def _problems(path: pathlib.Path | str) -> Iterator[Problem]:
             yield parse_record(renamed, Problem, where=f"{path}:{number}")
 
 
-class Contamination:
+class Decontaminator:
     """Looks for `gram` consecutive words of a problem, and for functions of a problem's name."""
 
     def __init__(self, problem_files: Sequence[pathlib.Path | str], gram: int = _GRAM):
@@ -37,10 +37,10 @@ class Contamination:
         self._grams: dict[tuple[str, ...], str] = {}
         self._names: dict[str, str] = {}
         for path in problem_files:
-            for problem in _problems(path):
+            for problem in _read_problems(path):
                 self._add(problem)
         self._vocabulary = {word for words in self._grams for word in words}
-        self._named = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names)) or '(?!)'})\b")
+        self._any_name = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names)) or '(?!)'})\b")
 
     def _add(self, problem: Problem) -> None:
         words = _WORDS.findall(problem.prompt + problem.canonical_solution)
@@ -50,17 +50,17 @@ class Contamination:
             self._names.setdefault(problem.entry_point, problem.task_id)
 
     def find(self, text: str) -> str:
-        """The task whose words the text holds, or ""."""
+        """Returns the task whose words the text holds, or ""."""
         return next(self._hits(_WORDS.findall(text)), "")
 
     def _hits(self, words: list[str]) -> Iterator[str]:
-        known = np.fromiter(map(self._vocabulary.__contains__, words), bool, len(words))
-        unknown_before = np.concatenate([[0], np.cumsum(~known)])
-        whole = unknown_before[self._gram :] == unknown_before[: -self._gram]
-        for start in np.flatnonzero(whole):
+        in_vocabulary = np.fromiter(map(self._vocabulary.__contains__, words), bool, len(words))
+        unknown_before = np.concatenate([[0], np.cumsum(~in_vocabulary)])
+        candidates = unknown_before[self._gram :] == unknown_before[: -self._gram]
+        for start in np.flatnonzero(candidates):
             if task := self._grams.get(tuple(words[start : start + self._gram])):
                 yield task
 
     def names(self, text: str) -> list[str]:
-        """Tasks whose function's name occurs in the text; a hint, not a proof."""
-        return sorted({self._names[name] for name in self._named.findall(text)})
+        """Lists tasks whose function's name occurs in the text; a hint, not a proof."""
+        return sorted({self._names[name] for name in self._any_name.findall(text)})

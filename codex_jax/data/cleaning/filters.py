@@ -1,14 +1,15 @@
-"""What the Codex paper (section 3.1) leaves out of its training files, and two checks of ours.
+"""Filters of the Codex paper (section 3.1), and two checks of our own.
 
-It drops files that are probably auto-generated, have lines of mean length over 100 or maximum over
-1000, or few alphanumeric characters; it gives no rule for the first nor a number for the last.
+The paper drops files that are probably auto-generated, have lines of mean length over 100 or
+maximum over 1000, or few alphanumeric characters; it gives no rule for the first nor a number for
+the last.
 """
 
 import dataclasses
 import re
 from collections.abc import Iterator
 
-from codex_jax.data.languages import broken_share
+from codex_jax.data.languages import parse_error_fraction
 
 _GENERATED = re.compile(
     r"@generated|\bauto-?\s?generated\b|\b(?:do not|don't) (?:edit|modify)\b"
@@ -40,33 +41,34 @@ class Filters:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """One check of one file: what was found, and whether that may stay."""
+class CheckResult:
+    """The result of a check of a file: the measured value, and whether it passes."""
 
     step: str
-    found: str
-    stays: bool
+    value: str
+    passed: bool
 
 
-def findings(text: str, language: str, filters: Filters) -> Iterator[Finding]:
-    """The checks in their order; lazily, so the caller may stop at the first that fails."""
+def run_checks(text: str, language: str, filters: Filters) -> Iterator[CheckResult]:
+    """Yields the checks in their order, lazily, so the caller may stop at the first failure."""
     lines = text.splitlines() or [""]
     longest = max(map(len, lines))
-    yield Finding("long line", f"{longest} characters", longest <= filters.longest_line)
+    yield CheckResult("long line", f"{longest} characters", longest <= filters.longest_line)
     mean = sum(map(len, lines)) / len(lines)
-    yield Finding("mean line", f"{mean:.1f} characters", mean <= filters.mean_line)
-    share = _alphanumeric(text) / max(len(text), 1)
-    yield Finding("few alphanumerics", f"{share:.0%}", share >= filters.alphanumeric)
+    yield CheckResult("mean line", f"{mean:.1f} characters", mean <= filters.mean_line)
+    share = _count_alphanumerics(text) / max(len(text), 1)
+    yield CheckResult("few alphanumerics", f"{share:.0%}", share >= filters.alphanumeric)
     if filters.generated:
         sign = _GENERATED.search("\n".join(lines[:_HEAD_LINES]))
-        yield Finding("generated", repr(sign[0]) if sign else "no sign", sign is None)
+        yield CheckResult("generated", repr(sign[0]) if sign else "no sign", sign is None)
     if filters.broken is not None:
-        share = broken_share(text, language)
-        yield Finding("does not parse", f"{share:.0%} outside {language}", share <= filters.broken)
+        share = parse_error_fraction(text, language)
+        value = f"{share:.0%} outside {language}"
+        yield CheckResult("does not parse", value, share <= filters.broken)
 
 
-def _alphanumeric(text: str) -> int:
-    """Number of letters and digits."""
+def _count_alphanumerics(text: str) -> int:
+    """Counts letters and digits."""
     if text.isascii():
         return len(text.encode().translate(None, _OTHER_ASCII))
     return sum(map(len, _ALPHANUMERIC.findall(text)))

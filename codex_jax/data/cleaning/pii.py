@@ -1,4 +1,4 @@
-"""E-mail addresses and credentials, replaced by what they were."""
+"""E-mail addresses and credentials, each replaced by the name of its type."""
 
 import collections
 import re
@@ -18,14 +18,15 @@ _SIGNS = ("PRIVATE KEY", "@", "AKIA", "ASIA", "gh", "xox", "AIza", "k_live_", "e
 _ANY = re.compile("|".join(f"(?P<{name}>{p})" for name, p in _PATTERNS.items()), re.DOTALL)
 
 
-def replace_secrets(text: str) -> tuple[str, collections.Counter[str]]:
-    """The text with `<EMAIL>` and the like in place, and how many of each."""
+def redact(text: str) -> tuple[str, collections.Counter[str]]:
+    """Returns the text with `<EMAIL>` and the like in place, and the count of each type."""
     counts: collections.Counter[str] = collections.Counter()
     if not any(sign in text for sign in _SIGNS):
         return text, counts
 
-    def stand_in(match: re.Match[str]) -> str:
-        counts[match.lastgroup] += 1
-        return f"<{match.lastgroup}>"
+    def replace(match: re.Match[str]) -> str:
+        name = match.lastgroup or ""
+        counts[name] += 1
+        return f"<{name}>"
 
-    return _ANY.sub(stand_in, text), counts
+    return _ANY.sub(replace, text), counts

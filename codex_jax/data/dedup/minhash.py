@@ -1,6 +1,6 @@
-"""Exact and near duplicates: what tells them, and a memory of texts for a stream of them.
+"""Exact and near duplicates: their keys, and a search in memory over a stream of texts.
 
-`sift` finds those of a corpus that is larger than memory.
+`corpus_dedup` searches a corpus that is larger than memory.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _SHINGLE = 5  # words
 _SEED = 1
 
 
-class Duplicates:
+class InMemoryDedup:
     """Remembers every text it was asked about: 32 bytes each, and about 2.3 KB where `near`.
 
     Of each set of duplicates, the first that comes is no duplicate.
@@ -27,26 +27,26 @@ class Duplicates:
         self._near = near and rensa.RMinHashDeduplicator(near, PERMUTATIONS, True, BANDS, _SEED)
 
     def find(self, text: str) -> str:
-        """ "exact duplicate", "near duplicate", or "" for a text not seen before."""
-        found = digest(text)
-        if found in self._exact:
+        """Returns "exact duplicate", "near duplicate", or "" for a text not seen before."""
+        key = digest(text)
+        if key in self._exact:
             return EXACT
-        self._exact.add(found)
-        if self._near and not self._near.add(found.hex(), sketch(text)):
+        self._exact.add(key)
+        if self._near and not self._near.add(key.hex(), minhash(text)):
             return NEAR
         return ""
 
 
 def digest(text: str) -> bytes:
-    """32 bytes that texts share when they differ in whitespace alone."""
+    """Hashes a text to 32 bytes, the same for texts that differ in whitespace alone."""
     return hashlib.sha256("".join(text.split()).encode()).digest()
 
 
-def sketch(text: str) -> rensa.RMinHash:
-    """MinHash of the text's word 5-grams."""
+def minhash(text: str) -> rensa.RMinHash:
+    """Computes the MinHash of the text's word 5-grams."""
     words = _WORDS.findall(text)
     shifted = [words[n:] for n in range(_SHINGLE)]
     shingles = list(map(" ".join, zip(*shifted, strict=False)))
-    found = rensa.RMinHash(PERMUTATIONS, _SEED)
-    found.update(shingles or [" ".join(words)])
-    return found
+    sketch = rensa.RMinHash(PERMUTATIONS, _SEED)
+    sketch.update(shingles or [" ".join(words)])
+    return sketch

@@ -6,17 +6,17 @@ which prefix and middle run into each other, so that a cut inside a word costs n
 
 import numpy as np
 
-from codex_jax.data.examples.pairs import Part
+from codex_jax.data.documents import Span
 from codex_jax.tokenizer import SPECIALS
 
 _, PREFIX, MIDDLE, SUFFIX = SPECIALS
 
 
-def infill(text: str, rng: np.random.Generator, *, spm_rate: float = 0.5) -> tuple[Part, ...]:
-    """`text` as parts, cut at two random characters; SPM with probability `spm_rate`."""
+def infill(text: str, rng: np.random.Generator, *, spm_rate: float = 0.5) -> tuple[Span, ...]:
+    """Returns `text` as spans, cut at two random characters; SPM with probability `spm_rate`."""
     first, second = sorted(rng.integers(0, len(text) + 1, 2))
     prefix, middle, suffix = text[:first], text[first:second], text[second:]
-    mark = {name: Part(name, special=True) for name in (PREFIX, MIDDLE, SUFFIX)}
+    mark = {name: Span(name, special=True) for name in (PREFIX, MIDDLE, SUFFIX)}
     if rng.random() < spm_rate:
-        return mark[PREFIX], mark[SUFFIX], Part(suffix), mark[MIDDLE], Part(prefix + middle)
-    return mark[PREFIX], Part(prefix), mark[SUFFIX], Part(suffix), mark[MIDDLE], Part(middle)
+        return mark[PREFIX], mark[SUFFIX], Span(suffix), mark[MIDDLE], Span(prefix + middle)
+    return mark[PREFIX], Span(prefix), mark[SUFFIX], Span(suffix), mark[MIDDLE], Span(middle)

@@ -1,9 +1,9 @@
-"""A prompt may end between a newline and the indentation after it; training must show that cut."""
+"""Splits some newline+indent tokens, so that training shows prompts that end after a newline."""
 
 import numpy as np
 
 
-def loosen(
+def split_indent_tokens(
     ids: np.ndarray,
     weights: np.ndarray,
     halves: np.ndarray,
@@ -12,7 +12,7 @@ def loosen(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Replaces a share `rate` of the newline+indent tokens by their two halves.
 
-    A prompt that ends in "\n" encodes to the lone newline, after which a model trained on whole
+    A prompt that ends in "\n" encodes to the lone newline, after which a model trained on unsplit
     newline+indent tokens has only ever seen column 0.
 
     Args:
@@ -27,7 +27,7 @@ def loosen(
     """
     split = (halves[ids, 0] >= 0) & (rng.random(len(ids)) < rate)
     sizes = 1 + split
-    places = (np.cumsum(sizes) - sizes)[split]
-    loose = np.repeat(ids, sizes)
-    loose[places], loose[places + 1] = halves[ids[split]].T
-    return loose, np.repeat(weights, sizes)
+    starts = (np.cumsum(sizes) - sizes)[split]
+    new_ids = np.repeat(ids, sizes)
+    new_ids[starts], new_ids[starts + 1] = halves[ids[split]].T
+    return new_ids, np.repeat(weights, sizes)

@@ -1,47 +1,36 @@
 """Documents as training text: plain, prose → code, code → prose, or cut for infilling."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
-from codex_jax.data.cleaning.cleaner import Cleaner, Document, Tally
-from codex_jax.data.corpus import Tree, repeats
+from codex_jax.data.corpus import SourceTree, repeat_count
+from codex_jax.data.documents import Document, Example, Pair, Span
 from codex_jax.data.examples.fim import infill
-from codex_jax.data.examples.pairs import Pair, Part, code_to_prose, functions, prose_to_code
+from codex_jax.data.examples.pairs import code_to_prose, functions, prose_to_code
 
 _DIRECTIONS = {"prose to code": prose_to_code, "code to prose": code_to_prose}
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One training text; `key` names it and seeds all its random choices."""
-
-    key: str
-    language: str
-    parts: tuple[Part, ...]
+def render_repeats(document: Document, tree: SourceTree, seed: int) -> Iterator[Example]:
+    """Yields a document's training texts, each as often as the tree's weight requires."""
+    for repeat in range(repeat_count(document.path, tree.weight_of(document.language))):
+        yield from render(document, tree, f"{document.path}#{repeat}", seed)
 
 
-def examples(tree: Tree, cleaner: Cleaner, tally: Tally, seed: int, what: str) -> Iterator[Example]:
-    """The tree's training texts, each as often as its weight asks."""
-    for document in cleaner.documents(tree, tally, what):
-        for again in range(repeats(document.path, tree.rate(document.language))):
-            yield from render(document, tree, f"{document.path}#{again}", seed)
-
-
-def render(document: Document, tree: Tree, key: str, seed: int) -> Iterator[Example]:
-    """One document's training texts: itself, or one for each of its pairs."""
-    if tree.kind == "code":
-        yield Example(key, document.language, _code(document.text, tree, stateless(seed, key)))
+def render(document: Document, tree: SourceTree, key: str, seed: int) -> Iterator[Example]:
+    """Yields a document's training texts: its text, or a text for each of its pairs."""
+    if tree.render_as == "code":
+        spans = _render_code(document.text, tree, example_rng(seed, key))
+        yield Example(key, document.language, spans)
         return
     for number, pair in enumerate(_pairs(document)):
-        parts = _DIRECTIONS[tree.kind](pair)
-        yield Example(f"{key}.{number}", pair.language, parts)
+        yield Example(f"{key}.{number}", pair.language, _DIRECTIONS[tree.render_as](pair))
 
 
-def _code(text: str, tree: Tree, rng: np.random.Generator) -> tuple[Part, ...]:
-    return infill(text, rng) if rng.random() < tree.infilling else (Part(text),)
+def _render_code(text: str, tree: SourceTree, rng: np.random.Generator) -> tuple[Span, ...]:
+    return infill(text, rng) if rng.random() < tree.infilling else (Span(text),)
 
 
 def _pairs(document: Document) -> Iterator[Pair]:
@@ -50,7 +39,7 @@ def _pairs(document: Document) -> Iterator[Pair]:
     return functions(document.text, document.language)
 
 
-def stateless(seed: int, key: str) -> np.random.Generator:
-    """Randomness that depends on the example alone, not on its place in the corpus."""
+def example_rng(seed: int, key: str) -> np.random.Generator:
+    """Returns randomness that depends on the example alone, not on its index in the corpus."""
     digest = hashlib.sha256(f"{seed} {key}".encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng(int.from_bytes(digest))

@@ -12,85 +12,89 @@ import numpy as np
 
 from codex_jax import InputError
 from codex_jax.data.packing.pack import positions_of
-from codex_jax.data.packing.row_store import Rows
+from codex_jax.data.packing.row_store import RowReader
 from codex_jax.records import Batch
 
 
 class BatchReader:
-    """Batches of a packed cache, by step number; epochs follow each other without a seam."""
+    """Batches of packed rows, by step number; epochs follow each other without a seam."""
 
-    def __init__(self, cache_dir: pathlib.Path | str, *, batch_size: int, seed: int):
-        """Opens a finished cache.
+    def __init__(self, rows: pathlib.Path | str, *, batch_size: int, seed: int):
+        """Opens the packed rows.
 
         Args:
-          cache_dir: what `data` wrote.
+          rows: Folder of packed rows, which `data` wrote.
           batch_size: rows in a global batch.
           seed: of the order of the rows.
 
         Raises:
-          InputError: the cache is missing or damaged, or `batch_size` isn't positive.
+          InputError: the rows are missing or damaged, or `batch_size` isn't positive.
         """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; expected at least 1")
-        self._rows = Rows(cache_dir)
-        self._meta = self._rows.meta
+        self._reader = RowReader(rows)
+        self._info = self._reader.info
         self.batch_size = batch_size
         self.seed = seed
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the cache's content."""
-        return self._meta.fingerprint
+        """Hash of the rows' content."""
+        return self._info.fingerprint
 
     @property
     def tokenizer_hash(self) -> str:
-        """Hash of the tokenizer whose ids these are."""
-        return self._meta.tokenizer_hash
+        """Hash of the tokenizer that made the ids."""
+        return self._info.tokenizer_hash
 
     @property
     def vocab_size(self) -> int:
         """Number of ids of that tokenizer."""
-        return self._meta.vocab_size
+        return self._info.vocab_size
 
     @property
     def sequence_length(self) -> int:
         """T, in tokens."""
-        return self._meta.sequence_length
+        return self._info.sequence_length
 
     @property
-    def rows(self) -> int:
-        """Rows in one epoch."""
-        return self._meta.rows
+    def row_count(self) -> int:
+        """Number of rows in an epoch."""
+        return self._info.rows
 
     def row_indices(self, step: int, rows: slice | None = None) -> np.ndarray:
-        """int64 (B,): the cache's rows in batch `step`, or in the slice `rows` of it."""
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)[rows or slice(None)]
-        return np.array([self._shuffled(*divmod(place, self.rows)) for place in places], np.int64)
+        """Returns int64 (B,): the rows in batch `step`, or in the slice `rows` of it."""
+        indices = range(step * self.batch_size, (step + 1) * self.batch_size)[rows or slice(None)]
+        return np.array(
+            [self._shuffled(*divmod(index, self.row_count)) for index in indices], np.int64
+        )
 
-    def _shuffled(self, epoch: int, place: int) -> int:
+    def _shuffled(self, epoch: int, index: int) -> int:
         key = hashlib.sha256(f"{self.fingerprint} {self.seed} {epoch}".encode()).digest()
         seed = int.from_bytes(key[:4])
-        return grain.experimental.index_shuffle(place, max_index=self.rows - 1, seed=seed, rounds=4)
+        return grain.experimental.index_shuffle(
+            index, max_index=self.row_count - 1, seed=seed, rounds=4
+        )
 
     def batch(self, step: int, rows: slice | None = None) -> Batch:
-        """Batch `step`: numpy arrays (B, T), or the slice `rows` of its rows.
+        """Reads batch `step`: numpy arrays (B, T), or the slice `rows` of its rows.
 
         Raises:
           InputError: a row is missing or fails its checksum.
         """
-        found = self._rows.read(self.row_indices(step, rows))
-        return Batch(positions=positions_of(found["segment_ids"]), **found)
+        arrays = self._reader.read(self.row_indices(step, rows))
+        return Batch(positions=positions_of(arrays["segment_ids"]), **arrays)
 
     def batches(
         self, start: int = 0, rows: slice | None = None, *, workers: int = 2, ahead: int = 4
     ) -> Iterator[Batch]:
-        """Batches `start`, `start` + 1, … without end, read ahead by threads.
+        """Yields batches `start`, `start` + 1, … without end, read ahead by threads.
 
         Args:
           start: first step.
           rows: this host's share of each global batch; all of it when absent.
           workers: reading threads; the stream doesn't depend on them.
-          ahead: batches held ready.
+          ahead: batches read in advance.
         """
         with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
             steps = itertools.count(start)

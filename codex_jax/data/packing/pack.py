@@ -14,7 +14,7 @@ from codex_jax.records import Batch
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class Segment:
     """A document or a stretch of one, already shifted; each array has shape (n,)."""
 
     tokens: np.ndarray  # int32
@@ -30,32 +30,34 @@ def split_document(
     *,
     sequence_length: int,
     eos_id: int,
-    ends_line: np.ndarray,
+    newline_mask: np.ndarray,
     weights: np.ndarray | None = None,
-) -> Iterator[Piece]:
-    """Cuts one document's predictions into pieces of at most `sequence_length`.
+) -> Iterator[Segment]:
+    """Cuts a document's predictions into segments of at most `sequence_length`.
 
     Args:
       ids: int32 (n,), the document's tokens, without end of text.
-      sequence_length: longest piece, in tokens.
+      sequence_length: longest segment, in tokens.
       eos_id: the end-of-text token.
-      ends_line: bool (V,), tokens after which a cut is welcome.
+      newline_mask: bool (V,), tokens after which to cut if possible.
       weights: float32 (n,), loss weights of the tokens; 1 when absent. End of text weighs 1.
     """
     end = np.array([eos_id], np.int32)
     inputs = np.concatenate([end, ids]).astype(np.int32)
     targets = np.concatenate([ids, end]).astype(np.int32)
-    of_ids = np.ones(len(ids)) if weights is None else weights
-    loss = np.concatenate([of_ids, [1.0]]).astype(np.float32)
+    id_weights = np.ones(len(ids)) if weights is None else weights
+    loss = np.concatenate([id_weights, [1.0]]).astype(np.float32)
     start = 0
     while start < len(targets):
-        stop = start + _cut(ends_line[targets[start : start + sequence_length]], sequence_length)
-        yield Piece(inputs[start:stop], targets[start:stop], loss[start:stop])
+        stop = start + _segment_length(
+            newline_mask[targets[start : start + sequence_length]], sequence_length
+        )
+        yield Segment(inputs[start:stop], targets[start:stop], loss[start:stop])
         start = stop
 
 
-def _cut(line_ends: np.ndarray, sequence_length: int) -> int:
-    """Length of the next piece: to its last line end, unless that wastes half of a row."""
+def _segment_length(line_ends: np.ndarray, sequence_length: int) -> int:
+    """Returns the next segment's length: to its last line end, unless that wastes half of a row."""
     if len(line_ends) < sequence_length:
         return len(line_ends)
     tail = line_ends[sequence_length // 2 :][::-1]
@@ -63,18 +65,18 @@ def _cut(line_ends: np.ndarray, sequence_length: int) -> int:
 
 
 def pack(
-    pieces: Iterable[Piece], *, sequence_length: int, open_rows: int = 4096
-) -> Iterator[list[Piece]]:
-    """Best fit: each piece goes where it leaves the least room; yields rows as they are closed.
+    segments: Iterable[Segment], *, sequence_length: int, max_open_rows: int = 4096
+) -> Iterator[list[Segment]]:
+    """Packs each segment where it leaves the least room; yields rows as they are closed.
 
-    At most `open_rows` rows are held; beyond that the fullest is closed. Rows of equal room are
-    used in the order in which they came to have it, so the result depends on the pieces alone.
+    At most `max_open_rows` rows stay open; beyond that the fullest is closed. Rows of equal room
+    are used in the order in which they reached it, so the result depends on the segments alone.
     """
-    by_room: list[list[list[Piece]]] = [[] for _ in range(sequence_length + 1)]
+    by_room: list[list[list[Segment]]] = [[] for _ in range(sequence_length + 1)]
     rooms = 0  # bit r is set where some open row has room for r more tokens
-    held = 0
-    for piece in pieces:
-        size = len(piece)
+    open_count = 0
+    for segment in segments:
+        size = len(segment)
         fitting = rooms >> size << size
         room = (fitting & -fitting).bit_length() - 1 if fitting else sequence_length
         if fitting:
@@ -82,40 +84,41 @@ def pack(
             rooms &= ~(1 << room) if not by_room[room] else -1
         else:
             row = []
-            held += 1
-        row.append(piece)
+            open_count += 1
+        row.append(segment)
         if size == room:
-            held -= 1
+            open_count -= 1
             yield row
             continue
         by_room[room - size].append(row)
         rooms |= 1 << (room - size)
-        if held > open_rows:
+        if open_count > max_open_rows:
             fullest = (rooms & -rooms).bit_length() - 1
-            held -= 1
+            open_count -= 1
             yield by_room[fullest].pop(0)
             rooms &= ~(1 << fullest) if not by_room[fullest] else -1
     for rows in by_room:
         yield from rows
 
 
-def fill(rows: Sequence[Sequence[Piece]], sequence_length: int) -> Batch:
-    """Rows of pieces as arrays (len(rows), T), padded at the right."""
+def rows_to_batch(rows: Sequence[Sequence[Segment]], sequence_length: int) -> Batch:
+    """Returns rows of segments as arrays (len(rows), T), padded at the right."""
     shape = (len(rows), sequence_length)
-    tokens, targets, segments = (np.zeros(shape, np.int32) for _ in range(3))
+    tokens, targets, segment_ids = (np.zeros(shape, np.int32) for _ in range(3))
     weights = np.zeros(shape, np.float32)
     for n, row in enumerate(rows):
-        at = 0
-        for segment, piece in enumerate(row, 1):
-            here = np.s_[n, at : at + len(piece)]
-            tokens[here], targets[here], weights[here] = piece.tokens, piece.targets, piece.weights
-            segments[here] = segment
-            at += len(piece)
-    return Batch(tokens, targets, segments, positions_of(segments), weights)
+        start = 0
+        for number, segment in enumerate(row, 1):
+            span = np.s_[n, start : start + len(segment)]
+            tokens[span], targets[span] = segment.tokens, segment.targets
+            weights[span] = segment.weights
+            segment_ids[span] = number
+            start += len(segment)
+    return Batch(tokens, targets, segment_ids, positions_of(segment_ids), weights)
 
 
 def positions_of(segment_ids: np.ndarray) -> np.ndarray:
-    """int32 (B, T): the index of each token in its segment; 0 on padding."""
+    """Returns int32 (B, T): the index of each token in its segment; 0 on padding."""
     index = np.arange(segment_ids.shape[1], dtype=np.int32)
     starts = np.diff(segment_ids, axis=1, prepend=0) != 0
     begun = np.maximum.accumulate(np.where(starts, index, 0), axis=1)

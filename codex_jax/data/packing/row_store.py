@@ -1,4 +1,4 @@
-"""The packed cache on disk: four TensorStore arrays (rows, T) and one JSON page about them.
+"""The packed rows on disk: four TensorStore arrays (rows, T) and their metadata in JSON.
 
 zarr3 with sharding: files of 1,024 rows, in which each row is compressed and checksummed by itself,
 so any row is one small read. Positions aren't stored, for they follow from the segment ids.
@@ -14,6 +14,7 @@ import numpy as np
 import tensorstore
 
 from codex_jax import InputError
+from codex_jax.files import atomic_write
 from codex_jax.records import Batch
 
 ARRAYS = {
@@ -25,13 +26,13 @@ ARRAYS = {
 ROWS_PER_FILE = 1024
 _FORMAT = "codex_jax cache 1"
 DROPPED = "dropped.tsv"  # source, path and reason of each file left out
-_META = "meta.json"
-_MOST_ROWS = 1 << 40  # an array is born this long and cut to size at the end
+_INFO_FILE = "meta.json"
+_MOST_ROWS = 1 << 40  # the initial length of an array, cut to size at the end
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Meta:
-    """What the cache holds. `fingerprint` hashes content, `state` what it was made from."""
+class RowsInfo:
+    """Metadata of rows: `fingerprint` hashes their content, `state` the inputs."""
 
     fingerprint: str
     state: str
@@ -41,38 +42,37 @@ class Meta:
     rows: int
     tokens: int  # predictions: every token and one end of text for each document
     parameters: dict[str, Any]
-    sources: dict[str, dict[str, Any]]  # of each source: documents, tokens, dropped by reason
+    sources: dict[str, dict[str, Any]]  # for each source: documents, tokens, dropped by reason
 
     @property
     def fill_rate(self) -> float:
-        """Share of the rows' places that aren't padding."""
+        """Share of the rows' tokens that aren't padding."""
         return self.tokens / (self.rows * self.sequence_length)
 
 
-def read_meta(directory: pathlib.Path | str) -> Meta:
-    """The page of a finished cache.
+def read_info(directory: pathlib.Path | str) -> RowsInfo:
+    """Reads the metadata of finished rows.
 
     Raises:
-      InputError: there is no finished cache here, or its page is damaged.
+      InputError: there are no finished rows here, or their metadata is damaged.
     """
-    path = pathlib.Path(directory, _META)
+    path = pathlib.Path(directory, _INFO_FILE)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields.pop("format") != _FORMAT:
-            raise InputError(f"{path}: another format; expected {_FORMAT!r}: build it again")
-        return Meta(**fields)
+            raise InputError(f"{path}: another format; expected {_FORMAT!r}: build the rows again")
+        return RowsInfo(**fields)
     except FileNotFoundError:
-        raise InputError(f"{directory}: no packed cache here; make one by `data`") from None
+        raise InputError(f"{directory}: no packed rows here; make them by `data`") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: damaged ({error}); build the cache again") from None
+        raise InputError(f"{path}: damaged ({error}); build the rows again") from None
 
 
-def write_meta(directory: pathlib.Path, meta: Meta) -> None:
-    """Writes the page, last of all: a cache without it isn't finished."""
-    content = {"format": _FORMAT, **dataclasses.asdict(meta)}
-    partial = directory / ("partial-" + _META)
-    partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    partial.replace(directory / _META)
+def write_info(directory: pathlib.Path, info: RowsInfo) -> None:
+    """Writes the metadata, last of all: rows without it aren't finished."""
+    content = {"format": _FORMAT, **dataclasses.asdict(info)}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    atomic_write(directory / _INFO_FILE, text)
 
 
 def _spec(directory: pathlib.Path, name: str) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def _spec(directory: pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def _layout(sequence_length: int, dtype: type) -> dict[str, Any]:
-    plain = {"name": "bytes", "configuration": {"endian": "little"}}
-    squeeze = {"name": "zstd", "configuration": {"level": 3}}
+    little_endian = {"name": "bytes", "configuration": {"endian": "little"}}
+    compressor = {"name": "zstd", "configuration": {"level": 3}}
     sharding = {
         "chunk_shape": [1, sequence_length],
-        "codecs": [plain, squeeze, {"name": "crc32c"}],
-        "index_codecs": [plain, {"name": "crc32c"}],
+        "codecs": [little_endian, compressor, {"name": "crc32c"}],
+        "index_codecs": [little_endian, {"name": "crc32c"}],
     }
     grid = {"chunk_shape": [ROWS_PER_FILE, sequence_length]}
     return {
@@ -101,7 +101,7 @@ def _layout(sequence_length: int, dtype: type) -> dict[str, Any]:
     }
 
 
-class Writer:
+class RowWriter:
     """Appends blocks of `ROWS_PER_FILE` rows (the last may be shorter) and hashes them."""
 
     def __init__(self, directory: pathlib.Path, sequence_length: int):
@@ -126,14 +126,16 @@ class Writer:
         writes = []
         for name, store in self._stores.items():
             array = np.ascontiguousarray(getattr(block, name))
-            self._digest.update(array)
+            self._digest.update(array.data)
             writes.append(store[self.rows : stop].write(array))
         try:
             for write in writes:
                 write.result()
         except ValueError as error:
             reason = str(error).splitlines()[0][:160]
-            raise InputError(f"can't write the cache ({reason}); free space or move it") from None
+            raise InputError(
+                f"can't write the rows ({reason}); free space or set another output"
+            ) from None
         self.rows = stop
         self.tokens += int(np.count_nonzero(block.segment_ids))
 
@@ -145,12 +147,12 @@ class Writer:
         return self._digest.hexdigest()
 
 
-class Rows:
-    """Random access to a finished cache's rows."""
+class RowReader:
+    """Random access to finished rows."""
 
     def __init__(self, directory: pathlib.Path | str):
-        self.meta = read_meta(directory)
-        shape = (self.meta.rows, self.meta.sequence_length)
+        self.info = read_info(directory)
+        shape = (self.info.rows, self.info.sequence_length)
         self._directory = pathlib.Path(directory)
         self._stores = {name: self._open(name, shape) for name in ARRAYS}
 
@@ -161,13 +163,13 @@ class Rows:
             raise self._damaged(f"{name} can't be opened", error) from None
         if tuple(store.shape) != shape or not shape[0]:
             raise InputError(
-                f"{self._directory}: {name} is {tuple(store.shape)}, its page says {shape}; "
-                "build the cache again"
+                f"{self._directory}: {name} is {tuple(store.shape)}, its metadata says {shape}; "
+                "build the rows again"
             )
         return store
 
     def read(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Each stored array at rows `indices` (n,), as (n, T).
+        """Reads each stored array at rows `indices` (n,), as (n, T).
 
         Raises:
           InputError: a row is missing or fails its checksum.
@@ -178,6 +180,6 @@ class Rows:
         except ValueError as error:
             raise self._damaged("a row can't be read", error) from None
 
-    def _damaged(self, what: str, error: Exception) -> InputError:
+    def _damaged(self, problem: str, error: Exception) -> InputError:
         reason = str(error).splitlines()[0][:120]
-        return InputError(f"{self._directory}: {what} ({reason}); build the cache again")
+        return InputError(f"{self._directory}: {problem} ({reason}); build the rows again")

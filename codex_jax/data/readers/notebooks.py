@@ -5,18 +5,18 @@ from collections.abc import Iterator
 
 import nbformat
 
-from codex_jax.data.examples.pairs import Pair
+from codex_jax.data.documents import Pair
 from codex_jax.data.languages import LANGUAGES
 
 _NAMES = {name.lower(): name for name in LANGUAGES}
 
 
 class NotANotebookError(Exception):
-    """The content isn't a notebook in a language we know."""
+    """The content isn't a notebook in a language of the table."""
 
 
 def read_notebook(content: bytes) -> list[Pair]:
-    """Prose and code in turn; prose is empty where code comes first.
+    """Returns pairs of prose and code; prose is empty where code comes first.
 
     Raises:
       NotANotebookError: it isn't JSON, not a notebook, or its language isn't in the table.
@@ -37,20 +37,20 @@ def read_notebook(content: bytes) -> list[Pair]:
 def _pairs(cells: list[tuple[str, str]], language: str) -> Iterator[Pair]:
     prose: list[str] = []
     code: list[str] = []
-    for kind, source in cells:
-        if kind == "markdown" and code:
+    for cell_type, source in cells:
+        if cell_type == "markdown" and code:
             yield Pair("\n\n".join(prose), "\n\n".join(code), language)
             prose, code = [], []
-        if kind == "markdown":
+        if cell_type == "markdown":
             prose.append(source)
-        elif kind == "code":
-            code.append(_plain(source, language))
+        elif cell_type == "code":
+            code.append(_drop_magics(source, language))
     if code:
         yield Pair("\n\n".join(prose), "\n\n".join(code), language)
 
 
-def _plain(source: str, language: str) -> str:
-    """Without the notebook's own commands, which aren't the language's."""
+def _drop_magics(source: str, language: str) -> str:
+    """Returns the source without the notebook's own commands, which aren't the language's."""
     if language != "Python":
         return source
     lines = source.splitlines()

@@ -3,12 +3,13 @@
 import html.parser
 import pathlib
 from collections.abc import Iterator
+from typing import cast
 from xml.etree import ElementTree
 
-from codex_jax.data.examples.pairs import Pair
+from codex_jax.data.documents import Pair
 from codex_jax.data.languages import LANGUAGES
 
-_OF_TAG = {name.lower(): name for name in LANGUAGES} | {
+_NAME_OF_TAG = {name.lower(): name for name in LANGUAGES} | {
     "python-3.x": "Python",
     "bash": "Shell",
     "shell": "Shell",
@@ -27,7 +28,7 @@ class _Blocks(html.parser.HTMLParser):
         self.feed(source)
         self.close()
 
-    def handle_starttag(self, tag: str, attrs: list) -> None:
+    def handle_starttag(self, tag: str, attrs: list) -> None:  # noqa: ARG002 (the library's)
         if tag == "pre":
             self._inside = True
             self.code.append("")
@@ -43,7 +44,7 @@ class _Blocks(html.parser.HTMLParser):
 
 
 def read_posts(path: pathlib.Path, longest: int) -> Iterator[tuple[str, Pair]]:
-    """Name and pair of each question with an accepted answer that has code.
+    """Yields name and pair of each question with an accepted answer that has code.
 
     Streams the file, which is in the order of time: a question comes before its answers, and waits
     in memory for the accepted one.
@@ -52,29 +53,31 @@ def read_posts(path: pathlib.Path, longest: int) -> Iterator[tuple[str, Pair]]:
       ElementTree.ParseError: the XML is broken, or a line of it over `longest` bytes; the pairs
         before that have been yielded.
     """
-    asked: dict[str, tuple[str, str]] = {}
+    questions: dict[str, tuple[str, str]] = {}
     for post in _rows(path, longest):
         if post.get("PostTypeId") == "1" and post.get("AcceptedAnswerId"):
             language = _language(post.get("Tags", ""))
             if language:
                 words = "".join(_Blocks(post.get("Body", "")).words)
                 prose = f"{post.get('Title', '')}\n\n{words}".strip()
-                asked[post["AcceptedAnswerId"]] = (prose, language)
-        elif post.get("PostTypeId") == "2" and post.get("Id") in asked:
-            prose, language = asked.pop(post["Id"])
+                questions[post["AcceptedAnswerId"]] = (prose, language)
+        elif post.get("PostTypeId") == "2" and post.get("Id") in questions:
+            prose, language = questions.pop(post["Id"])
             code = "\n".join(_Blocks(post.get("Body", "")).code).strip("\n")
             if code:
                 yield post["Id"], Pair(prose, code, language)
 
 
 def _rows(path: pathlib.Path, longest: int) -> Iterator[dict[str, str]]:
-    parser, root = ElementTree.XMLPullParser(events=("start", "end")), None
+    parser: ElementTree.XMLPullParser = ElementTree.XMLPullParser(events=("start", "end"))
+    root: ElementTree.Element | None = None
     with path.open("rb") as lines:
         while line := lines.readline(longest):
             if len(line) == longest and not line.endswith(b"\n"):
                 raise ElementTree.ParseError(f"a line of over {longest} bytes")
             parser.feed(line)
-            for event, element in parser.read_events():
+            events = cast("Iterator[tuple[str, ElementTree.Element]]", parser.read_events())
+            for event, element in events:
                 root = element if root is None else root
                 if event == "end" and element.tag == "row":
                     yield dict(element.attrib)
@@ -84,4 +87,4 @@ def _rows(path: pathlib.Path, longest: int) -> Iterator[dict[str, str]]:
 
 def _language(tags: str) -> str | None:
     names = tags.replace("><", "|").strip("<>|").split("|")
-    return next((_OF_TAG[name] for name in names if name in _OF_TAG), None)
+    return next((_NAME_OF_TAG[name] for name in names if name in _NAME_OF_TAG), None)

@@ -1,8 +1,7 @@
-"""What the verb `cache` runs on Apache Beam: clean, leave out exact duplicates, tokenize, write."""
+"""The Beam pipeline of the command `cache`: clean, drop exact duplicates, tokenize, write."""
 
 import dataclasses
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
@@ -11,11 +10,14 @@ import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Document, Tally
-from codex_jax.data.corpus import Entry, Tree, list_files, repeats
-from codex_jax.data.examples.render import render
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import Entry, SourceTree, list_files
+from codex_jax.data.dedup.minhash import digest
+from codex_jax.data.documents import Document
+from codex_jax.data.examples.encode import DocumentEncoder, EncodedExample
 from codex_jax.data.readers.files import read_files
 from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
 
 _FEATURES = {
@@ -27,32 +29,32 @@ _FEATURES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """What a worker needs to know of one source."""
+class SourceSpec:
+    """The settings of a source that a worker needs."""
 
-    tree: Tree
+    tree: SourceTree
     tokenizer: str
     cleaning: Cleaning
     files: int
     seed: int
 
 
-def run(jobs: Mapping[str, Job], output: str, options: Sequence[str]) -> None:
+def run(specs: Mapping[str, SourceSpec], output: str, options: Sequence[str]) -> None:
     """Caches each named source into the folder `output`."""
     FileSystems.exists(output) or FileSystems.mkdirs(output)
     with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-        for name, job in jobs.items():
-            _cache(pipeline, name, job, output)
+        for name, spec in specs.items():
+            _cache(pipeline, name, spec, output)
 
 
-def _cache(pipeline: beam.Pipeline, name: str, job: Job, output: str) -> None:
+def _cache(pipeline: beam.Pipeline, name: str, spec: SourceSpec, output: str) -> None:
     documents = (
         pipeline
-        | f"{name}: list" >> beam.Create(list(list_files(job.tree)))
+        | f"{name}: list" >> beam.Create(list(list_files(spec.tree)))
         | f"{name}: spread" >> beam.Reshuffle()
-        | f"{name}: clean" >> beam.ParDo(_Clean(job))
+        | f"{name}: clean" >> beam.ParDo(_Clean(spec))
     )
-    if job.cleaning.exact_duplicates:
+    if spec.cleaning.exact_duplicates:
         documents = (
             documents
             | f"{name}: by content" >> beam.GroupBy(_content)
@@ -60,14 +62,14 @@ def _cache(pipeline: beam.Pipeline, name: str, job: Job, output: str) -> None:
         )
     (
         documents
-        | f"{name}: tokenize" >> beam.ParDo(_Tokenize(job))
+        | f"{name}: tokenize" >> beam.ParDo(_Tokenize(spec))
         | f"{name}: by file" >> beam.GroupByKey()
-        | f"{name}: write" >> beam.MapTuple(_Write(name, output, job.files))
+        | f"{name}: write" >> beam.MapTuple(_Write(name, output, spec.files))
     )
 
 
 def _content(document: Document) -> bytes:
-    return hashlib.sha256("".join(document.text.split()).encode()).digest()
+    return digest(document.text)
 
 
 def _path(document: Document) -> str:
@@ -77,54 +79,50 @@ def _path(document: Document) -> str:
 class _Clean(beam.DoFn):
     """Entry of a directory → documents that pass; counts the others by reason."""
 
-    def __init__(self, job: Job):
-        self._job = job
+    def __init__(self, spec: SourceSpec):
+        self._spec = spec
 
     def setup(self) -> None:
-        alone = dataclasses.replace(self._job.cleaning, exact_duplicates=False)
-        self._cleaner = Cleaner(alone)
+        cleaning = dataclasses.replace(self._spec.cleaning, exact_duplicates=False)
+        self._cleaner = Cleaner(cleaning)
 
     def process(self, entry: Entry) -> Iterator[Document]:
-        tally = Tally()
-        files = read_files(self._job.tree, [entry])
-        yield from self._cleaner.clean(files, self._job.tree, tally)
-        for reason, count in tally.reasons().items():
+        stats = FileStats()
+        files = read_files(self._spec.tree, [entry])
+        yield from self._cleaner.clean(files, self._spec.tree, stats)
+        for reason, count in stats.reasons().items():
             beam.metrics.Metrics.counter("dropped", reason).inc(count)
 
 
 class _Tokenize(beam.DoFn):
     """Document → (number of a file, (key, serialized tf.train.Example))."""
 
-    def __init__(self, job: Job):
-        self._job = job
+    def __init__(self, spec: SourceSpec):
+        self._spec = spec
 
     def setup(self) -> None:
-        self._tokenizer = Tokenizer.load(self._job.tokenizer)
+        tokenizer = Tokenizer.load(self._spec.tokenizer)
+        self._encoder = DocumentEncoder(tokenizer, self._spec.seed)
 
     def process(self, document: Document) -> Iterator[tuple[int, tuple[str, bytes]]]:
-        job = self._job
-        for again in range(repeats(document.path, job.tree.rate(document.language))):
-            for example in render(document, job.tree, f"{document.path}#{again}", job.seed):
-                ids = [_ids(part, self._tokenizer) for part in example.parts]
-                weights = ([p.weight] * len(i) for p, i in zip(example.parts, ids, strict=True))
-                digest = hashlib.sha256(example.key.encode()).digest()
-                features = {
-                    "key": _bytes(example.key),
-                    "language": _bytes(example.language),
-                    "targets": tf.train.Feature(
-                        int64_list=tf.train.Int64List(value=list(itertools.chain(*ids)))
-                    ),
-                    "weights": tf.train.Feature(
-                        float_list=tf.train.FloatList(value=list(itertools.chain(*weights)))
-                    ),
-                }
-                record = tf.train.Example(features=tf.train.Features(feature=features))
-                number = int.from_bytes(digest[:8]) % job.files
-                yield number, (example.key, record.SerializeToString(deterministic=True))
+        for example in self._encoder.encode(document, self._spec.tree):
+            key_digest = hashlib.sha256(example.key.encode()).digest()
+            number = int.from_bytes(key_digest[:8]) % self._spec.files
+            yield number, (example.key, _serialize(example))
 
 
-def _ids(part, tokenizer: Tokenizer) -> list[int]:
-    return [tokenizer.special_id(part.text)] if part.special else tokenizer.encode(part.text)
+def _serialize(example: EncodedExample) -> bytes:
+    """Serializes an example; its bytes depend on its content alone."""
+    targets = tf.train.Int64List(value=example.ids.tolist())
+    weights = tf.train.FloatList(value=example.weights.tolist())
+    features = {
+        "key": _bytes(example.key),
+        "language": _bytes(example.language),
+        "targets": tf.train.Feature(int64_list=targets),
+        "weights": tf.train.Feature(float_list=weights),
+    }
+    record = tf.train.Example(features=tf.train.Features(feature=features))
+    return record.SerializeToString(deterministic=True)
 
 
 def _bytes(text: str) -> tf.train.Feature:
@@ -133,6 +131,8 @@ def _bytes(text: str) -> tf.train.Feature:
 
 @dataclasses.dataclass(frozen=True)
 class _Write:
+    """Writes a file of records, through a temporary name of the same file system."""
+
     name: str
     output: str
     files: int
@@ -146,19 +146,19 @@ class _Write:
 
 
 def add_cached_task(name: str, directory: str, source: str, tokenizer: Tokenizer) -> seqio.Task:
-    """Registers what `cache_on_beam` wrote of `source` as a Task."""
+    """Registers as a Task the files that `cache_on_beam` wrote for `source`."""
     files = {"train": f"{directory}/{source}-?????-of-?????.tfrecord"}
     seqio.TaskRegistry.remove(name)
     return seqio.TaskRegistry.add(
         name,
         source=seqio.TFExampleDataSource(files, feature_description=_FEATURES),
-        preprocessors=[_narrow],
+        preprocessors=[_cast_targets],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
     )
 
 
-def _narrow(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    def narrow(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _cast_targets(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def cast(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**example, "targets": tf.cast(example["targets"], tf.int32)}
 
-    return dataset.map(narrow)
+    return dataset.map(cast)

@@ -1,4 +1,4 @@
-"""seqio only where rows are really built: it takes ten seconds to import, and TensorFlow talks."""
+"""Import of seqio only where it is used: it takes ten seconds, and TensorFlow prints."""
 
 import contextlib
 import functools
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 
 @functools.cache
-def import_tasks() -> types.ModuleType:
-    """Imports `seqio_tasks.tasks` in silence, with TensorFlow kept off accelerators."""
-    with _silent_stderr():
+def load_seqio_tasks() -> types.ModuleType:
+    """Imports `seqio_tasks.tasks` in silence, with TensorFlow off accelerators."""
+    with _silence_stderr():
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # somebody else already runs TensorFlow
+        with contextlib.suppress(RuntimeError):  # TensorFlow already runs
             tf.config.set_visible_devices([], "GPU")
             tf.config.set_visible_devices([], "TPU")
         from codex_jax.data.seqio_tasks import tasks
@@ -22,14 +22,14 @@ def import_tasks() -> types.ModuleType:
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """TensorFlow's C++ writes to the descriptor whatever its log level is set to."""
+def _silence_stderr() -> Iterator[None]:
+    """Redirects the descriptor, to which TensorFlow's C++ writes whatever its log level."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nothing:  # noqa: PTH123
-        os.dup2(nothing.fileno(), 2)
+    saved = os.dup(2)
+    with open(os.devnull, "w") as devnull:  # noqa: PTH123
+        os.dup2(devnull.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(saved)

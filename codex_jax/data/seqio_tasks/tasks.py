@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import importlib
-import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,53 +12,56 @@ import seqio
 import tensorflow as tf
 
 from codex_jax import InputError
-from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning, Tally
-from codex_jax.data.corpus import Tree
-from codex_jax.data.examples.render import Example, examples
+from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
+from codex_jax.data.corpus import SourceTree
+from codex_jax.data.documents import Example, Span
+from codex_jax.data.examples.encode import encode_spans
+from codex_jax.data.examples.render import render_repeats
 from codex_jax.data.languages import LANGUAGES
 from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
 
 _SIGNATURE = {
     "key": tf.TensorSpec([], tf.string),
     "language": tf.TensorSpec([], tf.string),
-    "parts": tf.TensorSpec([None], tf.string),
+    "spans": tf.TensorSpec([None], tf.string),
     "weights": tf.TensorSpec([None], tf.float32),
     "special": tf.TensorSpec([None], tf.bool),
 }
 
 
 def add_task(name: str, read: Callable[[], Iterator[Example]], tokenizer: Tokenizer) -> seqio.Task:
-    """Registers examples as a Task, in place of any namesake.
+    """Registers examples as a Task, replacing any of that name.
 
-    Features: `targets` (ids, neither trimmed nor ended: both are the packer's business), `weights`
-    (of the loss, one for each id), `key` and `language`.
+    Features: `targets` (ids, neither trimmed nor ended: the packer does both), `weights` (of the
+    loss, one for each id), `key` and `language`.
     """
 
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del split, shuffle_files, seed  # one split, in the order of the paths
         return tf.data.Dataset.from_generator(
-            lambda: (_fields(example) for example in read()), output_signature=_SIGNATURE
+            lambda: (_to_fields(example) for example in read()), output_signature=_SIGNATURE
         )
 
     seqio.TaskRegistry.remove(name)
     return seqio.TaskRegistry.add(
         name,
         source=seqio.FunctionDataSource(dataset, splits=["train"]),
-        preprocessors=[encode_parts],
+        preprocessors=[encode_examples],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
         metric_fns=[exact_match, edit_similarity],
     )
 
 
 def exact_match(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
-    """Share of the predictions that are their target, but for whitespace at the end."""
+    """Returns the share of predictions equal to their target, up to whitespace at the end."""
     pairs = zip(targets, predictions, strict=True)
     return {"exact_match": float(np.mean([a.rstrip() == b.rstrip() for a, b in pairs]))}
 
 
 def edit_similarity(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:
-    """Mean share of each pair's lines that match in order (difflib's ratio)."""
+    """Returns the mean share of each pair's lines that match in order (difflib's ratio)."""
     pairs = zip(targets, predictions, strict=True)
     ratios = [
         difflib.SequenceMatcher(None, a.splitlines(), b.splitlines(), autojunk=False).ratio()
@@ -68,38 +70,33 @@ def edit_similarity(targets: Sequence[str], predictions: Sequence[str]) -> dict[
     return {"edit_similarity": float(np.mean(ratios))}
 
 
-def _fields(example: Example) -> dict[str, object]:
+def _to_fields(example: Example) -> dict[str, object]:
     return {
         "key": example.key,
         "language": example.language,
-        "parts": [part.text for part in example.parts],
-        "weights": [part.weight for part in example.parts],
-        "special": [part.special for part in example.parts],
+        "spans": [span.text for span in example.spans],
+        "weights": [span.weight for span in example.spans],
+        "special": [span.special for span in example.spans],
     }
 
 
-def encode_parts(
+def encode_examples(
     dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
 ) -> tf.data.Dataset:
-    """A seqio preprocessor: parts → `targets` and their `weights`."""
+    """Encodes `spans` to `targets` and their `weights`; a seqio preprocessor."""
     tokenizer = output_features["targets"].vocabulary.tokenizer
 
-    def encode(parts: tf.Tensor, weights: tf.Tensor, special: tf.Tensor) -> tuple:
-        texts = [part.decode("utf-8") for part in parts.numpy()]
-        names = special.numpy()
-        plain = [text for text, named in zip(texts, names, strict=True) if not named]
-        ordinary = iter(tokenizer.encode_batch(plain))
-        ids = [
-            [tokenizer.special_id(text)] if named else next(ordinary)
-            for text, named in zip(texts, names, strict=True)
-        ]
-        repeats = [len(each) for each in ids]
-        return np.array(list(itertools.chain(*ids)), np.int32), np.repeat(weights.numpy(), repeats)
+    def encode(
+        texts: tf.Tensor, weights: tf.Tensor, special: tf.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        columns = texts.numpy(), weights.numpy().tolist(), special.numpy().tolist()
+        rows = zip(*columns, strict=True)
+        return encode_spans([Span(text.decode(), *rest) for text, *rest in rows], tokenizer)
 
-    def encoded(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def encode_example(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         ids, weights = tf.py_function(
             encode,
-            [example["parts"], example["weights"], example["special"]],
+            [example["spans"], example["weights"], example["special"]],
             [tf.int32, tf.float32],
         )
         return {
@@ -109,37 +106,44 @@ def encode_parts(
             "weights": tf.ensure_shape(weights, [None]),
         }
 
-    return dataset.map(encoded, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.map(encode_example, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _legal(name: str) -> str:
-    """seqio's task names are words."""
-    return re.sub(r"\W", "_", name)
+def iterate_examples(
+    tree: SourceTree, cleaner: Cleaner, stats: FileStats, seed: int, desc: str
+) -> Iterator[Example]:
+    """Yields the tree's training texts, each as often as its weight requires."""
+    for document in cleaner.documents(tree, stats, desc):
+        yield from render_repeats(document, tree, seed)
 
 
 def add_tree_task(
     name: str,
-    tree: Tree,
+    tree: SourceTree,
     tokenizer: Tokenizer,
     *,
     cleaner: Cleaner | None = None,
-    tally: Tally | None = None,
+    stats: FileStats | None = None,
     seed: int = 0,
 ) -> seqio.Task:
-    """`add_task` for a directory tree; by default with the paper's filters, uncounted."""
-
-    counts = Tally() if tally is None else tally
+    """Calls `add_task` for a directory tree; by default with the paper's filters, uncounted."""
+    counts = FileStats() if stats is None else stats
 
     def read() -> Iterator[Example]:
-        return examples(tree, cleaner or Cleaner(Cleaning()), counts, seed, name)
+        return iterate_examples(tree, cleaner or Cleaner(Cleaning()), counts, seed, name)
 
-    return add_task(_legal(name), read, tokenizer)
+    return add_task(_to_task_name(name), read, tokenizer)
+
+
+def _to_task_name(name: str) -> str:
+    """Replaces characters that seqio refuses in a Task's name."""
+    return re.sub(r"\W", "_", name)
 
 
 def read_registered(
     name: str, modules: Sequence[str], tokenizer: Tokenizer
 ) -> Iterator[dict[str, Any]]:
-    """Examples of a Task that a user's own module registers; it needs only `targets`.
+    """Yields examples of a Task that a user's own module registers; it needs only `targets`.
 
     Raises:
       InputError: a module is missing, the Task is unknown, or its vocabulary isn't `tokenizer`.
@@ -162,18 +166,20 @@ def read_registered(
         yield {"key": str(number).encode(), "language": b"unknown", "weights": weights, **example}
 
 
-def add_tree_mixture(name: str, trees: Mapping[str, Tree], tokenizer: Tokenizer) -> seqio.Mixture:
-    """A Task NAME_TREE_LANGUAGE for each tree and language, and a Mixture of them all.
+def add_tree_mixture(
+    name: str, trees: Mapping[str, SourceTree], tokenizer: Tokenizer
+) -> seqio.Mixture:
+    """Registers a Task NAME_TREE_LANGUAGE for each tree and language, and a Mixture of them all.
 
-    A tree has one kind, so these are Tasks by language and kind; their rates are what the tree's
-    `weight` and `rates` say. A language that the tree lacks gives an empty Task of the Mixture.
+    A tree is rendered in one way, so these are Tasks by language and rendering; their rates are
+    the tree's `weight` and `language_weights`. A language that the tree lacks gives an empty Task.
     """
     rates = {}
     for key, tree in trees.items():
         for language in LANGUAGES if "*" in tree.languages else tree.languages:
-            only = dataclasses.replace(tree, languages=(language,))
-            spelled = language.replace("+", "p").replace("#", "sharp")
-            task = add_tree_task(f"{name}_{key}_{spelled}", only, tokenizer)
-            rates[task.name] = tree.rate(language)
+            single = dataclasses.replace(tree, languages=(language,))
+            suffix = language.replace("+", "p").replace("#", "sharp")
+            task = add_tree_task(f"{name}_{key}_{suffix}", single, tokenizer)
+            rates[task.name] = tree.weight_of(language)
     seqio.MixtureRegistry.remove(name)
     return seqio.MixtureRegistry.add(name, list(rates.items()))

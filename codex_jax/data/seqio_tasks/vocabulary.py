@@ -20,10 +20,12 @@ class BytePairVocabulary(seqio.Vocabulary):
 
     @property
     def bos_id(self) -> int:
+        """End of text, with which our documents begin."""
         return self.tokenizer.eos_id
 
     @property
     def eos_id(self) -> int:
+        """End of text."""
         return self.tokenizer.eos_id
 
     @property

@@ -1,4 +1,4 @@
-"""Parts made by processes of their own, each fed through its standard input.
+"""Shards built by worker processes, each fed through its standard input.
 
 They end when that is closed, so that none outlives a build that was killed.
 """
@@ -12,38 +12,39 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import BinaryIO, cast
 
 from codex_jax import InputError
-from codex_jax.data.shards.shards import Job, Maker, Part
+from codex_jax.data.shards.shards import BuildSpec, Shard, ShardBuilder
 
 
-def cores() -> int:
-    """How many this process may use."""
+def available_cpus() -> int:
+    """Counts the CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_all(job: Job, parts: Iterable[Part], workers: int) -> Iterator[Part]:
-    """Makes the parts and yields each when it is finished, in no order; here if `workers` is 0.
+def build_shards(spec: BuildSpec, shards: Iterable[Shard], workers: int) -> Iterator[Shard]:
+    """Builds the shards and yields each when it is done, in no order; here if `workers` is 0.
 
     Raises:
       InputError: a worker died, and on which files.
     """
     if not workers:
-        maker = Maker(job)
-        for part in parts:
-            maker.make(part)
-            yield part
+        builder = ShardBuilder(spec)
+        for shard in shards:
+            builder.build(shard)
+            yield shard
         return
-    results: queue.SimpleQueue[Part | Exception | None] = queue.SimpleQueue()
-    shared, turn = iter(parts), threading.Lock()
-    crew = [_Worker(job) for _ in range(workers)]
-    watchers = [
-        threading.Thread(target=worker.serve, args=(shared, turn, results)) for worker in crew
+    results: queue.SimpleQueue[Shard | Exception | None] = queue.SimpleQueue()
+    remaining, lock = iter(shards), threading.Lock()
+    processes = [_Worker(spec) for _ in range(workers)]
+    threads = [
+        threading.Thread(target=worker.serve, args=(remaining, lock, results))
+        for worker in processes
     ]
     try:
-        for watcher in watchers:
-            watcher.start()
+        for thread in threads:
+            thread.start()
         running = workers
         while running:
             result = results.get()
@@ -53,19 +54,19 @@ def make_all(job: Job, parts: Iterable[Part], workers: int) -> Iterator[Part]:
             if result is not None:
                 yield result
     except BaseException:
-        for worker in crew:
+        for worker in processes:
             worker.process.kill()
         raise
     finally:
-        for worker, watcher in zip(crew, watchers, strict=True):
-            watcher.join()
-            worker.end()
+        for worker, thread in zip(processes, threads, strict=True):
+            thread.join()
+            worker.close()
 
 
 class _Worker:
-    """A process that makes one part at a time."""
+    """A process that builds one shard at a time."""
 
-    def __init__(self, job: Job):
+    def __init__(self, spec: BuildSpec):
         paths = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__],
@@ -73,65 +74,72 @@ class _Worker:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
         )
-        self._job = job
+        self._stdin = cast(BinaryIO, self.process.stdin)
+        self._stdout = cast(BinaryIO, self.process.stdout)
+        self._spec = spec
 
-    def serve(self, parts: Iterator[Part], turn: threading.Lock, results: queue.SimpleQueue):
-        """Has parts made until there are none left."""
+    def serve(
+        self,
+        shards: Iterator[Shard],
+        lock: threading.Lock,
+        results: "queue.SimpleQueue[Shard | Exception | None]",
+    ) -> None:
+        """Has shards built until there are none left."""
         try:
-            self._ask(self._job, "the settings")
+            self._request(self._spec, "the settings")
             while True:
-                with turn:
-                    part = next(parts, None)
-                if part is None:
+                with lock:
+                    shard = next(shards, None)
+                if shard is None:
                     break
-                self._ask(part, f"{part.entries[0].path} … {part.entries[-1].path}")
-                results.put(part)
+                self._request(shard, f"{shard.entries[0].path} … {shard.entries[-1].path}")
+                results.put(shard)
             results.put(None)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (raised again by `build_shards`)
             results.put(error)
 
-    def end(self) -> None:
-        """Lets the process go, which ends by itself."""
+    def close(self) -> None:
+        """Closes the pipes, at which the process ends."""
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
-        self.process.stdout.close()
+            self._stdin.close()
+        self._stdout.close()
         self.process.wait()
 
-    def _ask(self, what: Any, named: str) -> None:
+    def _request(self, message: BuildSpec | Shard, name: str) -> None:
         try:
-            pickle.dump(what, self.process.stdin)
-            self.process.stdin.flush()
-            error = pickle.load(self.process.stdout)
+            pickle.dump(message, self._stdin)
+            self._stdin.flush()
+            error = pickle.load(self._stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             status = self.process.wait()
             raise InputError(
-                f"a worker died (status {status}) at {named}; is memory short? turn workers, or "
-                "exclude the file"
+                f"a worker died (status {status}) at {name}; is memory short? set workers lower, "
+                "or exclude the file"
             ) from None
         if error:
             raise error
 
 
 def _work() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build hears it, and ends us
-    answers = os.fdopen(os.dup(1), "wb")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build gets it, and ends us
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints
-    maker = None
+    builder = None
     while True:
         try:
-            asked = pickle.load(sys.stdin.buffer)
+            message = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        error: Exception | None = None
         try:
-            if isinstance(asked, Job):
-                maker = Maker(asked)
+            if builder is None:
+                builder = ShardBuilder(message)
             else:
-                maker.make(asked)
-            error = None
-        except (InputError, OSError) as found:
-            error = found
-        pickle.dump(error, answers)
-        answers.flush()
+                builder.build(message)
+        except (InputError, OSError) as failure:
+            error = failure
+        pickle.dump(error, replies)
+        replies.flush()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Plan:
         """HumanEval+: what the reference says to each input, and what a program needs for it."""
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
-        inputs = mbpp_plus.inputs(problem.extra)
+        inputs = mbpp_plus.call_arguments(problem.extra)
         self.calls = [encode_call(tuple(given), {}) for given in inputs]
         self.complete = True
         reference = self._world()[self.entry_point]
@@ -99,7 +99,8 @@ class Plan:
     def _foresee(self) -> None:
         """Asks the reference, as if it answered from the sandbox. Where it fails its own test or
         takes long, the calls up to there are known, and the rest is learnt from the first
-        program that passes."""
+        program that passes.
+        """
         lines: list[dict] = [{"ready": True}]
         told = (Exception, JudgeTired, call_results.ProgramEnded)
         with contextlib.suppress(*told), patience(_FORESIGHT_CPU_S):

@@ -21,7 +21,9 @@ from codex_jax.evaluate.verdicts import Cause, Outcome
 class Asked:
     """A workshop in the place of a sandbox that `judge` speaks to."""
 
-    def __init__(self, shop: toolchain_sandbox.Shop, language: Language, entry_point: str):
+    def __init__(
+        self, shop: toolchain_sandbox.ToolchainSandbox, language: Language, entry_point: str
+    ):
         self.shop, self.language, self.entry_point = shop, language, entry_point
         self.soiled = False
         self._task: dict[str, Any] = {}
@@ -36,9 +38,9 @@ class Asked:
         live, limits = operation == b"L", Limits(**self._task["limits"])
         job = {
             "argv": self.language.command("calls", self.entry_point, limits.memory_mb),
-            "fd": self.language.answers,
+            "fd": self.language.answer_fd,
             "env": dict(self.language.env),
-            "limits": toolchain_sandbox.asdict_for(self.language, limits),
+            "limits": toolchain_sandbox.limits_for(self.language, limits),
             "calls": None if live else self._task["calls"],
         }
         self.shop.send(b"R", json.dumps(job).encode())
@@ -51,8 +53,11 @@ class Asked:
             return operation, body
         end = json.loads(body)
         self.shop.soiled = self.shop.soiled or end["dirty"]
-        told = {name: value for name, value in end.items() if name != "said"}
-        return operation, json.dumps(told | {"full": end["why"] == "output"}).encode() + b"\n"
+        reason = end.pop("reason")
+        del end["output"]
+        return operation, json.dumps(
+            end | {"why": reason, "full": reason == "output"}
+        ).encode() + b"\n"
 
 
 class AbroadPlan(Plan):
@@ -62,7 +67,7 @@ class AbroadPlan(Plan):
         extra = problem["extra"]
         name = extra.get("reference_entry_point") or problem["entry_point"]
         fields = {"entry_point": name, "prompt": "", "canonical_solution": extra["reference"]}
-        super().__init__(types.SimpleNamespace(**problem | fields, **{}))  # type: ignore[arg-type]
+        super().__init__(types.SimpleNamespace(**problem | fields))  # type: ignore[arg-type]
 
     def check(self, candidate: Callable) -> None:
         reference = self._world()[self.entry_point]
@@ -96,7 +101,7 @@ def like(found: Any, expected: Any) -> Any:
 
 
 def outcome(
-    shop: toolchain_sandbox.Shop,
+    shop: toolchain_sandbox.ToolchainSandbox,
     language: Language,
     entry_point: str,
     plan: Plan,
@@ -104,8 +109,8 @@ def outcome(
     limits: Limits,
 ) -> Outcome:
     """Raises SandboxLostError where the workshop goes down."""
-    made = shop.make({language.file: source}, (), env=language.env)
-    if not made["ok"]:
+    result = shop.compile({language.filename: source}, (), env=language.env)
+    if not result["ok"]:
         return Outcome(Cause.PROTOCOL_VIOLATION, "it couldn't be written")
     limits = limits._replace(cpu_s=limits.cpu_s + language.start_cpu_s)
     return judge.judge(Asked(shop, language, entry_point), plan, b"", limits)  # type: ignore[arg-type]

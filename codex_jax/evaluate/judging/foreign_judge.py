@@ -21,14 +21,14 @@ class Bench:
         self.folder, self.limits = folder, limits
         self.problems: dict[str, tuple[Language, dict[str, Any]]] = {}
         self.plans: dict[str, foreign.AbroadPlan] = {}
-        self.shop: toolchain_sandbox.Shop | None = None
+        self.shop: toolchain_sandbox.ToolchainSandbox | None = None
         self.programs = 0
 
     def problem(self, key: str, problem: dict[str, Any], kind: Kind) -> None:
         """Raises InputError where the language can't be made ready."""
-        language = registry.named(problem["extra"]["language"])
+        language = registry.find_language(problem["extra"]["language"])
         if language not in (told for told, _ in self.problems.values()):
-            toolchain_sandbox.make_ready(language, lambda: self._opened(language, kind))
+            toolchain_sandbox.prepare_toolchain(language, lambda: self._opened(language, kind))
             self.close()
         self.problems[key] = language, problem
         if problem["extra"]["mode"] == "outside":
@@ -42,18 +42,22 @@ class Bench:
         if plan := self.plans.get(key):
             found = foreign.outcome(shop, language, entry_point, plan, source, self.limits)
         else:
-            found = toolchain_sandbox.judge(shop, language, source, test, entry_point, self.limits)
+            found = toolchain_sandbox.run_tests(
+                shop, language, source, test, entry_point, self.limits
+            )
         self.programs += 1
         if shop.soiled or found.cause in TAINTING_CAUSES or self.programs >= _PROGRAMS_PER_SHOP:
             self.close()
         return found
 
-    def _opened(self, language: Language, kind: Kind) -> toolchain_sandbox.Shop:
-        if self.shop is not None and self.shop.view.proc != language.proc:
+    def _opened(self, language: Language, kind: Kind) -> toolchain_sandbox.ToolchainSandbox:
+        if self.shop is not None and self.shop.view.proc != language.needs_proc:
             self.close()
         if self.shop is None:
             self.programs = 0
-            self.shop = toolchain_sandbox.Shop(*kind, self.folder, proc=language.proc)
+            self.shop = toolchain_sandbox.ToolchainSandbox(
+                *kind, self.folder, proc=language.needs_proc
+            )
         return self.shop
 
     def close(self) -> None:

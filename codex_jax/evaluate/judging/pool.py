@@ -149,7 +149,8 @@ class _Worker:
 
 class _Pile:
     """Jobs still to do, dealt in chunks of one problem: a judge keeps to its problem while it
-    lasts, so that it is made ready once, and equal programs meet in one place."""
+    lasts, so that it is made ready once, and equal programs meet in one place.
+    """
 
     def __init__(self, jobs: Sequence[Job], workers: int):
         self._waiting: dict[str, collections.deque[Job]] = {}
@@ -294,7 +295,8 @@ class Pool:
         self, worker: _Worker, pile: _Pile, chunk: Sequence[Job]
     ) -> Iterator[tuple[Job, Outcome]]:
         """A chunk's outcomes. Where the judge is lost half-way, the rest goes back on the pile; a
-        job alone has three tries, and what brings the judge down each time did so itself."""
+        job alone has three tries, and what brings the judge down each time did so itself.
+        """
         done = 0
         for attempt in range(_ATTEMPTS):
             try:

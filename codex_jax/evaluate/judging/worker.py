@@ -113,7 +113,8 @@ class Worker:
 
     def _steadily(self, action: Callable[[], dict]) -> dict[str, Any]:
         """Three tries, each in a fresh sandbox. What brings them all down, while the sandboxes'
-        own self-test passes before and after, did so itself."""
+        own self-test passes before and after, did so itself.
+        """
         for _ in range(_ATTEMPTS):
             self._ready()
             try:

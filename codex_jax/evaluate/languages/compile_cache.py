@@ -1,6 +1,6 @@
-"""Compiled programs kept on disk by what they were made from, so that none is compiled twice.
+"""Cache of compiled programs on disk, keyed by sources, tools and flags.
 
-No sandbox sees the folder. What is put there left a sandbox before the program itself ran in it.
+No sandbox sees the folder. Artifacts leave a sandbox before the program itself runs in it.
 """
 
 import contextlib
@@ -13,35 +13,36 @@ import time
 import zlib
 from typing import Any
 
-MOST_BYTES = 512 << 20
-_STALE_S = 3600.0  # after which a file half written is nobody's any more
+MAX_BYTES = 512 << 20
+_STALE_S = 3600.0  # age at which a temporary file is deleted
 
 
-def key(*made_from: Any) -> str:
-    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+def cache_key(*inputs: Any) -> str:
+    """Digest of the inputs of a compilation."""
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
-class Products:
-    """At most `most` bytes, of which those unused for longest go first. Processes may share it."""
+class CompileCache:
+    """A folder of at most `max_bytes`, least recently used first out; processes may share it."""
 
-    def __init__(self, folder: pathlib.Path, most: int = MOST_BYTES):
+    def __init__(self, folder: pathlib.Path, max_bytes: int = MAX_BYTES):
         folder.mkdir(mode=0o700, exist_ok=True)
-        self.folder, self.most = folder, most
-        self._new = most  # so that the first addition looks what is there
+        self.folder, self.max_bytes = folder, max_bytes
+        self._bytes_since_sweep = max_bytes  # the first addition sweeps
 
     def get(self, name: str) -> bytes | None:
-        """What was put there, unless it is gone or broken."""
+        """Returns the artifacts stored under this name, or None if absent or damaged."""
         path = self.folder / name
         try:
-            whole = path.read_bytes()
+            content = path.read_bytes()
             os.utime(path)
         except OSError:
             return None
-        body = whole[4:]
-        return body if whole[:4] == _checksum(body) else None
+        body = content[4:]
+        return body if content[:4] == _checksum(body) else None
 
-    def put(self, name: str, body: bytes) -> None:
-        """A full disk is no trouble: the next run compiles again."""
+    def store(self, name: str, body: bytes) -> None:
+        """Stores artifacts; on a full disk it does nothing, and the next run compiles again."""
         partial = self.folder / f".{secrets.token_hex(8)}"
         try:
             with partial.open("xb") as file:
@@ -50,25 +51,25 @@ class Products:
             partial.replace(self.folder / name)
         except OSError:
             partial.unlink(missing_ok=True)
-        self._new += len(body)
-        if self._new > self.most // 16:
+        self._bytes_since_sweep += len(body)
+        if self._bytes_since_sweep > self.max_bytes // 16:
             self._sweep()
 
     def _sweep(self) -> None:
-        found, now = [], time.time()
+        entries, now = [], time.time()
         for path in self.folder.iterdir():
             with contextlib.suppress(OSError):  # another process may sweep, too
                 status = path.stat()
                 if path.name.startswith(".") and now - status.st_mtime > _STALE_S:
                     path.unlink()
-                found.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if total <= self.most:
+                entries.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= self.max_bytes:
                 break
             total -= size
             path.unlink(missing_ok=True)
-        self._new = 0
+        self._bytes_since_sweep = 0
 
 
 def _checksum(body: bytes) -> bytes:

@@ -1,8 +1,9 @@
-"""Programs in other languages: compiled and run in a sandbox of their own kind.
+"""Sandbox for programs in other languages, and the outcome of their own tests.
 
-Their published tests run inside, beside the program: a program passes when the token that its
-driver was given comes back, and only the end of the tests gives it back. One that goes looking for
-it could do so itself, as it could exit with status 0 elsewhere: such verdicts are "in-process".
+Published tests run in the sandbox, next to the program: a program passes if the token that its
+driver was given comes back, which only the end of the tests returns. A program that looks for the
+token can return it itself (elsewhere it could exit with status 0); these verdicts are marked
+"in-process".
 """
 
 import json
@@ -14,25 +15,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.languages import compile_cache, registry, toolchain_cache
+from codex_jax.evaluate.languages import compile_cache, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
-_SHOP = Limits(file_mb=1024, open_files=1024)
-_SHOP_TMP_MB = 2048
+_SANDBOX = Limits(file_mb=1024, open_files=1024)
+_TMP_MB = 2048
 _COMPILER = Limits(cpu_s=30.0, memory_mb=4096, processes=128, file_mb=512, answer_mb=1024)
-_PROCESSES = 128  # threads too, of which runtimes have a dozen, and so has a compiler kept warm
-_RUNTIME_MB = 512  # of a virtual machine, beside the program's heap
+_BUILD = _COMPILER._replace(cpu_s=300.0)
+_PROCESSES = 128  # threads too: a runtime has a dozen, and so has a compiler that stays
+_RUNTIME_MB = 512  # of a virtual machine, in addition to the program's heap
 _SILENCE_S = 60.0
-_KIT_BYTES, _KEPT_BYTES = 1 << 30, 8 << 20
+_TOOLCHAIN_BYTES, _PROGRAM_BYTES = 1 << 30, 8 << 20
 
 
-class Shop(Sandbox):
+class ToolchainSandbox(Sandbox):
     """A sandbox in which compilers and programs of any language run."""
 
-    modules = ("confine", "server_io", "toolchain_server")
+    modules = ("confine", "server_io", "child_process", "toolchain_server")
 
     def __init__(
         self,
@@ -42,48 +44,56 @@ class Shop(Sandbox):
         *,
         proc: bool = False,
     ):
-        self.view = backends.View(
-            kit=toolchain_cache.drivers(), tmp_mb=_SHOP_TMP_MB, toolchains=True, proc=proc
-        )
-        self.kept = compile_cache.Products(self.view.kit.parent / "made")
-        super().__init__(backend, python, folder, _SHOP)
+        kit = toolchain_cache.drivers_dir()
+        self.view = backends.View(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
+        self.compile_cache = compile_cache.CompileCache(kit.parent / "made")
+        super().__init__(backend, python, folder, _SANDBOX)
 
-    def make(
+    def compile(
         self,
         files: Mapping[str, str],
         steps: Sequence[Mapping[str, Any]],
         *,
         env: Mapping[str, str],
-        products: int = 0,
+        max_bytes: int = 0,
         limits: Limits = _COMPILER,
     ) -> dict[str, Any]:
-        """Writes files and runs the steps; how that ended, with what they left, packed, if asked
-        for so many bytes of it. No program has run since the sandbox was last found clean."""
-        job = {"files": files, "steps": steps, "env": env, "products": products}
+        """Writes files and runs the steps; returns their result, with packed artifacts.
+
+        Args:
+          files: text by file name, written to /tmp.
+          steps: commands, and requests to compilers that stay.
+          env: environment of the commands.
+          max_bytes: artifacts are returned up to this size; no program has run before that.
+          limits: limits of every step.
+        """
+        job = {"files": files, "steps": steps, "env": env, "max_bytes": max_bytes}
         job["limits"] = limits._asdict()
         self.send(b"M", json.dumps(job).encode())
         within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
-        end = json.loads(self.receive(b"G", within_s=within_s))
-        self.soiled = self.soiled or end["dirty"]
-        if end["ok"] and products:
-            end["products"] = self.receive(b"B", within_s=_SILENCE_S)
-        return end
+        result = json.loads(self.receive(b"G", within_s=within_s))
+        self.soiled = self.soiled or result["dirty"]
+        if result["ok"] and max_bytes:
+            result["artifacts"] = self.receive(b"B", within_s=_SILENCE_S)
+        return result
 
-    def put(self, products: bytes) -> dict[str, Any]:
-        """Has /tmp hold what was made before."""
-        self.send(b"W", products)
-        end = json.loads(self.receive(b"G", within_s=_SILENCE_S))
-        self.soiled = self.soiled or end["dirty"]
-        return end
+    def restore(self, artifacts: bytes) -> dict[str, Any]:
+        """Unpacks artifacts of an earlier compilation into /tmp."""
+        self.send(b"W", artifacts)
+        result = json.loads(self.receive(b"G", within_s=_SILENCE_S))
+        self.soiled = self.soiled or result["dirty"]
+        return result
 
-    def run(self, language: Language, entry_point: str, token: str, limits: Limits):
-        """Runs the program in /tmp with its tests: (what it answered, how it ended)."""
+    def run_tests(
+        self, language: Language, entry_point: str, token: str, limits: Limits
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Runs the program in /tmp with its tests: (its answers, how it ended)."""
         job = {
             "argv": language.command("tests", entry_point, limits.memory_mb),
-            "fd": language.answers,
+            "fd": language.answer_fd,
             "env": dict(language.env),
             "calls": [token],
-            "limits": asdict_for(language, limits),
+            "limits": limits_for(language, limits),
         }
         self.send(b"R", json.dumps(job).encode())
         answers = b""
@@ -96,103 +106,128 @@ class Shop(Sandbox):
             answers += body
 
 
-def asdict_for(language: Language, limits: Limits) -> dict[str, Any]:
-    """The limits of a program, with what its runtime takes for itself."""
+def limits_for(language: Language, limits: Limits) -> dict[str, Any]:
+    """Limits of a program including those of its runtime."""
     return limits._asdict() | {
         "cpu_s": limits.cpu_s + language.start_cpu_s,
-        "memory_mb": limits.memory_mb + (_RUNTIME_MB if language.reserve_mb else 0),
-        "address_mb": limits.memory_mb + language.reserve_mb,
+        "memory_mb": limits.memory_mb + (_RUNTIME_MB if language.reserved_address_mb else 0),
+        "address_mb": limits.memory_mb + language.reserved_address_mb,
         "processes": max(limits.processes, _PROCESSES),
         "open_files": max(limits.open_files, 256),
     }
 
 
-def make_ready(language: Language, opened: Callable[[], Shop]) -> None:
-    """Raises InputError where the language's tools are absent or don't make its kit.
+def prepare_toolchain(language: Language, open_sandbox: Callable[[], ToolchainSandbox]) -> None:
+    """Builds the toolchain and judges a right and a wrong program with it, once for its tools.
 
-    Opens a workshop only where the kit isn't there yet.
-    """
-    language.require()
-
-    def make(language: Language) -> bytes:
-        files = {"kit.sh": "set -e\n" + language.kit}
-        steps = [{"argv": ["sh", "kit.sh"]}]
-        limits = _COMPILER._replace(cpu_s=300.0)
-        end = opened().make(files, steps, env=language.env, products=_KIT_BYTES, limits=limits)
-        if not end["ok"]:
-            said = " ".join(end["said"].split())[-200:]
-            raise InputError(f"{language.name} can't be made ready ({said}); {language.install}")
-        return end["products"]
-
-    toolchain_cache.ready(language, make)
-
-
-def judge(
-    shop: Shop, language: Language, program: str, test: str, entry_point: str, limits: Limits
-) -> Outcome:
-    """The outcome of a program's own tests, run beside it.
+    Args:
+      language: the language.
+      open_sandbox: returns a sandbox; called only if there is something to do.
 
     Raises:
-      SandboxLostError: the sandbox went down; nothing is known of the program.
+      InputError: the build fails, or the programs aren't judged as they should be.
+    """
+
+    def build(script: str) -> bytes:
+        steps = [{"argv": ["sh", "build.sh"]}]
+        result = open_sandbox().compile(
+            {"build.sh": script},
+            steps,
+            env=language.env,
+            max_bytes=_TOOLCHAIN_BYTES,
+            limits=_BUILD,
+        )
+        if not result["ok"]:
+            raise _incomplete(
+                language, f"its toolchain can't be built ({_excerpt(result['output'])})"
+            )
+        return result["artifacts"]
+
+    def check() -> None:
+        program, test = language.check_program, language.check_test
+        for text, expected in ((program, True), (program.replace("+ 1", "+ 2"), False)):
+            outcome = run_tests(open_sandbox(), language, text, test, "f", Limits(cpu_s=30.0))
+            if (outcome.cause == Cause.PASSED) != expected:
+                detail = f"{outcome.cause} {outcome.detail}".strip()
+                verdict = "right" if expected else "wrong"
+                raise _incomplete(language, f"a program that is {verdict} ended with: {detail}")
+
+    toolchain_cache.ensure_built(language, build, check)
+
+
+def _incomplete(language: Language, reason: str) -> InputError:
+    return InputError(f"{language.name} is incomplete: {reason}; install with: {language.install}")
+
+
+def run_tests(
+    sandbox: ToolchainSandbox,
+    language: Language,
+    program: str,
+    test: str,
+    entry_point: str,
+    limits: Limits,
+) -> Outcome:
+    """Returns the outcome of a program's own tests, run next to it.
+
+    Raises:
+      SandboxLostError: the sandbox crashed; the program has no outcome.
     """
     files = language.files(program, test)
-    if language.main is not None:
-        entry_point = language.main(f"{program}\n{test}")
-    made = _made(shop, language, files)
-    if not made["ok"]:
-        return _not_made(made)
+    entry_point = language.main(f"{program}\n{test}", entry_point)
+    result = _compile_cached(sandbox, language, files)
+    if not result["ok"]:
+        return _compile_failure(result)
     token = secrets.token_hex(16)
-    answers, end = shop.run(language, entry_point, token, limits)
+    answers, end = sandbox.run_tests(language, entry_point, token, limits)
     end["limit"] = limits.cpu_s + language.start_cpu_s
     cause, detail = _cause(language, end, answers.decode("utf-8", "replace") == token + "\n")
     return Outcome(cause, detail, round(end["cpu_s"], 4))
 
 
-def _made(shop: Shop, language: Language, files: Mapping[str, str]) -> dict[str, Any]:
-    """Compiles what hasn't been compiled before by the same tools; how that ended."""
+def _compile_cached(
+    sandbox: ToolchainSandbox, language: Language, files: Mapping[str, str]
+) -> dict[str, Any]:
+    """Compiles a program, or restores its artifacts if the same tools compiled it before."""
     if not language.steps:
-        return shop.make(files, (), env=language.env)
-    version = (
-        registry.runtime(language.name),
-        toolchain_cache.stamp(language),
-        toolchain_cache.drivers().name,
-    )
-    name = compile_cache.key(version, language.steps, dict(language.env), files)
-    if (body := shop.kept.get(name)) is not None:
-        return shop.put(body)
-    made = shop.make(files, language.steps, env=language.env, products=_KEPT_BYTES)
-    if made["ok"] and made["products"]:
-        shop.kept.put(name, made["products"])
-    return made
+        return sandbox.compile(files, (), env=language.env)
+    tools = toolchain_cache.fingerprint(language, "\n".join(files.values()))
+    key = compile_cache.cache_key(tools, toolchain_cache.drivers_dir().name, files)
+    if (artifacts := sandbox.compile_cache.get(key)) is not None:
+        return sandbox.restore(artifacts)
+    result = sandbox.compile(files, language.steps, env=language.env, max_bytes=_PROGRAM_BYTES)
+    if result["ok"] and result["artifacts"]:
+        sandbox.compile_cache.store(key, result["artifacts"])
+    return result
 
 
-def _not_made(made: dict[str, Any]) -> Outcome:
-    if made["why"] in ("cpu", "wall"):
-        return Outcome(Cause.TIME_LIMIT, f"compiling took {made['cpu_s']:.0f} s of CPU")
-    return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, _excerpt(made["said"]), round(made["cpu_s"], 4))
+def _compile_failure(result: dict[str, Any]) -> Outcome:
+    if result["reason"] in ("cpu", "wall"):
+        return Outcome(Cause.TIME_LIMIT, f"compiling took {result['cpu_s']:.0f} s of CPU")
+    detail = _excerpt(result["output"])
+    return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, detail, round(result["cpu_s"], 4))
 
 
 def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[Cause, str]:
-    said = end["said"]
-    if end["why"] in ("cpu", "wall") or end["cpu_s"] > end["limit"] + 1:
+    output = end["output"]
+    if end["reason"] in ("cpu", "wall") or end["cpu_s"] > end["limit"] + 1:
         return Cause.TIME_LIMIT, f"{end['cpu_s']:.1f} s of CPU in {end['wall_s']:.1f} s"
-    if end["why"] == "output" or end["signal"] == signal.SIGXFSZ:
+    if end["reason"] == "output" or end["signal"] == signal.SIGXFSZ:
         return Cause.OUTPUT_LIMIT, "it printed too much"
     if finished and end["exit"] == 0:
         return Cause.PASSED, ""
-    if re.search(language.memory, said):
-        return Cause.MEMORY_LIMIT, _excerpt(said)
-    if re.search(r"(?i)resource temporarily unavailable|can't start new thread", said):
-        return Cause.PROCESS_LIMIT, _excerpt(said)
-    if end["exit"] == 0:
-        return Cause.EXITED_EARLY, "exit status 0 before the end of its tests"
-    if re.search(language.syntax, said):
-        return Cause.SYNTAX_OR_COMPILE_ERROR, _excerpt(said)
-    if re.search(language.wrong, said):
-        return Cause.WRONG_ANSWER, _excerpt(said)
-    if end["signal"]:
-        return Cause.EXCEPTION, f"killed by {signal.Signals(end['signal']).name}: {_excerpt(said)}"
-    return Cause.EXCEPTION, _excerpt(said) or f"exit status {end['exit']}"
+    patterns = {
+        Cause.MEMORY_LIMIT: language.out_of_memory_pattern,
+        Cause.PROCESS_LIMIT: r"(?i)resource temporarily unavailable|can't start new thread",
+        Cause.EXITED_EARLY: "" if end["exit"] == 0 else r"(?!)",
+        Cause.SYNTAX_OR_COMPILE_ERROR: language.syntax_error_pattern,
+        Cause.WRONG_ANSWER: language.assertion_pattern,
+    }
+    cause = next((name for name, p in patterns.items() if re.search(p, output)), Cause.EXCEPTION)
+    if cause == Cause.EXITED_EARLY:
+        return cause, "exit status 0 before the end of its tests"
+    if cause == Cause.EXCEPTION and end["signal"]:
+        return cause, f"killed by {signal.Signals(end['signal']).name}: {_excerpt(output)}"
+    return cause, _excerpt(output) or f"exit status {end['exit']}"
 
 
 def _excerpt(text: str) -> str:

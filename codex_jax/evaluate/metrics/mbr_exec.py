@@ -1,24 +1,23 @@
-"""Choosing the sample that most others agree with (MBR-exec, Shi et al., 2022).
+"""MBR-exec (Shi et al., 2022): selects the sample whose outputs most other samples share.
 
-Every program is called in the sandbox on the same inputs, which nobody gave answers to: they are
-made from the examples of the prompt, or from its annotations. Programs whose answers are equal on
-all of them vote for one another. Neither tests nor reference solutions have a part in it.
+Every program is called in the sandbox on the same inputs, which are generated from the examples of
+the prompt or from its annotations. Programs whose outputs are equal on all inputs vote for one
+another. Tests and reference solutions are not used.
 """
 
 import ast
 import collections
 import itertools
-import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import records
-from codex_jax.evaluate.metrics.selection import agreement
+from codex_jax.evaluate.metrics.selection import mbr_exec_scores
 
 INPUTS = 16  # for each problem
-_SIGN = "outputs "
+_PREFIX = "outputs "  # of the digest, in the test's assertion message
 _TEST = """
 import copy, hashlib, json
 INPUTS = {inputs}
@@ -35,75 +34,76 @@ def plain(value, depth=0):
     return type(value).__name__ + " " + repr(value)
 
 def check(candidate):
-    found = []
-    for given in INPUTS:
+    outputs = []
+    for arguments in INPUTS:
         try:
-            found.append(plain(candidate(*copy.deepcopy(given))))
+            outputs.append(plain(candidate(*copy.deepcopy(arguments))))
         except Exception as error:
-            found.append(["raised", type(error).__name__])
-    raise AssertionError("outputs " + hashlib.sha256(json.dumps(found).encode()).hexdigest())
+            outputs.append(["raised", type(error).__name__])
+    raise AssertionError("outputs " + hashlib.sha256(json.dumps(outputs).encode()).hexdigest())
 """
 
 
-def asking(tasks: Mapping[str, records.Problem]) -> dict[str, records.Problem]:
-    """For each Python problem inputs can be made for: one whose test only tells what was answered.
+def probe_problems(tasks: Mapping[str, records.Problem]) -> dict[str, records.Problem]:
+    """Returns problems whose test only reports outputs, for the Python tasks that have inputs.
 
-    It never passes; the verdict's detail is a digest of all answers.
+    No program passes them; the verdict's detail is a digest of all outputs.
     """
-    found = {}
+    probes = {}
     for name, problem in tasks.items():
         if problem.extra.get("mode"):
             continue
-        if inputs := generated(problem):
+        if inputs := generate_inputs(problem):
             test = _TEST.format(inputs=repr(inputs))
             extra = {k: v for k, v in problem.extra.items() if k == "suffix"}
-            found[name] = records.Problem(
+            probes[name] = records.Problem(
                 task_id=name,
                 prompt=problem.prompt,
                 entry_point=problem.entry_point,
                 test=test,
-                canonical_solution="    return None\n",  # only says which calls there will be
+                canonical_solution="    return None\n",  # only determines which calls there will be
                 extra=extra,
             )
-    return found
+    return probes
 
 
-def scores(
-    samples: Sequence[records.Completion], answers: Mapping[tuple[str, int], records.Verdict]
+def vote_counts(
+    samples: Sequence[records.Completion], verdicts: Mapping[tuple[str, int], records.Verdict]
 ) -> dict[tuple[str, int], float]:
-    """(task_id, sample_index) -> with how many samples it agrees; 0 where it didn't answer.
+    """Counts the samples with equal outputs, by (task_id, sample_index); 0 without outputs.
 
     Args:
-      answers: verdicts of the problems of `asking`.
+      samples: the samples of all tasks.
+      verdicts: the verdicts on the problems of `probe_problems`.
     """
     groups: dict[str, list[records.Completion]] = collections.defaultdict(list)
     for sample in samples:
         groups[sample.task_id].append(sample)
-    found = {}
+    counts = {}
     for group in groups.values():
         keys = [(sample.task_id, sample.sample_index) for sample in group]
-        said = [answers[key].detail if key in answers else "" for key in keys]
-        answered = [text.startswith(_SIGN) for text in said]
-        for key, votes, good in zip(keys, agreement([[s] for s in said]), answered, strict=True):
-            found[key] = votes if good else 0.0
-    return found
+        digests = [verdicts[key].detail if key in verdicts else "" for key in keys]
+        votes = mbr_exec_scores([[digest] for digest in digests])
+        for key, digest, count in zip(keys, digests, votes, strict=True):
+            counts[key] = count if digest.startswith(_PREFIX) else 0.0
+    return counts
 
 
-def generated(problem: records.Problem, *, count: int = INPUTS) -> list[list[Any]]:
-    """Argument lists: the prompt's own examples, then variations of them, the same every time."""
+def generate_inputs(problem: records.Problem, *, count: int = INPUTS) -> list[list[Any]]:
+    """Returns argument lists: the prompt's examples, then mutations of them; deterministic."""
     seeds = list(_examples(problem)) or list(_from_annotations(problem))
     rng = random.Random(problem.task_id)
-    found = {json.dumps(repr(given)): given for given in seeds[:count]}
+    inputs = {repr(arguments): arguments for arguments in seeds[:count]}
     for _ in range(20 * count):
-        if len(found) >= count or not seeds:
+        if len(inputs) >= count or not seeds:
             break
-        given = [_varied(value, rng) for value in rng.choice(seeds)]
-        found.setdefault(json.dumps(repr(given)), given)
-    return list(found.values())
+        arguments = [_mutate(value, rng) for value in rng.choice(seeds)]
+        inputs.setdefault(repr(arguments), arguments)
+    return list(inputs.values())
 
 
 def _examples(problem: records.Problem) -> Iterator[list[Any]]:
-    """Calls of the function that the prompt shows, as far as their arguments are literals."""
+    """Yields the arguments of the calls that the prompt shows, where they are literals."""
     for match in re.finditer(rf"\b{re.escape(problem.entry_point)}\s*\(", problem.prompt):
         text = problem.prompt[match.start() :]
         for end in itertools.islice(re.finditer(r"\)", text), 12):
@@ -113,44 +113,45 @@ def _examples(problem: records.Problem) -> Iterator[list[Any]]:
                 continue
             if isinstance(call, ast.Call) and not call.keywords:
                 try:
-                    given = [ast.literal_eval(argument) for argument in call.args]
+                    arguments = [ast.literal_eval(argument) for argument in call.args]
                 except (ValueError, TypeError):
                     break
-                if given:
-                    yield given
+                if arguments:
+                    yield arguments
                 break
 
 
-_OF_KIND: dict[str, list[Any]] = {
-    "int": [5],
-    "float": [2.5],
-    "str": ["abcab"],
-    "bool": [True],
-    "list": [[3, 1, 2]],
-    "List[int]": [[3, 1, 2, 2]],
-    "List[float]": [[1.5, 2.0, 0.5]],
-    "List[str]": [["b", "a", "abc"]],
-    "List[List[int]]": [[[1, 2], [3]]],
-    "Dict[str, int]": [{"a": 1}],
+_DEFAULT_ARGUMENTS: dict[str, Any] = {
+    "int": 5,
+    "float": 2.5,
+    "str": "abcab",
+    "bool": True,
+    "list": [3, 1, 2],
+    "List[int]": [3, 1, 2, 2],
+    "List[float]": [1.5, 2.0, 0.5],
+    "List[str]": ["b", "a", "abc"],
+    "List[List[int]]": [[1, 2], [3]],
+    "Dict[str, int]": {"a": 1},
 }
 
 
 def _from_annotations(problem: records.Problem) -> Iterator[list[Any]]:
-    """An argument of each annotated kind; nothing where one isn't known."""
+    """Yields one default argument for each annotation; nothing if an annotation is unknown."""
     pattern = rf"^def\s+{re.escape(problem.entry_point)}\(.*?\).*?:$"
     heads = re.findall(pattern, problem.prompt, re.MULTILINE)
     if not heads:
         return
     try:
-        arguments = ast.parse(heads[-1] + " pass").body[0].args.args  # type: ignore[attr-defined]
+        arguments = ast.parse(heads[-1] + " pass").body[0].args.args
     except SyntaxError:
         return
-    kinds = [ast.unparse(a.annotation) if a.annotation else "" for a in arguments]
-    if kinds and all(kind.replace("list[", "List[") in _OF_KIND for kind in kinds):
-        yield [_OF_KIND[kind.replace("list[", "List[")][0] for kind in kinds]
+    texts = [ast.unparse(a.annotation) if a.annotation else "" for a in arguments]
+    annotations = [text.replace("list[", "List[") for text in texts]
+    if annotations and all(text in _DEFAULT_ARGUMENTS for text in annotations):
+        yield [_DEFAULT_ARGUMENTS[text] for text in annotations]
 
 
-def _varied(value: Any, rng: random.Random) -> Any:
+def _mutate(value: Any, rng: random.Random) -> Any:
     if isinstance(value, bool):
         return rng.random() < 0.5
     if isinstance(value, int):
@@ -158,16 +159,15 @@ def _varied(value: Any, rng: random.Random) -> Any:
     if isinstance(value, float):
         return rng.choice([value, value + 0.5, value / 2, round(rng.uniform(0, 20), 2)])
     if isinstance(value, str):
-        return _shuffled(list(value), rng, "".join)
+        return _mutate_items(list(value), rng, "".join)
     if isinstance(value, list | tuple):
-        kind = type(value)
-        return _shuffled([_varied(item, rng) for item in value], rng, kind)
+        return _mutate_items([_mutate(item, rng) for item in value], rng, type(value))
     if isinstance(value, dict):
-        return {_varied(key, rng): _varied(item, rng) for key, item in value.items()}
+        return {_mutate(key, rng): _mutate(item, rng) for key, item in value.items()}
     return value
 
 
-def _shuffled(items: list, rng: random.Random, whole: Any) -> Any:
+def _mutate_items(items: list, rng: random.Random, join: Callable[[list], Any]) -> Any:
     change = rng.randrange(5)
     if change == 0:
         rng.shuffle(items)
@@ -177,4 +177,4 @@ def _shuffled(items: list, rng: random.Random, whole: Any) -> Any:
         items.append(rng.choice(items))
     elif change == 3:
         items.reverse()
-    return whole(items)
+    return join(items)

@@ -1,4 +1,4 @@
-"""The unbiased estimator of pass@k (paper, section 2.1) and how sure one may be of it."""
+"""The unbiased estimator of pass@k (paper, section 2.1) and its bootstrap interval."""
 
 import dataclasses
 import functools
@@ -10,12 +10,12 @@ import numpy as np
 
 @functools.lru_cache(maxsize=65536)
 def pass_at_k(samples: int, correct: int, k: int) -> float | None:
-    """The chance that k of the samples, drawn without replacement, hold a correct one.
+    """Returns the chance that k samples, drawn without replacement, contain a correct one.
 
-    1 - C(n-c, k) / C(n, k), from whole numbers, so exact to the last bit for any n.
+    Computes 1 - C(n-c, k) / C(n, k) in integers, which is exact for any n.
 
     Returns:
-      None where k exceeds the number of samples: nothing can be said.
+      The chance, or None if k exceeds the number of samples.
     """
     if not 0 <= correct <= samples or k < 1:
         raise ValueError(f"pass@{k} of {correct} correct among {samples}")
@@ -38,37 +38,43 @@ class Estimate:
 def estimate(
     counts: Mapping[str, tuple[int, int]], ks: Sequence[int], *, seed: int = 0, draws: int = 2000
 ) -> dict[int, Estimate | None]:
-    """pass@k over problems, given (samples, correct) of each.
+    """Estimates pass@k over problems.
 
-    Problems with fewer than k samples are left out of that k; where none is left, None.
+    Problems with fewer than k samples are left out of that k; None if no problem is left.
+
+    Args:
+      counts: (samples, correct) by problem.
+      ks: the k of pass@k.
+      seed: seeds the bootstrap.
+      draws: number of resamples.
     """
     estimates: dict[int, Estimate | None] = {}
     for k in ks:
-        found = (pass_at_k(n, c, k) for n, c in counts.values())
-        values = np.array([value for value in found if value is not None])
+        chances = (pass_at_k(n, c, k) for n, c in counts.values())
+        values = np.array([chance for chance in chances if chance is not None])
         estimates[k] = _with_interval(values, seed, draws) if values.size else None
     return estimates
 
 
 def _with_interval(values: np.ndarray, seed: int, draws: int) -> Estimate:
-    """Resamples problems: they, not samples, are what a benchmark draws from the world."""
-    low, high = middle(resampled_means(values, seed=seed, draws=draws))
+    """Resamples problems, not samples: a benchmark is a draw of problems."""
+    low, high = percentile_interval(bootstrap_means(values, seed=seed, draws=draws))
     return Estimate(float(values.mean()), low, high, len(values))
 
 
-def middle(means: np.ndarray) -> tuple[float, float]:
-    """Between which 95 % of them lie: np.quantile without numpy.ma, whose import is slow."""
+def percentile_interval(means: np.ndarray) -> tuple[float, float]:
+    """Returns the central 95 % interval; np.quantile would import numpy.ma, which is slow."""
     low, high = np.interp([0.025, 0.975], np.linspace(0, 1, len(means)), np.sort(means))
     return float(low), float(high)
 
 
-def resampled_means(values: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
-    """Means of `draws` resamples with replacement; (P,) -> (draws,)."""
+def bootstrap_means(values: np.ndarray, *, seed: int, draws: int) -> np.ndarray:
+    """Returns means of `draws` resamples with replacement; (P,) -> (draws,)."""
     return _resamples(len(values), seed, draws) @ values / len(values)
 
 
-@functools.lru_cache(maxsize=1)  # as the next k mostly has the same problems
+@functools.lru_cache(maxsize=1)  # the next k mostly has the same problems
 def _resamples(count: int, seed: int, draws: int) -> np.ndarray:
-    """How often each resample draws each of `count` values, (draws, count)."""
+    """Counts how often each resample draws each of `count` values; (draws, count)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(float)

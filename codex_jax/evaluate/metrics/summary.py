@@ -1,4 +1,4 @@
-"""What a run's verdicts amount to: pass@k by group, causes, and the same as text."""
+"""Summary of a run's verdicts: pass@k by group and counts of causes, also as text."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,8 +7,8 @@ from typing import Any
 from codex_jax import records
 from codex_jax.evaluate.metrics.pass_at_k import Estimate, estimate
 
-GROUPS = ("blocks", "language")  # fields of problems by which the report breaks pass@k down
-OF_SAMPLES = ("temperature",)  # and of completions
+PROBLEM_GROUPS = ("blocks", "language")  # fields of problems by which pass@k is grouped
+SAMPLE_GROUPS = ("temperature",)  # fields of completions by which pass@k is grouped
 _CURVE = tuple(m * 10**e for e in range(5) for m in (1, 2, 5))  # the k of the curve, up to 50,000
 
 
@@ -18,19 +18,22 @@ def summary(
     ks: Sequence[int],
     samples: Sequence[records.Completion] = (),
 ) -> dict[str, Any]:
-    """pass@k over all problems and by group, and how often each cause occurred.
+    """Returns pass@k over all problems and by group, and counts of causes.
 
     Args:
-      samples: what the verdicts are of, in their order, where groups of samples are wanted too.
+      tasks: the problems by task_id.
+      verdicts: the verdicts.
+      ks: the k of pass@k.
+      samples: the judged samples in the order of the verdicts; empty for no groups of samples.
     """
-    counts = counted(verdicts)
+    counts = count_passes(verdicts)
     groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
-    for field in GROUPS:
+    for field in PROBLEM_GROUPS:
         for task_id, count in counts.items():
             if field in tasks[task_id].extra:
                 value = str(tasks[task_id].extra[field])
                 groups.setdefault(field, {}).setdefault(value, {})[task_id] = count
-    for field in OF_SAMPLES:
+    for field in SAMPLE_GROUPS:
         for sample, row in zip(samples, verdicts, strict=bool(samples)):
             if field in sample.extra:
                 members = groups.setdefault(field, {}).setdefault(str(sample.extra[field]), {})
@@ -46,7 +49,7 @@ def summary(
         "groups": {
             field: {
                 v: _as_json(estimate(members, ks))
-                for v, members in sorted(values.items(), key=lambda item: _order(item[0]))
+                for v, members in sorted(values.items(), key=lambda item: _sort_key(item[0]))
             }
             for field, values in groups.items()
         },
@@ -54,8 +57,8 @@ def summary(
     }
 
 
-def counted(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
-    """Samples and right ones among them, by task_id."""
+def count_passes(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
+    """Counts (samples, correct samples) by task_id."""
     counts: dict[str, tuple[int, int]] = {}
     for row in verdicts:
         n, c = counts.get(row.task_id, (0, 0))
@@ -64,15 +67,12 @@ def counted(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
 
 
 def _as_json(estimates: Mapping[int, Estimate | None]) -> dict[str, dict[str, Any]]:
-    return {str(k): vars(found) for k, found in estimates.items() if found is not None}
+    return {str(k): vars(estimate) for k, estimate in estimates.items() if estimate is not None}
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The report's pass@k as lines for a terminal, in percent, with 95 % intervals."""
-    rows = {"all": report["pass_at_k"]}
-    for field, values in report["groups"].items():
-        rows |= {f"{field} {value}": found for value, found in values.items()}
-    ks = sorted({k for row in rows.values() for k in row}, key=int)
+    """Formats the report's pass@k for a terminal, in percent, with 95 % intervals."""
+    rows, ks = grouped_rows(report)
     lines = [f"{'':12}" + "".join(f"{'pass@' + k:>24}" for k in ks)]
     for name, row in rows.items():
         cells = (_cell(row[k]) if k in row else "-" for k in ks)
@@ -82,12 +82,20 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    return f"{found['mean']:.1%} ({found['low']:.1%}-{found['high']:.1%})"
+def grouped_rows(report: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Returns the report's pass@k by row name (all, then the groups), and every k in order."""
+    rows = {"all": report["pass_at_k"]}
+    for field, values in report["groups"].items():
+        rows |= {f"{field} {value}": row for value, row in values.items()}
+    return rows, sorted({k for row in rows.values() for k in row}, key=int)
 
 
-def _order(value: str) -> tuple[float, str]:
-    """Numbers as numbers, before words."""
+def _cell(estimate: Mapping[str, Any]) -> str:
+    return f"{estimate['mean']:.1%} ({estimate['low']:.1%}-{estimate['high']:.1%})"
+
+
+def _sort_key(value: str) -> tuple[float, str]:
+    """Sorts numbers by value, before words."""
     try:
         return float(value), ""
     except ValueError:
@@ -95,26 +103,23 @@ def _order(value: str) -> tuple[float, str]:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report as tables for a README or an issue, in percent."""
-    rows = {"all": report["pass_at_k"]}
-    for field, values in report["groups"].items():
-        rows |= {f"{field} {value}": found for value, found in values.items()}
-    ks = sorted({k for row in rows.values() for k in row}, key=int)
+    """Formats the report as Markdown tables, in percent."""
+    rows, ks = grouped_rows(report)
     lines = [_line("", *(f"pass@{k}" for k in ks)), _line(*["---"] * (len(ks) + 1))]
     for name, row in rows.items():
         lines.append(_line(name, *(_cell(row[k]) if k in row else "–" for k in ks)))
     lines += ["", _line("cause", "samples"), _line("---", "---:")]
     lines += [_line(cause.replace("_", " "), f"{n:,}") for cause, n in report["causes"].items()]
-    if chosen := report.get("selection"):
-        lines += ["", _line("one sample chosen by", "solved"), _line("---", "---:")]
-        lines += [_line(name, f"{share:.1%}") for name, share in chosen.items()]
+    if shares := report.get("selection"):
+        lines += ["", _line("one sample selected by", "solved"), _line("---", "---:")]
+        lines += [_line(name, f"{share:.1%}") for name, share in shares.items()]
     if paired := report.get("paired"):
         span = f"{paired['low']:+.1%} to {paired['high']:+.1%}"
         lines += ["", f"Against {paired['baseline']}: pass@1 {paired['difference']:+.1%} ({span})"]
-    told = f"{report['samples']:,} samples of {report['problems']} problems"
+    size = f"{report['samples']:,} samples of {report['problems']} problems"
     modes = ", ".join(f"{n:,} {mode}" for mode, n in report["modes"].items())
-    where = f"judged in {report['isolation']}" if "isolation" in report else "judged"
-    return "\n".join([f"{told}; {where}: {modes}.", "", *lines]) + "\n"
+    sandbox = f" in {report['isolation']}" if "isolation" in report else ""
+    return "\n".join([f"{size}; judged{sandbox}: {modes}.", "", *lines]) + "\n"
 
 
 def _line(*cells: str) -> str:

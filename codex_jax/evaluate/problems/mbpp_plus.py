@@ -1,10 +1,11 @@
-"""MBPP+ as EvalPlus publishes it: what its JSON can't say of inputs, and whose answers are free.
+"""MBPP+ as EvalPlus publishes it: the types that its JSON lost, and its special oracles.
 
-A form spells a value from outside in: t a tuple, l a list, d a dict's values, T tuples all the way
-down, s sets but where empty, f a float, c a complex number, - what it is. A problem's forms are
-those of its arguments, a single one is that of all.
+A form describes a value from the outside in: t a tuple, l a list, d the values of a dict, T nested
+tuples at every depth, s a set unless empty, f a float, c a complex number, - any other value. A
+problem has a form for each argument; the last one also holds for all that follow.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 _FORMS = {
@@ -21,7 +22,7 @@ _FORMS = {
     "T": "580 615 791",
     "dt -": "722",
 }
-_ORACLES = {  # see `compare`; here the functions asked for
+_ORACLES = {  # the comparisons of judging/oracles.py, and the entry points that they apply to
     "any order": "similar_elements find_char_long common_in_nested_lists extract_singly larg_nnum "
     "intersection_array find_dissimilar Diff",
     "a match": "check_str text_match_three text_starta_endb",
@@ -30,49 +31,51 @@ _ORACLES = {  # see `compare`; here the functions asked for
     "padded digits": "digit_distance_nums",
     "upright pyramid": "surface_Area",
 }
-# A match can't leave the sandbox; whether there is one can.
-_MATCHED = """
-_codex_jax_asked = {0}
-def {0}(*given):
-    found = _codex_jax_asked(*given)
-    return found if isinstance(found, bool) else found is not None
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {
+    "c": complex,
+    "f": float,
+    "s": lambda items: set(items) if items else {},
+}
+# A match can't leave the sandbox; whether there is a match can.
+_MATCH_TO_BOOL = """
+_codex_jax_function = {0}
+def {0}(*arguments):
+    result = _codex_jax_function(*arguments)
+    return result if isinstance(result, bool) else result is not None
 """
 
 
-def completed(fields: dict[str, Any], _: str) -> dict[str, Any]:
-    """The published row, with `forms`, `oracle` and what follows the program, where it has them."""
-    forms = _of(_FORMS, str(fields["task_id"]).rpartition("/")[2])
-    oracle = _of(_ORACLES, fields["entry_point"])
-    suffix = _MATCHED.format(fields["entry_point"]) if oracle == "a match" else ""
-    found = {"forms": forms.split(), "oracle": oracle, "suffix": suffix}
-    return fields | {name: value for name, value in found.items() if value}
+def with_oracle(fields: dict[str, Any], _: str) -> dict[str, Any]:
+    """Returns the published row with its `forms`, `oracle` and `suffix`, where it has any."""
+    forms = _lookup(_FORMS, str(fields["task_id"]).rpartition("/")[2])
+    oracle = _lookup(_ORACLES, fields["entry_point"])
+    suffix = _MATCH_TO_BOOL.format(fields["entry_point"]) if oracle == "a match" else ""
+    additions = {"forms": forms.split(), "oracle": oracle, "suffix": suffix}
+    return fields | {name: value for name, value in additions.items() if value}
 
 
-def _of(table: dict[str, str], wanted: str) -> str:
-    return next((name for name, listed in table.items() if wanted in listed.split()), "")
+def _lookup(table: dict[str, str], key: str) -> str:
+    return next((name for name, keys in table.items() if key in keys.split()), "")
 
 
-def inputs(extra: dict[str, Any]) -> list[list[Any]]:
-    """The arguments of each call, of the types they were before they became JSON."""
-    given = [*extra.get("base_input", []), *extra["plus_input"]]
+def call_arguments(extra: dict[str, Any]) -> list[list[Any]]:
+    """Returns the arguments of each call, with the types that they had before JSON."""
+    calls = [*extra.get("base_input", []), *extra["plus_input"]]
     forms = extra.get("forms") or ["-"]
     return [
-        [shaped(value, forms[min(place, len(forms) - 1)]) for place, value in enumerate(arguments)]
-        for arguments in given
+        [restore_types(value, forms[min(i, len(forms) - 1)]) for i, value in enumerate(arguments)]
+        for arguments in calls
     ]
 
 
-def shaped(value: Any, form: str) -> Any:
-    kind, inner = form[:1], form if form == "T" else form[1:]
-    if kind == "c":
-        return complex(value)
-    if kind == "f":
-        return float(value)
-    if kind == "d":
-        return {name: shaped(held, inner) for name, held in value.items()}
-    if kind == "s":
-        return set(value) if value else {}
-    if kind in ("", "-") or not isinstance(value, list):
+def restore_types(value: Any, form: str) -> Any:
+    """Returns the value with the types of its form."""
+    head, inner = form[:1], form if form == "T" else form[1:]
+    if head == "d":
+        return {name: restore_types(item, inner) for name, item in value.items()}
+    if head in _CONVERSIONS:
+        return _CONVERSIONS[head](value)
+    if head in ("", "-") or not isinstance(value, list):
         return value
-    held = [shaped(one, inner) for one in value]
-    return held if kind == "l" else tuple(held)
+    items = [restore_types(item, inner) for item in value]
+    return items if head == "l" else tuple(items)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: how training went, what passed, and every sample to look at."""
+"""Self-contained HTML report: the training loss, pass@k, and a browser of all samples."""
 
 import html
 import json
@@ -6,11 +6,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError, records
-from codex_jax.evaluate.evaluate import load_samples
+from codex_jax import InputError, files, records
 from codex_jax.evaluate.metrics.selection import selection
-from codex_jax.evaluate.metrics.summary import summary
+from codex_jax.evaluate.metrics.summary import grouped_rows, summary
 from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.report import plots
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
@@ -41,23 +41,23 @@ def write_report(
       InputError: a file is missing or malformed, or a completion has no verdict.
     """
     tasks = formats.load_problems(problems)
-    samples = load_samples(completions, tasks)
-    found = {
+    samples = load_completions(completions, tasks)
+    by_sample = {
         (row.task_id, row.sample_index): row
         for row in records.read_jsonl(verdicts, records.Verdict)
     }
-    missing = [s for s in samples if (s.task_id, s.sample_index) not in found]
+    missing = [s for s in samples if (s.task_id, s.sample_index) not in by_sample]
     if missing:
         raise InputError(
             f"{verdicts}: no verdict for {len(missing)} completions, the first being of "
             f"{missing[0].task_id}; run evaluate on {completions} first"
         )
-    rows = [found[sample.task_id, sample.sample_index] for sample in samples]
+    rows = [by_sample[sample.task_id, sample.sample_index] for sample in samples]
     report = summary(tasks, rows, ks, samples)
     sections = _loss_section(metrics) + _curve_section(report["curve"])
     sections += _group_sections(report["groups"])
     page = _PAGE.read_text(encoding="utf-8")
-    filling = {
+    fields = {
         "title": html.escape(title),
         "tiles": _tiles(report, rows),
         "sections": sections,
@@ -66,12 +66,10 @@ def write_report(
         "selection": _selection(selection(samples, rows)),
         "data": _data(tasks, samples, rows),
     }
-    for name, text in filling.items():
+    for name, text in fields.items():
         page = page.replace("{{" + name + "}}", text)
-    path = pathlib.Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    print(f"{path}: {report['samples']} samples of {report['problems']} problems")
+    files.atomic_write(output, page.encode("utf-8", "replace"))  # lone surrogates
+    print(f"{output}: {report['samples']} samples of {report['problems']} problems")
 
 
 def _loss_section(path: str) -> str:
@@ -81,11 +79,13 @@ def _loss_section(path: str) -> str:
 
 
 def read_metrics(path: str) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, {"step": …, "loss": …, …} each."""
+    """Reads the lines of metrics.jsonl, {"step": …, "loss": …, …} each."""
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected a training run's metrics") from None
+        raise InputError(
+            f"{path}: {error.strerror}; expected metrics.jsonl of a training run"
+        ) from None
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -93,10 +93,10 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
             lines.append({"step": int(fields["step"]), "loss": float(fields["loss"])})
         except (ValueError, TypeError, KeyError):
             raise InputError(
-                f'{path}:{number}: expected {{"step": …, "loss": …}}, found {line[:60]!r}'
+                f'{path}:{number}: expected {{"step": …, "loss": …}}, not {line[:60]!r}'
             ) from None
     if not lines:
-        raise InputError(f"{path}: empty; expected a training run's metrics")
+        raise InputError(f"{path}: empty; expected metrics.jsonl of a training run")
     return lines
 
 
@@ -105,7 +105,7 @@ def _curve_section(curve: Mapping[str, Any]) -> str:
 
 
 def _group_sections(groups: Mapping[str, Any]) -> str:
-    titles = {"blocks": "Chained building blocks: what each one more costs"}
+    titles = {"blocks": "pass@k by the number of chained building blocks"}
     labels = {"blocks": "number of blocks in the chain", "temperature": "sampling temperature"}
     return "".join(
         _figure(
@@ -130,26 +130,21 @@ def _tiles(report: Mapping[str, Any], rows: Sequence[records.Verdict]) -> str:
 
 
 def _table(report: Mapping[str, Any]) -> str:
-    rows = {"all": report["pass_at_k"]}
-    for field, values in report["groups"].items():
-        rows |= {f"{field} {value}": row for value, row in values.items()}
-    ks = sorted({k for row in rows.values() for k in row}, key=int)
+    rows, ks = grouped_rows(report)
     head = "".join(f"<th>pass@{k}</th>" for k in ks)
     lines = [f"<tr><th></th>{head}<th>problems</th></tr>"]
     for name, row in rows.items():
         cells = "".join(f"<td>{_cell(row.get(k))}</td>" for k in ks)
-        count = max((found["problems"] for found in row.values()), default=0)
+        count = max((estimate["problems"] for estimate in row.values()), default=0)
         lines.append(f"<tr><th>{html.escape(name)}</th>{cells}<td>{count}</td></tr>")
     return f"<table>{''.join(lines)}</table>"
 
 
-def _cell(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _cell(estimate: Mapping[str, Any] | None) -> str:
+    if estimate is None:
         return "–"
-    return (
-        f"{100 * found['mean']:.1f} % "
-        f"<small>{100 * found['low']:.1f}–{100 * found['high']:.1f}</small>"
-    )
+    mean, low, high = (100 * estimate[name] for name in ("mean", "low", "high"))
+    return f"{mean:.1f} % <small>{low:.1f}–{high:.1f}</small>"
 
 
 def _causes(causes: Mapping[str, int]) -> str:
@@ -167,7 +162,7 @@ def _selection(shares: Mapping[str, float]) -> str:
         "random": "at random",
         "mean_logprob": "by mean log-probability",
         "sum_logprob": "by log-probability",
-        "agreement": "by agreement of outputs",
+        "mbr_exec": "by agreement of outputs (MBR-exec)",
         "oracle": "by an oracle",
     }
     lines = "".join(f"<tr><th>{names[n]}</th><td>{s:.1%}</td></tr>" for n, s in shares.items())
@@ -179,16 +174,16 @@ def _data(
     samples: Sequence[records.Completion],
     rows: Sequence[records.Verdict],
 ) -> str:
-    """What the browser of samples shows: each prompt once, each sample as a short list."""
+    """Returns the sample browser's data as JSON: each prompt once, each sample as a short list."""
     names = sorted({sample.task_id for sample in samples})
-    place = {name: i for i, name in enumerate(names)}
+    index = {name: i for i, name in enumerate(names)}
     data = {
         "problems": [
             [name, tasks[name].prompt, tasks[name].extra.get("language", "python")]
             for name in names
         ],
         "samples": [
-            [place[s.task_id], s.sample_index, s.completion, r.cause or r.verdict, r.detail]
+            [index[s.task_id], s.sample_index, s.completion, r.cause or r.verdict, r.detail]
             for s, r in zip(samples, rows, strict=True)
         ],
     }

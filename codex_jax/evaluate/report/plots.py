@@ -8,9 +8,9 @@ from typing import Any
 from codex_jax import InputError
 
 INK, FAINT = "#3b4252", "#c9d0dc"
-COLOURS = ("#2f6fde", "#e07a3f", "#2f9e77", "#8a5fd0")
+COLORS = ("#2f6fde", "#e07a3f", "#2f9e77", "#8a5fd0")
 _POINTS = 2000  # of a curve: more than a screen has columns
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, sharp, and in the page's own font
     "font.family": "sans-serif",
     "font.size": 11,
@@ -28,7 +28,7 @@ _STYLE = {
 
 
 def loss_curve(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Training loss in nats a token over steps: each step faintly, a running mean on top."""
+    """Plots the training loss in nats a token over steps, with a running mean on top."""
     steps = [line["step"] for line in lines]
     losses = [line["loss"] for line in lines]
     stride = max(1, len(steps) // _POINTS)
@@ -36,7 +36,7 @@ def loss_curve(lines: Sequence[Mapping[str, Any]]) -> str:
     def draw(axes: Any) -> None:
         axes.plot(steps[::stride], losses[::stride], color=FAINT, linewidth=0.8)
         smooth = running_mean(losses, share=0.02)
-        axes.plot(steps[::stride], smooth[::stride], color=COLOURS[0], linewidth=1.8)
+        axes.plot(steps[::stride], smooth[::stride], color=COLORS[0], linewidth=1.8)
         axes.set(xlabel="step", ylabel="loss, nats a token")
         axes.annotate(
             f"{smooth[-1]:.3f}",
@@ -44,14 +44,14 @@ def loss_curve(lines: Sequence[Mapping[str, Any]]) -> str:
             xytext=(-4, 10),
             textcoords="offset points",
             ha="right",
-            color=COLOURS[0],
+            color=COLORS[0],
         )
 
     return _svg(draw)
 
 
 def running_mean(values: Sequence[float], *, share: float) -> list[float]:
-    """An exponential mean over about `share` of the values, not drawn down by its start."""
+    """Returns an exponential mean over about `share` of the values, corrected for its start."""
     keep = 1 - 1 / max(1.0, share * len(values))
     total = weight = 0.0
     smooth = []
@@ -63,14 +63,14 @@ def running_mean(values: Sequence[float], *, share: float) -> list[float]:
 
 
 def pass_curve(curve: Mapping[str, Mapping[str, Any]]) -> str:
-    """pass@k in percent over k, with a band for the 95 % intervals; k grows by factors."""
+    """Plots pass@k in percent over k (log scale), with a band for the 95 % intervals."""
     ks = [int(k) for k in curve]
     columns = ("mean", "low", "high")
     means, lows, highs = ([100 * row[name] for row in curve.values()] for name in columns)
 
     def draw(axes: Any) -> None:
-        axes.fill_between(ks, lows, highs, color=COLOURS[0], alpha=0.15, linewidth=0)
-        axes.plot(ks, means, color=COLOURS[0], marker="o", markersize=4, linewidth=1.8)
+        axes.fill_between(ks, lows, highs, color=COLORS[0], alpha=0.15, linewidth=0)
+        axes.plot(ks, means, color=COLORS[0], marker="o", markersize=4, linewidth=1.8)
         axes.set_xscale("log")
         axes.set_xticks(ks, [str(k) for k in ks], minor=False)
         axes.minorticks_off()
@@ -80,22 +80,22 @@ def pass_curve(curve: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def pass_rates(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], *, label: str) -> str:
-    """pass@k in percent by group, a line for each k, bars for the 95 % intervals."""
+    """Plots pass@k in percent by group: a line for each k, bars for the 95 % intervals."""
     names = list(groups)
     ks = sorted({k for row in groups.values() for k in row}, key=int)
 
     def draw(axes: Any) -> None:
-        for k, colour in zip(ks, COLOURS, strict=False):
-            places = [i for i, name in enumerate(names) if k in groups[name]]
-            found = [groups[names[i]][k] for i in places]
-            means = [100 * row["mean"] for row in found]
-            below = [100 * max(0.0, row["mean"] - row["low"]) for row in found]  # less rounding
-            above = [100 * max(0.0, row["high"] - row["mean"]) for row in found]
+        for k, color in zip(ks, COLORS, strict=False):
+            xs = [i for i, name in enumerate(names) if k in groups[name]]
+            rows = [groups[names[i]][k] for i in xs]
+            means = [100 * row["mean"] for row in rows]
+            below = [100 * max(0.0, row["mean"] - row["low"]) for row in rows]  # less rounding
+            above = [100 * max(0.0, row["high"] - row["mean"]) for row in rows]
             axes.errorbar(
-                places,
+                xs,
                 means,
                 yerr=[below, above],
-                color=colour,
+                color=color,
                 marker="o",
                 markersize=5,
                 linewidth=1.8,
@@ -116,8 +116,8 @@ def _svg(draw: Any) -> str:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError(
-            "matplotlib is not installed; expected it for the report's figures; "
-            "pip install 'codex-jax[report]'"
+            "matplotlib is not installed; the report's figures need it; "
+            "install with: pip install 'codex-jax[report]'"
         ) from None
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")

@@ -115,7 +115,8 @@ def _bundle_config(command: list[str], python: pathlib.Path, view: View) -> dict
 
 class Bubblewrap:
     """bwrap in a user namespace. Root first becomes nobody: uid 0 inside must not be uid 0 here,
-    or the host's /proc/sys would lie open to it."""
+    or the host's /proc/sys would lie open to it.
+    """
 
     name = "bubblewrap"
     seccomp = True

@@ -1,8 +1,8 @@
 """Rotary positions, and attention over packed rows or over a key/value cache.
 
-The decoder is told how to attend by a function `attend(q, k, v, cache, layer) -> (out, cache)`:
-training attends within segments and carries no cache; sampling writes its cache and reads it. So
-a sampler can bring a cache of its own making without the decoder knowing.
+The decoder attends by a function `attend(q, k, v, cache, layer) -> (out, cache)`: training attends
+within segments and carries no cache; sampling writes its cache and reads it. So a sampler can use
+any cache without changes to the decoder.
 """
 
 from collections.abc import Callable
@@ -15,30 +15,35 @@ from jaxtyping import Array, Bool, Float, Int
 
 Attend = Callable[[Array, Array, Array, Any, Any], tuple[Array, Any]]
 
-ATTENTION = "attention"  # what its results are called where a backward pass chooses what to keep
+ATTENTION = "attention"  # checkpoint_name of attention's results, for rematerialization policies
 
-MASKED = -1e30  # finite, so that a row with nothing to see gives a mean and not NaN
+MASKED = -1e30  # finite, so that a query that sees no key gives a mean and not NaN
 
 
 def rotary_angles(
     positions: Int[Array, "B T"], size: int, *, base: float
-) -> tuple[Float[Array, "B T 1 H/2"], Float[Array, "B T 1 H/2"]]:
-    """(cos, sin) of what `rotary` turns heads of `size` by, in f32; one pair serves all layers."""
+) -> tuple[Float[Array, "B T 1 R"], Float[Array, "B T 1 R"]]:
+    """(cos, sin) of the angles by which `rotary` rotates `size` numbers of a head, in f32."""
     frequencies = base ** (-jnp.arange(size // 2, dtype=jnp.float32) / (size // 2))
     angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
     return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
 
 
-def rotary(x: Float[Array, "B T N H"], cos, sin) -> Float[Array, "B T N H"]:
+def rotary(
+    x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 R"], sin: Float[Array, "B T 1 R"]
+) -> Float[Array, "B T N H"]:
     """Rotates the two halves of each head by position (RoFormer, section 3.4), in f32.
 
-    With fewer angles than halves have numbers, only the first 2 × angles of a head are rotated.
+    Args:
+      x: queries or keys.
+      cos: from `rotary_angles`; only the first 2 × R numbers of each head are rotated.
+      sin: likewise.
     """
     size = 2 * cos.shape[-1]
     first, second = jnp.split(x[..., :size].astype(jnp.float32), 2, axis=-1)
-    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-    turned = turned.astype(x.dtype)
-    return turned if size == x.shape[-1] else jnp.concatenate([turned, x[..., size:]], axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    rotated = rotated.astype(x.dtype)
+    return rotated if size == x.shape[-1] else jnp.concatenate([rotated, x[..., size:]], axis=-1)
 
 
 def dot_product(
@@ -58,14 +63,14 @@ def dot_product(
 
 
 def packed_mask(segment_ids: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
-    """Which tokens (last axis) each token sees: earlier ones, itself, of its own segment."""
+    """True where a token sees another (last axis): not after it, and of its own segment."""
     T = segment_ids.shape[1]
-    same = segment_ids[:, :, None] == segment_ids[:, None, :]
-    return same & jnp.tri(T, dtype=bool)
+    same_segment = segment_ids[:, :, None] == segment_ids[:, None, :]
+    return same_segment & jnp.tri(T, dtype=bool)
 
 
 def packed_attention(segment_ids: Int[Array, "B T"]) -> Attend:
-    """Attention for training: causal, within segments, no cache."""
+    """Attention for training: causal, within segments, without a cache."""
     mask = packed_mask(segment_ids)
 
     def attend(q, k, v, cache, layer):
@@ -84,13 +89,13 @@ class KVCache(NamedTuple):
 
 
 def empty_cache(config, *, batch: int, slots: int, dtype=jnp.float32) -> KVCache:
-    """A cache of `slots` positions for `batch` rows, nothing in it."""
+    """An empty cache of `slots` positions for `batch` rows."""
     shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((batch,), jnp.int32))
 
 
 def cached_attention(cache: KVCache) -> Attend:
-    """Attention that first writes its T new keys behind each row's length, then sees them all.
+    """Attention that first writes its T new keys after each row's length, then reads all keys.
 
     The caller advances `length` afterwards: `cache._replace(length=cache.length + T)`.
     """

@@ -1,4 +1,4 @@
-"""Packed attention on NVIDIA GPUs: cuDNN's fused kernel, that never holds the scores."""
+"""Packed attention on NVIDIA GPUs: cuDNN's fused kernel, which never stores the scores."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Int
 from codex_jax.model.attention.core import ATTENTION, Attend
 from codex_jax.model.attention.tiled import tiled_attention
 
-_AMPERE = 8.0  # the first generation that has the kernel
+_AMPERE = 8.0  # compute capability of the first generation that has the kernel
 _HEAD_SIZES = range(8, 129, 8)
 
 
@@ -20,19 +20,19 @@ def fits(device: jax.Device, length: int) -> bool:
 
 
 def cudnn_attention(segment_ids: Int[Array, "B T"]) -> Attend:
-    """What `packed_attention` computes, by the kernel: causal, within segments, no cache.
+    """Computes `packed_attention` by the kernel: causal, within segments, without a cache.
 
-    The kernel wants half precision and heads of 8·n numbers, 128 at most; others go by tiles. That
-    segments don't meet is told as a bias of B × T × T, one for all heads and layers.
+    The kernel requires half precision and heads of 8·n numbers, 128 at most; other shapes are
+    computed by tiles. Segments are masked by a bias of B × T × T, one for all heads and layers.
     """
-    same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
+    same_segment = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
     tiled = tiled_attention(segment_ids)
 
     def attend(q, k, v, cache, layer):
         if q.dtype not in (jnp.bfloat16, jnp.float16) or q.shape[-1] not in _HEAD_SIZES:
             return tiled(q, k, v, cache, layer)
         out = jax.nn.dot_product_attention(
-            q, k, v, mask=same, is_causal=True, implementation="cudnn"
+            q, k, v, mask=same_segment, is_causal=True, implementation="cudnn"
         )
         return checkpoint_name(out, ATTENTION), cache
 

@@ -1,7 +1,7 @@
-"""Packed attention on TPU: the splash kernel, that never holds the scores and skips masked blocks.
+"""Packed attention on TPU: the splash kernel, which stores no scores and skips masked blocks.
 
-The kernel sees one device's rows and heads, so it runs under shard_map; where they lie is the
-caller's to say, in mesh axes.
+The kernel sees one device's rows and heads, so it runs under shard_map; the caller names the mesh
+axes over which they are split.
 """
 
 import functools
@@ -20,8 +20,8 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax.model.attention.core import ATTENTION, Attend
 
-_BLOCK = 512  # rows and columns of the scores at hand at a time
-_LANES = 128  # a block's sides must be multiples of it
+_BLOCK = 512  # queries, and keys, of a block of scores
+_LANES = 128  # a block's sides are multiples of this
 
 
 def fits(length: int) -> bool:
@@ -37,21 +37,23 @@ def splash_attention(
     heads: tuple[str, ...],
     interpret: bool = False,
 ) -> Attend:
-    """What `packed_attention` computes, by the kernel: causal, within segments, no cache.
+    """Computes `packed_attention` by the kernel: causal, within segments, without a cache.
 
     Args:
+      segment_ids: document of each token; 0 is padding.
+      mesh: devices over which the arrays are split.
       rows: mesh axes over which B is split.
       heads: mesh axes over which N and K are split.
       interpret: run the kernel's Python on any device, for tests.
     """
     length = segment_ids.shape[1]
-    spread = PartitionSpec(rows, heads, None, None)
+    split = PartitionSpec(rows, heads, None, None)
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(spread, spread, spread, PartitionSpec(rows, None)),
-        out_specs=spread,
+        in_specs=(split, split, split, PartitionSpec(rows, None)),
+        out_specs=split,
         check_vma=False,
     )
     def local(q, k, v, segments):
@@ -62,18 +64,19 @@ def splash_attention(
     def attend(q, k, v, cache, layer):
         del layer
         size = q.shape[-1]
-        q, k, v = (_padded(jnp.swapaxes(x, 1, 2)) for x in (q * size**-0.5, k, v))
+        q, k, v = (_pad_heads(jnp.swapaxes(x, 1, 2)) for x in (q * size**-0.5, k, v))
         return jnp.swapaxes(local(q, k, v, segment_ids), 1, 2)[..., :size], cache
 
     return attend
 
 
-def _padded(x: Float[Array, "B N T H"]) -> Float[Array, "B N T J"]:
-    """Heads filled up with zeros to whole lanes, which change no score."""
+def _pad_heads(x: Float[Array, "B N T H"]) -> Float[Array, "B N T J"]:
+    """Pads heads with zeros to full lanes, which changes no score."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, -x.shape[-1] % _LANES)))
 
 
 def _kernel(heads: int, length: int, interpret: bool):
+    """The causal kernel for these sizes."""
     block = math.gcd(_BLOCK, length)
     sizes = kernel.BlockSizes(
         block_q=block,

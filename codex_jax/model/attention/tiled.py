@@ -1,8 +1,8 @@
-"""Packed attention, some queries at a time: what is computed where no kernel is at hand.
+"""Packed attention by tiles of queries, for devices without a kernel.
 
-A tile of queries meets the keys up to its own end, no later ones, so little more than half of the
-scores are made; none are kept: the backward pass makes them again from the log of their sums
-(FlashAttention, Dao et al. 2022, section 3.1; a whole row of keys fits, so no sum is running).
+A tile of queries is multiplied with the keys up to its own end, so little more than half of the
+scores are computed. None are stored: the backward pass recomputes them from the log of their sums
+(FlashAttention, Dao et al. 2022, section 3.1; a full row of keys fits, so no sum is running).
 """
 
 import functools
@@ -14,14 +14,14 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax.model.attention.core import ATTENTION, MASKED, Attend
 
-_TILE = 128  # queries, at least; scores of one tile lie in a CPU's caches
-_TILES = 16  # of a row, at most: they are unrolled
+_MIN_TILE = 128  # queries; the scores of such a tile fit a CPU's caches
+_MAX_TILES = 16  # in a row; they are unrolled
 
-_product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+_einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def tiled_attention(segment_ids: Int[Array, "B T"]) -> Attend:
-    """What `packed_attention` computes, in less time and memory; no cache."""
+    """Computes `packed_attention` in less time and memory, without a cache."""
 
     def attend(q, k, v, cache, layer):
         del layer
@@ -35,15 +35,22 @@ def tiled_attention(segment_ids: Int[Array, "B T"]) -> Attend:
 
 
 def _tiles(length: int) -> list[slice]:
-    size = max(_TILE, -(-length // _TILES))
+    """Slices of the queries of a row."""
+    size = max(_MIN_TILE, -(-length // _MAX_TILES))
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-def _scores(q, k, segments, tile: slice) -> Float[Array, "B K G t s"]:
-    scores = _product("BKGTH,BKSH->BKGTS", q[:, :, :, tile], k[:, :, : tile.stop])
-    seen = segments[:, tile, None] == segments[:, None, : tile.stop]
-    seen &= jnp.arange(tile.start, tile.stop)[:, None] >= jnp.arange(tile.stop)
-    return jnp.where(seen[:, None, None], scores * q.shape[-1] ** -0.5, MASKED)
+def _scores(
+    q: Float[Array, "B K G T H"],
+    k: Float[Array, "B K T H"],
+    segments: Int[Array, "B T"],
+    tile: slice,
+) -> Float[Array, "B K G t s"]:
+    """Scaled, masked scores of a tile of queries, in f32."""
+    scores = _einsum("BKGTH,BKSH->BKGTS", q[:, :, :, tile], k[:, :, : tile.stop])
+    visible = segments[:, tile, None] == segments[:, None, : tile.stop]
+    visible &= jnp.arange(tile.start, tile.stop)[:, None] >= jnp.arange(tile.stop)
+    return jnp.where(visible[:, None, None], scores * q.shape[-1] ** -0.5, MASKED)
 
 
 @jax.custom_vjp
@@ -63,7 +70,7 @@ def _forward(q, k, v, segments):
         top = scores.max(axis=-1, keepdims=True)
         weights = jnp.exp(scores - top)
         total = weights.sum(axis=-1, keepdims=True)
-        out = _product("BKGTS,BKSH->BKGTH", weights.astype(v.dtype), v[:, :, : tile.stop])
+        out = _einsum("BKGTS,BKSH->BKGTH", weights.astype(v.dtype), v[:, :, : tile.stop])
         outs.append((out / total).astype(q.dtype))
         logs.append(top + jnp.log(total))
     out = checkpoint_name(jnp.concatenate(outs, axis=3), ATTENTION)
@@ -71,19 +78,19 @@ def _forward(q, k, v, segments):
     return out, (q, k, v, segments, out, log_total)
 
 
-def _backward(kept, d_out):
-    q, k, v, segments, out, log_total = kept
-    delta = _product("BKGTH,BKGTH->BKGT", d_out, out)[..., None]
+def _backward(residuals, d_out):
+    q, k, v, segments, out, log_total = residuals
+    delta = _einsum("BKGTH,BKGTH->BKGT", d_out, out)[..., None]
     d_q, d_k, d_v = [], jnp.zeros(k.shape, jnp.float32), jnp.zeros(v.shape, jnp.float32)
     for tile in _tiles(q.shape[3]):
-        seen, mine = (slice(None), slice(None), slice(tile.stop)), (..., tile, slice(None))
-        weights = jnp.exp(_scores(q, k, segments, tile) - log_total[mine])
-        d_weights = _product("BKGTH,BKSH->BKGTS", d_out[mine], v[seen])
-        d_scores = (weights * (d_weights - delta[mine]) * q.shape[-1] ** -0.5).astype(q.dtype)
-        d_q.append(_product("BKGTS,BKSH->BKGTH", d_scores, k[seen]).astype(q.dtype))
-        d_k = d_k.at[seen].add(_product("BKGTS,BKGTH->BKSH", d_scores, q[mine]))
+        keys, queries = (slice(None), slice(None), slice(tile.stop)), (..., tile, slice(None))
+        weights = jnp.exp(_scores(q, k, segments, tile) - log_total[queries])
+        d_weights = _einsum("BKGTH,BKSH->BKGTS", d_out[queries], v[keys])
+        d_scores = (weights * (d_weights - delta[queries]) * q.shape[-1] ** -0.5).astype(q.dtype)
+        d_q.append(_einsum("BKGTS,BKSH->BKGTH", d_scores, k[keys]).astype(q.dtype))
+        d_k = d_k.at[keys].add(_einsum("BKGTS,BKGTH->BKSH", d_scores, q[queries]))
         weights = weights.astype(v.dtype)
-        d_v = d_v.at[seen].add(_product("BKGTS,BKGTH->BKSH", weights, d_out[mine]))
+        d_v = d_v.at[keys].add(_einsum("BKGTS,BKGTH->BKSH", weights, d_out[queries]))
     return jnp.concatenate(d_q, axis=3), d_k.astype(k.dtype), d_v.astype(v.dtype), None
 
 

@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from codex_jax import model
-from codex_jax.model.quantization import Int8, quantise
+from codex_jax.model.quantization import Int8, quantize
 
 _FIRST = 64  # size of the first block; each of the next is as long as all before it
 
@@ -60,7 +60,7 @@ def empty_cache(
 
 def to_cache_dtype(x: Float[Array, "... H"], dtype: DTypeLike) -> Float[Array, "... H"] | Int8:
     """Keys or values as a cache of this dtype stores them."""
-    return quantise(x, -1) if dtype == jnp.int8 else x.astype(dtype)
+    return quantize(x, -1) if dtype == jnp.int8 else x.astype(dtype)
 
 
 def write_token(

@@ -54,7 +54,7 @@ def make_mesh(
 
 def params_shapes(config: model.DecoderConfig, mesh: Mesh) -> Any:
     """The shapes of a checkpoint's parameters, with their shardings."""
-    shapes, axes = model.abstract(config)
+    shapes, axes = model.abstract_params(config)
 
     def with_sharding(shape, logical_axes):
         replicated = tuple("norm" if axis == "embed" else axis for axis in logical_axes)
@@ -72,12 +72,12 @@ def to_decode_params(params: model.Params, shape: EngineShape) -> model.Params:
 
     def convert(path, leaf):
         name = path[-1].key
-        if is_int8 and name in quantization.SUMMED:
-            return quantization.quantise(leaf, quantization.SUMMED[name])
+        if is_int8 and name in quantization.CONTRACTED_AXES:
+            return quantization.quantize(leaf, quantization.CONTRACTED_AXES[name])
         dtype = shape.dtype if is_int8 else shape.weights_dtype
         return leaf if name in ("scale", "shift") else leaf.astype(dtype)
 
-    params = {**params, "blocks": model.split(params["blocks"])}
+    params = {**params, "blocks": model.unstack_layers(params["blocks"])}
     return jax.tree_util.tree_map_with_path(convert, params)
 
 
@@ -91,7 +91,7 @@ def place_params(params: model.Params, shape: EngineShape, shapes: model.Params)
         convert = jax.jit(to_decode_params, static_argnums=1, out_shardings=shardings)
         return convert(params, shape)
     params = jax.tree.map(np.asarray, params)
-    return jax.device_put({**params, "blocks": model.split(params["blocks"])}, shardings)
+    return jax.device_put({**params, "blocks": model.unstack_layers(params["blocks"])}, shardings)
 
 
 def decode_param_shapes(
@@ -104,7 +104,7 @@ def decode_param_shapes(
 
     def add_sharding(path, sharding, leaf):
         if isinstance(leaf, quantization.Int8):
-            contracted = np.atleast_1d(quantization.SUMMED[path[-1].key])
+            contracted = np.atleast_1d(quantization.CONTRACTED_AXES[path[-1].key])
             spec = [axis for n, axis in enumerate(sharding.spec) if n not in contracted]
             scale = NamedSharding(mesh, PartitionSpec(*spec))
             return quantization.Int8(

@@ -13,7 +13,7 @@ import javax.tools.JavaCompiler;
 import javax.tools.StandardJavaFileManager;
 import javax.tools.ToolProvider;
 
-/** javac kept warm: {"file": …} a line in, {"ok": …, "said": …} out; classes go where files are. */
+/** A javac that stays: {"file": …} a line in, {"ok": …, "output": …} out; classes go to the files' folder. */
 class Compiler {
     private static final List<String> OPTIONS =
             List.of("-proc:none", "-nowarn", "-Xlint:none", "-XDuseUnsharedTable=true", "-d", "/tmp", "-cp", "/kit/java/tuples.jar");
@@ -27,10 +27,10 @@ class Compiler {
         for (String line; (line = requests.readLine()) != null; ) {
             Matcher found = named.matcher(line);
             if (!found.find()) throw new IllegalArgumentException(line);
-            StringWriter said = new StringWriter();
+            StringWriter output = new StringWriter();
             var units = files.getJavaFileObjects(new File("/tmp", found.group(1)));
-            boolean ok = compiler.getTask(said, files, null, OPTIONS, null, units).call();
-            answers.print("{\"ok\": " + ok + ", \"said\": \"" + escaped(said.toString()) + "\"}\n");
+            boolean ok = compiler.getTask(output, files, null, OPTIONS, null, units).call();
+            answers.print("{\"ok\": " + ok + ", \"output\": \"" + escaped(output.toString()) + "\"}\n");
             answers.flush();
         }
     }

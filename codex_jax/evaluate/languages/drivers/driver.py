@@ -1,4 +1,4 @@
-"""A Python program, run with its own tests."""
+"""Driver of Python: runs a program with its own tests."""
 
 import os
 import pathlib
@@ -6,6 +6,7 @@ import sys
 
 
 def run(_mode, _entry, file):
+    """Runs the file; returns the token if its tests ran to their end."""
     token = sys.stdin.readline()
     write, leave = os.write, os._exit
     code = compile(pathlib.Path(file).read_text(encoding="utf-8"), "program.py", "exec")

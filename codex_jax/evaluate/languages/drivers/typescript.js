@@ -1,8 +1,15 @@
-// A TypeScript compiler kept warm: {"file": …, "out": …} a line in, {"ok": …, "said": …} out.
+// A TypeScript compiler that stays: {"file": …, "out": …} a line in, {"ok": …, "output": …} out.
 "use strict";
 const fs = require("fs");
 const folders = ["/usr/lib/node_modules", "/usr/local/lib/node_modules", "/usr/share/nodejs"];
-const ts = require(folders.map((f) => f + "/typescript").find((f) => fs.existsSync(f)));
+const folder = folders.map((f) => f + "/typescript").find((f) => fs.existsSync(f));
+if (!folder) throw new Error(`no package typescript in ${folders.join(", ")}`);
+const ts = require(folder);
+if (typeof ts.createProgram !== "function") throw new Error(`TypeScript ${ts.version} has no compiler API`);
+if (process.argv[2] === "--version") {
+  console.log(ts.version);
+  process.exit(0);
+}
 const options = {
   target: ts.ScriptTarget.ES2020, module: ts.ModuleKind.CommonJS, lib: ["lib.es2020.d.ts", "lib.dom.d.ts"],
   types: [], noEmitOnError: false, skipLibCheck: true, skipDefaultLibCheck: true,
@@ -17,14 +24,14 @@ host.getSourceFile = (name, ...rest) => {
 };
 let previous;
 
-function compiled({ file, out }) {
+function compile({ file, out }) {
   host.writeFile = (_, text) => fs.writeFileSync(out, text);
   const program = ts.createProgram([file], options, host, previous);
   previous = program;
-  const found = [...program.getSyntacticDiagnostics(), ...program.getSemanticDiagnostics()];
+  const diagnostics = [...program.getSyntacticDiagnostics(), ...program.getSemanticDiagnostics()];
   program.emit();
-  const said = found.map((d) => `TS${d.code}: ${ts.flattenDiagnosticMessageText(d.messageText, " ")}`);
-  return { ok: found.length === 0, said: said.join("\n") };
+  const output = diagnostics.map((d) => `TS${d.code}: ${ts.flattenDiagnosticMessageText(d.messageText, " ")}`);
+  return { ok: diagnostics.length === 0, output: output.join("\n") };
 }
 
 const buffer = Buffer.alloc(1 << 16);
@@ -37,7 +44,7 @@ for (;;) {
   unread = lines.pop();
   for (const line of lines) {
     let reply;
-    try { reply = compiled(JSON.parse(line)); } catch (error) { reply = { ok: false, said: String(error) }; }
+    try { reply = compile(JSON.parse(line)); } catch (error) { reply = { ok: false, output: String(error) }; }
     fs.writeSync(1, JSON.stringify(reply) + "\n");
   }
 }

@@ -50,7 +50,8 @@ class Parser:
     def parse(self, size):
         """Returns the names of the modules that the source may import.
 
-        A parser that dies ends the fork server, too: the source may be half read."""
+        A parser that dies ends the fork server, too: the source may be half read.
+        """
         os.write(self.outlet, _SIZE.pack(size))
         reply = os.read(self.inlet, 1 << 12)  # written at once
         if not reply:

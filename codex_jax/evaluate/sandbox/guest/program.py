@@ -21,7 +21,8 @@ _FEW = 1 << 18  # bytes of calls that are decoded before the fork
 
 class Task:
     """What programs of one problem are asked for; calls are decoded once for all of them, and
-    where they are many, each by itself."""
+    where they are many, each by itself.
+    """
 
     def __init__(self, told):
         given = json.loads(told)

@@ -10,16 +10,20 @@ import uvicorn
 
 from codex_jax import InputError
 from codex_jax.sample.serve.app import Service
-from codex_jax.sample.serve.completion_request import Limits
-from codex_jax.sample.serve.engine_thread import Driver
-from codex_jax.sample.serve.serve import _listening, _Server
+from codex_jax.sample.serve.completion_request import ServerLimits
+from codex_jax.sample.serve.engine_thread import EngineThread
+from codex_jax.sample.serve.serve import DrainingServer, _listen
+from codex_jax.tokenizer import Tokenizer
 from tests.sample import models
 
 
-class Bytes:
+class ByteTokenizer(Tokenizer):
     """A tokenizer of bytes below 64: digits, some signs, and "?" for end of text."""
 
     eos_id, vocab_size, hash = models.EOS, models.V, "0" * 64
+
+    def __init__(self):
+        """Needs no vocabulary."""
 
     def encode(self, text):
         return [byte % models.V for byte in text.encode()]
@@ -31,8 +35,10 @@ class Bytes:
         raise InputError(f"no token {name}")
 
 
-class Running:
-    """What a test talks to."""
+class TestServer:
+    """A running server, and requests to it."""
+
+    __test__ = False
 
     def __init__(self, service, server, port):
         self.service, self.server, self.port = service, server, port
@@ -55,8 +61,8 @@ class Running:
         return answer
 
     def refuse(self, status=400, **body):
-        found, answer, _ = self.send("POST", "/v1/completions", {"model": "counts", **body})
-        assert found == status, answer
+        actual, answer, _ = self.send("POST", "/v1/completions", {"model": "counts", **body})
+        assert actual == status, answer
         assert set(answer["error"]) == {"message", "type", "param", "code"}
         return answer["error"]
 
@@ -73,34 +79,39 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*, warm=True, limits=None, more=lambda service: [], **options):
-    """The server, its engine's programs compiled where `warm`; `more` makes routes for a test."""
+def run_server(*, warm=True, limits=None, extra_routes=None, **options):
+    """The server, its engine started if `warm`; `extra_routes` makes routes from the service."""
     config, params = models.counting_model()
-    engine = models.start(config, params, longest=64, rows=8, new=32, samples=1)
-    driver = Driver(engine)
-    limits = Limits(prompt=64, new=32, length=80, prompts=4, samples=8, **limits or {})
+    engine = models.start_engine(
+        config, params, max_prompt_tokens=64, rows=8, max_new_tokens=32, samples_per_prompt=1
+    )
+    engine_thread = EngineThread(engine)
+    sizes = {"max_prompt_tokens": 64, "max_new_tokens": 32, "max_context": 80}
+    counts = {"max_prompts": 4, "max_samples": 8}
+    limits = ServerLimits(**sizes | counts | (limits or {}))
     service = Service(
-        driver,
-        Bytes(),
+        engine_thread,
+        ByteTokenizer(),
         model="counts",
-        vocabulary=models.V,
+        vocab_size=models.V,
         limits=limits,
-        **{"begin": False} | options,
+        **{"prepend_eos": False} | options,
     )
     app = service.app()
-    app.router.routes.extend(more(service))
-    listener = _listening("127.0.0.1", 0)
+    if extra_routes:
+        app.router.routes.extend(extra_routes(service))
+    listener = _listen("127.0.0.1", 0)
     options = {"log_level": "error", "access_log": False, "lifespan": "off"}
-    server = _Server(uvicorn.Config(app, **options), service)
+    server = DrainingServer(uvicorn.Config(app, **options), service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     if warm:
-        driver.start()
-        assert driver.ready.wait(120)
-    yield Running(service, server, listener.getsockname()[1])
+        engine_thread.start()
+        assert engine_thread.ready.wait(120)
+    yield TestServer(service, server, listener.getsockname()[1])
     server.should_exit = True
     thread.join(30)
     if warm:
-        driver.close()
+        engine_thread.close()

@@ -1,0 +1,109 @@
+"""Completions of prompts by a checkpoint."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from codex_jax import InputError
+
+if TYPE_CHECKING:
+    from codex_jax.sample.engine.engine import Engine
+    from codex_jax.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A checkpoint on the devices, ready to complete prompts; `load` makes it."""
+
+    engine: "Engine"
+    tokenizer: "Tokenizer"
+
+    def complete(
+        self,
+        prompt: str,
+        n: int = 1,
+        *,
+        max_new_tokens: int | None = None,
+        stops: Sequence[str] = (),
+        seed: int = 0,
+        **sampling: Any,
+    ) -> list[str]:
+        """Samples `n` completions of a prompt.
+
+        Args:
+          prompt: The text to continue.
+          n: Number of completions.
+          max_new_tokens: Most tokens of a completion; by default what `load` made room for.
+          stops: Strings before which a completion ends.
+          seed: Changes every completion; the same seed gives the same ones.
+          sampling: Fields of the sampling parameters: temperature, top_p, top_k, min_p, ...
+
+        Raises:
+          InputError: a prompt that is too long, or a parameter out of its range.
+
+        Example:
+          >>> texts = model.complete("def f(x):", n=3, temperature=0.8)
+          >>> len(texts)
+          3
+          >>> texts == model.complete("def f(x):", n=3, temperature=0.8)
+          True
+        """
+        from codex_jax.sample.batch_run import to_completion
+        from codex_jax.sample.engine.requests import Request
+        from codex_jax.sample.sampling.detokenizer import encode_prompt
+        from codex_jax.sample.sampling.params import SamplingParams
+
+        tokens = encode_prompt(self.tokenizer, prompt, None, prepend_eos=True)
+        params = SamplingParams(**sampling)
+        request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
+        samples = [sample for batch in self.engine.batches([request]) for sample in batch]
+        samples.sort(key=lambda sample: sample.sample_index)
+        return [to_completion(sample, self.tokenizer, stops).completion for sample in samples]
+
+
+def load(
+    checkpoint: pathlib.Path | str,
+    tokenizer: pathlib.Path | str,
+    *,
+    step: int | None = None,
+    batch_size: int = 8,
+    max_new_tokens: int = 128,
+    dtype: str = "float32",
+) -> Model:
+    """Loads a checkpoint onto the devices and compiles its sampling loop.
+
+    Args:
+      checkpoint: Folder that `codex-jax train` or `import` wrote.
+      tokenizer: The tokenizer that it was trained with (tokenizer.json).
+      step: Step to load; by default the newest.
+      batch_size: Completions that are sampled at a time.
+      max_new_tokens: Most tokens of a completion; prompts may fill the rest of the context.
+      dtype: Dtype of weights and activations, "float32" or "bfloat16".
+
+    Raises:
+      InputError: no checkpoint in the folder, or another tokenizer.
+
+    Example:
+      >>> model = cj.load("checkpoint", tokenizer="tokenizer.json", max_new_tokens=16)
+      >>> isinstance(model.complete("def f(x):")[0], str)
+      True
+    """
+    from codex_jax.sample.engine.capacity import plan
+    from codex_jax.sample.engine.load import load_engine, read_card
+    from codex_jax.sharding import MeshShape
+    from codex_jax.tokenizer import Tokenizer
+
+    vocabulary = Tokenizer.load(tokenizer)
+    card = read_card(str(checkpoint), step, str(tokenizer), vocabulary)
+    context = card.model["max_length"]
+    if not 1 <= max_new_tokens < context:
+        raise InputError(f"max_new_tokens is {max_new_tokens}; expected 1 to {context - 1}")
+    shape = plan(
+        max_prompt_tokens=context - max_new_tokens,
+        samples_per_prompt=1,
+        rows=batch_size,
+        max_new_tokens=max_new_tokens,
+        dtype=dtype,
+    )
+    return Model(load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary), vocabulary)

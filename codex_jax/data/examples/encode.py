@@ -1,0 +1,49 @@
+"""The encoder of documents: document → training texts → token ids with loss weights.
+
+The process pool, the Beam pipeline and seqio's Tasks are its three drivers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from codex_jax.data.corpus import SourceTree
+from codex_jax.data.documents import Document, Span
+from codex_jax.data.examples.render import render_repeats
+from codex_jax.tokenizer import Tokenizer
+
+
+class EncodedExample(NamedTuple):
+    """A training text in tokens."""
+
+    key: str
+    language: str
+    ids: np.ndarray  # int32 (n,), without end of text
+    weights: np.ndarray  # float32 (n,), of the loss
+
+
+class DocumentEncoder:
+    """Encodes documents; a pure function of (document, tree, seed)."""
+
+    def __init__(self, tokenizer: Tokenizer, seed: int):
+        """`seed` is that of infilling's cuts."""
+        self._tokenizer = tokenizer
+        self._seed = seed
+
+    def encode(self, document: Document, tree: SourceTree) -> Iterator[EncodedExample]:
+        """Yields the document's training texts, each as often as the tree's weight requires."""
+        for example in render_repeats(document, tree, self._seed):
+            ids, weights = encode_spans(example.spans, self._tokenizer)
+            yield EncodedExample(example.key, example.language, ids, weights)
+
+
+def encode_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Encodes each span by itself; returns int32 (n,) ids and float32 (n,) loss weights."""
+    span_ids = [
+        [tokenizer.special_id(span.text)] if span.special else tokenizer.encode(span.text)
+        for span in spans
+    ]
+    ids = np.array([token for tokens in span_ids for token in tokens], np.int32)
+    weights = np.array([span.weight for span in spans], np.float32)
+    return ids, np.repeat(weights, np.array([len(tokens) for tokens in span_ids], np.int64))

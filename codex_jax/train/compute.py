@@ -1,0 +1,66 @@
+"""Precision, memory savers, and the compiled train step."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from codex_jax.model import DecoderConfig
+from codex_jax.train.attention_choice import choose_attention
+from codex_jax.train.step import train_step
+
+# Options by which XLA's TPU compiler gathers weights while the layer before them is computed; by
+# default it does so on v5e alone.
+_OVERLAP_OPTIONS = {
+    "xla_enable_async_all_gather": True,
+    "xla_tpu_enable_async_collective_fusion": True,
+    "xla_tpu_enable_async_collective_fusion_fuse_all_gather": True,
+    "xla_tpu_overlap_compute_collective_tc": True,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Precision of a step, and its trade of time for memory, which a resumed run may change.
+
+    Args:
+      dtype: Of activations and matrix products, "float32" or "bfloat16".
+      param_dtype: Of the stored weights; "bfloat16" halves them, and loses updates below a 256th.
+      microbatches: Number of parts of a batch, computed in sequence to save memory.
+      loss_chunks: Number of chunks in which logits are computed, to save memory.
+      overlap: On TPU, gather weights during computation; takes memory for the weights in flight.
+      z_loss: Weight of log²Z in the loss (PaLM: 1e-4).
+      remat: Values that the backward pass recomputes: "none"; "minimal" (all but matrix products
+        and attention's result); "save_dots" (all but matrix products); "offload" (the same, stored
+        in the host's memory); "full" (all but each block's input).
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    param_dtype: Literal["float32", "bfloat16"] = "float32"
+    microbatches: int = 1
+    loss_chunks: int = 1
+    overlap: bool = True
+    z_loss: float = 0.0
+    remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
+
+
+def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
+    """Compiles train_step; the state is donated, so that it is in memory once."""
+    step = functools.partial(
+        train_step,
+        config=config,
+        tx=tx,
+        microbatches=compute.microbatches,
+        dtype=jnp.dtype(compute.dtype),
+        chunks=compute.loss_chunks,
+        z_loss=compute.z_loss,
+        remat=compute.remat,
+        attention=choose_attention(mesh),
+        mesh=mesh,
+    )
+    on_tpu = mesh.devices.flat[0].platform == "tpu"
+    options = _OVERLAP_OPTIONS if compute.overlap and on_tpu else None
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
