@@ -1,28 +1,38 @@
 #!/usr/bin/env bash
-# logs.sh --name=N --zone=Z [--project=P] [--into=logs] [--workers=N] [--dry-run]
+# logs.sh --name=N --zone=Z [--project=P] [--into=logs] [--dry-run]
 #
-# Fetches every worker's logs into INTO/NAME/worker-0, worker-1, …
-#   --workers  how many there are; asked of the TPU unless given
+# Fetches every worker's logs into INTO/NAME/NODE/worker-0, worker-1, …; a NODE is a slice. A worker
+# that gives none is named, the others' are fetched all the same, and the status is 1.
 
 set -euo pipefail
-# shellcheck source=tpu_scripts/flags.sh
-source "$(dirname "$0")/flags.sh"
-into=logs workers=''
-read_flags into workers -- "$@"
+# shellcheck source=tpu_scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
+into=logs
+read_flags into -- "$@"
 
-count() { tpus tpu-vm describe "$name" --format='value(networkEndpoints.len())'; }
+list_nodes() { tpus queued-resources describe "$name" --format='value(tpu.nodeSpec[].nodeId)'; }
+count_workers() { tpus tpu-vm describe "$1" --format='value(networkEndpoints.len())'; }
 
-if [[ ! $workers ]]; then
-    # Shown rather than asked, the number is unknown: one stands for all.
-    if [[ $dry_run ]]; then
-        count
-        workers=1
-    else
-        workers=$(count)
-    fi
+if [[ $dry_run ]]; then # the numbers aren't known: the first stands for all
+    list_nodes
+    count_workers "$name"
+    nodes=("$name") workers=1
+else
+    IFS=';' read -ra nodes <<<"$(list_nodes)"
+    ((${#nodes[@]})) || die "$name has no hosts: nothing to fetch"
 fi
-for ((worker = 0; worker < workers; worker++)); do
-    folder=$into/$name/worker-$worker
-    act mkdir -p "$folder"
-    tpus tpu-vm scp --recurse "$name:codex_jax/logs" "$folder" --worker="$worker"
+missing=()
+for index in "${!nodes[@]}"; do
+    [[ $dry_run ]] || workers=$(count_workers "${nodes[index]}") || workers=0
+    ((workers)) || missing+=("${nodes[index]}")
+    for ((worker = 0; worker < workers; worker++)); do
+        folder=$into/$name/${nodes[index]}/worker-$worker
+        act mkdir -p "$folder"
+        tpus queued-resources scp --recurse "$name:codex_jax_run" "$folder" --node="$index" \
+            --worker="$worker" || missing+=("${nodes[index]}/worker-$worker")
+    done
 done
+((!${#missing[@]})) || {
+    say "no logs came from ${missing[*]}"
+    exit 1
+}

@@ -1,24 +1,30 @@
 #!/usr/bin/env bash
-# setup.sh --name=N --zone=Z [--project=P] [--dry-run]
+# setup.sh --name=N --zone=Z [--project=P] [--bucket=B] [--commit=HEAD] [--dry-run]
 #
-# Copies this tree, at its commit, to every host and makes the pinned environment there. What is not
-# committed is not copied. Running it again brings another commit; the environment is kept where its
-# pins are the same.
+# Copies this tree, at its commit, to every host and makes the pinned environment there (host.sh,
+# install). Files that are not committed stay here; they are named. Running it again brings another
+# commit in place of the old one; the environment is kept where its pins are the same.
+#   --bucket  a Cloud Storage bucket to mount on every host, at /gcs/BUCKET
+#   --commit  the commit to copy
 
 set -euo pipefail
-# shellcheck source=tpu_scripts/flags.sh
-source "$(dirname "$0")/flags.sh"
-read_flags -- "$@"
+# shellcheck source=tpu_scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
+bucket='' commit=HEAD
+read_flags bucket commit -- "$@"
 
-tree=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
-commit=$(git -C "$tree" rev-parse --short=12 HEAD)
+tree=$(git -C "$here" rev-parse --show-toplevel)
+commit=$(git -C "$tree" rev-parse --short=12 "$commit")
 archive=${TMPDIR:-/tmp}/codex_jax-$commit.tar.gz
-git -C "$tree" diff --quiet HEAD || echo "setup.sh: uncommitted changes stay here" >&2
+left=$(git -C "$tree" status --porcelain --untracked-files=all)
+[[ ! $left ]] || say "$(wc -l <<<"$left") files that are not committed stay here: $(
+    cut -c4- <<<"$left" | head -n 10 | paste -sd' '
+)"
 
+[[ $dry_run ]] || trap 'rm -f "$archive"' EXIT
 act git -C "$tree" archive --format=tar.gz --output="$archive" "$commit"
-tpus tpu-vm scp "$archive" "$name:" --worker=all
-on_workers "set -e; mkdir -p codex_jax; tar -xzf ${archive##*/} -C codex_jax; cd codex_jax;\
- echo $commit > COMMIT; { command -v python3.11 && command -v make; } >/dev/null ||\
- { sudo apt-get update -q; sudo apt-get install -qy python3.11 python3.11-venv make; };\
- make install EXTRAS=tpu"
-act rm "$archive"
+tpus queued-resources scp "$archive" "$name:" --node=all --worker=all
+on_workers "set -e; rm -rf codex_jax.new; mkdir codex_jax.new;\
+ tar -xzf ${archive##*/} -C codex_jax.new; rm ${archive##*/};\
+ bash codex_jax.new/tpu_scripts/host.sh install $commit $bucket"
+[[ ! $dry_run ]] || act rm -f "$archive"

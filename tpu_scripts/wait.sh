@@ -2,31 +2,30 @@
 # wait.sh --name=N --zone=Z [--project=P] [--every=30] [--timeout=86400] [--dry-run]
 #
 # Waits until the queued resource is ACTIVE, printing each change of its state. With --timeout=0 it
-# prints the state once. Ends with 1 where the state can't become ACTIVE any more or time is up.
+# prints the state once. Ends with 1 where the state can't become ACTIVE any more or time is up. An
+# error of gcloud's that may pass is said and tried again.
 #   --every    seconds between looks
 #   --timeout  seconds to wait at most
 
 set -euo pipefail
-# shellcheck source=tpu_scripts/flags.sh
-source "$(dirname "$0")/flags.sh"
+# shellcheck source=tpu_scripts/lib.sh
+source "$(dirname "$0")/lib.sh"
 every=30 timeout=86400
 read_flags every timeout -- "$@"
 
-state() { tpus queued-resources describe "$name" --format='value(state.state)'; }
-
 if [[ $dry_run ]]; then
-    state
+    tpus queued-resources describe "$name" --format='value(state.state)'
     exit
 fi
 
 SECONDS=0 last=''
 while true; do
-    now=$(state)
-    [[ $now == "$last" ]] || echo "$name: $now"
-    last=$now
-    case $now in
+    state=$(request_state)
+    [[ $state == "$last" ]] || echo "$name: $state"
+    last=$state
+    case $state in
         ACTIVE) exit 0 ;;
-        FAILED | SUSPENDING | SUSPENDED | DELETING)
+        ABSENT | FAILED | SUSPENDING | SUSPENDED | DELETING)
             echo "$name will not become ACTIVE; delete.sh it, then create.sh it again" >&2
             exit 1
             ;;

@@ -2,8 +2,8 @@
 
 import itertools
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax import InputError, records
@@ -11,15 +11,15 @@ from codex_jax.curate import chains
 
 
 def solve(prompt: str, body: str):
-    world: dict = {}
-    exec(prompt + body, world)
-    return world[chains.ENTRY_POINT]
+    namespace: dict = {}
+    exec(prompt + body, namespace)
+    return namespace[chains.ENTRY_POINT]
 
 
 def run_check(problem: records.Problem, candidate) -> None:
-    world: dict = {}
-    exec(problem.test, world)
-    world["check"](candidate)
+    namespace: dict = {}
+    exec(problem.test, namespace)
+    namespace["check"](candidate)
 
 
 def test_known_answers():
@@ -43,7 +43,7 @@ def test_every_block_is_written_as_it_runs():
         assert candidate("Some words, Here!") == chains.apply((block,), "Some words, Here!")
 
 
-@given(st.permutations(range(13)), st.integers(1, 5), st.integers(0, 99))
+@hypothesis.given(st.permutations(range(13)), st.integers(1, 5), st.integers(0, 99))
 def test_the_reference_passes_its_own_check(order, length, seed):
     chain = tuple(order[:length])
     problem = chains.problem(chain, task_id="x", seed=seed)

@@ -180,9 +180,8 @@ class CompilerServer:
             try:
                 data = self.channel.recv(1 << 16)
             except TimeoutError:
-                if server_io.cpu_s(self.pid) - self.cpu_before > cpu_s:
-                    raise
-                if time.monotonic() > deadline:
+                spent_s = server_io.cpu_s(self.pid) - self.cpu_before
+                if spent_s > cpu_s or time.monotonic() > deadline:
                     raise
                 continue
             if not data:
