@@ -70,7 +70,7 @@ def measure_rates(toy: bool) -> dict[str, float | str]:
     }
 
 
-def measure_parity(toy: bool) -> dict[str, float]:
+def measure_parity(_toy: bool) -> dict[str, float]:
     """Loss and gradients beside the CPU's f32, and the share of equal greedy tokens in f32."""
     import jax
     import jax.numpy as jnp
@@ -93,7 +93,7 @@ def measure_parity(toy: bool) -> dict[str, float]:
         params = jax.device_get(jax.jit(model.init, static_argnums=0)(config, jax.random.key(0)))
 
     def run(device, dtype):
-        attention = choose_attention(sharding.make_mesh(sharding.MeshShape(), [device]), config)
+        attention = choose_attention(sharding.make_mesh(sharding.MeshShape(), [device]))
         precision = "float32" if dtype == "float32" else "default"
         with jax.default_matmul_precision(precision):
             step = jax.jit(
@@ -119,7 +119,7 @@ def measure_parity(toy: bool) -> dict[str, float]:
     }
 
 
-def make_engine(config, params, device, *, rows: int, samples: int, prompt: int, new: int, **dtypes):
+def make_engine(config, params, device, *, rows, samples, prompt, new, **dtypes):
     """An engine on one device, its vocabulary without meaning."""
     from codex_jax import sharding
     from codex_jax.sample.engine.capacity import plan
@@ -165,13 +165,13 @@ def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
 
     from codex_jax import model, sharding
     from codex_jax.records import Batch
-    from codex_jax.train import loop, optimizer, state
+    from codex_jax.train import optimizer, state
+    from codex_jax.train.compute import Compute, jit_step
 
     config, T = decoder_config("300m", 50_257, toy), LENGTH[toy]
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract_params(config)[1])
-    compute = loop.Compute(dtype="bfloat16", loss_chunks=8)
-    step = loop.jitted_step(config, tx, compute, mesh)
+    step = jit_step(config, tx, Compute(dtype="bfloat16", loss_chunks=8), mesh)
     carried = state.init_sharded(config, tx, mesh, seed=0)
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (batch, T + 1)).astype(np.int32)
     positions = np.tile(np.arange(T, dtype=np.int32), (batch, 1))
@@ -194,7 +194,7 @@ def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
 
 
 def measure_torch(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
-    """transformers' GPT-2 of the same shape: torch.compile, SDPA, autocast, fused AdamW."""
+    """A GPT-2 of the same shape by transformers: torch.compile, SDPA, autocast, fused AdamW."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -292,9 +292,7 @@ def run_child(function: str, arguments: dict, options) -> dict:
     command += ["--toy"] if options.toy else []
     limit_s = LIMITS_S.get(function, 120)
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit_s, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return {"error": f"not done after {limit_s} s"}
     if done.returncode:

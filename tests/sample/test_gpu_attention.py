@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from codex_jax import sharding
-from codex_jax.model.quantization import quantise as quantize
+from codex_jax.model.quantization import quantize
 from codex_jax.sample.engine import gpu_attention
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.sampling.params import SamplingParams
-
-from .models import EOS, TOKEN_BYTES, counting_model
+from tests.sample.models import EOS, TOKEN_BYTES, counting_model
 
 B, K, G, H, P, S, N = 6, 2, 3, 64, 3, 128, 64
 PROMPT = np.array([0, 1, 2, 0, 1, 2], np.int32)
@@ -37,7 +36,7 @@ def inputs(quantized):
 
 
 def dense(x):
-    return np.asarray(x.restored(-1, jnp.float32) if isinstance(x, tuple) else x, np.float32)
+    return np.asarray(x.dequantize(-1, jnp.float32) if isinstance(x, tuple) else x, np.float32)
 
 
 def expected(q, k, v, prefix, suffix, lengths):
