@@ -85,7 +85,7 @@ def _integer(low: int, high: int) -> Callable[[str, Any], int]:
     return check
 
 
-def _number(low: float, high: float) -> Callable[[str, Any], float]:
+def _number(low: int, high: int) -> Callable[[str, Any], float]:
     def check(name: str, value: Any) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high:  # NaN is in no range

@@ -10,7 +10,7 @@ from codex_jax.sample.sampling.params import MAX_BIASED_TOKENS, SamplingParams, 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": -1}, {"top_p": 1.5}, {"top_p": 0}, {"min_p": 2}, {"top_k": -1}]
+    "wrong", [{"temperature": -1.0}, {"top_p": 1.5}, {"top_p": 0.0}, {"min_p": 2.0}, {"top_k": -1}]
 )
 def test_bad_params_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=rf"SamplingParams\.{next(iter(wrong))} is"):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
@@ -187,7 +187,7 @@ def _check_prompts(
         _check_length(len(tokens), max_tokens, limits)
 
 
-def _check_known(tokens: Sequence[int], vocab_size: int, param: str) -> None:
+def _check_known(tokens: Iterable[int], vocab_size: int, param: str) -> None:
     try:
         check_tokens(tokens, vocab_size, where=param)
     except InputError as error:
