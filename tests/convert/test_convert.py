@@ -68,7 +68,9 @@ def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
     assert {**card.model, "vocab_multiple": 1} == before.model
     text = Tokenizer.load(tmp_path / "tokenizer.json")
     assert card.tokenizer_hash == text.hash
-    shapes = [model.abstract_params(model.DecoderConfig.from_json(c.model))[0] for c in (before, card)]
+    shapes = [
+        model.abstract_params(model.DecoderConfig.from_json(c.model))[0] for c in (before, card)
+    ]
     old = checkpoint.restore_params(folder / "ours", shapes[0])
     new = checkpoint.restore_params(tmp_path / "again", shapes[1])
     new["embedding"] = new["embedding"][: config.vocab_size]
