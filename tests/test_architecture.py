@@ -71,7 +71,7 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "absl", "jax", "numpy"}),
+    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
