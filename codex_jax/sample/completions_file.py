@@ -64,7 +64,7 @@ class CompletionsFile:
                 "again to resume"
             ) from None
 
-    def __enter__(self) -> "CompletionsFile":
+    def __enter__(self) -> "CompletionsFile":  # noqa: PYI034 - beartype checks no Self in a hook
         return self
 
     def __exit__(self, *error: object) -> None:

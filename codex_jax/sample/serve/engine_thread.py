@@ -36,7 +36,7 @@ class EngineThread:
         """Starts the thread, which compiles first."""
         self._thread.start()
 
-    def __enter__(self) -> "EngineThread":
+    def __enter__(self) -> "EngineThread":  # noqa: PYI034 - beartype checks no Self in a hook
         self.start()
         return self
 
