@@ -5,9 +5,10 @@ import itertools
 import subprocess
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -60,7 +61,7 @@ def test_a_host_reads_any_rows_of_a_batch(rows, stream, rows_of_host):
 
 
 @settings(max_examples=20, deadline=None)
-@given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
+@hypothesis.given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
 def test_resuming_needs_only_the_step(rows, stream, start, seed_of_process):
     np.random.seed(seed_of_process)
     reader = BatchReader(rows, batch_size=B, seed=3)

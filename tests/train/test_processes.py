@@ -16,9 +16,10 @@ _TRAIN = """
 import json, sys
 import jax
 
-directory, processes, place, address, mesh = sys.argv[1], *map(int, sys.argv[2:4]), *sys.argv[4:]
+directory, address, mesh = sys.argv[1], *sys.argv[4:]
+processes, process_id = map(int, sys.argv[2:4])
 if processes > 1:
-    jax.distributed.initialize(address, processes, place)
+    jax.distributed.initialize(address, processes, process_id)
 assert (jax.device_count(), jax.process_count()) == (4, processes)
 import numpy as np
 from codex_jax.sharding import MeshShape, mesh as meshes
@@ -47,22 +48,28 @@ def trained(
     address, shape = f"localhost:{free_port()}", json.dumps(mesh)
     script = _TRAIN.replace("ORDER", str(order))
     commands = [
-        [sys.executable, "-c", script, *map(str, (directory, processes, place, address)), shape]
-        for place in range(processes)
+        [
+            sys.executable,
+            "-c",
+            script,
+            *map(str, (directory, processes, process_id, address)),
+            shape,
+        ]
+        for process_id in range(processes)
     ]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     running = [
         subprocess.Popen(command, env=environment, cwd=_ROOT, text=True, **pipes)
         for command in commands
     ]
-    told = [process.communicate()[1] for process in running]
-    assert [process.returncode for process in running] == [0] * processes, "\n".join(told)
+    errors = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0] * processes, "\n".join(errors)
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
-def assert_same(found: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
+def assert_same(actual: list[dict[str, float]], expected: list[dict[str, float]]) -> None:
     for key in ("step", "loss", "grad_norm", "tokens"):
-        values = [[line[key] for line in lines] for lines in (found, expected)]
+        values = [[line[key] for line in lines] for lines in (actual, expected)]
         assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 
