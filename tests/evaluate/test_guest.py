@@ -217,6 +217,15 @@ def test_answers_before_an_endless_loop_arrive_and_the_loop_is_ended(host):
     assert end["cpu_s"] > 0.4
 
 
+def test_a_program_has_a_process_group_of_its_own(host):
+    """A signal to its group must not reach the template."""
+    source = "import os\ndef f(n):\n    return os.getpgid(0) == os.getpid()\n"
+    thread = host.start(source, CALL, live=False)
+    assert host.end()["exit"] == 0
+    thread.join()
+    assert host.answers(2)[1] == {"value": True}
+
+
 def test_sleepers_are_ended_by_the_clock_on_the_wall(host):
     thread = host.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
     assert host.end()["reason"] == "wall"

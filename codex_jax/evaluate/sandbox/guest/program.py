@@ -51,6 +51,7 @@ class Program:
         status = _FAILED
         try:
             code = marshal.loads(server_io.read_exact(self.inlet, size))
+            os.setpgid(0, 0)  # else a signal to its process group would reach the template
             confine.set_rlimits(self.plan.limits)
             confine.drop_privileges(uid)
             gc.enable()
