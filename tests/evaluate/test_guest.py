@@ -18,15 +18,15 @@ ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
 
 
 def filtered(number: int, argument: int = 0, arch: int | None = None, second: int = 0) -> int:
-    """What the kernel would do: a classic BPF machine over struct seccomp_data."""
+    """Returns what the kernel would do: a classic BPF machine over struct seccomp_data."""
     if arch is None:
         arch = confine._AUDIT_ARCH[platform.machine()]
     memory = {0: number, 4: arch, 16: argument, 24: second}
     lines = list(struct.iter_unpack("=HBBI", confine._seccomp_filter()))
-    place = register = 0
+    index = register = 0
     while True:
-        code, hit, miss, operand = lines[place]
-        place += 1
+        code, hit, miss, operand = lines[index]
+        index += 1
         if code == 0x06:
             return operand
         if code == 0x20:
@@ -37,7 +37,7 @@ def filtered(number: int, argument: int = 0, arch: int | None = None, second: in
             0x35: register >= operand,
             0x45: bool(register & operand),
         }[code]
-        place += hit if holds else miss
+        index += hit if holds else miss
 
 
 def numbers(pair):
@@ -157,7 +157,7 @@ class Host:
         return [json.loads(line) for line in self.answered.splitlines()[:count]]
 
     def end(self) -> dict:
-        """How it ended; its last answers are added to those before."""
+        """Returns how it ended; adds its last answers to those before."""
         message, body = self.receive()
         while message == protocol.ANSWERS:
             self.answered += body
@@ -298,8 +298,8 @@ def test_equal_programs_have_equal_digests_and_bad_syntax_none(host):
     assert [message for message, _ in replies] == [protocol.COMPILED] * 3 + [
         protocol.SYNTAX_ERROR
     ] * 2
-    one, same, other = [body for _, body in replies[:3]]
-    assert one == same != other
+    first, same, other = [body for _, body in replies[:3]]
+    assert first == same != other
 
 
 def test_files_left_behind_are_removed_and_folders_reported(monkeypatch, tmp_path):
