@@ -150,7 +150,7 @@ def test_where_answers_go_to_standard_output_nothing_else_does(server):
 
 
 def test_a_program_has_a_process_group_of_its_own(server):
-    """A signal to its group must not reach a compiler that stays."""
+    """A signal to its group must not reach a compiler that stays for the next verdicts."""
     script = "read -r pid name state parent group rest < /proc/self/stat; test $pid = $group"
     assert server.compile(script)["ok"]
 

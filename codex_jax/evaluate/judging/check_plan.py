@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import pathlib
 import random
 import resource
 import signal
@@ -174,7 +175,9 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
         raise CheckTimeout
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    soft = _JUDGE_BYTES if hard == resource.RLIM_INFINITY else min(_JUDGE_BYTES, hard)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     previous = signal.signal(signal.SIGPROF, raise_timeout)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
