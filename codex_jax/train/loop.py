@@ -1,6 +1,7 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.preemption import Preempted, PreemptionNotice
 from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
 
@@ -58,6 +60,7 @@ def train(
 
     Raises:
       InputError: settings that don't fit the data, the devices or the newest checkpoint.
+      Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices)
@@ -71,9 +74,15 @@ def train(
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
     schedule = LoopSchedule(start=start, steps=steps, log_every=log_every, save_every=save_every)
     step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches)
-    run(schedule, state, step, rows, metrics, save=_saver(checkpoints, card))
-    checkpoints.finish()
-    checkpoints.close()
+    with PreemptionNotice() as notice:
+        last = run(schedule, state, step, rows, metrics, notice, save=_saver(checkpoints, card))
+        checkpoints.finish()
+        checkpoints.close()
+    if last < steps:
+        print(
+            f"preempted: step {last} is saved; run the same command again to go on", file=sys.stderr
+        )
+        raise Preempted(last)
     return metrics.last
 
 
@@ -92,22 +101,32 @@ def run(
     take_step: Callable,
     rows: Iterator[Batch],
     metrics: Metrics,
+    notice: PreemptionNotice,
     *,
     save: Callable,
-) -> None:
-    """Runs the loop; an extra iteration after the last step logs and saves its result."""
+) -> int:
+    """Runs the loop; an extra iteration after the last step logs and saves its result.
+
+    Returns:
+      The steps taken: fewer than the schedule's after a preemption notice, which saves at once.
+    """
     steps = schedule.steps
     with progress.bar(desc="train", total=steps, unit="step", done=schedule.start) as bar:
         for step in range(schedule.start, steps + 1):
-            if is_due(step, schedule.log_every, steps) and (line := metrics.flush()):
+            is_preempted = step < steps and notice.is_due(step)
+            is_logged = is_preempted or is_due(step, schedule.log_every, steps)
+            if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
-            if is_due(step, schedule.save_every, steps):
+            if is_preempted or is_due(step, schedule.save_every, steps):
                 save(step, state)
+            if is_preempted:
+                return step
             if step < steps:
                 state, values = take_step(state, metrics.next_batch(rows))
                 metrics.add(step, values)
                 bar.update()
+    return steps
 
 
 def is_due(step: int, every: int, last: int) -> bool:
