@@ -94,6 +94,21 @@ def _tile_rows(rows: int, row_bytes: int) -> int:
     return max(sizes, default=1)
 
 
+def _cost(q: Array, keys: Array) -> pl.CostEstimate:
+    """FLOPs and bytes if every row is at its longest."""
+    B, K, G, H = q.shape
+    S = keys.shape[2]
+    tokens = math.prod((B, K, G + 2, H)) * q.dtype.itemsize + B * _BLOCK * 4
+    results = math.prod((B, K, G, H + 2 * _BLOCK)) * 4
+    return pl.CostEstimate(
+        flops=4 * math.prod((B, K, G, S, H)),
+        transcendentals=math.prod((B, K, G, S)),
+        bytes_accessed=2 * math.prod((B, K, S + _WINDOW, H)) * keys.dtype.itemsize
+        + tokens
+        + results,
+    )
+
+
 def attend_and_write(
     q: Float[Array, "B K G H"],
     k: Float[Array, "B K H"],
@@ -116,8 +131,8 @@ def attend_and_write(
       interpret: Run by the interpreter, as on a CPU.
     """
     B, K, G, H = q.shape
-    S, size = keys.shape[2], keys.dtype.itemsize
-    R = _tile_rows(B, K * _BLOCK * H * size)
+    S = keys.shape[2]
+    R = _tile_rows(B, K * _BLOCK * H * keys.dtype.itemsize)
     last = length.reshape(B // R, R).max(axis=1) // _BLOCK
     count = jnp.broadcast_to(length[:, None, None, None], (B, 1, 1, _BLOCK))
 
@@ -139,18 +154,13 @@ def attend_and_write(
         out_specs=[rows(*x.shape[1:]) for x in partial] + [anywhere] * 2,
         scratch_shapes=[*state, *windows, pltpu.SemaphoreType.DMA((2,))],
     )
-    traffic = 2 * math.prod((B, K, S, H)) * size + 2 * math.prod((B, K, _WINDOW, H)) * size
     out, peak, total, keys, values = pl.pallas_call(
         _kernel,
         grid_spec=grid,
         out_shape=[*partial, *(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (keys, values))],
         input_output_aliases={6: 3, 7: 4},
         compiler_params=pltpu.CompilerParams(vmem_limit_bytes=32 << 20),
-        cost_estimate=pl.CostEstimate(
-            flops=4 * math.prod((B, K, G, S, H)),
-            transcendentals=math.prod((B, K, G, S)),
-            bytes_accessed=traffic + 3 * q.size * 4,
-        ),
+        cost_estimate=_cost(q, keys),
         interpret=interpret,
         name="attend_and_write",
     )(length, last, count, q, k[:, :, None], v[:, :, None], keys, values)
