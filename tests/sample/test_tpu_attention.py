@@ -19,7 +19,7 @@ from codex_jax.sharding import topology
 from tests.sample.models import EOS, TOKEN_BYTES, V, random_params
 
 B, K, H, S = 8, 2, 128, 256
-LENGTH = np.array([0, 5, 15, 16, 127, 128, 129, 255], np.int32)
+LENGTH = jnp.array([0, 5, 15, 16, 127, 128, 129, 255], jnp.int32)
 CONFIG = model.DecoderConfig(
     vocab_size=V, layers=2, width=256, heads=4, kv_heads=4, head_size=128, max_length=256
 )
@@ -60,7 +60,7 @@ def test_neighbors_change_no_bit():
     q, k, v, keys, values = inputs(1)
     before = tpu_attention.attend_and_write(q, k, v, keys, values, LENGTH, interpret=True)[:3]
     others = [x.at[4:].set(7) for x in (keys, values)]
-    lengths = np.where(np.arange(B) < 4, LENGTH, 200)
+    lengths = jnp.where(jnp.arange(B) < 4, LENGTH, 200)
     after = tpu_attention.attend_and_write(q, k, v, *others, lengths, interpret=True)[:3]
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a[:4], b[:4])
@@ -96,7 +96,7 @@ def sample(kernel, devices, **mesh):
         mesh=sharding.make_mesh(sharding.MeshShape(**mesh), jax.devices()[:devices]),
     )
     prompts = [[3, 5, 7], list(range(40)) * 2, [11]]
-    greedy = SamplingParams(temperature=0)
+    greedy = SamplingParams(temperature=0.0)
     requests = [Request(str(n), prompt, range(3), greedy) for n, prompt in enumerate(prompts)]
     return {(s.request_id, s.sample_index): s.tokens.tolist() for s in engine.run(requests)}
 
