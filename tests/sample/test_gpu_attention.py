@@ -103,6 +103,6 @@ def sample_counts(flat_cache, kv_cache_dtype):
 
 @pytest.mark.parametrize("kv_cache_dtype", ["bfloat16", "int8"])
 def test_an_engine_with_the_kernel_counts_as_one_with_tiles(kv_cache_dtype):
-    samples = sample_counts(True, kv_cache_dtype)
-    assert samples == sample_counts(False, kv_cache_dtype)
+    samples = sample_counts("gpu", kv_cache_dtype)
+    assert samples == sample_counts("", kv_cache_dtype)
     assert samples["0", 1] == list(range(8, 16))
