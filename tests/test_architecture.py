@@ -38,11 +38,11 @@ class Room(NamedTuple):
 ARRAYS = {"jax", "jaxtyping", "numpy"}
 
 ROOMS = {
-    "records": Room(set(), {"numpy"}),
+    "records": Room({"files"}, {"numpy"}),
     "files": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
-    "tokenizer": Room(set(), {"numpy", "tiktoken", "tokenizers"}),
+    "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room(set(), ARRAYS | {"orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
@@ -222,7 +222,7 @@ def test_every_room_is_in_the_table():
 
 def test_stages_never_meet_and_leaves_stand_alone():
     for leaf in LEAVES:
-        assert not ROOMS[leaf].rooms, f"{leaf} is a leaf"
+        assert ROOMS[leaf].rooms <= {"files"}, f"{leaf} is a leaf; it may import files alone"
     for stage in STAGES:
         assert not ROOMS[stage].rooms - LEAVES, f"{stage} imports what is no leaf"
     for room, stages in COMPOSED.items():

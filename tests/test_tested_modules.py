@@ -7,8 +7,18 @@ from tests.test_architecture import MOVING, ROOT, sources
 # test file: modules without a test file of their own whose behavior it holds
 COVERED_BY = {
     "test_architecture.py": ["codex_jax"],
-    "test_sharding.py": ["sharding.chips", "sharding.topology"],
-    "test_tokenizer.py": ["tokenizer.bpe"],
+    "test_sharding.py": [
+        "sharding.chips",
+        "sharding.logical_axes",
+        "sharding.mesh",
+        "sharding.topology",
+    ],
+    "test_tokenizer.py": [
+        "tokenizer.bpe",
+        "tokenizer.byte_alphabet",
+        "tokenizer.formats",
+        "tokenizer.whitespace",
+    ],
     "compile/test_compile.py": [
         "compile.estimate",
         "compile.hlo",
@@ -16,6 +26,12 @@ COVERED_BY = {
         "compile.sampling_target",
         "compile.search",
         "compile.targets",
+    ],
+    "convert/test_convert.py": [
+        "convert.foreign",
+        "convert.gguf",
+        "convert.hf_folder",
+        "convert.tokenizers",
     ],
     "convert/test_hf_params.py": ["convert.families"],
     "data/test_build.py": ["data.assemble"],
@@ -71,7 +87,15 @@ COVERED_BY = {
         "sample.serve.metrics",
         "sample.serve.responses",
     ],
-    "train/test_loop.py": ["train.attention_choice", "train.metrics", "train.remat", "train.state"],
+    "train/test_loop.py": [
+        "train.attention_choice",
+        "train.batches",
+        "train.checks",
+        "train.metrics",
+        "train.resume",
+    ],
+    "train/test_optimizer.py": ["train.state"],
+    "train/test_step.py": ["train.compute", "train.remat"],
 }
 
 
