@@ -10,7 +10,8 @@ EXTRAS ?= data,report,dev
 WORKERS ?= 2
 
 BIN := .venv/bin
-STAMP := .venv/installed-$(EXTRAS)
+# By content, not by time: a tree that was copied or checked out has new times on old files.
+STAMP := .venv/installed-$(EXTRAS)-$(shell cat pyproject.toml constraints.txt .ci/venv | cksum | cut -d" " -f1)
 SHELL_SCRIPTS = .ci/run .ci/venv .ci/bazel \
     $(shell find benchmarks codex_jax tests tpu_scripts -name "*.sh")
 
@@ -19,8 +20,9 @@ SHELL_SCRIPTS = .ci/run .ci/venv .ci/bazel \
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt .ci/venv
+$(STAMP):
 	@sh .ci/venv "$(PYTHON)" .venv
+	@rm -f .venv/installed-*
 	@echo "installing $(EXTRAS), pinned, into .venv: one to three minutes"
 	@$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[$(EXTRAS)]'
 	@$(BIN)/python -m compileall -qq -j 0 codex_jax .venv/lib || true # starts may not write it

@@ -15,7 +15,7 @@ import sys
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.judging.pool import Job, Pool
-from codex_jax.evaluate.sandbox import sandbox
+from codex_jax.evaluate.sandbox.sandbox import Limits
 
 ATTACKS = runpy.run_path(
     str(pathlib.Path(__file__).parents[1] / "tests" / "evaluate" / "attacks.py")
@@ -38,9 +38,9 @@ print(json.dumps(check_correctness(problem, source, 2.0)["result"]))
 
 
 def ours(isolation: str) -> dict[str, str]:
-    limits = sandbox.Limits(cpu_s=1.0, memory_mb=256)
+    limits = Limits(cpu_s=1.0, memory_mb=256)
     jobs = {Job("p", source): name for name, (source, _) in ATTACKS.items()}
-    with Pool({"p": SECRET}, isolation=isolation, limits=limits, workers=2) as pool:
+    with Pool({"p": SECRET}, sandbox=isolation, limits=limits, workers=2) as pool:
         return {jobs[job]: outcome.cause for job, outcome in pool.judge(list(jobs))}
 
 

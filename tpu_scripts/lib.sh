@@ -12,8 +12,11 @@ die() {
 say() { echo "${0##*/}: $*" >&2; }
 
 # Every script has these; its own, with their defaults, it assigns before read_flags.
-name='' zone='' project='' dry_run=''
+name='' zone='' project='' dry_run='' into=logs
 required=(name zone) words=() takes_words=''
+
+# note WORDS...: a line of a launch, shown and written down.
+note() { echo "$(date -u +%FT%TZ) $name: $*" | tee -a "$into/$name/launch.log" >&2; }
 
 # read_flags OWN... -- ARGUMENTS...
 # Sets the variables of the flags given, dashes as underscores. From the first word on that is no

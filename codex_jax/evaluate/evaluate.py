@@ -61,7 +61,7 @@ def evaluate(
     samples = load_completions(completions, tasks)
     registry.require({sample.task_id: tasks[sample.task_id] for sample in samples}.values())
     settings = {
-        "isolation": sandbox,
+        "sandbox": sandbox,
         "limits": Limits(cpu_s=timeout_s, memory_mb=memory_mb),
         "workers": workers or len(os.sched_getaffinity(0)),
     }
@@ -87,7 +87,7 @@ def _judge(
 ) -> tuple[VerdictLog, dict[str, str]]:
     """Judges the samples; returns their log, and the names of the sandbox and its Python."""
     with Pool(tasks, **settings) as pool:
-        backend, python = pool.kind()
+        backend, python = pool.sandbox_info()
         log = VerdictLog(path, tasks, [backend, python, str(settings["limits"])])
         log.judge(samples, pool)
     return log, {"isolation": backend, "python": python}

@@ -13,7 +13,7 @@ import pytest
 
 import codex_jax as cj
 from codex_jax.api import completion, judging, training
-from codex_jax.evaluate.sandbox import sandbox
+from codex_jax.evaluate.sandbox import python_sandbox
 
 FUNCTIONS = [
     *(training.train_tokenizer, training.build_rows, training.read_rows, training.train_decoder),
@@ -41,7 +41,7 @@ def sources(tmp_path, monkeypatch):
 @pytest.fixture
 def sandboxed():
     try:
-        sandbox.choose("auto")
+        python_sandbox.choose_backend("auto")
     except cj.InputError as error:
         pytest.skip(str(error))
 

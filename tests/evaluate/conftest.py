@@ -3,13 +3,13 @@
 import pytest
 
 from codex_jax import InputError
-from codex_jax.evaluate.sandbox import backends, sandbox
+from codex_jax.evaluate.sandbox import backends, python_sandbox
 
 
 @pytest.fixture(scope="session", params=list(backends.BACKENDS))
 def isolation(request) -> str:
     try:
-        sandbox.choose(request.param)
+        python_sandbox.choose_backend(request.param)
     except InputError as error:
         pytest.skip(str(error))
     return request.param

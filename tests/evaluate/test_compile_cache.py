@@ -14,7 +14,8 @@ from codex_jax.evaluate.languages import (
     toolchain_cache,
     toolchain_sandbox,
 )
-from codex_jax.evaluate.sandbox import sandbox
+from codex_jax.evaluate.sandbox import python_sandbox
+from codex_jax.evaluate.sandbox.sandbox import Limits
 
 RIGHT = "int twice(int n) { return 2 * n; }"
 TEST = "#include <assert.h>\nint main() {\n    assert(twice(4) == 8);\n    return 0;\n}\n"
@@ -67,7 +68,7 @@ class FakeSandbox:
 
 def judged(box, program: str, test: str = TEST) -> str:
     row = registry.languages()["c"]
-    return toolchain_sandbox.run_tests(box, row, program, test, "twice", sandbox.Limits()).cause
+    return toolchain_sandbox.run_tests(box, row, program, test, "twice", Limits()).cause
 
 
 def test_a_program_is_compiled_once_in_all_runs(tmp_path):
@@ -132,7 +133,9 @@ def test_no_program_changes_what_is_kept(isolation, tmp_path):
     row = registry.languages()["c"]
     if reason := registry.absence("c"):
         pytest.skip(f"c is {reason}")
-    with toolchain_sandbox.ToolchainSandbox(*sandbox.choose(isolation)) as box:
+    with toolchain_sandbox.ToolchainSandbox(
+        python_sandbox.choose_backend(isolation)
+    ).start() as box:
         toolchain_sandbox.prepare_toolchain(row, lambda: box)
         box.compile_cache = compile_cache.CompileCache(tmp_path / "made")
         assert judged(box, REPLACES_ITSELF) == "exited_early"
@@ -149,7 +152,7 @@ def test_a_toolchain_that_misjudges_a_known_program_is_incomplete(isolation, mon
     row = registry.languages()["bash"]
     with (
         tempfile.TemporaryDirectory(dir="/tmp") as folder,  # readable to nobody
-        toolchain_sandbox.ToolchainSandbox(*sandbox.choose(isolation)) as box,
+        toolchain_sandbox.ToolchainSandbox(python_sandbox.choose_backend(isolation)).start() as box,
     ):
         pathlib.Path(folder).chmod(0o755)
         monkeypatch.setattr(toolchain_cache, "drivers_dir", lambda: pathlib.Path(folder))

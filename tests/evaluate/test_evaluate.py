@@ -100,14 +100,14 @@ def test_equal_programs_run_once(tmp_path):
         body.replace("return s", "return (s)  # so"),
         "    s = (\n",
     ]
-    settings = {"isolation": "bubblewrap", "limits": Limits()._asdict()}
+    settings = {"sandbox": "bubblewrap", "limits": Limits()._asdict()}
     replies = io.StringIO()
     judging = worker.Worker(settings, replies)
     try:
         judging.problem("p", dataclasses.asdict(task))
         judging.judge("p", [task.prompt + text for text in layouts], {})
     finally:
-        judging.leave()
+        judging.shutdown()
     outcomes = [json.loads(line) for line in replies.getvalue().splitlines()[1:]]
     causes = [outcome["cause"] for outcome in outcomes]
     assert causes == ["passed"] * 4 + ["syntax_or_compile_error"]

@@ -88,7 +88,7 @@ def test_nothing_a_program_says_of_itself_is_believed(tmp_path):
     ],
 )
 def test_answers_take_the_reference_s_types(answer, expected, coerced):
-    assert repr(foreign.like(answer, expected)) == repr(coerced)
+    assert repr(foreign.coerce_to(answer, expected)) == repr(coerced)
 
 
 @pytest.mark.parametrize(

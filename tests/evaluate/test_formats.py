@@ -236,7 +236,7 @@ def test_mbpp_plus_lets_answers_be_free_where_the_question_does(tmp_path):
 )
 def test_other_readings_of_a_question(oracle, arguments, answer, expected, right):
     with contextlib.nullcontext() if right else pytest.raises(AssertionError):
-        oracles.check(lambda *_: answer, oracle, [(arguments, expected)], 0)
+        oracles.check_outputs(lambda *_: answer, oracle, [(arguments, expected)], 0)
 
 
 def test_slow_references_widen_the_limit(tmp_path):
@@ -271,7 +271,7 @@ def test_slow_references_widen_the_limit(tmp_path):
     ],
 )
 def test_near(answer, expected, tolerance, verdict):
-    assert oracles.near(answer, expected, tolerance) == verdict
+    assert oracles.is_close(answer, expected, tolerance) == verdict
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
-"""The parts of the fork server that can be looked at from outside: filter, answers, outcomes."""
+"""The fork server, in this process: system call filter, answers, limits, cleanup."""
 
 import errno
-import functools
 import json
 import os
 import platform
@@ -10,7 +9,8 @@ import threading
 
 import pytest
 
-from codex_jax.evaluate.sandbox.guest import confine, forkserver, program, server_io
+from codex_jax.evaluate.sandbox import protocol
+from codex_jax.evaluate.sandbox.guest import cleanup, confine, forkserver, program, server_io
 from codex_jax.evaluate.sandbox.sandbox import Limits
 
 ALLOW, KILL, DENY = 0x7FFF0000, 0x80000000, 0x00050000
@@ -21,7 +21,7 @@ def filtered(number: int, argument: int = 0, arch: int | None = None, second: in
     if arch is None:
         arch = confine._AUDIT_ARCH[platform.machine()]
     memory = {0: number, 4: arch, 16: argument, 24: second}
-    lines = list(struct.iter_unpack("=HBBI", confine._program()))
+    lines = list(struct.iter_unpack("=HBBI", confine._seccomp_filter()))
     place = register = 0
     while True:
         code, hit, miss, operand = lines[place]
@@ -40,7 +40,7 @@ def filtered(number: int, argument: int = 0, arch: int | None = None, second: in
 
 
 def numbers(pair):
-    return pair[confine._column()]
+    return pair[confine._INDEX]
 
 
 def test_the_filter_refuses_what_it_lists_and_allows_the_rest():
@@ -85,20 +85,8 @@ def test_other_architectures_die():
     assert filtered(0x40000000 + 1) == DENY | errno.ENOSYS  # x32
 
 
-def test_answers_are_read_once_and_a_lying_length_reads_no_further():
-    answers = program.Answers(80)
-    assert answers.append(b"one\n") and answers.news() == b"one\n" and answers.news() == b""
-    assert answers.append(b"two\n")
-    assert not answers.full() and not answers.append(b"x" * 60) and answers.full()
-    assert answers.news() == b"two\n"
-    answers.memory[:8] = b"\xff" * 8
-    assert len(answers.news()) == 80 - 16 - 8
-    answers.memory[:8] = bytes(8)
-    assert answers.news() == b""
-
-
 def call(function, *arguments):
-    return program.outcome(function, json.dumps([list(arguments), {"dict": []}]))
+    return program.call_function(function, json.dumps([list(arguments), {"dict": []}]))
 
 
 def test_outcomes():
@@ -113,146 +101,205 @@ def test_exceptions_are_described_by_their_nearest_builtin():
         def __str__(self):
             raise RuntimeError
 
-    assert program.described(MineError()) == [
+    assert program.describe_exception(MineError()) == [
         "KeyError",
         "MineError",
         "(its message can't be read)",
         None,
     ]
-    assert program.described(OSError(28, "full"))[3] == 28
+    assert program.describe_exception(OSError(28, "full"))[3] == 28
 
 
+CALL = '[[1], {"dict": []}]'
 LIMITS = Limits(memory_mb=1 << 20, processes=1 << 15)
 
 
-class Talk:
-    """A fork server in this process, spoken to through pipes as from outside."""
+class Host:
+    """The host's end of a fork server whose process is this one."""
 
     def __init__(self):
-        inbox, self.to = os.pipe()
-        self.back, outbox = os.pipe()
+        inbox, self.outlet = os.pipe()
+        self.inlet, outbox = os.pipe()
         settings = {"own_uid": False, "limits": LIMITS._asdict()}
-        self.server = forkserver.Zygote(settings, inbox, outbox)
-        self.said = b""  # by the program that runs, up to now
+        self.server = forkserver.ForkServer(settings, inbox, outbox)
+        self.server.template.start()
+        self.server.start_kb = 1 << 40
+        self.answered = b""  # by the program that runs
 
-    def send(self, operation: bytes, body: bytes = b"") -> None:
-        os.write(self.to, operation + struct.pack(">I", len(body)) + body)
+    def send(self, message: bytes, body: bytes = b"") -> None:
+        server_io.write_frame(self.outlet, message, body)
 
     def receive(self) -> tuple[bytes, bytes]:
-        head = self.exactly(5)
-        return head[:1], self.exactly(struct.unpack(">I", head[1:])[0])
+        return server_io.read_frame(self.inlet)
 
-    def exactly(self, count: int) -> bytes:
-        """A read may give less than was asked for."""
-        parts = b""
-        while len(parts) < count:
-            parts += os.read(self.back, count - len(parts))
-        return parts
-
-    def parse(self, source: str) -> tuple[bytes, bytes]:
-        os.write(self.to, source.encode())
-        self.server.parse(len(source))
-        return self.receive()
-
-    def foresee(self, *calls: str, limits: dict) -> None:
-        told = {"entry_point": "f", "calls": list(calls), "limits": limits}
-        self.server.foresee(json.dumps(told).encode())
+    def compile(self, source: str) -> tuple[bytes, bytes]:
+        self.server.compile(source.encode())
+        message, body = self.receive()
+        return message, body[protocol.COMPILE_RESULT.size :]
 
     def start(self, source: str, *calls: str, live: bool = True, **limits: object):
         """Runs a trusted program; it is confined by its limits alone."""
-        operation, said = self.parse(source)
-        assert operation == b"D", said
-        limits = LIMITS._asdict() | limits
-        self.foresee(*calls, limits=limits)
-        code = said[16:]
-        os.write(self.to, code)
-        run = functools.partial(self.server.run, len(code), live=live)
-        thread = threading.Thread(target=run)
+        message, reply = self.compile(source)
+        assert message == protocol.COMPILED, reply
+        task = {"entry_point": "f", "calls": list(calls), "limits": LIMITS._asdict() | limits}
+        self.server.set_calls(json.dumps(task).encode())
+        thread = threading.Thread(target=self.server.run, kwargs={"live": live})
         thread.start()
         return thread
 
     def answers(self, count: int) -> list[dict]:
         """The first answers, in however many frames they come."""
-        while self.said.count(b"\n") < count:
-            operation, body = self.receive()
-            assert operation == b"A"
-            self.said += body
-        return [json.loads(line) for line in self.said.splitlines()[:count]]
+        while self.answered.count(b"\n") < count:
+            message, body = self.receive()
+            assert message == protocol.ANSWERS
+            self.answered += body
+        return [json.loads(line) for line in self.answered.splitlines()[:count]]
 
     def end(self) -> dict:
-        """How it ended; what it had answered last is added to what was `said`."""
-        operation, body = self.receive()
-        while operation == b"A":
-            self.said += body
-            operation, body = self.receive()
-        assert operation == b"X"
+        """How it ended; its last answers are added to those before."""
+        message, body = self.receive()
+        while message == protocol.ANSWERS:
+            self.answered += body
+            message, body = self.receive()
+        assert message == protocol.ENDED
         end, _, last = body.partition(b"\n")
-        self.said += last
+        self.answered += last
         return json.loads(end)
 
 
 @pytest.fixture
-def talk(monkeypatch):
+def host(monkeypatch):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
-    monkeypatch.setattr(confine, "fork_apart", os.fork)
-    monkeypatch.setattr(confine, "surrender", lambda uid: None)
-    monkeypatch.setattr(server_io, "_FOLDERS", ())  # whose files others may change, out here
-    return Talk()
+    clone = os.fork
+    monkeypatch.setattr(confine, "fork_in_namespaces", lambda *, sibling: clone())
+    monkeypatch.setattr(confine, "drop_privileges", lambda uid: None)
+    monkeypatch.setattr(cleanup, "_FOLDERS", ())  # others may change their files, out here
+    host = Host()
+    yield host
+    host.server.template.channel.close()
+    os.waitpid(host.server.template.pid, 0)
 
 
-def test_calls_foreseen_and_live_are_answered_until_the_end(talk):
-    thread = talk.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]')
-    assert talk.answers(2) == [{"ready": True}, {"value": 2}]
-    talk.send(b"C", b'[[5], {"dict": []}]\n')
-    assert talk.answers(3)[2] == {"value": 6}
-    talk.send(b"E")
-    end = talk.end()
+def test_calls_set_and_live_are_answered_until_the_end(host):
+    thread = host.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]')
+    assert host.answers(2) == [{"ready": True}, {"value": 2}]
+    host.send(protocol.CALL, b'[[5], {"dict": []}]\n')
+    assert host.answers(3)[2] == {"value": 6}
+    host.send(protocol.END)
+    end = host.end()
     thread.join()
-    assert (end["why"], end["dirty"]) == ("ended", False)
+    assert (end["reason"], end["dirty"]) == ("ended", False)
 
 
-def test_a_program_asked_nothing_live_ends_by_itself(talk):
-    thread = talk.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]', live=False)
-    end = talk.end()
+def test_a_program_without_live_calls_ends_by_itself(host):
+    thread = host.start("def f(n):\n    return n + 1\n", '[[1], {"dict": []}]', live=False)
+    end = host.end()
     thread.join()
-    assert (end["why"], end["exit"]) == ("closed", 0)
-    assert talk.answers(2) == [{"ready": True}, {"value": 2}]
+    assert (end["reason"], end["exit"]) == ("closed", 0)
+    assert host.answers(2) == [{"ready": True}, {"value": 2}]
 
 
-def test_what_was_answered_before_an_endless_loop_is_told_and_the_loop_ended(talk):
+def test_answers_before_an_endless_loop_arrive_and_the_loop_is_ended(host):
     source = "def f(n):\n    while n: pass\n    return n\n"
-    thread = talk.start(source, '[[0], {"dict": []}]', '[[1], {"dict": []}]', cpu_s=0.5)
-    end = talk.end()
+    thread = host.start(source, '[[0], {"dict": []}]', '[[1], {"dict": []}]', cpu_s=0.5)
+    end = host.end()
     thread.join()
-    assert talk.answers(2) == [{"ready": True}, {"value": 0}]
-    assert end["why"] == "cpu" and end["cpu_s"] > 0.4
+    assert host.answers(2) == [{"ready": True}, {"value": 0}]
+    assert end["reason"] == "cpu" and end["cpu_s"] > 0.4
 
 
-def test_sleepers_are_ended_by_the_clock_on_the_wall(talk):
-    thread = talk.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
-    assert talk.end()["why"] == "wall"
+def test_sleepers_are_ended_by_the_clock_on_the_wall(host):
+    thread = host.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
+    assert host.end()["reason"] == "wall"
     thread.join()
 
 
-def test_an_exit_is_told_with_its_status(talk):
-    thread = talk.start("import os\nos._exit(3)\n")
-    end = talk.end()
+def test_an_exit_is_reported_with_its_status(host):
+    thread = host.start("import os\nos._exit(3)\n")
+    end = host.end()
     thread.join()
-    assert (end["why"], end["exit"], end["signal"]) == ("closed", 3, 0)
+    assert (end["reason"], end["exit"], end["signal"]) == ("closed", 3, 0)
 
 
-def test_equal_programs_have_equal_digests_and_bad_syntax_none(talk):
+def test_more_answers_than_a_pipe_holds_arrive_in_order(host):
+    source = "def f(n):\n    return [n] * 20_000\n"
+    calls = [f'[[{n}], {{"dict": []}}]' for n in range(20)]
+    thread = host.start(source, *calls, live=False)
+    end = host.end()
+    thread.join()
+    assert (end["reason"], end["full"]) == ("closed", False)
+    values = [answer["value"] for answer in host.answers(21)[1:]]
+    assert values == [[n] * 20_000 for n in range(20)]
+
+
+def test_more_answers_than_the_limit_end_the_program(host):
+    source = "def f(n):\n    return 'x' * n\n"
+    thread = host.start(source, f'[[{3 << 20}], {{"dict": []}}]', answer_mb=1, live=False)
+    end = host.end()
+    thread.join()
+    assert (end["reason"], end["full"]) == ("output", True)
+
+
+def test_bytes_that_a_program_writes_itself_are_passed_on_as_its_answers(host):
+    source = """
+import os, sys
+frame = sys._getframe()
+while 'self' not in frame.f_locals:
+    frame = frame.f_back
+os.write(frame.f_locals['self'].outlet, b'forged')
+os._exit(0)
+"""
+    thread = host.start(source, live=False)
+    end = host.end()
+    thread.join()
+    assert end["exit"] == 0 and host.answered == b"forged"
+
+
+def test_a_program_inherits_nothing_of_the_one_before(host):
+    """The template has neither code nor answers, whatever a program searches its memory for."""
+    first = host.start("SECRET = 7919 * 7907\ndef f(n): return 'value-of-the-first'\n", CALL)
+    assert host.answers(2)[1] == {"value": "value-of-the-first"}
+    host.send(protocol.END)
+    assert host.end()["reason"] == "ended"
+    first.join()
+    host.answered = b""
+    search = (
+        "import gc\ndef f(n):\n    wanted = 'value-of-' + 'the-first'\n"
+        "    return sum(wanted in str(found) for found in gc.get_objects() if type(found) is dict)\n"
+    )
+    second = host.start(search, CALL, live=False)
+    assert host.end()["exit"] == 0
+    second.join()
+    assert host.answers(2)[1] == {"value": 0}
+
+
+def test_equal_programs_have_equal_digests_and_bad_syntax_none(host):
     sources = ("x = 1", "x  =  (1)  # one\n", "x = 2", "x = (", "x = \0")
-    told = [talk.parse(source) for source in sources]
-    assert [operation for operation, _ in told] == [b"D", b"D", b"D", b"S", b"S"]
-    one, same, other = [body[:16] for _, body in told[:3]]
+    replies = [host.compile(source) for source in sources]
+    assert [message for message, _ in replies] == [protocol.COMPILED] * 3 + [
+        protocol.SYNTAX_ERROR
+    ] * 2
+    one, same, other = [body for _, body in replies[:3]]
     assert one == same != other
 
 
-def test_files_left_behind_are_removed_and_folders_told(monkeypatch, tmp_path):
-    monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
+def test_files_left_behind_are_removed_and_folders_reported(monkeypatch, tmp_path):
+    monkeypatch.setattr(cleanup, "_FOLDERS", (str(tmp_path),))
+    scratch = cleanup.Scratch()
+    assert scratch.restore()
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("/usr")
-    assert server_io.tidied() and not list(tmp_path.iterdir())
+    assert cleanup.clean_scratch() and not list(tmp_path.iterdir())
     (tmp_path / "folder").mkdir()
-    assert not server_io.tidied()
+    assert not scratch.restore()
+
+
+def test_a_folder_is_cleaned_even_where_its_files_are_not_counted(monkeypatch, tmp_path):
+    """In gVisor the number of files is always 0: the folder's time shows the change."""
+    monkeypatch.setattr(cleanup, "_FOLDERS", (str(tmp_path),))
+    counted = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: counted)
+    scratch = cleanup.Scratch()
+    (tmp_path / "note").write_text("hello")
+    assert scratch.restore() and not list(tmp_path.iterdir())
+    assert scratch.restore()

@@ -13,7 +13,7 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.judging.pool import Job, Pool
-from codex_jax.evaluate.sandbox import backends, sandbox
+from codex_jax.evaluate.sandbox import backends, python_sandbox, sandbox
 from tests.evaluate.processes import processes
 
 _LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))
@@ -32,7 +32,7 @@ HONEST = "def secret(n):\n    return (n * 7919 + 13) % 10007  # {}\nUNIQUE = {}\
 
 def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[str, object]:
     limits = sandbox.Limits(**{"cpu_s": 1.0, "memory_mb": 256, **limits})
-    with Pool({"p": problem}, isolation=isolation, limits=limits, workers=2) as pool:
+    with Pool({"p": problem}, sandbox=isolation, limits=limits, workers=2) as pool:
         return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
 
 
@@ -95,7 +95,7 @@ def secret(n): return (n * 7919 + 13) % 10007 + 0 * {}
 """
     programs = [p for i in range(4) for p in (spoiler + f"#{i}\nN = {i}", witness.format(i))]
     causes = [outcome.cause for outcome in judge(isolation, programs).values()]
-    assert sorted(causes) == ["output_limit"] * 4 + ["passed"] * 4  # len() was made to lie
+    assert sorted(causes) == ["passed"] * 4 + ["wrong_answer"] * 4
 
 
 def test_cpu_time_decides_not_wall_time(isolation):
@@ -177,7 +177,7 @@ def test_an_ordinary_user_can_judge(isolation):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from codex_jax.evaluate.evaluate import evaluate\n"
         "evaluate(problems='p.jsonl', completions='c.jsonl', output='out', ks=(1,),"
-        " isolation=sys.argv[2])\n"
+        " sandbox=sys.argv[2])\n"
     )
     with tempfile.TemporaryDirectory(prefix="codex-jax-test-", dir="/tmp") as name:
         folder = pathlib.Path(name)
@@ -226,13 +226,15 @@ def test_no_sandbox_is_one_line(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(backends, "_bwrap", lambda: None)
     with pytest.raises(InputError, match=r"no sandbox works .*install one") as caught:
-        sandbox.choose("auto")
+        python_sandbox.choose_backend("auto")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_sandbox_is_one_line():
-    with pytest.raises(InputError, match=r"isolation 'docker'; expected auto, gvisor, bubblewrap"):
-        sandbox.choose("docker")
+    with pytest.raises(
+        InputError, match=r"sandbox 'docker'; expected one of auto, gvisor, bubblewrap"
+    ):
+        python_sandbox.choose_backend("docker")
 
 
 # `collections.Counter.copy(int)` is `type`: with it, arbitrary code is reached from plain names.

@@ -4,13 +4,14 @@ import contextlib
 import functools
 import json
 import os
-import struct
 import threading
 
 import pytest
 
+from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import (
     child_process,
+    cleanup,
     confine,
     server_io,
     toolchain_server,
@@ -39,18 +40,10 @@ class Connection:
         self.server = toolchain_server.ToolchainServer(settings, inbox, outbox)
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
-        os.write(self.to, operation + struct.pack(">I", len(body)) + body)
+        server_io.write_frame(self.to, operation, body)
 
     def receive(self) -> tuple[bytes, bytes]:
-        head = self.exactly(5)
-        return head[:1], self.exactly(struct.unpack(">I", head[1:])[0])
-
-    def exactly(self, count: int) -> bytes:
-        """A read may give less than was asked for."""
-        parts = b""
-        while len(parts) < count:
-            parts += os.read(self.back, count - len(parts))
-        return parts
+        return server_io.read_frame(self.back)
 
     def compile(self, *steps: object, files=None, max_bytes: int = 0, **limits: object) -> dict:
         """Returns the result of a compilation, with its artifacts."""
@@ -58,11 +51,11 @@ class Connection:
         job = {"files": files or {}, "steps": steps, "env": {}, "max_bytes": max_bytes}
         self.server.compile(job | {"limits": LIMITS._asdict() | limits})
         operation, body = self.receive()
-        assert operation == b"G"
+        assert operation == protocol.BUILT
         end = json.loads(body)
         if end["ok"] and max_bytes:
             operation, body = self.receive()
-            assert operation == b"B"
+            assert operation == protocol.ARTIFACTS
             end["artifacts"] = body
         return end
 
@@ -85,18 +78,18 @@ class Connection:
         answers = b""
         while True:
             operation, body = self.receive()
-            if operation == b"X":
+            if operation == protocol.ENDED:
                 return answers, json.loads(body)
-            assert operation == b"A"
+            assert operation == protocol.ANSWERS
             answers += body
 
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
-    monkeypatch.setattr(confine, "fork_apart", os.fork)
-    monkeypatch.setattr(confine, "surrender", lambda _: None)
-    monkeypatch.setattr(server_io, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(confine, "fork_in_namespaces", os.fork)
+    monkeypatch.setattr(confine, "drop_privileges", lambda _: None)
+    monkeypatch.setattr(cleanup, "_FOLDERS", (str(tmp_path),))
     monkeypatch.setattr(child_process, "HOME", str(tmp_path))
     server = Connection({"own_uid": False})
     yield server
@@ -159,9 +152,9 @@ def test_where_answers_go_to_standard_output_nothing_else_does(server):
 def test_live_calls_go_in_one_by_one_until_the_end(server):
     thread = server.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
     for number in (1, 41):
-        server.send(b"C", b"%d\n" % number)
-        assert server.receive() == (b"A", b"%d\n" % (number + 1))
-    server.send(b"E")
+        server.send(protocol.CALL, b"%d\n" % number)
+        assert server.receive() == (protocol.ANSWERS, b"%d\n" % (number + 1))
+    server.send(protocol.END)
     assert server.end()[1]["reason"] == "ended"
     thread.join()
 
@@ -232,9 +225,9 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(server, monkeypatch):
 
     job = {"files": {}, "steps": [], "env": {}, "max_bytes": 0}
     job["limits"] = LIMITS._asdict()
-    server.send(b"M", json.dumps(job).encode())
+    server.send(protocol.BUILD, json.dumps(job).encode())
     run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
-    server.send(b"R", json.dumps(run).encode())
+    server.send(protocol.RUN, json.dumps(run).encode())
 
     def serve():
         with contextlib.suppress(SystemExit):
@@ -242,7 +235,11 @@ def test_orders_come_in_frames_until_the_end_of_the_pipe(server, monkeypatch):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert [server.receive()[0] for _ in range(3)] == [b"H", b"G", b"X"]
+    assert [server.receive()[0] for _ in range(3)] == [
+        protocol.HELLO,
+        protocol.BUILT,
+        protocol.ENDED,
+    ]
     monkeypatch.setattr(server_io.os, "_exit", leave)
     os.close(server.to)
     thread.join()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from codex_jax import InputError
-from codex_jax.evaluate.sandbox import sandbox
+from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.main import cli, gin_files, quickstart
 
 TINY = {
@@ -60,7 +60,7 @@ def command(folder: pathlib.Path, run: str) -> list[str]:
 @pytest.mark.slow
 def test_killed_and_run_again_it_ends_as_if_undisturbed(folder):
     try:
-        sandbox.choose("auto")
+        python_sandbox.choose_backend("auto")
     except InputError as error:
         pytest.skip(str(error))
     straight = subprocess.run(command(folder, "a"), capture_output=True, text=True, check=False)

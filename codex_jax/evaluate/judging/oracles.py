@@ -1,6 +1,7 @@
-"""HumanEval+'s and MBPP+'s way of judging: answers beside the reference's, floats nearly.
+"""Checks outputs as HumanEval+ and MBPP+ do: against the reference's, floats approximately.
 
-Where the reference's answer is one of several, a problem's oracle says which others will do.
+If the reference's output is one of several right ones, a problem's oracle says which others are
+accepted.
 """
 
 import copy
@@ -9,76 +10,75 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 _RELATIVE = 1e-7
-_ABSOLUTE = 1e-6  # for floats where the problem names no tolerance of its own
+_ABSOLUTE = 1e-6  # for floats, unless the problem has a tolerance
 
 
-def check(
+def check_outputs(
     candidate: Callable, oracle: str, cases: Sequence[tuple[list, Any]], tolerance: float
 ) -> None:
-    """Asserts that `candidate` answers every case as expected, within the absolute `tolerance`."""
-    for given, expected in cases:
-        found = candidate(*copy.deepcopy(given))
+    """Asserts that `candidate` has the expected output in every case, within `tolerance`."""
+    for arguments, expected in cases:
+        output = candidate(*copy.deepcopy(arguments))
         if oracle == "find_zero":  # any zero of the polynomial will do, not the reference's
-            assert abs(_polynomial(*given, found)) <= tolerance
+            (coefficients,) = arguments
+            assert abs(_polynomial(coefficients, output)) <= tolerance
         elif oracle == "any order":
-            assert _distinct(found) == _distinct(expected)
-        elif found != expected and not _also_right(oracle, given, found, tolerance):
-            assert near(found, expected, tolerance)
+            assert _distinct(output) == _distinct(expected)
+        elif output != expected and not _accepted_alternative(oracle, arguments, output, tolerance):
+            assert is_close(output, expected, tolerance)
 
 
-def _distinct(answer: Any) -> Any:
-    """The set of what was answered; anything else where there is none."""
+def _distinct(output: Any) -> Any:
+    """Returns the set of the output's items; the output itself if it has none."""
     try:
-        return set(answer)
+        return set(output)
     except TypeError:
-        return answer
+        return output
 
 
-def _also_right(oracle: str, given: list, found: Any, tolerance: float) -> bool:
-    """Whether another reading of the question, which MBPP+ allows, has this answer."""
+def _accepted_alternative(oracle: str, arguments: list, output: Any, tolerance: float) -> bool:
+    """Whether the output is right by another reading of the question, which MBPP+ allows."""
     if oracle == "anything":
         return True
     if oracle == "or zero":
-        return found == 0
+        return output == 0
     if oracle == "padded digits":
-        return found == _digits_apart(*map(str, given))
-    if oracle == "upright pyramid" and isinstance(found, int | float):
-        return abs(found - _surface(*given)) <= tolerance
+        return output == _digit_distance(*map(str, arguments))
+    if oracle == "upright pyramid" and isinstance(output, int | float):
+        return abs(output - _pyramid_surface(*arguments)) <= tolerance
     return False
 
 
-def _digits_apart(one: str, other: str) -> int:
-    """Sum of the differences of digits in the same place; -1 where there are signs."""
-    if not (one + other).isdigit():
+def _digit_distance(first: str, second: str) -> int:
+    """Returns the sum of the differences of digits at the same index; -1 if there are signs."""
+    if not (first + second).isdigit():
         return -1
-    length = max(len(one), len(other))
-    pairs = zip(one.zfill(length), other.zfill(length), strict=True)
+    length = max(len(first), len(second))
+    pairs = zip(first.zfill(length), second.zfill(length), strict=True)
     return sum(abs(int(a) - int(b)) for a, b in pairs)
 
 
-def _surface(edge: float, height: float) -> int:
-    """Of a square pyramid, from its base to its apex."""
+def _pyramid_surface(edge: float, height: float) -> int:
+    """Returns the surface of a square pyramid; `height` is from its base to its apex."""
     return round(edge**2 + 2 * edge * math.hypot(edge / 2, height))
 
 
-def near(found: Any, expected: Any, tolerance: float) -> bool:
-    """Equal but for rounding: same types and lengths, floats within the tolerances.
+def is_close(output: Any, expected: Any, tolerance: float) -> bool:
+    """Whether both are equal but for rounding: same types and lengths, floats within tolerance.
 
-    Whole numbers are compared with tolerance only where the problem asks for one.
+    Integers are compared with tolerance only if the problem has one.
     """
-    if type(found) is not type(expected):
+    if type(output) is not type(expected):
         return False
     if isinstance(expected, list | tuple):
-        pairs = zip(found, expected, strict=False)
-        return len(found) == len(expected) and all(near(f, e, tolerance) for f, e in pairs)
+        pairs = zip(output, expected, strict=False)
+        return len(output) == len(expected) and all(is_close(a, b, tolerance) for a, b in pairs)
     if isinstance(expected, float) or (tolerance and type(expected) is int):
         bound = (tolerance or _ABSOLUTE) + _RELATIVE * abs(expected)
-        return found == expected or abs(found - expected) <= bound or _both_nan(found, expected)
-    return found == expected
-
-
-def _both_nan(found: float, expected: float) -> bool:
-    return math.isnan(found) and math.isnan(expected)
+        if output == expected or abs(output - expected) <= bound:
+            return True
+        return math.isnan(output) and math.isnan(expected)
+    return output == expected
 
 
 def _polynomial(coefficients: Sequence[float], x: float) -> float:

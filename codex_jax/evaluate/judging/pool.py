@@ -19,50 +19,50 @@ from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _ATTEMPTS = 3
-_PATIENCE = 3  # programs in a row without a verdict, before the run is given up
-_CHUNK = 32  # programs that a judge is handed at once
+_MAX_FAILURES_IN_A_ROW = 3  # programs without a verdict before the run is given up
+_CHUNK = 32  # programs that a worker gets at once
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
-_WORTH_S = 1.0  # that work must have lasted, and still last, for further judges to be worth it
+_MIN_REMAINING_S = 1.0  # of work, before and behind, that pays for starting more workers
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A program for a problem, each named by its content; equal jobs are one."""
+    """A program to judge by a problem; equal jobs are judged once."""
 
     problem: str
     source: str
 
 
 class WorkerLostError(Exception):
-    """The judge process died or fell silent."""
+    """The worker exited or is silent."""
 
 
 class InfraError(Exception):
-    """The judge process lives, and says that sandboxes don't."""
+    """The worker is alive but cannot start a sandbox."""
 
 
 class _Worker:
-    """A judge process, spoken to in lines of JSON, and replaced when lost."""
+    """The pool's handle of a worker process, which is started again if it is lost."""
 
     def __init__(self, pool: "Pool", core: int):
         self.pool, self.core = pool, core
         self.process: subprocess.Popen | None = None
-        self.told: dict[str, set[str]] = {}  # problems it knows -> digests it knows outcomes of
+        self.sent: dict[str, set[str]] = {}  # by problem sent: digests whose outcomes it has
         self._lines: collections.deque[bytes] = collections.deque()
         self._rest = b""
 
     def start(self) -> dict:
-        """Which sandbox it has: {"backend": …, "python": …}."""
+        """Starts it; returns its sandbox: {"backend": …, "python": …}, or {"unusable": reason}."""
         settings = {
-            "isolation": self.pool.isolation,
+            "sandbox": self.pool.sandbox,
             "limits": self.pool.limits._asdict(),
             "core": self.core,
             "parent": os.getpid(),
         }
         root = str(pathlib.Path(__file__).parents[3])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.told, self._rest = {}, b""
+        self.sent, self._rest = {}, b""
         self._lines.clear()
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "codex_jax.evaluate.judging.worker", json.dumps(settings)],
@@ -74,33 +74,34 @@ class _Worker:
         return self._reply()
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Outcomes of jobs of one problem, in their order, each as soon as it is there.
+        """Yields the outcomes of jobs of one problem, in order, each as soon as it is there.
 
         Raises:
           InputError: the problem can't be judged.
-          WorkerLostError, InfraError: no more outcomes are to be had from this process.
+          WorkerLostError, InfraError: this process yields no more outcomes.
         """
         if self.process is None:
             self.start()
         key, requests = jobs[0].problem, []
-        unknown = key not in self.told
+        is_new = key not in self.sent
         problem = self.pool.problems[key]
-        if unknown:
+        if is_new:
             requests.append({"do": "problem", "key": key, "problem": dataclasses.asdict(problem)})
-        known = self.pool.known[key]
-        news = {digest: known[digest] for digest in known.keys() - self.told.get(key, set())}
+        outcomes = self.pool.outcomes[key]
+        unsent = {
+            digest: outcomes[digest] for digest in outcomes.keys() - self.sent.get(key, set())
+        }
         sources = [job.source for job in jobs]
-        self._send(*requests, {"do": "judge", "key": key, "sources": sources, "known": news})
-        if unknown and (why := self._reply().get("unusable")):
-            raise InputError(f"problem {problem.task_id}: {why}; expected check()")
-        self.told.setdefault(key, set()).update(news)
+        self._send(*requests, {"do": "judge", "key": key, "sources": sources, "outcomes": unsent})
+        if is_new and (reason := self._reply().get("unusable")):
+            raise InputError(f"problem {problem.task_id}: {reason}; expected check()")
+        self.sent.setdefault(key, set()).update(unsent)
         for _ in jobs:
             reply = self._reply()
-            outcome = Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
             if digest := reply.get("digest"):
-                self.told[key].add(digest)
-                known[digest] = reply
-            yield outcome
+                self.sent[key].add(digest)
+                outcomes[digest] = reply
+            yield Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
 
     def _send(self, *requests: dict) -> None:
         assert self.process is not None and self.process.stdin is not None
@@ -120,23 +121,26 @@ class _Worker:
             data = os.read(descriptor, 1 << 16)
             if not data:
                 raise WorkerLostError("it is gone")
-            *whole, self._rest = (self._rest + data).split(b"\n")
-            self._lines.extend(whole)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._lines.extend(lines)
         reply = json.loads(self._lines.popleft())
         if "infra_error" in reply:
             raise InfraError(reply["infra_error"])
         return reply
 
     def terminate(self) -> None:
+        """Asks the process to stop its sandboxes and exit."""
         if self.process is not None:
             self.process.terminate()
 
     def close(self) -> None:
+        """Ends the process, by force if it must be, and waits for it."""
         if self.process is None:
             return
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
-                pipe.close()
+                if pipe is not None:
+                    pipe.close()
         for end in (self.process.terminate, self.process.kill):
             try:
                 self.process.wait(timeout=10)
@@ -147,80 +151,85 @@ class _Worker:
         self.process = None
 
 
-class _Pile:
-    """Jobs still to do, dealt in chunks of one problem: a judge keeps to its problem while it
-    lasts, so that it is made ready once, and equal programs meet in one place.
+class _JobQueue:
+    """Jobs still to do, in chunks of one problem.
+
+    A worker keeps to its problem while there are jobs for it, so that a problem is prepared once
+    and equal programs meet in one worker.
     """
 
     def __init__(self, jobs: Sequence[Job], workers: int):
         self._waiting: dict[str, collections.deque[Job]] = {}
         for job in jobs:
             self._waiting.setdefault(job.problem, collections.deque()).append(job)
-        self._alone: collections.deque[Job] = collections.deque()
-        self._busy: dict[int, str] = {}
-        self._all = self._left = len(jobs)
-        self._share, self._began = 4 * workers, time.monotonic()
+        self._requeued: collections.deque[Job] = collections.deque()
+        self._problem_of: dict[int, str] = {}  # by worker
+        self._total = self._remaining = len(jobs)
+        self._share, self._start = 4 * workers, time.monotonic()
         self._lock = threading.Lock()
-        self.dealt = threading.Event()  # all that there was
+        self.exhausted = threading.Event()
 
-    def deal(self, who: int) -> list[Job]:
-        """The next chunk for a judge; empty where nothing is left."""
+    def next_chunk(self, worker: int) -> list[Job]:
+        """Returns the next jobs for a worker; none if nothing remains."""
         with self._lock:
-            if self._alone:
-                return [self._alone.popleft()]
-            last = self._busy.pop(who, "")
-            problem = last if last in self._waiting else self._free()
+            if self._requeued:
+                return [self._requeued.popleft()]
+            last = self._problem_of.pop(worker, "")
+            problem = last if last in self._waiting else self._next_problem()
             if not problem:
-                self.dealt.set()
+                self.exhausted.set()
                 return []
-            self._busy[who] = problem
-            waiting, chunk, size = self._waiting[problem], [], 0
-            most = min(_CHUNK, 1 + self._left // self._share)
-            while waiting and len(chunk) < most and size < _CHUNK_CHARACTERS:
+            self._problem_of[worker] = problem
+            waiting, size = self._waiting[problem], 0
+            chunk: list[Job] = []
+            max_jobs = min(_CHUNK, 1 + self._remaining // self._share)
+            while waiting and len(chunk) < max_jobs and size < _CHUNK_CHARACTERS:
                 chunk.append(waiting.popleft())
                 size += len(chunk[-1].source)
             if not waiting:
                 del self._waiting[problem]
-            self._left -= len(chunk)
+            self._remaining -= len(chunk)
             return chunk
 
-    def is_long(self) -> bool:
-        """Whether what is left will last, at the pace of what has been dealt."""
+    def is_worth_another_worker(self) -> bool:
+        """Whether the rest will take long, at the pace of what has been handed out."""
         with self._lock:
-            spent_s = time.monotonic() - self._began
-            return self._left * spent_s > _WORTH_S * (self._all - self._left)
+            spent_s = time.monotonic() - self._start
+            done = self._total - self._remaining
+            return self._remaining * spent_s > _MIN_REMAINING_S * done
 
-    def _free(self) -> str:
-        busy = set(self._busy.values())
+    def _next_problem(self) -> str:
+        """Returns a problem that no worker is at, if there is one."""
+        busy = set(self._problem_of.values())
         return next((p for p in self._waiting if p not in busy), next(iter(self._waiting), ""))
 
-    def put_back(self, jobs: Sequence[Job]) -> None:
-        """These are dealt one by one, so that one among them can't harm the others."""
+    def requeue(self, jobs: Sequence[Job]) -> None:
+        """Takes jobs back, to be handed out one by one, so that none can harm another."""
         with self._lock:
-            self._alone.extend(jobs)
+            self._requeued.extend(jobs)
 
 
 class Pool:
     """Judges programs of `problems` on `workers` cores; equal programs run once.
 
-    A context manager: at its end no process is left.
+    A context manager: at its end no process is left. Workers start when they are needed.
     """
 
     def __init__(
         self,
         problems: Mapping[str, records.Problem],
         *,
-        isolation: str,
+        sandbox: str,
         limits: Limits,
         workers: int,
     ):
-        self.problems, self.isolation, self.limits = problems, isolation, limits
-        self.known: dict[str, dict[str, dict]] = collections.defaultdict(dict)
+        self.problems, self.sandbox, self.limits = problems, sandbox, limits
+        self.outcomes: dict[str, dict[str, dict]] = collections.defaultdict(dict)
         cores = sorted(os.sched_getaffinity(0))
         self._workers = [_Worker(self, cores[i % len(cores)]) for i in range(workers)]
         self._stopped = threading.Event()
         self._failures = 0
-        self._kind: tuple[str, str] | None = None
+        self._sandbox_info: tuple[str, str] | None = None
 
     def __enter__(self) -> "Pool":
         return self
@@ -229,30 +238,31 @@ class Pool:
         for worker in self._workers:
             worker.close()
 
-    def kind(self) -> tuple[str, str]:
-        """The names of the sandbox and of the Python within; the first judge starts for it.
+    def sandbox_info(self) -> tuple[str, str]:
+        """Returns the names of the sandbox and of the Python in it; starts the first worker.
 
         Raises:
           InputError: no sandbox works here; the line says why and what to install.
         """
-        if self._kind is None:
-            told = self._workers[0].start()
-            if "unusable" in told:
-                raise InputError(told["unusable"])
-            self.isolation, self._kind = told["backend"], (told["backend"], told["python"])
-        return self._kind
+        if self._sandbox_info is None:
+            reply = self._workers[0].start()
+            if "unusable" in reply:
+                raise InputError(reply["unusable"])
+            self.sandbox = reply["backend"]
+            self._sandbox_info = reply["backend"], reply["python"]
+        return self._sandbox_info
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Outcomes in the order they come. Closing the iterator ends all processes.
+        """Yields outcomes as they come. Closing the iterator ends all processes.
 
         Raises:
           InputError: a problem can't be judged, or sandboxes no longer start.
         """
-        pile = _Pile(jobs, len(self._workers))
+        jobs_left = _JobQueue(jobs, len(self._workers))
         finished: queue.SimpleQueue = queue.SimpleQueue()
         workers = self._workers[: len(jobs)]
         threads = [
-            threading.Thread(target=self._serve, args=(pile, finished, worker))
+            threading.Thread(target=self._serve, args=(jobs_left, finished, worker))
             for worker in workers
         ]
         for thread in threads:
@@ -269,7 +279,7 @@ class Pool:
                     yield item
         except BaseException:
             self._stopped.set()
-            pile.dealt.set()
+            jobs_left.exhausted.set()
             for worker in workers:
                 worker.terminate()
             raise
@@ -277,14 +287,15 @@ class Pool:
             for thread in threads:
                 thread.join()
 
-    def _serve(self, pile: _Pile, finished: queue.SimpleQueue, worker: _Worker) -> None:
+    def _serve(self, jobs_left: _JobQueue, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
             if worker is not self._workers[0]:
-                while not pile.dealt.wait(_WORTH_S) and not pile.is_long():
-                    pass
-            while not self._stopped.is_set() and (chunk := pile.deal(id(worker))):
-                for found in self._outcomes(worker, pile, chunk):
-                    finished.put(found)
+                while not jobs_left.exhausted.wait(_MIN_REMAINING_S):
+                    if jobs_left.is_worth_another_worker():
+                        break
+            while not self._stopped.is_set() and (chunk := jobs_left.next_chunk(id(worker))):
+                for job_and_outcome in self._outcomes(worker, jobs_left, chunk):
+                    finished.put(job_and_outcome)
         except BaseException as error:
             finished.put(error)
         finally:
@@ -292,10 +303,12 @@ class Pool:
             finished.put(None)
 
     def _outcomes(
-        self, worker: _Worker, pile: _Pile, chunk: Sequence[Job]
+        self, worker: _Worker, jobs_left: _JobQueue, chunk: Sequence[Job]
     ) -> Iterator[tuple[Job, Outcome]]:
-        """A chunk's outcomes. Where the judge is lost half-way, the rest goes back on the pile; a
-        job alone has three tries, and what brings the judge down each time did so itself.
+        """Yields a chunk's outcomes.
+
+        If the worker is lost, the rest is queued again, job by job; a single job has three tries,
+        and is to blame if the worker is lost each time.
         """
         done = 0
         for attempt in range(_ATTEMPTS):
@@ -306,21 +319,21 @@ class Pool:
                 self._failures = 0
                 return
             except (WorkerLostError, InfraError) as error:
-                why = error
+                reason = error
                 worker.close()
                 if self._stopped.is_set():
                     return
             if len(chunk) > 1:
-                pile.put_back(chunk[done:])
+                jobs_left.requeue(chunk[done:])
                 return
             time.sleep(_PAUSE_S * attempt)
-        yield chunk[0], self._without_verdict(why)
+        yield chunk[0], self._outcome_of_failure(reason)
 
-    def _without_verdict(self, why: Exception) -> Outcome:
-        if isinstance(why, WorkerLostError):
-            detail = f"its answers brought the judge down {_ATTEMPTS} times"
+    def _outcome_of_failure(self, reason: Exception) -> Outcome:
+        if isinstance(reason, WorkerLostError):
+            detail = f"its answers crashed the judge {_ATTEMPTS} times"
             return Outcome(Cause.PROTOCOL_VIOLATION, detail)
         self._failures += 1
-        if self._failures >= _PATIENCE:
-            raise InputError(f"sandboxes no longer start ({why}); expected one; run again")
-        return Outcome(Cause.INFRA_ERROR, str(why)[:300])
+        if self._failures >= _MAX_FAILURES_IN_A_ROW:
+            raise InputError(f"sandboxes no longer start ({reason}); expected one; run again")
+        return Outcome(Cause.INFRA_ERROR, str(reason)[:300])

@@ -1,7 +1,7 @@
 """A judge process with one sandbox, on one core, started by `judging.pool`.
 
 Requests and replies are lines of JSON on standard input and output. It is a process of its own
-since tests run here on values from strangers: should they bring it down, the run goes on.
+because tests run here on values from programs: if they crash it, the run goes on.
 """
 
 import collections
@@ -21,13 +21,13 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging import judge
-from codex_jax.evaluate.sandbox import backends, sandbox
-from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxLostError
+from codex_jax.evaluate.judging import check_plan, judge
+from codex_jax.evaluate.sandbox import python_sandbox
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
 
 if TYPE_CHECKING:
-    from codex_jax.evaluate.judging.foreign_judge import Bench
+    from codex_jax.evaluate.judging.foreign import ForeignJudge
 
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
@@ -36,134 +36,150 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Worker:
-    """Answers requests; makes a new sandbox whenever the old one may no longer be trusted."""
+    """Answers requests; starts a new sandbox whenever the old one is tainted."""
 
     def __init__(self, settings: dict[str, Any], replies: IO[str]):
-        self.isolation, self.limits = settings["isolation"], Limits(**settings["limits"])
+        self.backend, self.limits = settings["sandbox"], Limits(**settings["limits"])
         self.replies = replies
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-judge-"))
-        self.folder.chmod(0o755)
-        self.plans: dict[str, judge.Plan] = {}
-        self.known: dict[str, dict[str, dict]] = collections.defaultdict(dict)
-        self.sandbox: Sandbox | None = None
-        self.kind: tuple[backends.Backend, pathlib.Path] | None = None
+        self.scratch_dir = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-judge-"))
+        self.scratch_dir.chmod(0o755)
+        self.plans: dict[str, check_plan.CheckPlan] = {}
+        self.outcomes: dict[str, dict[str, dict]] = collections.defaultdict(dict)
+        self.sandbox: python_sandbox.PythonSandbox | None = None
+        self.info: SandboxInfo | None = None
         self.programs = 0
-        self.bench: Bench | None = None  # for other languages; loaded by those who need it
+        self.foreign: ForeignJudge | None = None  # for other languages; imported if needed
 
-    def reply(self, fields: dict[str, Any], *, now: bool = True) -> None:
+    def reply(self, fields: dict[str, Any], *, flush: bool = True) -> None:
+        """Writes a line to the pool."""
         self.replies.write(json.dumps(fields) + "\n")
-        if now:
+        if flush:
             self.replies.flush()
 
     def start(self) -> None:
-        """Tells which sandbox it has."""
+        """Starts the sandbox and replies which one it is."""
         try:
-            backend, python = self._ready().backend, self._ready().python
+            backend, python = self._ensure_sandbox().info
             self.reply({"backend": backend.name, "python": str(python)})
         except InputError as error:
             self.reply({"unusable": str(error)})
 
     def problem(self, key: str, problem: dict[str, Any]) -> None:
-        """Makes a plan; {"unusable": why} where the test can't be judged from outside."""
-        told = {}
+        """Prepares a problem; replies {"unusable": reason} if its test can't be judged here."""
+        reply: dict[str, str] = {}
         try:
             if problem.get("extra", {}).get("mode"):
-                self._at_bench(key, problem)
-                return self.reply(told)
-            self.plans[key] = judge.Plan(types.SimpleNamespace(**problem))  # type: ignore[arg-type]
-        except judge.NotPlainData as error:
-            told["unusable"] = f"its test passes arguments that aren't plain data ({error})"
+                self._add_foreign_problem(key, problem)
+            else:
+                namespace = types.SimpleNamespace(**problem)
+                self.plans[key] = check_plan.CheckPlan(namespace)
+        except check_plan.UnserializableValue as error:
+            reply["unusable"] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
-            told["unusable"] = str(error)
+            reply["unusable"] = str(error)
         except (SyntaxError, ValueError) as error:
-            told["unusable"] = f"its test doesn't parse ({error})"
-        self.reply(told)
+            reply["unusable"] = f"its test doesn't parse ({error})"
+        self.reply(reply)
 
-    def _at_bench(self, key: str, problem: dict[str, Any]) -> None:
-        """A problem in another language, or one whose programs run their tests themselves."""
-        from codex_jax.evaluate.judging import foreign_judge
+    def _add_foreign_problem(self, key: str, problem: dict[str, Any]) -> None:
+        """Adds a problem in another language, or one whose tests run inside the sandbox."""
+        from codex_jax.evaluate.judging.foreign import ForeignJudge
 
-        self._ready()
-        self.bench = self.bench or foreign_judge.Bench(self.folder, self.limits)
-        self.bench.problem(key, problem, self.kind)
+        info = self._ensure_sandbox().info
+        self.foreign = self.foreign or ForeignJudge(info, self.scratch_dir, self.limits)
+        self.foreign.add_problem(key, problem)
 
-    def judge(self, key: str, sources: list[str], known: dict[str, dict]) -> None:
-        """An outcome for each source, in their order, with the digest of what was parsed."""
-        self.known[key].update(known)
+    def judge(self, key: str, sources: list[str], outcomes: dict[str, dict]) -> None:
+        """Replies an outcome for each source, in order, with the digest of its code.
+
+        Args:
+          key: the problem's.
+          sources: the programs.
+          outcomes: of programs that other workers have judged, by digest.
+        """
+        self.outcomes[key].update(outcomes)
         flushed = time.monotonic()
-        for place, source in enumerate(sources, 1):
-            found = self._steadily(lambda source=source: self._outcome(key, source))
-            now = place == len(sources) or time.monotonic() - flushed > _FLUSH_S
-            self.reply(found, now=now)
-            flushed = time.monotonic() if now else flushed
+        for index, source in enumerate(sources, 1):
+            outcome = self._with_retries(lambda source=source: self._outcome(key, source))
+            flush = index == len(sources) or time.monotonic() - flushed > _FLUSH_S
+            self.reply(outcome, flush=flush)
+            flushed = time.monotonic() if flush else flushed
 
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
-        if self.bench is not None and key in self.bench.problems:
-            return self.bench.outcome(key, source, self.kind)._asdict()
-        plan, box = self.plans[key], self._ready()
-        parsed = box.parse(source)
-        if not (digest := parsed.digest):
-            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, parsed.why)._asdict()
-        known = self.known[key]
-        if digest not in known:
-            outcome = judge.judge(box, plan, parsed.code, self.limits)
-            known[digest] = outcome._asdict() | {"digest": digest}
-            self._count(outcome.cause)
-        return known[digest]
+        if self.foreign is not None and key in self.foreign.problems:
+            return self.foreign.judge(key, source)._asdict()
+        sandbox, outcomes = self._ensure_sandbox(), self.outcomes[key]
+        digest, error = sandbox.compile(source)
+        if not digest:
+            if sandbox.tainted:
+                self.close()
+            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, error)._asdict()
+        if digest not in outcomes:
+            outcome = judge.judge(sandbox, self.plans[key], self.limits)
+            outcomes[digest] = outcome._asdict() | {"digest": digest}
+            self._retire_if_worn(outcome.cause)
+        return outcomes[digest]
 
-    def _steadily(self, action: Callable[[], dict]) -> dict[str, Any]:
-        """Three tries, each in a fresh sandbox. What brings them all down, while the sandboxes'
-        own self-test passes before and after, did so itself.
+    def _with_retries(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Tries up to three times, each in a fresh sandbox.
+
+        If all three are lost although the self-test passes, the program is to blame.
         """
         for _ in range(_ATTEMPTS):
-            self._ready()
+            self._ensure_sandbox()
             try:
                 return action()
             except SandboxLostError as lost:
-                why = str(lost)
+                reason = str(lost)
                 self.close()
-        self._ready()
-        detail = f"brought its sandbox down {_ATTEMPTS} times: {why}"
+        self._ensure_sandbox()
+        detail = f"its sandbox was lost {_ATTEMPTS} times: {reason}"
         return Outcome(Cause.PROTOCOL_VIOLATION, detail)._asdict()
 
-    def _ready(self) -> Sandbox:
-        """Raises SandboxLostError where no sandbox starts any more: our trouble."""
+    def _ensure_sandbox(self) -> python_sandbox.PythonSandbox:
+        """Returns the sandbox, started if there is none.
+
+        Raises:
+          SandboxLostError: sandboxes no longer start; this is the infrastructure's error.
+        """
         if self.sandbox is None:
             self.programs = 0
-            if self.kind is None:
-                self.sandbox = sandbox.opened(self.isolation, self.folder, self.limits)
-                self.kind = self.sandbox.backend, self.sandbox.python
+            start = (self.scratch_dir, self.limits)
+            if self.info is None:
+                self.sandbox = python_sandbox.open_first_working(self.backend, *start)
+                self.info = self.sandbox.info
             else:
-                self.sandbox = sandbox.tested(*self.kind, self.folder, self.limits)
+                self.sandbox = python_sandbox.open_verified(self.info, *start)
         return self.sandbox
 
-    def _count(self, cause: Cause) -> None:
+    def _retire_if_worn(self, cause: Cause) -> None:
         self.programs += 1
-        worn = self.programs >= _PROGRAMS_PER_SANDBOX or cause in TAINTING_CAUSES
-        if worn or (self.sandbox is not None and self.sandbox.soiled):
+        is_worn = self.programs >= _PROGRAMS_PER_SANDBOX or cause in TAINTING_CAUSES
+        if is_worn or (self.sandbox is not None and self.sandbox.tainted):
             self.close()
 
     def close(self) -> None:
-        if self.bench is not None:
-            self.bench.close()
+        """Stops all sandboxes; they are started again if needed."""
+        if self.foreign is not None:
+            self.foreign.close()
         if self.sandbox is not None:
             self.sandbox.stop()
         self.sandbox = None
 
-    def leave(self) -> None:
-        """The end, at whatever moment: no process and no file stays."""
+    def shutdown(self) -> None:
+        """Stops all sandboxes and deletes the scratch folder."""
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.scratch_dir, ignore_errors=True)
 
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what tests print must not be taken for a reply
+    os.dup2(2, 1)  # what tests print is no reply
     os.sched_setaffinity(0, {settings["core"]})
-    with contextlib.suppress(ValueError, OSError):  # programs inherit it: see confine.settle
+    with contextlib.suppress(ValueError, OSError):  # programs inherit it: see confine.harden
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until there is what to leave
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     worker = Worker(settings, replies)
     _die_with_parent(worker, settings["parent"])
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -175,16 +191,16 @@ def main() -> None:
             except SandboxLostError as lost:
                 worker.reply({"infra_error": str(lost)})
     finally:
-        worker.leave()
-    os._exit(0)  # to take all plans apart first would cost a hundredth of a run
+        worker.shutdown()
+    os._exit(0)  # to delete all plans first would take a hundredth of a run
 
 
 def _die_with_parent(worker: Worker, parent: int) -> None:
     def stop(*_: object) -> None:
-        worker.leave()
+        worker.shutdown()
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and closes our input
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, and closes our input
     signal.signal(signal.SIGTERM, stop)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:

@@ -17,8 +17,8 @@ from typing import Any
 from codex_jax import InputError
 from codex_jax.evaluate.languages import compile_cache, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
-from codex_jax.evaluate.sandbox import backends
-from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox
+from codex_jax.evaluate.sandbox import backends, protocol
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _SANDBOX = Limits(file_mb=1024, open_files=1024)
@@ -34,20 +34,19 @@ _TOOLCHAIN_BYTES, _PROGRAM_BYTES = 1 << 30, 8 << 20
 class ToolchainSandbox(Sandbox):
     """A sandbox in which compilers and programs of any language run."""
 
-    modules = ("confine", "server_io", "child_process", "toolchain_server")
+    server = "toolchain_server"
 
     def __init__(
         self,
-        backend: backends.Backend,
-        python: pathlib.Path,
+        info: SandboxInfo,
         folder: pathlib.Path | None = None,
         *,
         proc: bool = False,
     ):
         kit = toolchain_cache.drivers_dir()
-        self.view = backends.View(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
+        self.mounts = backends.Mounts(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
         self.compile_cache = compile_cache.CompileCache(kit.parent / "made")
-        super().__init__(backend, python, folder, _SANDBOX)
+        super().__init__(info, folder, _SANDBOX)
 
     def compile(
         self,
@@ -69,19 +68,19 @@ class ToolchainSandbox(Sandbox):
         """
         job = {"files": files, "steps": steps, "env": env, "max_bytes": max_bytes}
         job["limits"] = limits._asdict()
-        self.send(b"M", json.dumps(job).encode())
+        self.send(protocol.BUILD, json.dumps(job).encode())
         within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
-        result = json.loads(self.receive(b"G", within_s=within_s))
-        self.soiled = self.soiled or result["dirty"]
+        result = json.loads(self.receive(protocol.BUILT, within_s=within_s))
+        self.tainted = self.tainted or result["dirty"]
         if result["ok"] and max_bytes:
-            result["artifacts"] = self.receive(b"B", within_s=_SILENCE_S)
+            result["artifacts"] = self.receive(protocol.ARTIFACTS, within_s=_SILENCE_S)
         return result
 
     def restore(self, artifacts: bytes) -> dict[str, Any]:
         """Unpacks artifacts of an earlier compilation into /tmp."""
-        self.send(b"W", artifacts)
-        result = json.loads(self.receive(b"G", within_s=_SILENCE_S))
-        self.soiled = self.soiled or result["dirty"]
+        self.send(protocol.RESTORE, artifacts)
+        result = json.loads(self.receive(protocol.BUILT, within_s=_SILENCE_S))
+        self.tainted = self.tainted or result["dirty"]
         return result
 
     def run_tests(
@@ -95,13 +94,13 @@ class ToolchainSandbox(Sandbox):
             "calls": [token],
             "limits": limits_for(language, limits),
         }
-        self.send(b"R", json.dumps(job).encode())
+        self.send(protocol.RUN, json.dumps(job).encode())
         answers = b""
         while True:
-            operation, body = self.receive_any(within_s=_SILENCE_S + 10 * limits.cpu_s)
-            if operation == b"X":
+            message, body = self.receive_any(within_s=_SILENCE_S + 10 * limits.cpu_s)
+            if message == protocol.ENDED:
                 end = json.loads(body)
-                self.soiled = self.soiled or end["dirty"]
+                self.tainted = self.tainted or end["dirty"]
                 return answers, end
             answers += body
 

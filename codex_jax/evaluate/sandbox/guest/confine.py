@@ -1,9 +1,9 @@
-"""What a program is stripped of before its first line.
+"""Drops privileges before a program starts: capabilities, namespaces, resource limits, system calls.
 
-The fork server runs as the sandbox's own root, without which it could not make PID namespaces;
-a program keeps none of that: no capabilities, no new ones, its own PID and IPC namespaces,
-resource limits, and (where the host kernel is shared) a system call filter. What the fork server
-can do without itself it gives up at its own start (`settle`), so that forks needn't.
+A fork server runs as the sandbox's own root, which PID namespaces require. A program has no
+capabilities and can't gain any; it has its own PID and IPC namespaces, resource limits and, if the
+host's kernel is shared, a system call filter. `harden` applies to a fork server and all its forks
+what it can do without itself.
 """
 
 import ctypes
@@ -13,7 +13,12 @@ import resource
 import struct
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWIPC, _CLONE_NEWPID = 0x08000000, 0x20000000
+# Looked up here once: a lookup in a fork would touch a hundred pages, each to be copied.
+_syscall, _capset = _LIBC.syscall, _LIBC.capset
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
+_after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_CLONE_PARENT, _CLONE_NEWIPC, _CLONE_NEWPID = 0x00008000, 0x08000000, 0x20000000
 _NAMESPACE_FLAGS = 0x7E020080  # every CLONE_NEW*
 _FORK_SERVER_FLAGS = _CLONE_NEWIPC | _CLONE_NEWPID  # programs lack the capability for these
 _SIGCHLD = 17
@@ -54,9 +59,14 @@ _REFUSED = {
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _LIMITING = (((160, 164), 16), ((302, 261), 24))  # setrlimit, prlimit64: where they say which
-_CAPABILITY_HEADER, _NO_CAPABILITIES = struct.pack("=Ii", 0x20080522, 0), bytes(24)
+_CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)
+_NO_CAPABILITIES = bytes(24)
+_CAP_KILL_ONLY = struct.pack("=6I", 1 << 5, 1 << 5, 0, 0, 0, 0)  # effective, permitted
 _NOBODY = 65534
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_INDEX = 0 if os.uname().machine == "x86_64" else 1  # in the pairs above
+_CLONE_NUMBER = _CLONE[_INDEX]
+_FORK_FLAGS = _CLONE_NEWPID | _CLONE_NEWIPC | _SIGCHLD
 
 
 def _check(result):
@@ -66,27 +76,27 @@ def _check(result):
     return result
 
 
-def _column():
-    return 0 if os.uname().machine == "x86_64" else 1
+def fork_in_namespaces(*, sibling=False):
+    """Forks into new PID and IPC namespaces: when the child exits, all that it started ends.
 
-
-def fork_apart():
-    """os.fork into PID and IPC namespaces of the child's own: when it ends, all it started ends."""
-    ctypes.pythonapi.PyOS_BeforeFork()
-    flags = _CLONE_NEWPID | _CLONE_NEWIPC | _SIGCHLD
-    pid = _LIBC.syscall(_CLONE[_column()], flags, 0, 0, 0, 0)
+    Args:
+      sibling: whether the child's parent is the parent of this process.
+    """
+    flags = _FORK_FLAGS | (_CLONE_PARENT if sibling else 0)
+    _before_fork()
+    pid = _syscall(_CLONE_NUMBER, flags, 0, 0, 0, 0)
     if pid == 0:
-        ctypes.pythonapi.PyOS_AfterFork_Child()
+        _after_fork_in_child()
         return 0
     number = ctypes.get_errno()
-    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    _after_fork_in_parent()
     if pid < 0:
         raise OSError(number, os.strerror(number))
     return pid
 
 
-def settle(limits, *, own_uid, seccomp):
-    """Once, in the fork server: what holds for it and all its programs."""
+def harden(limits, *, own_uid, seccomp):
+    """Restricts this process and all its forks; called once, when a fork server starts."""
     _check(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))  # unreadable through /proc and ptrace
     for name, amount in (
         ("FSIZE", limits["file_mb"] << 20),
@@ -94,25 +104,25 @@ def settle(limits, *, own_uid, seccomp):
         ("CORE", 1),  # 0 would still have the host's kernel start its handler, as root
         ("MEMLOCK", 0),
     ):
-        _bound(getattr(resource, "RLIMIT_" + name), int(amount))
+        _lower_rlimit(getattr(resource, "RLIMIT_" + name), int(amount))
     if own_uid:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
     _check(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     if seccomp:
-        code = _program()
+        code = _seccomp_filter()
         _check(_LIBC.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(_Filter(len(code) // 8, code)), 0, 0))
 
 
-def _bound(number, amount):
+def _lower_rlimit(number, amount):
     hard = resource.getrlimit(number)[1]
     amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
     resource.setrlimit(number, (amount, amount))
 
 
-def limit(limits):
-    """Sets the limits that would be too tight for the fork server: seconds, MiB, processes."""
-    cpu = int(limits["cpu_s"]) + 2  # whole seconds, each process by itself: the backstop only
+def set_rlimits(limits):
+    """Sets the limits of a program: CPU seconds, MiB of memory, processes."""
+    cpu = int(limits["cpu_s"]) + 2  # the backstop only: whole seconds, of each process by itself
     for number, amount in (
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, int(limits["memory_mb"]) << 20),
@@ -120,15 +130,16 @@ def limit(limits):
     ):
         try:
             resource.setrlimit(number, (amount, amount))
-        except ValueError:  # a hard limit given to the whole sandbox is lower
-            _bound(number, amount)
+        except ValueError:  # the whole sandbox has a lower hard limit
+            _lower_rlimit(number, amount)
 
 
-def surrender(uid):
-    """Gives up every privilege for good: another user if `uid`, and no capabilities."""
+def drop_privileges(uid, *, keep_kill=False):
+    """Gives up all capabilities (but that to send signals, if `keep_kill`), and root if `uid`."""
     if uid:
         os.setresuid(uid, uid, uid)
-    _check(_LIBC.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES))
+    capabilities = _CAP_KILL_ONLY if keep_kill else _NO_CAPABILITIES
+    _check(_capset(_CAPABILITY_HEADER, capabilities))
 
 
 class _Filter(ctypes.Structure):
@@ -137,11 +148,10 @@ class _Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
-def _program():
-    """Classic BPF: another architecture dies, the refused calls and new namespaces get EPERM."""
+def _seccomp_filter():
+    """Returns classic BPF: it kills another architecture; refused calls, namespaces get EPERM."""
     load, equal, at_least, any_bit, back = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill, deny = 0x7FFF0000, 0x80000000, 0x00050000
-    column = _column()
 
     def step(code, operand, hit=0, miss=0):
         return struct.pack("=HBBI", code, hit, miss, operand)
@@ -153,26 +163,26 @@ def _program():
         step(load, 0),  # seccomp_data.nr
         step(at_least, 0x40000000, 0, 1),  # the x32 calls
         step(back, deny | errno.ENOSYS),
-        step(equal, _CLONE3[column], 0, 1),  # its flags lie in memory; libc falls back to clone
+        step(equal, _CLONE3[_INDEX], 0, 1),  # its flags lie in memory; libc falls back to clone
         step(back, deny | errno.ENOSYS),
     ]
     for numbers in _REFUSED.values():
-        lines += [step(equal, numbers[column], 0, 1), step(back, deny | errno.EPERM)]
+        lines += [step(equal, numbers[_INDEX], 0, 1), step(back, deny | errno.EPERM)]
     for numbers, place in _LIMITING:
         lines += [
-            step(equal, numbers[column], 0, 4),
+            step(equal, numbers[_INDEX], 0, 4),
             step(load, place),
             step(equal, resource.RLIMIT_CORE, 0, 1),
             step(back, deny | errno.EPERM),
             step(back, allow),
         ]
     lines += [
-        step(equal, _CLONE[column], 0, 4),
+        step(equal, _CLONE[_INDEX], 0, 4),
         step(load, 16),  # first argument, low half
         step(any_bit, _NAMESPACE_FLAGS & ~_FORK_SERVER_FLAGS, 0, 1),
         step(back, deny | errno.EPERM),
         step(back, allow),
-        step(equal, _SOCKET[column], 0, 5),
+        step(equal, _SOCKET[_INDEX], 0, 5),
         step(load, 16),
         *(step(equal, family, 3 - place, 0) for place, family in enumerate(_ALLOWED_FAMILIES)),
         step(back, deny | errno.EAFNOSUPPORT),

@@ -1,136 +1,106 @@
-"""One program: the calls it is asked for, and the answers it gives, in a process of its own."""
+"""One program: its calls and its answers, in a process of its own."""
 
 import gc
 import json
 import marshal
-import mmap
 import os
-import struct
 import sys
 import types
 
-from codex_jax.evaluate.sandbox.guest import (  # all handed over beside this text
-    confine,
-    server_io,
-    value_codec,
-)
+from codex_jax.evaluate.sandbox.guest import confine, server_io, value_codec
 
-_HEAD = struct.Struct("=QQ")  # where the answers end, and whether more didn't fit
-_FEW = 1 << 18  # bytes of calls that are decoded before the fork
+_DECODED_BYTES = 1 << 18  # of calls: more are decoded one by one, each when it is made
+_FAILED = 70  # exit status
 
 
-class Task:
-    """What programs of one problem are asked for; calls are decoded once for all of them, and
-    where they are many, each by itself.
-    """
+class CallPlan:
+    """Entry point, calls and limits of the programs of one problem; decoded once for all."""
 
-    def __init__(self, told):
-        given = json.loads(told)
-        self.entry_point, self.limits = given["entry_point"], given["limits"]
-        few = sum(map(len, given["calls"])) < _FEW
-        self.calls = [Call(text) if few else text for text in given["calls"]]
+    def __init__(self, body):
+        fields = json.loads(body)
+        self.entry_point, self.limits = fields["entry_point"], fields["limits"]
+        decode = sum(map(len, fields["calls"])) < _DECODED_BYTES
+        self.calls = [Call(text) if decode else text for text in fields["calls"]]
 
 
 class Call:
-    """A call to make: its arguments, decoded and as they came, to tell whether they change."""
+    """A call to make: decoded arguments, and their encoded form to find out what changed."""
 
     def __init__(self, text):
         self.form = json.loads(text)
         self.arguments, self.named = value_codec.decode(self.form)
-        kinds = (list, dict, set, bytearray)
-        self.may_change = any(type(argument) in kinds for argument in self.arguments)
-
-
-class Answers:
-    """Memory a program and the fork server share: the one appends lines, the other reads them.
-
-    Cheaper than a system call and two wake-ups for every answer; and what was answered before an
-    endless loop isn't lost with it. What its head says is only the program's word.
-    """
-
-    def __init__(self, size):
-        self.memory = mmap.mmap(-1, size)
-        self.written = self.read = _HEAD.size
-
-    def append(self, line):
-        """False where it doesn't fit."""
-        end = self.written + len(line)
-        if end > len(self.memory):
-            self.memory[: _HEAD.size] = _HEAD.pack(self.written, 1)
-            return False
-        self.memory[self.written : end] = line
-        self.memory[: _HEAD.size] = _HEAD.pack(end, 0)
-        self.written = end
-        return True
-
-    def news(self):
-        end = min(_HEAD.unpack_from(self.memory)[0], len(self.memory))
-        start, self.read = self.read, max(end, self.read)
-        return memoryview(self.memory)[start : self.read]
-
-    def full(self):
-        return bool(_HEAD.unpack_from(self.memory)[1])
-
-    def close(self):
-        self.memory.close()
+        containers = (list, dict, set, bytearray)
+        self.may_change = any(type(argument) in containers for argument in self.arguments)
 
 
 class Program:
-    """One program's process, from the fork to its end."""
+    """The process of one program, from the fork to its end.
 
-    def __init__(self, task, answers, outlet, inlet):
-        self.task, self.answers, self.outlet, self.inlet = task, answers, outlet, inlet
+    Args:
+      plan: the CallPlan.
+      inlet: pipe with the program's code, and with further calls if `live`.
+      outlet: pipe for answers, a line of JSON each.
+      live: whether calls follow those of the plan.
+    """
 
-    def live(self, inbox, size, uid):
-        status = 70
+    def __init__(self, plan, inlet, outlet, *, live):
+        self.plan, self.inlet, self.outlet, self.live = plan, inlet, outlet, live
+
+    def run(self, size, uid):
+        """Reads `size` bytes of code, drops all privileges, runs it and exits."""
+        status = _FAILED
         try:
-            code = marshal.loads(server_io.exactly(inbox, size))
-            os.close(inbox)
-            confine.limit(self.task.limits)
-            confine.surrender(uid)
+            code = marshal.loads(server_io.read_exact(self.inlet, size))
+            confine.set_rlimits(self.plan.limits)
+            confine.drop_privileges(uid)
             gc.enable()
-            status = self.answer_calls(code)
+            self.answer_calls(code)
+            status = 0
         finally:
             os._exit(status)
 
     def answer_calls(self, code):
+        """Runs the code, then makes the calls; writes an answer for each."""
         module = types.ModuleType("program")
         sys.modules["program"] = module
         try:
-            function = loaded(code, module.__dict__, self.task.entry_point)
+            function = load_function(code, module.__dict__, self.plan.entry_point)
         except BaseException as error:
-            self.answer({"unready": described(error)})
-            return 0
-        self.answer({"ready": True})
-        for call in self.task.calls:
-            self.answer(outcome(function, call))
-        if self.inlet >= 0:
-            os.write(self.outlet, b".")
-            with open(self.inlet, "rb") as lines:
+            return self.write({"unready": describe_exception(error)})
+        self.write({"ready": True})
+        for call in self.plan.calls:
+            self.write(call_function(function, call))
+        if self.live:
+            with open(self.inlet, "rb", closefd=False) as lines:
                 for line in lines:
-                    self.answer(outcome(function, line))
-                    os.write(self.outlet, b".")
-        return 0
+                    self.write(call_function(function, line))
 
-    def answer(self, fields):
-        if not self.answers.append(line(fields)):
-            os._exit(70)
+    def write(self, answer):
+        """Writes an answer; blocks while the pipe is full."""
+        rest = to_json_line(answer)
+        count = os.write(self.outlet, rest)
+        while count < len(rest):
+            rest = rest[count:]
+            count = os.write(self.outlet, rest)
 
 
-def line(answer):
+def to_json_line(answer):
+    """Returns the answer as a line of JSON, in bytes."""
     return json.dumps(answer).encode() + b"\n"
 
 
-def loaded(code, world, entry_point):
-    """The function to be called, once the program has been run in `world`."""
-    exec(code, world)
-    if entry_point not in world:
+def load_function(code, namespace, entry_point):
+    """Runs the program's code in `namespace` and returns the function to call."""
+    exec(code, namespace)
+    if entry_point not in namespace:
         raise NameError(f"name {entry_point!r} is not defined")
-    return world[entry_point]
+    return namespace[entry_point]
 
 
-def outcome(function, call):
-    """What one call gives: a value, with the arguments where it changed them, or an exception."""
+def call_function(function, call):
+    """Returns the answer to a Call or its text: a value, with the arguments if it changed them, or
+    an exception.
+    """
     try:
         if type(call) is not Call:
             call = Call(call)
@@ -140,17 +110,17 @@ def outcome(function, call):
             if after != call.form[0]:
                 answer["arguments"] = after
     except BaseException as error:
-        return {"raised": described(error)}
+        return {"raised": describe_exception(error)}
     return answer
 
 
-def described(error):
-    """The nearest builtin class's name, the class's own, the message, and an errno if any."""
-    kinds = [kind for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+def describe_exception(error):
+    """Returns the nearest builtin class's name, the class's own, the message, and errno or None."""
+    builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
     try:
         message = str(error)[:300]
     except BaseException:
         message = "(its message can't be read)"
     number = getattr(error, "errno", None)
-    names = [kinds[0].__name__, type(error).__name__[:100], message]
+    names = [builtin.__name__, type(error).__name__[:100], message]
     return [*names, number if type(number) is int else None]

@@ -1,18 +1,18 @@
-"""What both fork servers do alike: come up, read frames, watch a child's clock, tidy up."""
+"""Start-up, frames and CPU clocks, for both fork servers."""
 
 import json
 import os
-import struct
 import sys
 import time
 
-from codex_jax.evaluate.sandbox.guest import confine  # handed over beside this text
+from codex_jax.evaluate.sandbox import protocol
+from codex_jax.evaluate.sandbox.guest import confine
 
-_FOLDERS = ("/tmp", "/dev/shm")  # all that programs can write to
+_READ_BYTES = 1 << 20
 
 
-def entrance():
-    """The settings and the two protocol pipes, once nothing of them is left for programs."""
+def open_protocol():
+    """Returns the settings and the two pipes to the host, and hides all three from programs."""
     settings = json.loads(sys.argv[1])
     os.environ.clear()
     inbox, outbox = os.dup(0), os.dup(1)
@@ -21,15 +21,15 @@ def entrance():
         os.dup2(null, descriptor)
     os.close(null)
     os.chdir("/tmp")
-    confine.settle(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
+    confine.harden(settings["limits"], own_uid=settings["own_uid"], seccomp=settings["seccomp"])
     return settings, inbox, outbox
 
 
-def exactly(descriptor, count):
-    """So many bytes; the end of the pipe is the end of this process, children and all."""
+def read_exact(descriptor, count):
+    """Reads `count` bytes; the end of the pipe ends this process, and all that it started."""
     parts = []
     while count:
-        part = os.read(descriptor, min(count, 1 << 20))
+        part = os.read(descriptor, min(count, _READ_BYTES))
         if not part:
             os._exit(0)
         parts.append(part)
@@ -37,53 +37,32 @@ def exactly(descriptor, count):
     return b"".join(parts)
 
 
-def frame(descriptor, operation, *parts):
-    """Writes an operation, a length and a body."""
-    send(descriptor, operation + struct.pack(">I", sum(map(len, parts))), *parts)
+def read_frame(descriptor):
+    """Returns a message and its body; the end of the pipe ends this process."""
+    head = read_exact(descriptor, protocol.FRAME_HEAD.size)
+    message, size = protocol.FRAME_HEAD.unpack(head)
+    return message, read_exact(descriptor, size)
 
 
-def send(descriptor, *parts):
-    """Writes all of them."""
+def write_frame(descriptor, message, *parts):
+    """Writes a message and its body."""
+    write_all(descriptor, protocol.frame_head(message, *parts), *parts)
+
+
+def write_all(descriptor, *parts):
+    """Writes all parts, one after the other."""
     parts = list(map(memoryview, parts))
     while parts:
-        sent = os.writev(descriptor, parts)
-        while parts and sent >= len(parts[0]):
-            sent -= len(parts.pop(0))
-        if sent:
-            parts[0] = parts[0][sent:]
+        count = os.writev(descriptor, parts)
+        while parts and count >= len(parts[0]):
+            count -= len(parts.pop(0))
+        if count:
+            parts[0] = parts[0][count:]
 
 
 def cpu_s(pid):
-    """CPU seconds of a process that may be gone."""
+    """Returns the CPU seconds of a process, 0 if it is gone."""
     try:
         return time.clock_gettime((~pid) << 3 | 2)  # CPUCLOCK_SCHED of another process
     except OSError:
         return 0.0
-
-
-def traces():
-    """What changes when something is left in a folder: its mode and owner, the count of files."""
-    found = []
-    for folder in _FOLDERS:
-        try:
-            status, system = os.stat(folder), os.statvfs(folder)
-        except OSError:
-            continue
-        found.append((status.st_mode, status.st_uid, system.f_files - system.f_ffree))
-    return found
-
-
-def tidied():
-    """Empties what programs may write to of plain files; False where anything else is left."""
-    for folder in _FOLDERS:
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        return False
-                    os.unlink(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return False
-    return True

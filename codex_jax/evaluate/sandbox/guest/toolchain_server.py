@@ -1,19 +1,16 @@
 """Fork server for languages other than Python: runs compilers and programs, each in a process.
 
-Frames as in the Python fork server. In: M compile (write files, run commands or ask a compiler that
-stays); W unpack artifacts of an earlier compilation; R run a program; C another call for it; E end
-it. Out: H hello; G result of M or W; B artifacts: a line of JSON, name to size, then the files; A
-answers of the program; X how it ended.
+Its messages are those of sandbox/protocol.py. BUILD writes files, runs commands or asks a compiler
+that stays; RESTORE unpacks the artifacts of an earlier one.
 """
 
 import contextlib
 import json
 import os
-import struct
 import sys
 
-# Sent along with this text.
-from codex_jax.evaluate.sandbox.guest import child_process, server_io
+from codex_jax.evaluate.sandbox import protocol
+from codex_jax.evaluate.sandbox.guest import child_process, cleanup, server_io
 
 _LOW_UID, _UIDS = 20_000, 40_000
 
@@ -26,25 +23,24 @@ class ToolchainServer:
         self.processes = 0
         self.compilers = {}
 
-    def send(self, operation, body=b""):
+    def send(self, message, body=b""):
         """Writes a frame."""
-        server_io.send(self.outbox, operation + struct.pack(">I", len(body)), body)
+        server_io.write_frame(self.outbox, message, body)
 
     def receive(self):
         """Reads a frame; the end of the pipe ends this process and its children."""
-        head = server_io.exactly(self.inbox, 5)
-        return head[:1], server_io.exactly(self.inbox, struct.unpack(">I", head[1:])[0])
+        return server_io.read_frame(self.inbox)
 
     def serve(self):
         """Answers frames until the pipe ends."""
-        self.send(b"H", json.dumps({"python": sys.version.split()[0]}).encode())
+        self.send(protocol.HELLO, json.dumps({"python": sys.version.split()[0]}).encode())
         while True:
-            operation, body = self.receive()
-            if operation == b"M":
+            message, body = self.receive()
+            if message == protocol.BUILD:
                 self.compile(json.loads(body))
-            elif operation == b"W":
+            elif message == protocol.RESTORE:
                 self.restore(body)
-            elif operation == b"R":
+            elif message == protocol.RUN:
                 self.run(json.loads(body))
 
     def compile(self, job):
@@ -52,7 +48,7 @@ class ToolchainServer:
 
         The sources are deleted afterwards, so that a program can't read its tests.
         """
-        clean = server_io.tidied()
+        clean = cleanup.clean_scratch()
         for name, text in job["files"].items():
             with open(_path(name), "wb") as file:
                 file.write(text.encode("utf-8", "surrogatepass"))  # compilers refuse lone ones
@@ -63,9 +59,9 @@ class ToolchainServer:
             result = {**result, **end, "cpu_s": result["cpu_s"] + end["cpu_s"]}
             if not result["ok"]:
                 break
-        self.send(b"G", json.dumps(result).encode())
+        self.send(protocol.BUILT, json.dumps(result).encode())
         if result["ok"] and job["max_bytes"]:
-            self.send(b"B", _pack_artifacts(job["files"], job["max_bytes"]))
+            self.send(protocol.ARTIFACTS, _pack_artifacts(job["files"], job["max_bytes"]))
         if job["steps"]:
             for name in job["files"]:
                 with contextlib.suppress(OSError):
@@ -73,14 +69,14 @@ class ToolchainServer:
 
     def restore(self, artifacts):
         """Unpacks artifacts into /tmp."""
-        clean = server_io.tidied()
+        clean = cleanup.clean_scratch()
         head, _, rest = artifacts.partition(b"\n")
         for name, size in json.loads(head).items():
             with open(_path(name), "wb") as file:
                 file.write(rest[:size])
             os.chmod(file.name, 0o755)
             rest = rest[size:]
-        self.send(b"G", json.dumps({"ok": True, "dirty": not clean}).encode())
+        self.send(protocol.BUILT, json.dumps({"ok": True, "dirty": not clean}).encode())
 
     def run_step(self, job, step):
         """Runs a command of a compilation."""
@@ -107,8 +103,8 @@ class ToolchainServer:
     def run(self, job):
         """Runs a program, relays its calls and answers, and sends how it ended."""
         end = child_process.ChildProcess(self, job).wait(relay=True)
-        end["dirty"] = not server_io.tidied()
-        self.send(b"X", json.dumps(end).encode() + b"\n")
+        end["dirty"] = not cleanup.clean_scratch()
+        self.send(protocol.ENDED, json.dumps(end).encode() + b"\n")
 
     def next_uid(self):
         """Returns the user of the next process: another one for each, or root's for all."""
@@ -139,7 +135,7 @@ def _pack_artifacts(sources, max_bytes):
 
 def main():
     """Starts the server on the two pipes of this process."""
-    ToolchainServer(*server_io.entrance()).serve()
+    ToolchainServer(*server_io.open_protocol()).serve()
 
 
 if __name__ == "__main__":

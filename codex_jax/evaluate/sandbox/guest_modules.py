@@ -1,0 +1,69 @@
+"""The modules that run inside a sandbox, as one message, and the program that loads them there."""
+
+import ast
+import functools
+import importlib.machinery
+import importlib.util
+import marshal
+import pathlib
+
+_ROOM = "codex_jax.evaluate.sandbox"
+_FOLDER = pathlib.Path(__file__).parent
+LOADER = """import sys, os, marshal, _frozen_importlib_external
+def read(count):
+    parts = b""
+    while len(parts) < count:
+        parts += os.read(0, count - len(parts)) or os._exit(0)
+    return parts
+def load(name, text, code, namespace):
+    exec(marshal.loads(code) if same_version else compile(text, name, "exec"), namespace)
+def package(name):
+    if name not in sys.modules:
+        sys.modules[name] = type(sys)(name)
+        parent, _, leaf = name.rpartition(".")
+        if parent:
+            setattr(package(parent), leaf, sys.modules[name])
+    return sys.modules[name]
+magic, modules = marshal.loads(read(int.from_bytes(read(4), "big")))
+same_version = _frozen_importlib_external.MAGIC_NUMBER == magic
+for name, text, code in modules[:-1]:
+    load(name, text, code, package(name).__dict__)
+load(*modules[-1], globals())
+"""
+
+
+@functools.cache
+def pack_modules(entry: str) -> bytes:
+    """Returns the guest's module `entry` and all that it imports of ours, for LOADER to read.
+
+    Each has its text and its code, which a Python of the same version uses.
+    """
+    packed = []
+    for name in import_order(f"{_ROOM}.guest.{entry}"):
+        loader = importlib.machinery.SourceFileLoader(name, str(_path(name)))
+        packed.append((name, loader.get_source(name), marshal.dumps(loader.get_code(name))))
+    modules = marshal.dumps((importlib.util.MAGIC_NUMBER, packed), 2)
+    return len(modules).to_bytes(4, "big") + modules
+
+
+def import_order(name: str) -> list[str]:
+    """Returns the full names of the module and of ours that it imports, imported ones first."""
+    order: list[str] = []
+    for imported in _imports(name):
+        order += [module for module in import_order(imported) if module not in order]
+    return [*order, name]
+
+
+def _imports(name: str) -> list[str]:
+    """Returns our modules that the module imports, by `from FOLDER import MODULES`."""
+    tree = ast.parse(_path(name).read_text(encoding="utf-8"))
+    return [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_ROOM)
+        for alias in node.names
+    ]
+
+
+def _path(name: str) -> pathlib.Path:
+    return _FOLDER.joinpath(*name.removeprefix(f"{_ROOM}.").split(".")).with_suffix(".py")

@@ -1,0 +1,40 @@
+"""Messages between the host and the servers inside a sandbox, and the layout of their frames.
+
+A frame is a message (one byte), the number of bytes of its body, and the body. Both sides read this
+module: it is sent into the sandbox along with the servers, and imports the standard library only.
+"""
+
+import struct
+
+FRAME_HEAD = struct.Struct(">cI")  # message, bytes of the body
+
+# From the host to any server.
+RUN = b"R"  # the program compiled last, or a command; it gets the calls set before
+CALL = b"C"  # a line: another call for the program that runs
+END = b"E"  # of the program that runs
+# From the host to the fork server for Python.
+SET_CALLS = b"K"  # JSON: entry point, calls and limits of the next programs
+COMPILE = b"P"  # a source
+RUN_LIVE = b"L"  # as RUN, and CALL may follow
+# From the host to the toolchain server.
+BUILD = b"M"  # JSON: files, steps, and which artifacts to return
+RESTORE = b"W"  # artifacts of an earlier BUILD
+
+# From any server to the host.
+HELLO = b"H"  # JSON: version of its Python
+ANSWERS = b"A"  # bytes that the program answered
+ENDED = b"X"  # a line of JSON: how the program ended; then its last answers
+# From the fork server for Python.
+COMPILED = b"D"  # COMPILE_RESULT, digest
+SYNTAX_ERROR = b"S"  # COMPILE_RESULT, the error
+# From the toolchain server.
+BUILT = b"G"  # JSON: how BUILD or RESTORE ended
+ARTIFACTS = b"B"  # a line of JSON: size by name; then the files
+
+COMPILE_RESULT = struct.Struct(">?")  # whether compiling has used up the server's memory
+DIGEST_BYTES = 16
+
+
+def frame_head(message, *parts):
+    """Returns the head of a frame whose body is all the parts."""
+    return FRAME_HEAD.pack(message, sum(map(len, parts)))

@@ -1,0 +1,147 @@
+"""The sandbox for programs in Python, the choice of its backend, and the test that it confines."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+from codex_jax import InputError
+from codex_jax.evaluate.sandbox import backends, protocol
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo, SandboxLostError
+
+_COMPILE_S = 60.0
+_PROBE_S = 30.0
+
+
+class Compiled(NamedTuple):
+    """The digest of a source that compiles, or the error of one that doesn't."""
+
+    digest: str
+    error: str
+
+
+class PythonSandbox(Sandbox):
+    """A fork server for Python; a ProgramChannel whose program is the source compiled last."""
+
+    server = "forkserver"
+
+    def __init__(
+        self, info: SandboxInfo, folder: pathlib.Path | None = None, limits: Limits = Limits()
+    ):
+        super().__init__(info, folder, limits)
+        self._task: dict[str, Any] = {}
+
+    def compile(self, source: str) -> Compiled:
+        """Compiles a source inside the sandbox, without running it."""
+        self.send(protocol.COMPILE, source.encode("utf-8", "surrogatepass"))
+        message, body = self.receive_any(within_s=_COMPILE_S)
+        (is_worn,) = protocol.COMPILE_RESULT.unpack_from(body)
+        body = body[protocol.COMPILE_RESULT.size :]
+        self.tainted = self.tainted or is_worn
+        if message == protocol.SYNTAX_ERROR:
+            return Compiled("", body.decode("utf-8", "replace"))
+        return Compiled(body.hex(), "")
+
+    def set_calls(self, task: dict[str, Any]) -> None:
+        """Sets entry point, calls and limits of the next programs, unless they are set."""
+        if task != self._task:
+            self.send(protocol.SET_CALLS, json.dumps(task).encode())
+            self._task = task
+
+    def start_program(self, *, live: bool) -> None:
+        """Runs the source compiled last; if `live`, calls may follow those that are set."""
+        self.send(protocol.RUN_LIVE if live else protocol.RUN)
+
+    def send_call(self, call: str) -> None:
+        """Sends the program another call."""
+        self.send(protocol.CALL, call.encode() + b"\n")
+
+    def end_program(self) -> None:
+        """Ends the program, if it hasn't ended."""
+        self.send(protocol.END)
+
+
+def choose_backend(name: str) -> SandboxInfo:
+    """Returns a backend that passes its self-test; "auto" tries gVisor first.
+
+    Raises:
+      InputError: none works; the line says why and what to install.
+    """
+    with open_first_working(name) as sandbox:
+        return sandbox.info
+
+
+def open_first_working(
+    name: str, folder: pathlib.Path | None = None, limits: Limits = Limits()
+) -> PythonSandbox:
+    """Starts the first sandbox that passes its self-test, as in `choose_backend`."""
+    if name != "auto" and name not in backends.BACKENDS:
+        expected = ", ".join(["auto", *backends.BACKENDS])
+        raise InputError(
+            f"sandbox {name!r}; expected one of {expected}; set sandbox to one of them"
+        )
+    names = list(backends.BACKENDS) if name == "auto" else [name]
+    reasons = []
+    for backend in map(backends.BACKENDS.__getitem__, names):
+        if not backend.is_installed():
+            reasons.append(f"{backend.name} is not installed")
+            continue
+        for python in sorted(backends.interpreters(), key=backend.is_unreadable):
+            try:
+                return open_verified(SandboxInfo(backend, python), folder, limits)
+            except (SandboxLostError, OSError) as error:
+                reason = getattr(error, "strerror", "") or error
+                reasons.append(f"{backend.name} with {python}: {reason}")
+    needs = " or ".join(backends.BACKENDS[name].needs for name in names)
+    raise InputError(f"no sandbox works ({'; '.join(reasons)}); expected {needs}; install one")
+
+
+def open_verified(
+    info: SandboxInfo, folder: pathlib.Path | None = None, limits: Limits = Limits()
+) -> PythonSandbox:
+    """Starts a sandbox and runs a probe in it, which must find nothing to write to and no network.
+
+    Raises:
+      SandboxLostError: it doesn't start, or doesn't confine.
+    """
+    sandbox = PythonSandbox(info, folder, limits).start()
+    try:
+        if failures := _probe_failures(sandbox):
+            raise SandboxLostError(f"it does not confine: {failures}")
+    except BaseException:
+        sandbox.stop()
+        raise
+    return sandbox
+
+
+_PROBE = """
+import os, _socket
+def probe(_):
+    failures = []
+    for path in ("/usr/x", "/x", "/dev/x"):
+        try:
+            open(path, "w"); failures.append("wrote " + path)
+        except OSError:
+            pass
+    try:
+        connection = _socket.socket(); connection.settimeout(1)
+        connection.connect(("1.1.1.1", 53)); failures.append("has a network")
+    except OSError:
+        pass
+    if os.environ: failures.append("has an environment")
+    return failures
+"""
+
+
+def _probe_failures(sandbox: PythonSandbox) -> list[str]:
+    task = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
+    sandbox.set_calls(task | {"limits": Limits()._asdict()})
+    sandbox.compile(_PROBE)
+    sandbox.start_program(live=False)
+    answers, message = b"", b""
+    while message != protocol.ENDED:
+        message, body = sandbox.receive_any(within_s=_PROBE_S)
+        answers += body.partition(b"\n")[2] if message == protocol.ENDED else body
+    try:
+        return json.loads(answers.splitlines()[1])["value"]
+    except (IndexError, KeyError, ValueError):
+        return [f"answers {answers[:200]!r}"]
