@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from codex_jax import InputError, checkpoint, model, progress
-from codex_jax.convert import hf_params
+from codex_jax.convert import hf_config, hf_params
 from codex_jax.convert.gguf import open_gguf
 from codex_jax.convert.hf_folder import open_folder
 from codex_jax.convert.tokenizers import make_tokenizer
@@ -16,8 +16,9 @@ from codex_jax.tokenizer import Tokenizer
 def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json") -> None:
     """Converts a foreign checkpoint and its tokenizer to ours.
 
-    Families: GPT-2, Llama-like (Llama, SmolLM2, Qwen2, Qwen2.5-Coder), StarCoder2, GPT-NeoX
-    (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama-like from GGUF (dequantized).
+    Families: GPT-2, Llama (SmolLM2, DeepSeek-Coder), Mistral, Qwen2, Qwen3, Gemma, Granite,
+    StarCoder2, GPT-NeoX (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama, Qwen2 and
+    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import.
 
     Args:
       source: A folder with config.json, tokenizer.json and *.safetensors, or a .gguf file.
@@ -32,9 +33,11 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
 
         def read_tensor(name: str) -> np.ndarray:
             bar.update()
-            return foreign.read_tensor(name)
+            return foreign.weights.read_tensor(name)
 
-        params = hf_params.read_params(foreign.family, config, read_tensor)
+        scales = hf_config.read_scales(foreign.family, foreign.config)
+        params = hf_params.read_params(foreign.family, config, read_tensor, scales)
+    foreign.weights.check_unread()
     our_tokenizer.save(tokenizer)
     card = checkpoint.Card(
         model=config.to_json(), tokenizer_hash=our_tokenizer.hash, run={"imported": path.name}

@@ -17,7 +17,7 @@ from codex_jax.convert.positions import (
 )
 from codex_jax.model.config import DecoderConfig
 
-_REQUIRED = ("vocab_size", "layers", "width", "heads")
+_REQUIRED = ("vocab_size", "layers", "width", "heads", "intermediate_size", "feed_forward_length")
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(DecoderConfig)
@@ -38,7 +38,7 @@ def read_config(family: str, foreign: Mapping[str, Any]) -> DecoderConfig:
         value = _read_field(key, config, fields)
         if value is not None:
             fields[field] = _cast(field, key, value)
-        elif field in _REQUIRED:
+        elif field in _REQUIRED or key in _REQUIRED:
             raise InputError(f"config has no {key}; add it")
     if FAMILIES[family].has_rope_scaling:
         scaling = read_scaling(rope, fields["max_length"])
