@@ -1,5 +1,6 @@
 """`codex-jax import` and `export`: foreign checkpoints to ours and back, with their tokenizers."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -18,7 +19,8 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
 
     Families: GPT-2, Llama (SmolLM2, DeepSeek-Coder), Mistral, Qwen2, Qwen3, Gemma, Granite,
     StarCoder2, GPT-NeoX (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama, Qwen2 and
-    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import.
+    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import. A
+    sliding window becomes the longest text allowed.
 
     Args:
       source: A folder with config.json, tokenizer.json and *.safetensors, or a .gguf file.
@@ -26,8 +28,12 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
       tokenizer: File of the tokenizer to write.
     """
     path = pathlib.Path(source)
+    _check_new(output, tokenizer)
     foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)
     config = hf_params.read_config(foreign.family, foreign.config)
+    scales = hf_config.read_scales(foreign.family, foreign.config)
+    if config.window:  # texts within the window, which are all allowed, see all of themselves
+        config = dataclasses.replace(config, max_length=config.window, window=0)
     our_tokenizer = make_tokenizer(foreign.tokens, foreign.special, foreign.pattern)
     with progress.bar(desc="import", unit="tensor") as bar:
 
@@ -35,10 +41,8 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
             bar.update()
             return foreign.weights.read_tensor(name)
 
-        scales = hf_config.read_scales(foreign.family, foreign.config)
         params = hf_params.read_params(foreign.family, config, read_tensor, scales)
     foreign.weights.check_unread()
-    our_tokenizer.save(tokenizer)
     card = checkpoint.Card(
         model=config.to_json(), tokenizer_hash=our_tokenizer.hash, run={"imported": path.name}
     )
@@ -46,6 +50,20 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
     checkpoints.save(0, params, {"imported": np.int32(1)}, card)
     checkpoints.finish()
     checkpoints.close()
+    our_tokenizer.save(tokenizer)
+
+
+def _check_new(output: str, tokenizer: str) -> None:
+    """Refuses to overwrite: an import writes a new folder and a new file.
+
+    Raises:
+      InputError: one of them is there already.
+    """
+    folder = pathlib.Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{output} is there already; set output to a new folder")
+    if pathlib.Path(tokenizer).exists():
+        raise InputError(f"{tokenizer} is there already; set tokenizer to a new file")
 
 
 def export_weights(
@@ -77,6 +95,8 @@ def export_weights(
     shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
     folder = pathlib.Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{output} is there already; set output to a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer:
         eos_id = _export_tokenizer(tokenizer, card, folder)

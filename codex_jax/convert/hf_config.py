@@ -59,7 +59,8 @@ def _open(family: str, foreign: Mapping[str, Any]) -> tuple[ForeignConfig, dict[
     if family not in FAMILIES:
         names = ", ".join(sorted(FAMILIES))
         raise InputError(f"model of family {family!r}; expected one of {names}")
-    table, rope = FAMILIES[family], {}
+    table = FAMILIES[family]
+    rope: dict[str, Any] = {}
     if table.has_rope_scaling:
         foreign, rope = flatten_rope(foreign, table.fields["rotary_base"])
     return ForeignConfig(family, table, foreign), rope

@@ -11,6 +11,7 @@ config and a nested dict of arrays.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -109,7 +110,7 @@ class Attention(nnx.Module):
         return (y + self.out_bias.astype(x.dtype) if has_bias else y), cache
 
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": functools.partial(jax.nn.gelu, approximate=True),
     "gelu_exact": functools.partial(jax.nn.gelu, approximate=False),
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -246,6 +247,17 @@ def unstack_layers(blocks: Params) -> list[Params]:
     return [jax.tree.map(lambda leaf, n=n: leaf[n], blocks) for n in range(layers)]
 
 
+def _angles(config: DecoderConfig, positions: Int[Array, "B T"]):
+    """The rotary angles of a config."""
+    return rotary_angles(
+        positions,
+        config.rotary_size,
+        base=config.rotary_base,
+        divisors=rotary_divisors(config),
+        magnitude=config.rotary_magnitude,
+    )
+
+
 def forward(
     config: DecoderConfig,
     params: Params,
@@ -283,13 +295,7 @@ def forward(
 
     angles = None  # computed once for all layers
     if config.positions == "rotary":
-        angles = rotary_angles(
-            positions,
-            config.rotary_size,
-            base=config.rotary_base,
-            divisors=rotary_divisors(config),
-            magnitude=config.rotary_magnitude,
-        )
+        angles = _angles(config, positions)
 
     def block(x, layer_params, cache, layer):
         return _module(block_graph, layer_params)(x, angles, attend, cache, layer)

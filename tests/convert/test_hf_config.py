@@ -56,7 +56,10 @@ def test_windows_in_all_layers_in_none_and_in_a_part():
     window = {"use_sliding_window": True, "sliding_window": 16}
     assert read_config("qwen2", LLAMA | window | {"max_window_layers": 0}).window == 16
     assert read_config("qwen2", LLAMA | window | {"max_window_layers": 3}).window == 0
-    assert read_config("mistral", LLAMA | {"sliding_window": 4096}).window == 0
+    assert (
+        read_config("mistral", LLAMA | {"num_key_value_heads": 2, "sliding_window": 4096}).window
+        == 0
+    )
     with pytest.raises(InputError, match="16 in a part of its layers"):
         read_config("qwen2", LLAMA | window | {"max_window_layers": 2})
 

@@ -1,3 +1,4 @@
+import functools
 import json
 
 import jax
@@ -52,7 +53,9 @@ def test_reading_undoes_writing(family):
     weights = hf_params.write_params(family, config, params)
     again = hf_params.read_params(family, config, weights.__getitem__)
     assert jax.tree.structure(again) == jax.tree.structure(params)
-    jax.tree.map(np.testing.assert_array_equal, again, params)
+    tolerance = 1e-6 if family in ("gemma", "granite") else 0  # of factors, and of 1 less
+    check = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    jax.tree.map(check, again, params)
 
 
 def test_torch_linears_are_out_by_in():

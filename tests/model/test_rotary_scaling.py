@@ -21,7 +21,8 @@ def test_no_scaling_and_linear_scaling_are_constant():
 @pytest.mark.parametrize(("name", "fast"), [("yarn", 4.0), ("llama3", 4.0)])
 def test_fast_frequencies_stay_and_slow_ones_are_divided(name, fast):
     divisors = rotary_divisors(config(rotary_scaling=name, rotary_fast=fast))
-    assert divisors[0] == 1 and divisors[-1] == 4
+    assert divisors[0] == 1
+    assert divisors[-1] == 4
     assert (np.diff(divisors) >= 0).all()
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # Factors of our parameters, by path; an array has one a layer.
-Scales = dict[str, float | np.ndarray]
+Scales = Mapping[str, float | np.ndarray]
 
 
 class Weight(NamedTuple):
