@@ -87,7 +87,8 @@ class Checkpoints:
         """Starts to write a checkpoint; the arrays may be donated after this returns.
 
         Raises:
-          InputError: the disk refused this save or the one before it.
+          InputError: the disk refused this save or the one before it, or the directory already has
+        this step or a later one.
         """
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
@@ -95,7 +96,12 @@ class Checkpoints:
             card=ocp.args.JsonSave(dataclasses.asdict(dataclasses.replace(card, step=step))),
         )
         with _DiskErrors(self.directory):
-            self._manager.save(step, args=items)
+            is_saved = self._manager.save(step, args=items)
+        if not is_saved:
+            raise InputError(
+                f"{self.directory}: step {step} was not saved, as step {self.latest} is there "
+                "already; set another directory"
+            )
 
     def finish(self) -> None:
         """Waits until saves are on disk.

@@ -91,9 +91,17 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "model": [
         {"config", "linear"},
-        {"quantization"},
+        {"quantization", "rotary_scaling"},
         {"attention"},
         {"decoder"},
+    ],
+    "convert": [
+        {"families", "foreign", "tokenizers"},
+        {"foreign_config", "hf_weights"},
+        {"gguf", "hf_folder", "positions"},
+        {"hf_config"},
+        {"hf_params"},
+        {"convert"},
     ],
     "sample": [
         {"sampling"},
