@@ -5,6 +5,7 @@ import gzip
 import json
 import pathlib
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -136,7 +137,7 @@ def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
     """Writes records to a temporary file that then replaces `path`; returns their number."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("partial-" + path.name)
+    partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
     count = 0
     try:
         with open_text(partial, "w") as out:

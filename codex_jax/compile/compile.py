@@ -7,7 +7,7 @@ import sys
 
 import jax
 
-from codex_jax import InputError
+from codex_jax import InputError, files
 from codex_jax.compile import report
 from codex_jax.compile import search as searches
 from codex_jax.compile.estimate import measured
@@ -20,6 +20,10 @@ from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 _CACHE = pathlib.Path("~/.cache/codex_jax/compile")
+_OWN_FILES = {
+    "points.json": files.has_text('[\n {\n  "job": {'),
+    "front.png": files.has_text(searches.MARK),
+}
 
 
 def compile_for(
@@ -69,6 +73,10 @@ def compile_for(
         job = TrainJob(**pod, **sizes, compute=compute, optimizer=optimizer)
     _on_the_host()
     cache = pathlib.Path(cache_dir).expanduser()
+    if output:
+        files.claim_folder(output, _OWN_FILES, "output")
+    if text:
+        files.claim_file(text, files.has_text("HloModule"), "text")
     if search and not isinstance(job, TrainJob):
         raise InputError("search tries train steps; leave Sampling out, or --search")
     fits = _search(space, job, cache, output) if search else _one(job, cache, text)

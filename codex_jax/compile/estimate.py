@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import codex_jax
+from codex_jax import files
 from codex_jax.compile import hlo
 from codex_jax.compile.targets import Job
 from codex_jax.sharding import topology
@@ -68,16 +69,10 @@ def measured(job: Job, cache: pathlib.Path, *, text: pathlib.Path | None = None)
         return Measured(**json.loads(path.read_text(encoding="utf-8")))
     program, result = _compile(job)
     cache.mkdir(parents=True, exist_ok=True)
-    _write(path, json.dumps(dataclasses.asdict(result), indent=1))
+    files.atomic_write(path, json.dumps(dataclasses.asdict(result), indent=1))
     if text:
-        _write(text, program)
+        files.atomic_write(text, program)
     return result
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name("partial-" + path.name)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def key(job: Job) -> str:

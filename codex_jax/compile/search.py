@@ -11,6 +11,8 @@ from codex_jax.compile.targets import TrainJob
 from codex_jax.sharding import MeshShape
 from codex_jax.train.remat import PRESETS
 
+MARK = "codex-jax compile"  # of the figure
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
@@ -129,7 +131,7 @@ def plot(points: Sequence[Point], path: pathlib.Path) -> None:
     axes.set_xlabel("HBM a device, GiB")
     axes.set_ylabel("million tokens/s, by XLA's estimate")
     axes.set_title(f"{points[0].job.topology} × {points[0].job.slices}")
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Software": MARK})
 
 
 def _coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:

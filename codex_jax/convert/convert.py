@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from codex_jax import InputError, checkpoint, model, progress
+from codex_jax import InputError, checkpoint, files, model, progress
 from codex_jax.convert import hf_params
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 
@@ -36,6 +36,20 @@ _SPECIALS = {
 }
 
 
+_WEIGHTS = "model.safetensors"
+_METADATA = {"format": "pt", "generator": "codex-jax export"}
+
+
+def _is_exported(path: pathlib.Path) -> bool:
+    """Tells whether the weights in a file's folder carry the mark of `export`."""
+    return files.has_text(_METADATA["generator"])(path.with_name(_WEIGHTS))
+
+
+_EXPORTED = dict.fromkeys(
+    (_WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json"), _is_exported
+)
+
+
 class Source(NamedTuple):
     """A foreign checkpoint, opened: weights are read one at a time."""
 
@@ -58,6 +72,8 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
       output: Directory of the checkpoint.
       tokenizer: Where the tokenizer goes (tokenizer.json).
     """
+    files.claim_folder(output, checkpoint.OWN_FILES, "output")
+    files.claim_file(tokenizer, files.has_json_keys("format", "hash", "vocabulary"), "tokenizer")
     path = pathlib.Path(source)
     opened = _open_gguf(path) if path.suffix == ".gguf" else _open_folder(path)
     config = hf_params.read_config(opened.family, opened.config)
@@ -99,6 +115,8 @@ def export_weights(
     """
     from safetensors.numpy import save_file
 
+    folder = pathlib.Path(output)
+    files.claim_folder(folder, _EXPORTED, "output")
     known = sorted(name for name in hf_params.FAMILIES if ":" not in name)
     if family not in known:
         raise InputError(f"family is {family!r}; expected one of {', '.join(known)}")
@@ -107,20 +125,20 @@ def export_weights(
     words = hf_params.write_config(family, config)
     shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
-    folder = pathlib.Path(output)
+    text = Tokenizer.load(tokenizer) if tokenizer else None
+    if text and card.tokenizer_hash != text.hash:
+        raise InputError(
+            f"{tokenizer} hashes to {text.hash[:12]}, the checkpoint was trained with "
+            f"{card.tokenizer_hash[:12]}; set tokenizer to that one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    if tokenizer:
-        text = Tokenizer.load(tokenizer)
-        if card.tokenizer_hash != text.hash:
-            raise InputError(
-                f"{tokenizer} hashes to {text.hash[:12]}, the checkpoint was trained with "
-                f"{card.tokenizer_hash[:12]}; turn tokenizer"
-            )
+    params = hf_params.write_params(family, config, params)
+    save_file(params, folder / _WEIGHTS, _METADATA)
+    if text:
         text.export(folder)
         words |= {"eos_token_id": text.eos_id, "bos_token_id": text.eos_id}
-    save_file(hf_params.write_params(family, config, params), folder / "model.safetensors")
-    text = json.dumps({"model_type": family, **words}, indent=1)
-    (folder / "config.json").write_text(text + "\n", "utf-8")
+    page = json.dumps({"model_type": family, **words}, indent=1)
+    (folder / "config.json").write_text(page + "\n", "utf-8")
 
 
 def make_tokenizer(opened: Source) -> Tokenizer:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -187,7 +188,7 @@ class Tokenizer:
         """Writes one JSON file, whole or not at all."""
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name("partial-" + path.name)
+        partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
         content = {"hash": self.hash, **self._content()}
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=0) + "\n", "utf-8")
         partial.replace(path)
