@@ -149,7 +149,8 @@ def attack(language: str, sandbox: str) -> collections.Counter:
 
 def written() -> set[str]:
     """Files where programs may try to leave some: any in the system's folders, those of users
-    without a name, as programs run, in folders that others write to."""
+    without a name, as programs run, in folders that others write to.
+    """
     found = set()
     for folder in ("/", "/usr", "/usr/bin", "/etc", "/root", "/home", "/dev", "/kit"):
         with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from codex_jax import checkpoint, model, sharding
-from codex_jax.host_runtime import keep_pages
+from codex_jax.host_runtime import keep_freed_pages
 from codex_jax.records import Problem, read_jsonl
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
@@ -190,7 +190,7 @@ def load_torch(options, names):
 
 def main() -> None:
     options = parse()
-    keep_pages()  # as `codex-jax sample` does; PyTorch then uses the same allocator
+    keep_freed_pages()  # as `codex-jax sample` does; PyTorch then uses the same allocator
     tokenizer = Tokenizer.load(options.tokenizer)
     every = sorted(
         (tokenizer.encode(problem.prompt) for problem in read_jsonl(options.problems, Problem)),

@@ -15,8 +15,8 @@ import time
 CHILD = """
 import gc, sys, time
 gc.disable()  # as the commands do while they import
-from codex_jax.host_runtime import keep_pages
-keep_pages()  # as they do, too
+from codex_jax.host_runtime import keep_freed_pages
+keep_freed_pages()  # as they do, too
 from codex_jax import checkpoint
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.load import load_engine

@@ -73,11 +73,11 @@ class Ours:
         import jax
 
         from codex_jax import model, sharding
-        from codex_jax.host_runtime import keep_pages
+        from codex_jax.host_runtime import keep_freed_pages
         from codex_jax.train import optimizer, state
         from codex_jax.train.compute import Compute, jit_step
 
-        keep_pages()  # as `codex-jax train` does
+        keep_freed_pages()  # as `codex-jax train` does
         self.jax, self.options = jax, options
         config = described(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])

@@ -1,7 +1,7 @@
 """Orbax, thinly: a training state and the card that says what it is.
 
 A checkpoint directory holds one folder a step (params, the rest of the state, card.json), each
-appearing whole or not at all. The card lets a sampler build the decoder without being told.
+complete or absent. From the card a sampler builds the decoder.
 """
 
 import dataclasses
@@ -18,14 +18,15 @@ from codex_jax import InputError
 
 
 def _quiet_writers() -> None:
-    """Keeps Orbax's threads from printing tracebacks of an error that the next call raises to us.
+    """Silences tracebacks of Orbax's threads for an error that the next call raises.
 
-    When one write fails, the others' callbacks find their event loop closed, or at exit their
-    modules gone, each saying so.
+    After a failed write, the other writers print "Event loop is closed" tracebacks.
     """
-    say = sys.unraisablehook
+    print_error = sys.unraisablehook
     aftermath = ("Event loop is closed", "Python is likely shutting down")
-    sys.unraisablehook = lambda lost: None if str(lost.exc_value).endswith(aftermath) else say(lost)
+    sys.unraisablehook = lambda lost: (
+        None if str(lost.exc_value).endswith(aftermath) else print_error(lost)
+    )
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     logging.getLogger("absl").addFilter(
         lambda record: not (record.exc_info and "orbax" in record.pathname)
@@ -37,9 +38,9 @@ _quiet_writers()
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a checkpoint says of itself.
+    """Description of a checkpoint.
 
-    `run` holds what must not change when the run is resumed (batch size, seed, optimizer, steps).
+    `run` holds the settings that a resumed run must share (batch size, seed, optimizer, steps).
     """
 
     model: dict[str, Any]
@@ -50,12 +51,12 @@ class Card:
     operative_config: str = ""
 
     def differences(self, other: "Card") -> list[str]:
-        """Fields in which two runs' cards differ, as "name: mine, other's" (step apart)."""
-        mine, theirs = _flat(self), _flat(other)
+        """Fields except step that differ, as "name: value, the other card's value"."""
+        fields, others = _flat(self), _flat(other)
         return [
-            f"{name}: {mine.get(name)!r}, {theirs.get(name)!r}"
-            for name in sorted(mine.keys() | theirs.keys())
-            if mine.get(name) != theirs.get(name)
+            f"{name}: {fields.get(name)!r}, {others.get(name)!r}"
+            for name in sorted(fields.keys() | others.keys())
+            if fields.get(name) != others.get(name)
         ]
 
 
@@ -80,7 +81,7 @@ OWN_FILES: dict[str, Callable[[pathlib.Path], bool]] = {
 
 
 class Checkpoints:
-    """A directory of checkpoints, saved in the background, the newest `keep` of them kept."""
+    """A directory with the newest `keep` checkpoints, saved in the background."""
 
     def __init__(self, directory: pathlib.Path | str, *, keep: int | None = None):
         self.directory = pathlib.Path(directory).absolute()
@@ -95,7 +96,7 @@ class Checkpoints:
         )
 
     def save(self, step: int, params: Any, rest: Any, card: Card) -> None:
-        """Begins to write a checkpoint; the arrays may be donated once this returns.
+        """Starts to write a checkpoint; the arrays may be donated after this returns.
 
         Raises:
           InputError: the disk refused this save or the one before it.
@@ -109,16 +110,21 @@ class Checkpoints:
             self._manager.save(step, args=items)
 
     def finish(self) -> None:
-        """Waits until what was saved is on disk; raises InputError where it could not be."""
+        """Waits until saves are on disk.
+
+        Raises:
+          InputError: the disk refused a save.
+        """
         with _DiskErrors(self.directory):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
+        """Ends the background threads."""
         self._manager.close()
 
     @property
     def latest(self) -> int | None:
-        """The newest whole checkpoint's step."""
+        """Step of the newest complete checkpoint."""
         return self._manager.latest_step()
 
     def card(self, step: int) -> Card:
@@ -129,10 +135,10 @@ class Checkpoints:
         return Card(**fields)
 
     def restore(self, step: int, params: Any, rest: Any) -> tuple[Any, Any]:
-        """(params, rest) of a step, placed as the abstract arrays given say.
+        """(params, rest) of a step, with the shardings of the abstract arrays.
 
         Raises:
-          InputError: any parameter missing, left over, or of another shape; all named.
+          InputError: parameters that are missing, unexpected or of another shape; all are named.
         """
         self._check(step, params)
         items = ocp.args.Composite(
@@ -142,18 +148,18 @@ class Checkpoints:
         return restored["params"], restored["rest"]
 
     def restore_params(self, step: int, params: Any) -> Any:
-        """The parameters alone, in the dtypes wanted."""
+        """The parameters alone, in the dtypes of `params`."""
         self._check(step, params)
         items = ocp.args.Composite(params=ocp.args.StandardRestore(params))
         return self._manager.restore(step, args=items)["params"]
 
     def _check(self, step: int, params: Any) -> None:
         saved = _shapes(self._manager.item_metadata(step)["params"].tree)
-        wanted = _shapes(params)
+        expected = _shapes(params)
         wrong = [
-            f"{name}: saved {saved.get(name, 'nothing')}, wanted {wanted.get(name, 'nothing')}"
-            for name in sorted(saved.keys() | wanted.keys())
-            if saved.get(name) != wanted.get(name)
+            f"{name}: saved {saved.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
+            for name in sorted(saved.keys() | expected.keys())
+            if saved.get(name) != expected.get(name)
         ]
         if wrong:
             raise InputError(f"{self.directory / str(step)}: " + "; ".join(wrong))
@@ -168,7 +174,7 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 class _DiskErrors:
-    """Turns a disk's refusal, whichever of Orbax's errors it comes as, into one line."""
+    """Converts Orbax's several errors of a full disk to an InputError."""
 
     _SIGNS = ("No space left", "ENOSPC", "RESOURCE_EXHAUSTED", "Disk quota", "File too large")
 
@@ -178,17 +184,17 @@ class _DiskErrors:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, _type, error, _traceback):
         if error is None or not any(sign in str(error) for sign in self._SIGNS):
             return False
         raise InputError(
             f"{self.directory}: the disk is full, this checkpoint was not written (earlier ones "
-            "are whole); free space or turn checkpoint_dir, and run again to resume"
+            "are complete); free space or set another checkpoint_dir, and run again to resume"
         ) from None
 
 
 def latest_step(directory: pathlib.Path | str) -> int:
-    """The newest whole checkpoint in a directory, without creating anything.
+    """Step of the newest complete checkpoint in a directory, without creating anything.
 
     Raises:
       InputError: there is none.
@@ -201,7 +207,7 @@ def latest_step(directory: pathlib.Path | str) -> int:
 
 
 def read_card(directory: pathlib.Path | str, *, step: int | None = None) -> Card:
-    """The card of a step (the newest, unless given)."""
+    """The card of a step (default: the newest)."""
     step = latest_step(directory) if step is None else step
     manager = Checkpoints(directory)
     if not (manager.directory / str(step) / "card").is_dir():
@@ -212,10 +218,12 @@ def read_card(directory: pathlib.Path | str, *, step: int | None = None) -> Card
 
 
 def restore_params(directory: pathlib.Path | str, shapes: Any, *, step: int | None = None) -> Any:
-    """Parameters of a step (the newest, unless given), placed as `shapes` says.
+    """Parameters of a step (default: the newest), with the shardings of `shapes`.
 
     Args:
+      directory: of the checkpoints.
       shapes: ShapeDtypeStructs, as `model.abstract` gives, with or without shardings.
+      step: of the checkpoint; None is the newest.
 
     Raises:
       InputError: no such checkpoint, or one of another model.

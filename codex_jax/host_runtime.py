@@ -1,4 +1,4 @@
-"""What the host's allocator should know of XLA on a CPU."""
+"""Settings of the host's allocator and garbage collector that suit XLA."""
 
 import contextlib
 import ctypes
@@ -13,34 +13,34 @@ _ACCELERATORS = ("/dev/accel*", "/dev/vfio/*", "/dev/nvidia*", "/dev/kfd")
 _M_ARENA_MAX, _M_MMAP_MAX, _M_TRIM_THRESHOLD = -8, -4, -1
 
 
-def keep_pages() -> bool:
-    """Makes malloc keep what is freed, where XLA will compute on the CPU; whether it could.
+def keep_freed_pages() -> bool:
+    """Keeps freed pages in malloc if XLA computes on the CPU; returns whether it does.
 
     XLA allocates a program's temporaries at each call and frees them after it. By default glibc
-    gives them back to the kernel, that then zeroes every page anew: 560,000 faults in each step
-    of the 85M decoder. To be called before JAX has its first array, for threads keep the arena
-    that they began with. The process never shrinks again, so this is for programs that run one
+    returns them to the kernel, which then zeroes every page again: 560,000 faults in a step of
+    the 85M decoder. Call it before JAX makes its first array, because threads stay in their first
+    arena. The process never shrinks again, so this is for programs that run one
     step over and over; and with one arena threads wait for each other, so it is not for hosts
     of accelerators. Other C libraries than glibc are left as they are.
     """
-    wanted = os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(glob.glob, _ACCELERATORS))
+    on_cpu = os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(glob.glob, _ACCELERATORS))
     libc = ctypes.CDLL(None)
-    if not wanted or not hasattr(libc, "mallopt"):
+    if not on_cpu or not hasattr(libc, "mallopt"):
         return False
-    turned = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
-    return sum(libc.mallopt(name, value) for name, value in turned) == len(turned)
+    options = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
+    return sum(libc.mallopt(name, value) for name, value in options) == len(options)
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is looked for within: traces make little, and many objects to look through.
+def gc_disabled() -> Iterator[None]:
+    """Disables garbage collection: traces make little garbage and many objects to scan.
 
-    A tenth of the time to a first token went into that.
+    It took a tenth of the time to a first token.
     """
-    was = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()

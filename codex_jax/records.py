@@ -5,11 +5,11 @@ import gzip
 import json
 import pathlib
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from codex_jax import InputError
+from codex_jax.files import atomic_path
 
 
 class Batch(NamedTuple):
@@ -101,16 +101,16 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
         raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     if not isinstance(fields, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
-    known, required = _FIELDS[record_type]
+    names, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
-        if name in known and not isinstance(fields.get(name, ""), str):
+        if name in names and not isinstance(fields.get(name, ""), str):
             raise InputError(
                 f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
             )
-    extra = {name: value for name, value in fields.items() if name not in known}
-    values = {name: value for name, value in fields.items() if name in known and name != "extra"}
+    extra = {name: value for name, value in fields.items() if name not in names}
+    values = {name: value for name, value in fields.items() if name in names and name != "extra"}
     return record_type(**values, extra=extra)
 
 
@@ -135,16 +135,9 @@ def to_line(record: Problem | Completion | Verdict) -> str:
 
 def write_jsonl(path: pathlib.Path | str, records: Iterable[Record]) -> int:
     """Writes records to a temporary file that then replaces `path`; returns their number."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
     count = 0
-    try:
-        with open_text(partial, "w") as out:
-            for record in records:
-                out.write(to_line(record) + "\n")
-                count += 1
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_path(path) as partial, open_text(partial, "w") as out:
+        for record in records:
+            out.write(to_line(record) + "\n")
+            count += 1
     return count

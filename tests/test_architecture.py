@@ -38,11 +38,11 @@ class Room(NamedTuple):
 ARRAYS = {"jax", "jaxtyping", "numpy"}
 
 ROOMS = {
-    "records": Room(set(), {"numpy"}),
+    "records": Room({"files"}, {"numpy"}),
     "files": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
-    "tokenizer": Room(set(), {"numpy", "tiktoken", "tokenizers"}),
+    "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room(set(), ARRAYS | {"orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
@@ -71,7 +71,7 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "absl", "jax", "numpy"}),
+    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -223,7 +223,7 @@ def test_every_room_is_in_the_table():
 
 def test_stages_never_meet_and_leaves_stand_alone():
     for leaf in LEAVES:
-        assert not ROOMS[leaf].rooms, f"{leaf} is a leaf"
+        assert ROOMS[leaf].rooms <= {"files"}, f"{leaf} is a leaf; it may import files alone"
     for stage in STAGES:
         assert not ROOMS[stage].rooms - LEAVES, f"{stage} imports what is no leaf"
     for room, stages in COMPOSED.items():

@@ -54,8 +54,8 @@ def test_another_model_is_refused_naming_every_difference(saved):
     with pytest.raises(InputError) as caught:
         checkpoint.restore_params(directory, abstract_params(other)[0])
     message = str(caught.value)
-    assert "blocks/mlp/up: saved [2, 64, 256], wanted [2, 64, 32]" in message
-    assert "blocks/mlp/up_bias: saved [2, 256], wanted nothing" in message
+    assert "blocks/mlp/up: saved [2, 64, 256], expected [2, 64, 32]" in message
+    assert "blocks/mlp/up_bias: saved [2, 256], expected nothing" in message
     assert "\n" not in message
 
 

@@ -1,4 +1,4 @@
-"""keep_pages: what XLA's CPU client frees isn't given back to the kernel."""
+"""keep_freed_pages: what XLA's CPU client frees isn't given back to the kernel."""
 
 import gc
 import subprocess
@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from codex_jax.host_runtime import uncollected
+from codex_jax.host_runtime import gc_disabled
 
 _STEPS = """
 import resource
 import jax, jax.numpy as jnp
-from codex_jax.host_runtime import keep_pages
+from codex_jax.host_runtime import keep_freed_pages
 
 @jax.jit
 def step(x):  # 64 MiB of temporaries
@@ -22,7 +22,7 @@ def faults(x):
     step(x).block_until_ready()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-kept = keep_pages() if {keep} else False
+kept = keep_freed_pages() if {keep} else False
 x = jnp.arange(4096.0)
 print(kept, min(faults(x) for _ in range(12)))  # it takes some steps to settle
 """
@@ -47,6 +47,6 @@ def test_by_default_it_does_not():
 
 def test_no_garbage_is_looked_for_within():
     assert gc.isenabled()
-    with uncollected():
+    with gc_disabled():
         assert not gc.isenabled()
     assert gc.isenabled()

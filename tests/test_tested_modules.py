@@ -13,7 +13,12 @@ COVERED_BY = {
         "sharding.mesh",
         "sharding.topology",
     ],
-    "test_tokenizer.py": ["tokenizer.bpe"],
+    "test_tokenizer.py": [
+        "tokenizer.bpe",
+        "tokenizer.byte_alphabet",
+        "tokenizer.formats",
+        "tokenizer.whitespace",
+    ],
     "compile/test_compile.py": [
         "compile.estimate",
         "compile.hlo",
@@ -21,6 +26,12 @@ COVERED_BY = {
         "compile.sampling_target",
         "compile.search",
         "compile.targets",
+    ],
+    "convert/test_convert.py": [
+        "convert.foreign",
+        "convert.gguf",
+        "convert.hf_folder",
+        "convert.tokenizers",
     ],
     "convert/test_hf_params.py": ["convert.families"],
     "data/test_build.py": ["data.assemble"],
@@ -75,6 +86,7 @@ COVERED_BY = {
         "sample.engine.state",
     ],
     "sample/test_generate.py": ["sample.batch_run", "sample.inputs"],
+    "sample/test_gpu_attention.py": ["sample.engine.flat_cache"],
     "sample/test_int8.py": ["model.quantization", "sample.engine.shardings"],
     "sample/test_prefix_attention.py": ["sample.engine.kv_cache"],
     "sample/test_serve.py": [

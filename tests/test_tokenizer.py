@@ -78,16 +78,16 @@ def test_bytes_that_are_not_utf8_survive(tokenizer: Tokenizer):
     assert tokenizer.decode(broken) == "\N{REPLACEMENT CHARACTER}"
 
 
-def test_halves_spell_the_whole(tokenizer: Tokenizer):
-    halves = tokenizer.indent_halves()
-    split = [token for token in range(tokenizer.vocab_size) if halves[token, 0] >= 0]
+def test_the_parts_of_an_indent_token_spell_it(tokenizer: Tokenizer):
+    parts = tokenizer.indent_split_table()
+    split = [token for token in range(tokenizer.vocab_size) if parts[token, 0] >= 0]
     assert tokenizer.encode("\n    ")[0] in split
     for token in split:
-        assert tokenizer.decode_bytes(halves[token]) == tokenizer.token_bytes(token)
-    assert tokenizer.ends_line()[split].all()
+        assert tokenizer.decode_bytes(parts[token]) == tokenizer.token_bytes(token)
+    assert tokenizer.newline_mask()[split].all()
 
 
-def test_load_gives_back_what_was_saved(tokenizer: Tokenizer, tmp_path):
+def test_load_restores_a_saved_tokenizer(tokenizer: Tokenizer, tmp_path):
     tokenizer.save(tmp_path / "deep" / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "deep" / "tokenizer.json")
     assert (loaded.hash, loaded.vocab_size) == (tokenizer.hash, tokenizer.vocab_size)
@@ -105,8 +105,8 @@ def _altered(content: str) -> str:
     [
         (_altered, "altered"),
         (lambda content: content[:-20], "not a tokenizer's JSON"),
-        (lambda content: "[1, 2]", "not a tokenizer of ours"),
-        (lambda content: json.dumps({"model": {}}), "not a tokenizer of ours"),
+        (lambda _: "[1, 2]", "not a tokenizer of ours"),
+        (lambda _: json.dumps({"model": {}}), "not a tokenizer of ours"),
     ],
 )
 def test_a_spoilt_file_is_refused(tokenizer: Tokenizer, tmp_path, spoil, message):
@@ -130,31 +130,31 @@ def test_bad_input_is_one_line(tokenizer: Tokenizer, tmp_path):
 
 def _gpt2_style(folder):
     """GPT-2's vocabulary file, a small one, and the library's own tokenizer of them."""
-    theirs = tokenizers.ByteLevelBPETokenizer()
-    theirs.train_from_iterator(TEXTS, vocab_size=330, special_tokens=[], show_progress=False)
-    theirs.save_model(str(folder))
+    library = tokenizers.ByteLevelBPETokenizer()
+    library.train_from_iterator(TEXTS, vocab_size=330, special_tokens=[], show_progress=False)
+    library.save_model(str(folder))
     vocabulary = json.loads((folder / "vocab.json").read_text("utf-8"))
     (folder / "vocab.json").write_text(json.dumps({**vocabulary, END_OF_TEXT: len(vocabulary)}))
-    return theirs
+    return library
 
 
 def test_gpt2_files_encode_as_their_own_library_does(tmp_path):
-    theirs = _gpt2_style(tmp_path)
+    library = _gpt2_style(tmp_path)
     ours = Tokenizer.read_gpt2(tmp_path / "vocab.json")
     for text in [*TEXTS, "  two  spaces\n\n\n   and three's", "<|endoftext|>"]:
-        assert ours.encode(text) == theirs.encode(text).ids
+        assert ours.encode(text) == library.encode(text).ids
         assert ours.decode(ours.encode(text)) == text
-    assert ours.eos_id == theirs.get_vocab_size()
-    assert ours.vocab_size == theirs.get_vocab_size() + len(SPECIALS)
+    assert ours.eos_id == library.get_vocab_size()
+    assert ours.vocab_size == library.get_vocab_size() + len(SPECIALS)
     ours.save(tmp_path / "ours.json")
     assert Tokenizer.load(tmp_path / "ours.json").encode(TEXTS[0]) == ours.encode(TEXTS[0])
 
 
 def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path):
-    theirs = _gpt2_style(tmp_path)
+    library = _gpt2_style(tmp_path)
     gpt2 = Tokenizer.read_gpt2(tmp_path / "vocab.json")
     spaces = {gpt2.eos_id + n: b" " * (n + 20) for n in (1, 2)}  # beyond the gap, as p50k_base
-    ranks = {n: gpt2.token_bytes(n) for n in range(theirs.get_vocab_size())} | spaces
+    ranks = {n: gpt2.token_bytes(n) for n in range(library.get_vocab_size())} | spaces
     rows = (f"{base64.b64encode(token).decode()} {rank}" for rank, token in ranks.items())
     (tmp_path / "small.tiktoken").write_text("\n".join(rows) + "\n")
     ours = Tokenizer.read_tiktoken(tmp_path / "small.tiktoken")
@@ -162,7 +162,7 @@ def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path)
     assert [ours.special_id(name) for name in SPECIALS[1:]] == [gpt2.eos_id + n for n in (3, 4, 5)]
     for text in TEXTS:
         flat = text.replace("  ", "")
-        assert ours.encode(flat) == theirs.encode(flat).ids
+        assert ours.encode(flat) == library.encode(flat).ids
         assert ours.decode(ours.encode(text)) == text
     assert ours.encode(" " * 22) == [gpt2.eos_id + 2]
 
@@ -177,15 +177,15 @@ def test_foreign_files_that_arent_are_refused(tmp_path):
         Tokenizer.read_gpt2(tmp_path / "a")
 
 
-def test_exported_it_says_the_same_to_tokenizers(tokenizer, tmp_path):
+def test_the_exported_file_encodes_alike_in_tokenizers(tokenizer, tmp_path):
     tokenizer.export(tmp_path)
-    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    library = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in (
         "def f(x):\n    return x + 12345\n\n\n",
         "é 漢字\t\t'quoted' \u200b  end  ",
         "    \n",
     ):
-        assert theirs.encode(text).ids == tokenizer.encode(text)
-        assert theirs.decode(tokenizer.encode(text)) == text
-    assert theirs.token_to_id("<|endoftext|>") == tokenizer.eos_id
-    assert theirs.get_vocab_size() == tokenizer.vocab_size
+        assert library.encode(text).ids == tokenizer.encode(text)
+        assert library.decode(tokenizer.encode(text)) == text
+    assert library.token_to_id("<|endoftext|>") == tokenizer.eos_id
+    assert library.get_vocab_size() == tokenizer.vocab_size

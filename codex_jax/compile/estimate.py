@@ -1,4 +1,4 @@
-"""Compiles a job, or remembers what came of it."""
+"""The compiler's estimate of a program, cached by configuration and code."""
 
 import dataclasses
 import hashlib
@@ -12,30 +12,30 @@ import warnings
 from typing import Any
 
 import codex_jax
-from codex_jax import files
 from codex_jax.compile import hlo
-from codex_jax.compile.targets import Job
+from codex_jax.compile.targets import Target
+from codex_jax.files import atomic_write
 from codex_jax.sharding import topology
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What the compiler says of a job; bytes are of one device.
+class Estimate:
+    """The compiler's estimate of a program; bytes are of a device.
 
     Attributes:
-      fits: whether the compiler found room.
-      arguments: bytes of what the program is given (state and batch).
-      temporaries: bytes of what it makes on its way.
-      outputs: bytes of what it returns.
-      aliased: of the outputs, bytes that stand where arguments stood.
-      host: bytes kept in the host's memory.
+      fits: whether the program fits the memory.
+      arguments: bytes of the inputs (state and batch).
+      temporaries: bytes of intermediate values.
+      outputs: bytes of the results.
+      aliased: bytes of outputs in the memory of arguments.
+      host: bytes in the host's memory.
       seconds: of one step by the compiler's estimate, its kernels excepted.
       kernels: Pallas calls in a step.
-      collectives: kind to (times run, bytes, of these bytes that travel beside computation).
+      collectives: by type, (times run, bytes, bytes sent in parallel with computation).
       values: the largest, as (bytes, shape, source).
-      compile_seconds: that the compiler took.
-      compile_gib: the most memory this process had by then.
-      trouble: the compiler's words where it found no room.
+      compile_seconds: that the compiler seconds.
+      compile_gib: peak memory of this process until then.
+      failure: the compiler's message if the program doesn't fit.
     """
 
     fits: bool
@@ -50,7 +50,7 @@ class Measured:
     values: tuple[tuple[int, str, str], ...] = ()
     compile_seconds: float = 0.0
     compile_gib: float = 0.0
-    trouble: str = ""
+    failure: str = ""
 
     @property
     def hbm(self) -> int:
@@ -58,27 +58,30 @@ class Measured:
         return self.arguments + self.temporaries + self.outputs - self.aliased
 
 
-def measured(job: Job, cache: pathlib.Path, *, text: pathlib.Path | None = None) -> Measured:
-    """From the cache, where the same job was compiled by the same code; else by the compiler.
+def estimate(
+    target: Target, cache: pathlib.Path, *, hlo_output: pathlib.Path | None = None
+) -> Estimate:
+    """Reads the cached estimate of the same program and code, or compiles the program.
 
     Args:
-      text: a file for the program's text; asks the compiler in any case.
+      target: the program.
+      cache: folder of estimates.
+      hlo_output: file for the program's text; with it, the cache isn't read.
     """
-    path = cache / f"{key(job)}.json"
-    if path.exists() and text is None:
-        return Measured(**json.loads(path.read_text(encoding="utf-8")))
-    program, result = _compile(job)
-    cache.mkdir(parents=True, exist_ok=True)
-    files.atomic_write(path, json.dumps(dataclasses.asdict(result), indent=1))
-    if text:
-        files.atomic_write(text, program)
+    path = cache / f"{cache_key(target)}.json"
+    if path.exists() and hlo_output is None:
+        return Estimate(**json.loads(path.read_text(encoding="utf-8")))
+    program, result = _compile(target)
+    atomic_write(path, json.dumps(dataclasses.asdict(result), indent=1))
+    if hlo_output:
+        atomic_write(hlo_output, program)
     return result
 
 
-def key(job: Job) -> str:
-    """Names a job and the code that compiles it: ours, jax's and libtpu's."""
+def cache_key(target: Target) -> str:
+    """Hash of a program and of the code that compiles it: ours, jax's and libtpu's."""
     versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")]
-    parts = [repr(job), *versions, _libtpu(), _sources()]
+    parts = [repr(target), *versions, _libtpu(), _sources()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -98,32 +101,34 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-def _compile(job: Job) -> tuple[str, Measured]:
-    program = job.lower()
+def _compile(target: Target) -> tuple[str, Estimate]:
+    program = target.lower()
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():  # jax's own cache writes such programs, but can't read them
             warnings.filterwarnings("ignore", "Error reading persistent compilation cache")
             compiled = program.compile()
     except Exception as error:
-        if not (trouble := _no_room(str(error))):
+        if not (failure := _memory_failure(str(error))):
             raise
-        return "", Measured(fits=False, trouble=trouble)
-    took = time.perf_counter() - started
+        return "", Estimate(fits=False, failure=failure)
+    seconds = time.perf_counter() - started
     text = compiled.as_text()
-    return text, _read(job, compiled.memory_analysis(), hlo.read(text, turn=job.loops), took)
+    return text, _read(
+        target, compiled.memory_analysis(), hlo.read(text, one_iteration=target.is_loop), seconds
+    )
 
 
-def _no_room(message: str) -> str:
-    """The compiler's sentence on memory, or '' for an error of another kind."""
+def _memory_failure(message: str) -> str:
+    """The compiler's sentence on memory, or '' for another error."""
     words = " ".join(message.split())
-    found = re.search(r"(?:Ran out|Exceeded|exceed)[^.]*memory.*?(?:\.\s|$)", words)
-    return found.group().strip() if "RESOURCE_EXHAUSTED" in words and found else ""
+    sentence = re.search(r"(?:Ran out|Exceeded|exceed)[^.]*memory.*?(?:\.\s|$)", words)
+    return sentence.group().strip() if "RESOURCE_EXHAUSTED" in words and sentence else ""
 
 
-def _read(job: Job, memory: Any, cost: hlo.Cost, took: float) -> Measured:
-    chip, _ = topology.parse(job.topology)
-    result = Measured(
+def _read(target: Target, memory: Any, cost: hlo.Cost, seconds: float) -> Estimate:
+    chip, _ = topology.parse(target.topology)
+    result = Estimate(
         fits=True,
         arguments=memory.argument_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
@@ -134,7 +139,7 @@ def _read(job: Job, memory: Any, cost: hlo.Cost, took: float) -> Measured:
         kernels=cost.kernels,
         collectives=cost.collectives,
         values=tuple(dataclasses.astuple(value) for value in cost.values),
-        compile_seconds=took,
+        compile_seconds=seconds,
         compile_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     )
     return dataclasses.replace(result, fits=result.hbm <= chip.hbm_gib * 2**30)

@@ -23,7 +23,7 @@ _ALIASES = {"tuple", "get-tuple-element", "bitcast", "while", "conditional", "ca
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """One array of the program: what it weighs on a device, and which line of ours made it."""
+    """One array of the program: its bytes on a device, and the line of ours that computes it."""
 
     bytes: int
     shape: str
@@ -36,7 +36,7 @@ class Cost:
 
     Attributes:
       cycles: estimated, kernels excepted.
-      collectives: kind to (times run, bytes of the arrays gathered, reduced or scattered, and of
+      collectives: op to (times run, bytes of the arrays gathered, reduced or scattered, and of
         these the bytes that travel while a fusion computes).
       kernels: Pallas calls run, that the cycles leave out.
       values: the largest, arguments among them.
@@ -51,62 +51,62 @@ class Cost:
 _COUNTING = {"parameter", "get-tuple-element", "constant", "compare", "fusion", "bitcast", "copy"}
 
 
-def read(text: str, *, turn: bool = False, largest: int = 10) -> Cost:
+def read(text: str, *, one_iteration: bool = False, largest: int = 10) -> Cost:
     """The cost of the module that `compiled.as_text()` printed.
 
     Args:
-      turn: of one turn of the entry's loop; what is done before and after costs nothing.
+      text: of the module.
+      one_iteration: count an iteration of the entry's loop, and nothing before and after it.
+      largest: number of values to list.
     """
     computations, entry = _computations(text)
-    walk = _turn if turn else _walk
+    walk = _walk_iteration if one_iteration else _walk
     total: Counter[str] = Counter()
     values: dict[tuple[str, str], Value] = {}
     channels: set[str] = set()
     for line, times in walk(computations, entry, 1):
         _add(line, times, total)
-        for kind, moved, hidden in _collectives(line, computations, channels):
-            total[kind] += times
-            total[kind + " bytes"] += times * moved
-            total[kind + " hidden"] += times * hidden
+        for op, moved, hidden in _collectives(line, computations, channels):
+            total[op] += times
+            total[op + " bytes"] += times * moved
+            total[op + " hidden"] += times * hidden
         if value := _value(line):
             values[value.shape, value.source] = value
-    kinds = {
-        kind: (total[kind], total[kind + " bytes"], total[kind + " hidden"])
-        for kind in _KINDS
-        if total[kind]
+    collectives = {
+        op: (total[op], total[op + " bytes"], total[op + " hidden"]) for op in _KINDS if total[op]
     }
     ordered = sorted(values.values(), key=lambda value: -value.bytes)
-    return Cost(total["cycles"], kinds, total["kernels"], tuple(ordered[:largest]))
+    return Cost(total["cycles"], collectives, total["kernels"], tuple(ordered[:largest]))
 
 
 def size(text: str) -> int:
     """Bytes of all arrays that a type names."""
-    return sum(_array_bytes(*found) for found in _SHAPE.findall(text))
+    return sum(_array_bytes(*match) for match in _SHAPE.findall(text))
 
 
-def _array_bytes(kind: str, dims: str) -> int:
+def _array_bytes(element_type: str, dims: str) -> int:
     elements = 1
     for dim in filter(None, dims.split(",")):
         elements *= int(dim)
-    bits = re.search(r"\d+", kind)
-    return elements * (_BYTES.get(kind) or max(1, int(bits.group()) // 8))
+    bits = int(re.sub(r"\D", "", element_type) or 8)
+    return elements * (_BYTES.get(element_type) or max(1, bits // 8))
 
 
 def _computations(text: str) -> tuple[dict[str, list[str]], str]:
-    """Name to lines, and the entry's name."""
-    found: dict[str, list[str]] = {}
+    """(lines of each computation by name, name of the entry)."""
+    computations: dict[str, list[str]] = {}
     entry = name = ""
     for line in text.splitlines():
         header = re.match(rf"^(ENTRY )?{_NAME} \(.*\{{\s*$", line)
         if header:
             name = header.group(2)
             entry = name if header.group(1) else entry
-            found[name] = []
+            computations[name] = []
         elif line.startswith("  ") and name:
-            found[name].append(line)
+            computations[name].append(line)
         elif line.startswith("}}") and name:  # a kernel's own text has line breaks
-            found[name][-1] += line
-    return found, entry
+            computations[name][-1] += line
+    return computations, entry
 
 
 def _walk(computations: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
@@ -114,15 +114,17 @@ def _walk(computations: dict[str, list[str]], name: str, times: int) -> Iterator
     for line in computations.get(name, ()):
         yield line, times
         if " while(" in line:
-            turns = _trips(computations, _called(line, "condition"))
-            yield from _walk(computations, _called(line, "body"), times * turns)
+            trips = _trips(computations, _called(line, "condition"))
+            yield from _walk(computations, _called(line, "body"), times * trips)
         elif " conditional(" in line or " call(" in line:
             for branch in _branches(line):
                 yield from _walk(computations, branch, times)
 
 
-def _turn(computations: dict[str, list[str]], name: str, times: int) -> Iterator[tuple[str, int]]:
-    """As _walk, but for `times` turns of loops, and of all else none."""
+def _walk_iteration(
+    computations: dict[str, list[str]], name: str, times: int
+) -> Iterator[tuple[str, int]]:
+    """Yields lines as _walk, but runs the entry's loops `times` times and other lines 0 times."""
     for line in computations[name]:
         yield line, 0
         if " while(" in line:
@@ -130,7 +132,7 @@ def _turn(computations: dict[str, list[str]], name: str, times: int) -> Iterator
 
 
 def _branches(line: str) -> list[str]:
-    """What a call, or a conditional on one side or another, runs; all sides count."""
+    """Names of the computations of a call or of all branches of a conditional."""
     several = re.search(r"branch_computations=\{([^}]*)\}", line)
     if several:
         return [name.strip().lstrip("%") for name in several.group(1).split(",")]
@@ -139,17 +141,17 @@ def _branches(line: str) -> list[str]:
 
 
 def _called(line: str, role: str) -> str:
-    found = re.search(rf"{role}={_NAME}", line)
-    return found.group(1) if found else ""
+    match = re.search(rf"{role}={_NAME}", line)
+    return match.group(1) if match else ""
 
 
 def _trips(computations: dict[str, list[str]], condition: str) -> int:
-    """The constant that a loop counts to; 1 where its condition is anything else than that."""
+    """The constant that a loop counts to; 1 for any other condition."""
     lines = list(computations.get(condition, ()))
     for line in list(lines):
         lines += computations.get(_called(line, "calls"), ())
-    found = [match for line in lines if (match := _INSTRUCTION.match(line))]
-    if {match.group(3) for match in found} - _COUNTING:
+    match = [match for line in lines if (match := _INSTRUCTION.match(line))]
+    if {match.group(3) for match in match} - _COUNTING:
         return 1
     numbers = [re.search(r"s32\[\][^=]*constant\((\d+)\)", line) for line in lines]
     return max((int(n.group(1)) for n in numbers if n), default=1)
@@ -165,7 +167,7 @@ def _add(line: str, times: int, total: Counter[str]) -> None:
 def _collectives(
     line: str, computations: dict[str, list[str]], channels: set[str]
 ) -> Iterator[tuple[str, int, int]]:
-    """(kind, bytes, bytes that travel beside computation) of what a line, or its fusion, sends.
+    """(op, bytes, bytes that travel beside computation) of what a line, or its fusion, sends.
 
     An asynchronous collective stands in several fusions, which share its channel: it counts once.
     Outside of fusions a channel says nothing: all those of a shard_map have the same.
@@ -175,33 +177,33 @@ def _collectives(
     called = _called(line, "to_apply" if " call-start(" in line else "calls")
     scatters = called.startswith("all-reduce-scatter")
     for inner in (line, *computations.get(called, ())):
-        found = _INSTRUCTION.match(inner)
-        if not found or found.group(3).removesuffix("-start") not in _KINDS:
+        match = _INSTRUCTION.match(inner)
+        if not match or match.group(3).removesuffix("-start") not in _KINDS:
             continue
         channel = re.search(r"channel_id=(\d+)", inner) if inner is not line else None
         if channel and channel.group(1) in channels:
             continue
         channels.update(channel.groups() if channel else ())
-        kind = found.group(3).removesuffix("-start")
-        moved = size(found.group(2)) // (2 if found.group(3).endswith("-start") else 1)
+        op = match.group(3).removesuffix("-start")
+        moved = size(match.group(2)) // (2 if match.group(3).endswith("-start") else 1)
         hidden = moved if inner is not line and not scatters else 0
-        yield ("reduce-scatter" if scatters else kind), moved, hidden
+        yield ("reduce-scatter" if scatters else op), moved, hidden
 
 
 def _value(line: str) -> Value | None:
     """An array in HBM (S(1) and up are on-chip memories) that the line makes or is given."""
-    found = _INSTRUCTION.match(line)
-    if not found or found.group(3) in _ALIASES or "S(1)" in found.group(2):
+    match = _INSTRUCTION.match(line)
+    if not match or match.group(3) in _ALIASES or "S(1)" in match.group(2):
         return None
-    arrays = list(_SHAPE.finditer(found.group(2)))
+    arrays = list(_SHAPE.finditer(match.group(2)))
     if not arrays:
         return None
     shape = max(arrays, key=lambda match: _array_bytes(*match.groups()))
     source = re.search(r'op_name="([^"]*)"', line)
-    if found.group(3) == "parameter" and not source:
+    if match.group(3) == "parameter" and not source:
         return None  # a loop's own view of what was counted where it was made
     return Value(
         _array_bytes(*shape.groups()),
         f"{shape.group(1)}[{shape.group(2)}]",
-        (source.group(1) if source else found.group(3)).replace("/while/body/closed_call", ""),
+        (source.group(1) if source else match.group(3)).replace("/while/body/closed_call", ""),
     )

@@ -1,4 +1,4 @@
-"""The sampling loop, as something to compile for devices that aren't here."""
+"""The sampling loop, to compile for a TPU topology that isn't attached."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from codex_jax.compile.targets import Job
+from codex_jax.compile.targets import Target
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.decode import jit_decode
@@ -18,59 +18,61 @@ from codex_jax.sample.engine.state import EngineShape, LoopInputs, empty_inputs,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """The sampling loop that is compiled.
+    """Sizes of the sampling loop to compile.
 
     Args:
-      rows: Samples that run at a time, on all devices.
+      batch_size: Samples that run at a time, on all devices.
       samples: Samples of each prompt.
-      longest: Tokens of the longest prompt.
-      new: Most new tokens of a sample.
+      max_prompt_tokens: Tokens of the longest prompt.
+      max_new_tokens: Most new tokens of a sample.
       weights: As they are kept: the compute dtype, unless "int8".
       cache: As keys and values are kept: the compute dtype, unless "int8".
     """
 
-    rows: int = 128
+    batch_size: int = 128
     samples: int = 100
-    longest: int = 512
-    new: int = 512
+    max_prompt_tokens: int = 512
+    max_new_tokens: int = 512
     weights: str | None = None
     cache: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SampleJob(Job):
+class SampleTarget(Target):
     """A step of the sampling loop: a token for each row.
 
     Attributes:
-      dtype: of activations, and of weights and caches where sampling says nothing else.
+      dtype: of activations, and of weights and caches unless sampling sets theirs.
     """
 
     sampling: Sampling
     dtype: str
 
-    loops = True
-    turns = "Sampling.rows, Sampling.new"
+    is_loop = True
+    tunables = "Sampling.batch_size, Sampling.max_new_tokens"
 
     @property
     def title(self) -> str:
+        """Sizes and dtypes of the loop."""
         sizes, shape = self.sampling, self.shape
         return (
-            f"sampling loop of {sizes.rows} rows, {sizes.samples} samples a prompt, prompts of "
-            f"{sizes.longest} and {sizes.new} new tokens, {shape.dtype}, "
-            f"weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
+            f"sampling loop of {sizes.batch_size} rows, {sizes.samples} samples a prompt, "
+            f"prompts of {sizes.max_prompt_tokens} and {sizes.max_new_tokens} new tokens, "
+            f"{shape.dtype}, weights {shape.weights_dtype}, cache {shape.kv_cache_dtype}"
         )
 
     @property
     def shape(self) -> EngineShape:
-        wanted = self.sampling
+        """Capacities of the engine."""
+        sampling = self.sampling
         return plan(
-            max_prompt_tokens=wanted.longest,
-            samples_per_prompt=wanted.samples,
-            rows=wanted.rows,
-            max_new_tokens=wanted.new,
+            max_prompt_tokens=sampling.max_prompt_tokens,
+            samples_per_prompt=sampling.samples,
+            rows=sampling.batch_size,
+            max_new_tokens=sampling.max_new_tokens,
             dtype=self.dtype,
-            weights_dtype=wanted.weights,
-            kv_cache_dtype=wanted.cache,
+            weights_dtype=sampling.weights,
+            kv_cache_dtype=sampling.cache,
             platform="tpu",
         )
 
@@ -95,10 +97,11 @@ class SampleJob(Job):
         return sum(map(_part, jax.tree.leaves(params))), positions * a_token // mesh.shape["tensor"]
 
     def roofline(self) -> float:
-        """Seconds in which a device's memory can hand over what a step reads."""
+        """Least seconds in which a device can read a step's weights and caches from its memory."""
         return sum(self.bytes_read()) / self.chip.hbm_bandwidth
 
     def lower(self) -> Any:
+        """Traces the loop; see Target.lower."""
         mesh = self._mesh()
         shape, config = self.shape, self.model
         places = shardings.state_shardings(config, shape, mesh)
@@ -110,7 +113,9 @@ class SampleJob(Job):
         return jit_decode(places).lower(config, shape, params, state, table, work)
 
     def _mesh(self) -> Mesh:
-        return shardings.make_mesh(self.mesh, self.model, self.sampling.rows, devices=self.placed())
+        return shardings.make_mesh(
+            self.mesh, self.model, self.sampling.batch_size, devices=self.devices_for()
+        )
 
 
 def _place(x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:

@@ -1,4 +1,4 @@
-"""Families of foreign models, as tables: their names beside ours, and how they lay weights out."""
+"""Tables of foreign model families: their names for our fields and weights, and weight layouts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 
 class Weight(NamedTuple):
-    """One parameter of theirs; {} in the name is the layer.
+    """A foreign weight that holds a parameter of ours.
 
-    `layout` is "same" (ours, reshaped), "transposed" (a torch Linear: out × in), or "interleaved"
-    (the same, with each head's rotary pairs side by side, as GPT-J and GGUF keep them). `part` of
-    `parts` is taken of the outputs (GPT-2 keeps q, k and v in one); with `groups`, of each of as
-    many stretches of them, where 0 is one a head.
+    Attributes:
+      name: in the checkpoint; {} is the layer.
+      layout: "same" (ours, reshaped), "transposed" (torch's Linear: out × in), or "interleaved"
+        (transposed, with the numbers of each rotary pair adjacent, as in GPT-J and GGUF).
+      part: index of our parameter among the outputs, where several share a weight.
+      parts: number of parameters in the weight (GPT-2 stores q, k and v in one).
+      groups: number of groups of outputs, each split into parts; 0 means a group per head.
     """
 
     name: str
@@ -21,15 +24,15 @@ class Weight(NamedTuple):
     groups: int = 1
 
 
-class Word(NamedTuple):
-    """A key whose values have other names with us; the first is meant where it isn't there."""
+class EnumField(NamedTuple):
+    """A key and our names of its values; the first value is the default."""
 
     name: str
-    ours: Mapping[Any, Any]
+    to_ours: Mapping[Any, Any]
 
 
-class Share(NamedTuple):
-    """A key that tells a size as a share of the head's."""
+class FractionOfHead(NamedTuple):
+    """A key whose value is a fraction of the head size."""
 
     name: str
 
@@ -38,12 +41,14 @@ class Share(NamedTuple):
 class Family:
     """A family of models.
 
-    `fields` maps our config's fields to their key, a `Word` or `Share` of theirs, or to a
-    constant given as (value,).
+    Attributes:
+      fields: for each of our config's fields, the foreign key (a string, EnumField or
+        FractionOfHead), or a tuple with its constant value.
+      weights: for each of our parameters, by path, the foreign weight.
     """
 
-    fields: Mapping[str, Any]
-    weights: Mapping[str, Weight]
+    fields: dict[str, Any]
+    weights: dict[str, Weight]
 
 
 def _same(name: str, part: int = 0, parts: int = 1) -> Weight:
@@ -175,9 +180,9 @@ _GPT_NEOX = Family(
         "norm_eps": "layer_norm_eps",
         "positions": ("rotary",),
         "rotary_base": "rotary_emb_base",
-        "rotary_size": Share("rotary_pct"),
-        "residual": Word("use_parallel_residual", {True: "parallel", False: "sequential"}),
-        "activation": Word("hidden_act", {"gelu": "gelu_exact", "gelu_new": "gelu"}),
+        "rotary_size": FractionOfHead("rotary_pct"),
+        "residual": EnumField("use_parallel_residual", {True: "parallel", False: "sequential"}),
+        "activation": EnumField("hidden_act", {"gelu": "gelu_exact", "gelu_new": "gelu"}),
         "tied": "tie_word_embeddings",
     },
     {
@@ -187,8 +192,8 @@ _GPT_NEOX = Family(
         "norm/shift": _same("gpt_neox.final_layer_norm.bias"),
     }
     | {
-        f"blocks/{ours}": weight._replace(name="gpt_neox.layers.{}." + weight.name)
-        for ours, weight in {
+        f"blocks/{path}": weight._replace(name="gpt_neox.layers.{}." + weight.name)
+        for path, weight in {
             "attention_norm/scale": _same("input_layernorm.weight"),
             "attention_norm/shift": _same("input_layernorm.bias"),
             "mlp_norm/scale": _same("post_attention_layernorm.weight"),
@@ -222,7 +227,7 @@ _GPTJ = Family(
         "rotary_base": (10_000.0,),
         "rotary_size": "rotary_dim",
         "residual": ("shared",),
-        "activation": Word("activation_function", {"gelu_new": "gelu", "gelu": "gelu_exact"}),
+        "activation": EnumField("activation_function", {"gelu_new": "gelu", "gelu": "gelu_exact"}),
         "bias": (False,),
         "mlp_bias": (True,),
         "unembedding_bias": (True,),
@@ -247,7 +252,7 @@ _GPTJ = Family(
     },
 )
 
-# q, v, k of each quarter of the heads: how its training lay over four cores.
+# q, v, k of each quarter of the heads, as CodeGen was trained on four cores.
 _CODEGEN_QKV = "h.{}.attn.qkv_proj.weight"
 _CODEGEN = Family(
     _GPTJ.fields,

@@ -1,6 +1,6 @@
-"""Foreign weights by the tables of `families`: theirs to ours, and back.
+"""Conversion of foreign configs and weights to ours and back, by the tables of `families`.
 
-Reading and writing the files is not done here; both directions work on dictionaries of arrays.
+Both directions work on dictionaries of arrays; other modules read and write the files.
 """
 
 import dataclasses
@@ -10,72 +10,84 @@ from typing import Any
 import numpy as np
 
 from codex_jax import InputError
-from codex_jax.convert.families import FAMILIES, Share, Weight, Word
+from codex_jax.convert.families import FAMILIES, EnumField, FractionOfHead, Weight
 from codex_jax.model.config import DecoderConfig
 from codex_jax.model.decoder import Params, abstract_params
 
 
-def read_config(family: str, theirs: Mapping[str, Any]) -> DecoderConfig:
-    """Their config as ours; a key they leave out takes our default.
+def read_config(family: str, foreign: Mapping[str, Any]) -> DecoderConfig:
+    """Converts a foreign config; fields whose key is missing get our default.
 
     Raises:
-      InputError: a family without a table.
+      InputError: a family without a table, or a value without a name of ours.
     """
     if family not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise InputError(f"model of family {family!r}; expected one of {known}")
-    fields = {}
-    for ours, name in FAMILIES[family].fields.items():
-        if isinstance(name, Word):
-            value = _spoken(name, theirs)
-        elif isinstance(name, Share):
-            head = fields["width"] // fields["heads"]
-            value = None if theirs.get(name.name) is None else round(theirs[name.name] * head)
-        else:
-            value = name[0] if isinstance(name, tuple) else theirs.get(name)
+        names = ", ".join(sorted(FAMILIES))
+        raise InputError(f"model of family {family!r}; expected one of {names}")
+    fields: dict[str, Any] = {}
+    for field, key in FAMILIES[family].fields.items():
+        value = _read_field(key, foreign, fields)
         if value is not None:
-            fields[ours] = value
+            fields[field] = value
     return DecoderConfig(**fields)
 
 
-def _spoken(word: Word, theirs: Mapping[str, Any]) -> Any:
-    said = theirs.get(word.name, next(iter(word.ours)))
-    if said not in word.ours:
-        known = ", ".join(map(repr, word.ours))
-        raise InputError(f"{word.name} is {said!r}; expected one of {known}")
-    return word.ours[said]
+def _read_field(key: Any, foreign: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
+    """The value of a field, or None if its key is missing; `fields` are those read before it."""
+    if isinstance(key, EnumField):
+        return _map_enum(key, foreign)
+    if isinstance(key, FractionOfHead):
+        fraction = foreign.get(key.name)
+        return None if fraction is None else round(fraction * (fields["width"] // fields["heads"]))
+    return key[0] if isinstance(key, tuple) else foreign.get(key)
+
+
+def _map_enum(key: EnumField, foreign: Mapping[str, Any]) -> Any:
+    value = foreign.get(key.name, next(iter(key.to_ours)))
+    if value not in key.to_ours:
+        names = ", ".join(map(repr, key.to_ours))
+        raise InputError(f"{key.name} is {value!r}; expected one of {names}")
+    return key.to_ours[value]
 
 
 def write_config(family: str, config: DecoderConfig) -> dict[str, Any]:
-    """Our config in their words.
+    """Converts our config to the family's.
 
     Raises:
-      InputError: the family has no way to say it.
+      InputError: a value that the family can't express.
     """
-    theirs = {}
-    for ours, name in FAMILIES[family].fields.items():
-        value = getattr(config, ours)
-        if isinstance(name, Word) and value in name.ours.values():
-            theirs[name.name] = next(said for said, mine in name.ours.items() if mine == value)
-        elif isinstance(name, Word):
-            known = " or ".join(map(repr, name.ours.values()))
-            raise InputError(f"DecoderConfig.{ours} is {value!r}; {family} has {known}")
-        elif isinstance(name, Share):
-            theirs[name.name] = value / config.head_size
-        elif not isinstance(name, tuple):
-            theirs[name] = value
-        elif value != name[0]:
-            raise InputError(f"DecoderConfig.{ours} is {value!r}; {family} always has {name[0]!r}")
-    again = dataclasses.asdict(read_config(family, theirs))
-    for ours, value in dataclasses.asdict(config).items():
-        if ours != "vocab_multiple" and value != again[ours]:
+    foreign: dict[str, Any] = {}
+    for field, key in FAMILIES[family].fields.items():
+        foreign |= _write_field(family, field, key, config)
+    written = dataclasses.asdict(read_config(family, foreign))
+    for field, value in dataclasses.asdict(config).items():
+        if field != "vocab_multiple" and value != written[field]:
             raise InputError(
-                f"DecoderConfig.{ours} is {value!r}; {family} always has {again[ours]!r}"
+                f"DecoderConfig.{field} is {value!r}; {family} always has {written[field]!r}"
             )
-    return theirs
+    return foreign
+
+
+def _write_field(family: str, field: str, key: Any, config: DecoderConfig) -> dict[str, Any]:
+    """The foreign key and its value, if the field has a key."""
+    value = getattr(config, field)
+    if isinstance(key, EnumField):
+        for foreign_value, our_value in key.to_ours.items():
+            if our_value == value:
+                return {key.name: foreign_value}
+        names = " or ".join(map(repr, key.to_ours.values()))
+        raise InputError(f"DecoderConfig.{field} is {value!r}; {family} has {names}")
+    if isinstance(key, FractionOfHead):
+        return {key.name: value / config.head_size}
+    if not isinstance(key, tuple):
+        return {key: value}
+    if value != key[0]:
+        raise InputError(f"DecoderConfig.{field} is {value!r}; {family} always has {key[0]!r}")
+    return {}
 
 
 def _leaves(tree: Params, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, leaf) of every leaf, with "/" between names."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{name}/")
@@ -84,6 +96,7 @@ def _leaves(tree: Params, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _nested(leaves: Mapping[str, Any]) -> Params:
+    """The tree of leaves by path."""
     tree: Params = {}
     for path, value in leaves.items():
         *folders, name = path.split("/")
@@ -94,56 +107,62 @@ def _nested(leaves: Mapping[str, Any]) -> Params:
     return tree
 
 
-def read_params(family: str, config: DecoderConfig, get: Callable[[str], np.ndarray]) -> Params:
-    """Their weights as our parameters, f32.
+def read_params(
+    family: str, config: DecoderConfig, read_tensor: Callable[[str], np.ndarray]
+) -> Params:
+    """Converts foreign weights to our parameters, in f32.
 
     Args:
-      get: a weight by its name, as they lay it out.
+      family: a row of FAMILIES.
+      config: from `read_config`.
+      read_tensor: returns a foreign weight by its name.
 
     Raises:
-      InputError: a weight of another shape than the config says.
+      InputError: a weight whose shape differs from the config's.
     """
     table = FAMILIES[family].weights
     params = {}
-    for path, shape in _leaves(abstract_params(config)[0]):
-        weight = table[path]
+    for path, leaf in _leaves(abstract_params(config)[0]):
+        weight, shape = table[path], leaf.shape
         if path.startswith("blocks/"):
-            layers = [
-                _ours(get(weight.name.format(n)), weight, shape.shape[1:], config)
-                for n in range(config.layers)
-            ]
+            names = [weight.name.format(n) for n in range(config.layers)]
+            layers = [_to_ours(read_tensor(name), weight, shape[1:], config) for name in names]
             params[path] = np.stack(layers)
         else:
-            theirs = _ours(get(weight.name), weight, _unpadded(path, config, shape.shape), config)
-            spare = [(0, all_ - n) for n, all_ in zip(theirs.shape, shape.shape, strict=True)]
-            params[path] = np.pad(theirs, spare)
+            unpadded = _unpadded(path, config, shape)
+            value = _to_ours(read_tensor(weight.name), weight, unpadded, config)
+            padding = [(0, size - n) for n, size in zip(value.shape, shape, strict=True)]
+            params[path] = np.pad(value, padding)
     return _nested(params)
 
 
 def write_params(family: str, config: DecoderConfig, params: Params) -> dict[str, np.ndarray]:
-    """Our parameters as their weights: the inverse of `read_params`."""
-    table, made = FAMILIES[family].weights, {}
-    for path, value in _leaves(params):
-        weight, value = table[path], np.asarray(value)
+    """Converts our parameters to foreign weights: the inverse of `read_params`."""
+    table = FAMILIES[family].weights
+    weights: dict[str, dict[int, tuple[Weight, np.ndarray]]] = {}
+    for path, leaf in _leaves(params):
+        weight, value = table[path], np.asarray(leaf)
         if path.startswith("blocks/"):
             named = {weight.name.format(n): layer for n, layer in enumerate(value)}
         else:
-            kept = tuple(slice(n) for n in _unpadded(path, config, value.shape))
-            named = {weight.name: value[kept]}
-        for name, one in named.items():
-            made.setdefault(name, {})[weight.part] = weight, _theirs(one, weight, path, config)
-    return {name: _joined(parts, config) for name, parts in made.items()}
+            unpadded = tuple(slice(n) for n in _unpadded(path, config, value.shape))
+            named = {weight.name: value[unpadded]}
+        for name, array in named.items():
+            part = _to_foreign(array, weight, path, config)
+            weights.setdefault(name, {})[weight.part] = weight, part
+    return {name: _join(parts, config) for name, parts in weights.items()}
 
 
 def _unpadded(path: str, config: DecoderConfig, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without the vocabulary's padding."""
+    """Shape without the vocabulary's padding."""
     axis = {"embedding": 0, "unembedding": 1, "unembedding_bias": 0}.get(path)
     return tuple(config.vocab_size if n == axis else size for n, size in enumerate(shape))
 
 
-def _ours(
+def _to_ours(
     value: np.ndarray, weight: Weight, shape: tuple[int, ...], config: DecoderConfig
 ) -> np.ndarray:
+    """Converts a foreign weight to a parameter of ours."""
     value = np.asarray(value, np.float32)
     size = int(np.prod(shape)) * weight.parts
     if value.size != size:
@@ -154,30 +173,30 @@ def _ours(
         value = value.reshape(*value.shape[:-1], groups, weight.parts, -1)[..., weight.part, :]
     if weight.layout == "interleaved":
         value = value.reshape(-1, shape[-1])
-        turned, rest = np.split(value, [config.rotary_size], axis=-1)
-        turned = turned.reshape(len(value), -1, 2).swapaxes(1, 2).reshape(turned.shape)
-        value = np.concatenate([turned, rest], axis=-1)
+        rotated, rest = np.split(value, [config.rotary_size], axis=-1)
+        rotated = rotated.reshape(len(value), -1, 2).swapaxes(1, 2).reshape(rotated.shape)
+        value = np.concatenate([rotated, rest], axis=-1)
     return value.reshape(shape)
 
 
-def _theirs(value: np.ndarray, weight: Weight, path: str, config: DecoderConfig) -> np.ndarray:
-    """A part of their weight, its outputs last."""
+def _to_foreign(value: np.ndarray, weight: Weight, path: str, config: DecoderConfig) -> np.ndarray:
+    """Converts a parameter to its part of a foreign weight, outputs last."""
     if path.endswith(("bias", "scale", "shift")):
         return value.ravel()
     shape = value.shape
     if weight.layout == "interleaved":
         value = value.reshape(-1, shape[-1])
-        turned, rest = np.split(value, [config.rotary_size], axis=-1)
-        turned = turned.reshape(len(value), 2, -1).swapaxes(1, 2).reshape(turned.shape)
-        value = np.concatenate([turned, rest], axis=-1)
+        rotated, rest = np.split(value, [config.rotary_size], axis=-1)
+        rotated = rotated.reshape(len(value), 2, -1).swapaxes(1, 2).reshape(rotated.shape)
+        value = np.concatenate([rotated, rest], axis=-1)
     inputs = shape[:-1] if path.endswith("/out") else shape[:1]
-    return value.reshape(np.prod(inputs), -1)
+    return value.reshape(int(np.prod(inputs)), -1)
 
 
-def _joined(parts: dict[int, tuple[Weight, np.ndarray]], config: DecoderConfig) -> np.ndarray:
-    """Parts of one weight, as they lie in it."""
+def _join(parts: dict[int, tuple[Weight, np.ndarray]], config: DecoderConfig) -> np.ndarray:
+    """Joins the parts of a foreign weight, in its layout."""
     weight, first = parts[0]
     groups = weight.groups or config.heads
-    some = [parts[n][1].reshape(*first.shape[:-1], groups, -1) for n in sorted(parts)]
-    value = np.stack(some, axis=-2).reshape(*first.shape[:-1], -1)
+    arrays = [parts[n][1].reshape(*first.shape[:-1], groups, -1) for n in sorted(parts)]
+    value = np.stack(arrays, axis=-2).reshape(*first.shape[:-1], -1)
     return np.ascontiguousarray(value if weight.layout == "same" else value.T)

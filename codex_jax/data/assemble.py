@@ -50,8 +50,8 @@ class Assembler:
             name: collections.Counter() for name in sources
         }
         self._documents: collections.Counter[str] = collections.Counter()
-        self._newline_mask = tokenizer.ends_line()
-        self._halves = tokenizer.indent_halves()
+        self._newline_mask = tokenizer.newline_mask()
+        self._halves = tokenizer.indent_split_table()
 
     def run(self, names: list[str], directory: pathlib.Path, state: str) -> RowsInfo:
         """Writes the rows of the shards `names` into `directory`, and their metadata."""

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from codex_jax.main import sweep
+
 
 def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **rest: Any) -> str:
     """Returns parameters, mesh, bytes a device holds, tokens of a step and of the run.
@@ -49,4 +51,4 @@ def _bytes_per_device(state: Any) -> int:
 
 
 # Command → the function that previews it.
-PREVIEWS = {"train": train}
+PREVIEWS = {"train": train, "sweep": sweep.preview}

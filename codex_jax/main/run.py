@@ -41,9 +41,9 @@ class BoundCommand:
 
             jax.distributed.initialize()  # TPU metadata names the other hosts
         if self.command.repeats:
-            from codex_jax.host_runtime import keep_pages
+            from codex_jax.host_runtime import keep_freed_pages
 
-            keep_pages()
+            keep_freed_pages()
         arguments = self.arguments()
         gc.enable()
         return self.root.configurable.make(**arguments)

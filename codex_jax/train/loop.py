@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from codex_jax import model as models
 from codex_jax import files, progress, sharding
+from codex_jax import model as models
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch

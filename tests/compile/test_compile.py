@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.compile import estimate, hlo, search
-from codex_jax.compile.estimate import Measured
+from codex_jax.compile.estimate import Estimate
 from codex_jax.compile.search import Point, Search
-from codex_jax.compile.targets import TrainJob
+from codex_jax.compile.targets import TrainTarget
 from codex_jax.main import cli
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
@@ -118,20 +118,20 @@ ENTRY %main.1 (state: f32[512]) -> f32[512] {
 """
 
 
-def test_of_a_loop_without_a_known_end_one_turn_counts():
+def test_an_iteration_of_a_loop_without_a_trip_count():
     assert hlo.read(LOOP).cycles == 1000 + 5 + 20
-    turn = hlo.read(LOOP, turn=True)
+    turn = hlo.read(LOOP, one_iteration=True)
     assert turn.cycles == 5 + 20
     assert turn.values[0].source == "state.rows"
 
 
-def test_the_largest_values_have_names_and_lie_in_hbm():
+def test_the_largest_values_are_in_hbm_and_have_sources():
     first, second, *_ = hlo.read(PROGRAM).values
     assert first == hlo.Value(8192, "f32[2048]", r"state.params[\'up\']")
     assert second == hlo.Value(4096, "f32[1024]", "jit(step)/dot")
 
 
-TINY = TrainJob(
+TINY = TrainTarget(
     topology="v5e:2x2",
     slices=1,
     model=DecoderConfig(vocab_size=256, layers=2, width=128, heads=2, max_length=256),
@@ -146,36 +146,41 @@ TINY = TrainJob(
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20), st.booleans()), max_size=12))
 def test_the_front_is_what_nothing_beats(rows):
     points = [
-        Point(TINY, Measured(fits=fits, temporaries=size << 28, seconds=float(seconds)))
+        Point(TINY, Estimate(fits=fits, temporaries=size << 28, seconds=float(seconds)))
         for seconds, size, fits in rows
     ]
-    best = search.front(points)
-    fitting = [p for p in points if p.found.fits]
+    best = search.pareto_front(points)
+    fitting = [p for p in points if p.estimate.fits]
     for point, other in itertools.product(best, fitting):
-        faster = other.rate > point.rate and other.found.hbm <= point.found.hbm
-        smaller = other.rate >= point.rate and other.found.hbm < point.found.hbm
-        assert not (faster or smaller)
-    kept = {(p.rate, p.found.hbm) for p in best}
+        faster = other.rate > point.rate and other.estimate.hbm <= point.estimate.hbm
+        smaller = other.rate >= point.rate and other.estimate.hbm < point.estimate.hbm
+        assert not faster
+        assert not smaller
+    front = {(p.rate, p.estimate.hbm) for p in best}
     for point in fitting:
-        beaten = any(r >= point.rate and h <= point.found.hbm for r, h in kept)
+        beaten = any(r >= point.rate and h <= point.estimate.hbm for r, h in front)
         assert beaten, "every point that fits is on the front or beaten by one that is"
 
 
 def test_a_search_tries_each_with_each():
     space = Search(batch_sizes=(8, 16), remats=("none", "full"), fsdp_sizes=(2, 4))
-    found = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.jobs(space, TINY)]
+    found = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.targets(space, TINY)]
     assert found == list(itertools.product((8, 16), ("none", "full"), (2, 4)))
 
 
 def test_the_name_of_a_result_is_that_of_its_job():
     other = dataclasses.replace(TINY, batch_size=16)
-    assert estimate.key(TINY) == estimate.key(dataclasses.replace(TINY)) != estimate.key(other)
+    assert (
+        estimate.cache_key(TINY)
+        == estimate.cache_key(dataclasses.replace(TINY))
+        != estimate.cache_key(other)
+    )
 
 
 def command(tmp_path, *more):
     sizes = "--vocab_size=256 --layers=2 --width=128 --heads=2 --batch_size=8 --sequence_length=256"
-    kept = [f"--cache_dir={tmp_path}", "--dtype=bfloat16", "--topology=v5e:2x2"]
-    return ["compile", *sizes.split(), *kept, *more]
+    paths = [f"--cache_dir={tmp_path}", "--dtype=bfloat16", "--topology=v5e:2x2"]
+    return ["compile", *sizes.split(), *paths, *more]
 
 
 @needs_libtpu
@@ -184,14 +189,20 @@ def test_a_real_step_is_compiled_once(tmp_path, capsys, monkeypatch):
     page = capsys.readouterr().out
     for part in ("HBM a device", "XLA's estimate", "MFU", "all-gather", "largest values"):
         assert part in page
-    monkeypatch.setattr(TrainJob, "lower", lambda job: pytest.fail("compiled again"))
+    monkeypatch.setattr(TrainTarget, "lower", lambda _: pytest.fail("compiled again"))
     assert cli.main(command(tmp_path, "--remat=minimal")) == 0
     assert capsys.readouterr().out == page
 
 
 @needs_libtpu
 def test_a_real_sampling_loop_stands_beside_its_roofline(tmp_path, capsys):
-    sizes = ["--rows=8", "--samples=4", "--longest=64", "--new=64", "--tensor=2"]
+    sizes = [
+        "--gin.Sampling.batch_size=8",
+        "--samples=4",
+        "--max_prompt_tokens=64",
+        "--max_new_tokens=64",
+        "--tensor=2",
+    ]
     assert cli.main(command(tmp_path, *sizes)) == 0
     page = capsys.readouterr().out
     for part in ("sampling loop of 8 rows", "fsdp 2 × tensor 2", "roofline", "all-reduce"):
@@ -209,11 +220,12 @@ def test_what_does_not_fit_says_so_with_status_1(tmp_path, capsys):
 @needs_libtpu
 def test_a_search_is_a_table_and_a_plot(tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    wanted = ["--search", "--batch_sizes=(8,)", "--remats=('none','full')", "--fsdp_sizes=(4, 3)"]
-    assert cli.main(command(tmp_path, *wanted, f"--output={tmp_path / 'out'}")) == 0
+    flags = ["--search", "--batch_sizes=(8,)", "--remats=('none','full')", "--fsdp_sizes=(4, 3)"]
+    assert cli.main(command(tmp_path, *flags, f"--output={tmp_path / 'out'}")) == 0
     page = capsys.readouterr().out
     assert "* 8 rows, " in page
-    assert "3 does not fit" not in page and "does not fit 4 devices" in page
+    assert "3 does not fit" not in page
+    assert "does not fit 4 devices" in page
     assert (tmp_path / "out" / "front.png").stat().st_size > 1000
     assert (tmp_path / "out" / "points.json").exists()
 
@@ -222,7 +234,7 @@ def test_a_search_is_a_table_and_a_plot(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--fsdp=3"], "does not fit 4 devices; turn MeshShape"),
+        (["--fsdp=3"], "does not fit 4 devices; set MeshShape"),
         (["--batch_size=6"], "is not a multiple of 4"),
         (["--topology=v9:2x2"], "is unknown; expected CHIP:AxB"),
         (["--width=126", "--heads=1"], "does not divide; set MeshShape.fsdp"),
@@ -230,6 +242,6 @@ def test_a_search_is_a_table_and_a_plot(tmp_path, capsys):
 )
 def test_what_cannot_be_compiled_is_one_line(flags, words, tmp_path, capsys):
     assert cli.main(command(tmp_path, *flags)) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert words in told[0]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]

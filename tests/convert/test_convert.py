@@ -7,13 +7,8 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.convert.convert import (
-    Source,
-    _pattern,
-    export_weights,
-    import_weights,
-    make_tokenizer,
-)
+from codex_jax.convert.convert import export_weights, import_weights
+from codex_jax.convert.tokenizers import make_tokenizer, read_pattern
 from codex_jax.tokenizer import Tokenizer
 
 pytest.importorskip("safetensors")
@@ -77,17 +72,17 @@ def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, new, old)
 
 
-def test_the_tokenizer_sets_digits_apart_and_keeps_ids(folder, tmp_path):
+def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):
     path = tmp_path / "tokenizer.json"
     import_weights(source=str(folder / "theirs"), output=str(tmp_path / "c"), tokenizer=str(path))
     text = Tokenizer.load(path)
     spelled = [text.token_bytes(n) for n in text.encode("abc ab 12  3")]
     assert spelled == [b"abc", b" ab", b" ", b"1", b"2", b" ", b" ", b"3"]
     assert text.eos_id == 0
-    assert text.token_bytes(1) == b""  # a special token of theirs that no text makes
+    assert text.token_bytes(1) == b""  # a foreign special token, which no text encodes to
 
 
-def test_the_tokenizer_goes_out_and_comes_back(folder, tmp_path):
+def test_an_exported_tokenizer_is_imported_with_the_same_hash(tmp_path):
     text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
     text.save(tmp_path / "tokenizer.json")
     config = model.DecoderConfig(
@@ -99,9 +94,9 @@ def test_the_tokenizer_goes_out_and_comes_back(folder, tmp_path):
     saved.save(0, params, {"step": 0}, card)
     saved.finish()
     saved.close()
-    given = {"checkpoint_dir": str(tmp_path / "ours"), "family": "gpt2"}
+    settings = {"checkpoint_dir": str(tmp_path / "ours"), "family": "gpt2"}
     export_weights(
-        **given, output=str(tmp_path / "theirs"), tokenizer=str(tmp_path / "tokenizer.json")
+        **settings, output=str(tmp_path / "theirs"), tokenizer=str(tmp_path / "tokenizer.json")
     )
     import_weights(
         source=str(tmp_path / "theirs"),
@@ -113,11 +108,12 @@ def test_the_tokenizer_goes_out_and_comes_back(folder, tmp_path):
     assert checkpoint.read_card(tmp_path / "again").tokenizer_hash == text.hash
     assert again.special_id("<|fim_middle|>") == text.special_id("<|fim_middle|>")
     Tokenizer.train(["other\n"] * 3, vocab_size=400).save(tmp_path / "other.json")
+    other = str(tmp_path / "other.json")
     with pytest.raises(InputError, match="the checkpoint was trained with"):
-        export_weights(**given, output=str(tmp_path / "no"), tokenizer=str(tmp_path / "other.json"))
+        export_weights(**settings, output=str(tmp_path / "no"), tokenizer=other)
 
 
-def test_the_special_tokens_of_others_are_found_by_name(tmp_path):
+def test_foreign_special_tokens_by_name(tmp_path):
     write_tokenizer(tmp_path)
     fields = json.loads((tmp_path / "tokenizer.json").read_text())
     vocabulary, size = fields["model"]["vocab"], len(fields["model"]["vocab"])
@@ -126,8 +122,7 @@ def test_the_special_tokens_of_others_are_found_by_name(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(fields))
     spellings = [*vocabulary, *names]
     special = {0, 1, size, size + 1, size + 2}
-    opened = Source("llama", {}, None, spellings, special, _pattern(fields))
-    text = make_tokenizer(opened)
+    text = make_tokenizer(spellings, special, read_pattern(fields))
     assert [text.special_id(f"<|{n[1:-1]}|>") for n in names] == [size, size + 1, size + 2]
     assert text.vocab_size == len(spellings)
 
@@ -142,7 +137,7 @@ def test_the_special_tokens_of_others_are_found_by_name(tmp_path):
     ],
     ids=["config", "weights", "family", "tokenizer"],
 )
-def test_what_is_wrong_with_a_folder_is_one_line(folder, tmp_path, change, message):
+def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
     copy = tmp_path / "copy"
     shutil.copytree(folder / "theirs", copy)
     change(copy)
@@ -152,7 +147,7 @@ def test_what_is_wrong_with_a_folder_is_one_line(folder, tmp_path, change, messa
         )
 
 
-def test_an_export_that_a_family_cannot_say_is_refused(folder, tmp_path):
+def test_a_config_that_a_family_cannot_express_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="starcoder2 always has"):
         export_weights(
             checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="starcoder2"

@@ -36,9 +36,9 @@ def test_reading_undoes_writing(family):
     config = small(family)
     params = jax.device_get(jax.jit(model.init, static_argnums=0)(config, jax.random.key(0)))
     key = jax.random.key(1)
-    fresh = jax.tree.map(lambda leaf: np.array(leaf + jax.random.normal(key, leaf.shape)), params)
-    params = jax.tree.map(lambda old, new: new, params, fresh)  # biases differ from each other
-    padding = slice(config.vocab_size, None)  # zeros in theirs
+    varied = jax.tree.map(lambda leaf: np.array(leaf + jax.random.normal(key, leaf.shape)), params)
+    params = jax.tree.map(lambda _, new: new, params, varied)  # biases differ from each other
+    padding = slice(config.vocab_size, None)  # zeros in the foreign weights
     for name in {"embedding", "unembedding", "unembedding_bias"} & params.keys():
         params[name][(slice(None), padding) if name == "unembedding" else padding] = 0
     words = json.loads(json.dumps(hf_params.write_config(family, config)))
@@ -70,7 +70,7 @@ def test_an_unknown_family_and_a_wrong_shape_are_one_line():
     with pytest.raises(InputError, match="family 'mamba'; expected one of codegen, gguf:llama"):
         hf_params.read_config("mamba", {})
     with pytest.raises(InputError, match=r"c_attn.weight: shape \[3\]; expected 3072"):
-        hf_params.read_params("gpt2", small("gpt2"), lambda name: np.zeros(3))
+        hf_params.read_params("gpt2", small("gpt2"), lambda _: np.zeros(3))
 
 
 def test_a_word_that_is_not_ours_is_one_line():

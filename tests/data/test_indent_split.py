@@ -16,7 +16,9 @@ def test_bytes_stay_the_same(tokenizer, lines, rate):
     ids = np.array(tokenizer.encode(text), np.int32)
     weights = np.arange(len(ids), dtype=np.float32)
     rng = np.random.default_rng(0)
-    loose, loose_weights = split_indent_tokens(ids, weights, tokenizer.indent_halves(), rate, rng)
+    loose, loose_weights = split_indent_tokens(
+        ids, weights, tokenizer.indent_split_table(), rate, rng
+    )
     assert tokenizer.decode(loose) == text
     assert len(loose) == len(loose_weights) >= len(ids)
     expected = [tokenizer.token_bytes(token) for token in ids]
@@ -30,7 +32,7 @@ def _bytes_at(tokenizer, ids, weights, index):
 
 def test_the_rate_is_the_share_split(tokenizer):
     ids = np.array(tokenizer.encode("\n    x" * 4000), np.int32)
-    halves = tokenizer.indent_halves()
+    halves = tokenizer.indent_split_table()
     weights = np.ones(len(ids), np.float32)
     sizes = [
         len(split_indent_tokens(ids, weights, halves, rate, np.random.default_rng(1))[0])
@@ -45,7 +47,7 @@ def test_a_prompt_that_ends_in_a_newline_was_seen_in_training(tokenizer):
     ids = np.array(tokenizer.encode("x:\n    y"), np.int32)
     weights = np.ones(len(ids), np.float32)
     loose, _ = split_indent_tokens(
-        ids, weights, tokenizer.indent_halves(), 1.0, np.random.default_rng(0)
+        ids, weights, tokenizer.indent_split_table(), 1.0, np.random.default_rng(0)
     )
     prompt = tokenizer.encode("x:\n")
     assert loose[: len(prompt)].tolist() == prompt

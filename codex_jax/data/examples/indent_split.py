@@ -18,7 +18,7 @@ def split_indent_tokens(
     Args:
       ids: int32 (n,).
       weights: float32 (n,), their loss weights.
-      halves: int32 (V, 2), `Tokenizer.indent_halves()`.
+      halves: int32 (V, 2), `Tokenizer.indent_split_table()`.
       rate: 0 to 1.
       rng: decides which.
 

@@ -91,7 +91,7 @@ class ShardBuilder:
         self._cleaner = Cleaner(cleaning)
         tokenizer = Tokenizer.load(spec.tokenizer)
         self._encoder = DocumentEncoder(tokenizer, spec.seed)
-        self._halves = tokenizer.indent_halves()
+        self._halves = tokenizer.indent_split_table()
         self._dtype = np.min_scalar_type(tokenizer.vocab_size)
 
     def build(self, shard: Shard) -> None:

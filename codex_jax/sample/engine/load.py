@@ -3,7 +3,7 @@
 import concurrent.futures
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.host_runtime import uncollected
+from codex_jax.host_runtime import gc_disabled
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
@@ -51,7 +51,7 @@ def load_engine(
     mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
     shapes = shardings.params_shapes(config, mesh)
     token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
-    with uncollected(), concurrent.futures.ThreadPoolExecutor(1) as thread:
+    with gc_disabled(), concurrent.futures.ThreadPoolExecutor(1) as thread:
         params = thread.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
             config,

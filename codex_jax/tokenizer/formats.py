@@ -1,0 +1,140 @@
+"""Tokenizer files: ours, GPT-2's, tiktoken's; and Hugging Face's, written only."""
+
+import base64
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from codex_jax import InputError
+from codex_jax.tokenizer.byte_alphabet import spell, unspell
+
+END_OF_TEXT = "<|endoftext|>"
+
+_FORMAT = "codex_jax tokenizer 1"
+_ADDED_TOKEN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+
+
+class Vocabulary(NamedTuple):
+    """Tokens and their ids, and the id of <|endoftext|> if it has one among them."""
+
+    ids: dict[bytes, int]
+    eos_id: int | None
+
+
+def to_content(
+    ids: Mapping[bytes, int], pattern: str, specials: Mapping[str, int]
+) -> dict[str, Any]:
+    """The fields of our file, without its hash."""
+    vocabulary = {spell(token): number for token, number in ids.items()}
+    return {"format": _FORMAT, "pattern": pattern, "specials": specials, "vocabulary": vocabulary}
+
+
+def digest(content: dict[str, Any]) -> str:
+    """SHA-256 of a file's fields, as hexadecimal digits."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_content(path: pathlib.Path) -> tuple[dict[str, Any], dict[bytes, int]]:
+    """(fields, ids) of our file.
+
+    Raises:
+      InputError: the file is missing, of another format, or differs from its hash.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such tokenizer; make one by `tokenizer`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a tokenizer's JSON ({error})") from None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise InputError(f"{path}: not a tokenizer of ours; expected format {_FORMAT!r}")
+    expected = content.pop("hash", None)
+    if (actual := digest(content)) != expected:
+        raise InputError(f"{path}: hashes to {actual[:12]}, the file says {expected}; altered")
+    ids = {unspell(spelling): number for spelling, number in content["vocabulary"].items()}
+    return content | {"hash": expected}, ids
+
+
+def read_gpt2(path: pathlib.Path) -> Vocabulary:
+    """Reads GPT-2's vocab.json (encoder.json), whose ids are in the order of its merges.
+
+    Raises:
+      InputError: the file is missing or of another form.
+    """
+    try:
+        numbers = json.loads(path.read_text("utf-8"))
+        eos_id = numbers.pop(END_OF_TEXT, None)
+        ids = {unspell(spelling): int(number) for spelling, number in numbers.items()}
+        return Vocabulary(_check_complete(ids), eos_id)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: not GPT-2's vocabulary ({error})") from None
+
+
+def read_tiktoken(path: pathlib.Path) -> Vocabulary:
+    """Reads a .tiktoken file; the first gap in its ids is <|endoftext|>'s.
+
+    Raises:
+      InputError: the file is missing or of another form.
+    """
+    try:
+        lines = path.read_text("ascii").split("\n")
+        rows = (line.split() for line in lines if line)
+        ids = {base64.b64decode(token, validate=True): int(rank) for token, rank in rows}
+        gaps = set(range(len(ids))) - set(ids.values())
+        return Vocabulary(_check_complete(ids), min(gaps, default=None))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a .tiktoken file ({error})") from None
+
+
+def _check_complete(ids: dict[bytes, int]) -> dict[bytes, int]:
+    if missing := {bytes([byte]) for byte in range(256)} - ids.keys():
+        raise ValueError(f"{len(missing)} bytes have no token")
+    return ids
+
+
+def write_hugging_face(
+    folder: pathlib.Path, ids: Mapping[bytes, int], pattern: str, tokens: Sequence[bytes]
+) -> None:
+    """Writes tokenizer.json and tokenizer_config.json.
+
+    Our encoder merges the pair whose union has the lowest id, whichever pair that is; the file
+    lists every such pair, in the order of the unions' ids.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    special = {n: token.decode() for n, token in enumerate(tokens) if ids.get(token) != n}
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+    byte_level |= {"use_regex": False}
+    fields = {
+        "version": "1.0",
+        "added_tokens": [
+            {"id": n, "content": name or f"<unused {n}>", "special": True} | _ADDED_TOKEN
+            for n, name in special.items()
+        ],
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [split | {"invert": False}, byte_level],
+        },
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "ignore_merges": True,
+            "vocab": {spell(token): number for token, number in ids.items()},
+            "merges": _merges(ids),
+        },
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(fields, ensure_ascii=False), "utf-8")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+def _merges(ids: Mapping[bytes, int]) -> list[list[str]]:
+    return [
+        [spell(token[:cut]), spell(token[cut:])]
+        for token, _ in sorted(ids.items(), key=lambda item: item[1])
+        for cut in range(1, len(token))
+        if token[:cut] in ids and token[cut:] in ids
+    ]
