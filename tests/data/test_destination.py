@@ -59,7 +59,7 @@ def test_rows_are_replaced_unless_someone_put_a_file_there(tree, tokenizer_file,
     assert len(read_rows(output)["tokens"]) == second.rows
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "rows"]
     (output / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds 'notes.txt'"):
+    with pytest.raises(InputError, match=r"holds 'notes\.txt'"):
         pack(tree, tokenizer_file, output, workers=0)
     assert (output / "notes.txt").read_text() == "mine"
 
