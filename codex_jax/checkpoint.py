@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,6 +67,17 @@ def _flat(card: Card) -> dict[str, Any]:
         "tokenizer_hash": card.tokenizer_hash,
         "data_fingerprint": card.data_fingerprint,
     }
+
+
+def _is_step(path: pathlib.Path) -> bool:
+    return path.name.isdecimal() and (path / "_CHECKPOINT_METADATA").is_file()
+
+
+# Glob → whether an entry of a directory of checkpoints is Orbax's own.
+OWN_FILES: dict[str, Callable[[pathlib.Path], bool]] = {
+    "*.orbax-checkpoint-tmp*": lambda _: True,  # begun by a killed process
+    "[0-9]*": _is_step,
+}
 
 
 class Checkpoints:

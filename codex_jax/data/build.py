@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from codex_jax import InputError
 from codex_jax.data.assemble import Assembler
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, Scan, read_corpus, scan
+from codex_jax.data.destination import BuildFolders
 from codex_jax.data.explain import explain_file
 from codex_jax.data.packing.row_store import RowsInfo, read_info
 from codex_jax.data.shards.shards import BuildSpec, Shard, manifest_path, plan_shards
@@ -67,10 +67,11 @@ def build(
         raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
-    output, trees, ids = pathlib.Path(output), read_corpus(corpus), Tokenizer.load(tokenizer)
+    trees, ids = read_corpus(corpus), Tokenizer.load(tokenizer)
     if explain:
-        print(explain_file(pathlib.Path(explain), trees, cleaning, output))
+        print(explain_file(pathlib.Path(explain), trees, cleaning, pathlib.Path(output)))
         return None
+    folders = BuildFolders(output)
     parameters = {
         "sequence_length": sequence_length,
         "indent_split_rate": indent_split_rate,
@@ -79,32 +80,28 @@ def build(
         "task_modules": list(task_modules),
         "seed": seed,
     }
-    partial = output.with_name("partial-" + output.name)
-    folder = str(partial / "shards")
-    spec = BuildSpec(trees, str(tokenizer), cleaning, indent_split_rate, seed, folder)
-    return _build(spec, ids, parameters, output, workers)
+    shards = str(folders.shards)
+    spec = BuildSpec(trees, str(tokenizer), cleaning, indent_split_rate, seed, shards)
+    return _build(spec, ids, parameters, folders, workers)
 
 
 def _build(
     spec: BuildSpec,
     ids: Tokenizer,
     parameters: dict[str, Any],
-    output: pathlib.Path,
+    folders: BuildFolders,
     workers: int | None,
 ) -> RowsInfo:
     files = scan(spec.trees, spec.cleaning.decontaminate_against)
     state = _hash_inputs(parameters, ids, files)
-    partial = pathlib.Path(spec.folder).parent
-    if (finished := _read_finished(output)) and finished.state == state:
-        shutil.rmtree(partial, ignore_errors=True)
-        print(f"data: {output} is up to date")
+    if (finished := _read_finished(folders.output)) and finished.state == state:
+        folders.remove_partial()
+        print(f"data: {folders.output} is up to date")
         return finished
-    _prepare(partial, state)
+    folders.prepare(state)
     names = _build_missing(spec, files, workers)
-    info = Assembler(spec, ids, parameters).run(names, partial / "rows", state)
-    shutil.rmtree(output, ignore_errors=True)
-    (partial / "rows").replace(output)
-    shutil.rmtree(partial)
+    info = Assembler(spec, ids, parameters).run(names, folders.rows, state)
+    folders.finish()
     print(describe(info))
     return info
 
@@ -119,15 +116,6 @@ def _read_finished(output: pathlib.Path) -> RowsInfo | None:
         return read_info(output)
     except InputError:
         return None
-
-
-def _prepare(partial: pathlib.Path, state: str) -> None:
-    """Empties the folder, unless a killed build of the same state left it."""
-    mark = partial / "state"
-    if not mark.is_file() or mark.read_text("utf-8") != state:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "shards").mkdir(parents=True)
-        mark.write_text(state, "utf-8")
 
 
 def _build_missing(spec: BuildSpec, files: Scan, workers: int | None) -> list[str]:

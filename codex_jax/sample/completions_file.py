@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.files import atomic_write, repair_jsonl
+from codex_jax.files import atomic_write, claim_file, has_json_keys, repair_jsonl
 from codex_jax.records import Completion, read_jsonl, to_line
 
 
@@ -29,6 +29,8 @@ class CompletionsFile:
     def _check_manifest(self, manifest: dict[str, Any]) -> None:
         path = self.path.with_name(self.path.name + ".job.json")
         manifest = json.loads(json.dumps(manifest))
+        claim_file(path, has_json_keys(), "output")
+        claim_file(self.path, lambda file: path.exists() or not file.stat().st_size, "output")
         if path.exists() and self.path.exists():
             before = json.loads(path.read_text("utf-8"))
             names = sorted(before.keys() | manifest.keys())
@@ -40,6 +42,7 @@ class CompletionsFile:
                     f"{name} was {before.get(name)}, is {manifest.get(name)}); set output to "
                     "another file, or remove this one"
                 )
+        claim_file(path, has_json_keys(*manifest), "output")
         atomic_write(path, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
     def append(self, completion: Completion) -> None:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from codex_jax import files, progress, sharding
 from codex_jax import model as models
-from codex_jax import progress, sharding
-from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
@@ -62,6 +62,8 @@ def train(
       InputError: settings that don't fit the data, the devices or the newest checkpoint.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
+    metrics_file = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
+    files.claim_folder(checkpoint_dir, OWN_FILES | metrics_file, "checkpoint_dir")
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices)
     tx = optimizers.make(optimizer, steps=steps, axes=models.abstract_params(model)[1])

@@ -45,3 +45,17 @@ def test_other_settings_are_refused_and_change_nothing(tmp_path):
         CompletionsFile(path, {"seed": 1, "step": None})
     assert path.read_bytes() == before
     write(path, [], {"seed": 0, "step": 1})
+
+
+@pytest.mark.parametrize("content", ["a note without an end", '{"task_id": "t", "completion": ""}'])
+def test_a_file_of_something_else_is_refused_and_stays(tmp_path, content):
+    path = tmp_path / "out.jsonl"
+    path.write_text(content)
+    with pytest.raises(InputError, match="exists, and this command didn't write it"):
+        CompletionsFile(path, {"seed": 0})
+    manifest = tmp_path / "out.jsonl.job.json"
+    path.unlink()
+    manifest.write_text(content)
+    with pytest.raises(InputError, match="exists, and this command didn't write it"):
+        CompletionsFile(path, {"seed": 0})
+    assert manifest.read_text() == content
