@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import zlib
 from collections.abc import Iterator
 
 
@@ -53,3 +54,31 @@ def repair_jsonl(path: pathlib.Path | str) -> int:
         if start < end:
             file.truncate(start)
         return end - start
+
+
+def repair_gzip(path: pathlib.Path | str) -> int:
+    """Removes an unfinished last gzip member, as a killed process leaves it.
+
+    Returns:
+      The number of bytes removed; 0 for a complete or absent file.
+
+    Raises:
+      zlib.error: the file is not a sequence of gzip members.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return 0
+    end = complete = 0
+    member = zlib.decompressobj(wbits=31)
+    with path.open("rb+") as file:
+        while chunk := file.read(1 << 16):
+            end += len(chunk)
+            while chunk:
+                member.decompress(chunk)
+                chunk = member.unused_data
+                if member.eof:
+                    complete = end - len(chunk)
+                    member = zlib.decompressobj(wbits=31)
+        if complete < end:
+            file.truncate(complete)
+        return end - complete
