@@ -175,8 +175,8 @@ def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
     carried = state.init_sharded(config, tx, mesh, seed=0)
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (batch, T + 1)).astype(np.int32)
     positions = np.tile(np.arange(T, dtype=np.int32), (batch, 1))
-    ones = np.ones((batch, T), np.int32)
-    rows = Batch(ids[:, :-1], ids[:, 1:], ones, positions, ones.astype(np.float32))
+    segment_ids = np.ones((batch, T), np.int32)
+    rows = Batch(ids[:, :-1], ids[:, 1:], segment_ids, positions, segment_ids.astype(np.float32))
     rows = jax.device_put(rows)
 
     def run(steps: int = 4):
@@ -247,8 +247,8 @@ def measure_sample(toy: bool, name: str, rows: int, dtype: str = "bfloat16") -> 
 
     config, device = decoder_config(name, 49_152, toy), jax.devices()[0]
     mesh = sharding.make_mesh(sharding.MeshShape(), [device])
-    places = jax.tree.map(lambda shape: shape.sharding, shardings.params_shapes(config, mesh))
-    params = jax.jit(model.init, static_argnums=0, out_shardings=places)(config, jax.random.key(0))
+    layout = jax.tree.map(lambda shape: shape.sharding, shardings.params_shapes(config, mesh))
+    params = jax.jit(model.init, static_argnums=0, out_shardings=layout)(config, jax.random.key(0))
     sizes = {"rows": rows, "samples": rows, "prompt": PROMPT[toy]}
     dtypes = {"dtype": "bfloat16", "weights_dtype": dtype, "kv_cache_dtype": dtype}
     start = time.perf_counter()

@@ -1,6 +1,7 @@
 """Cost of a configuration, computed without running it: `--dry_run` prints it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from codex_jax.main import sweep
@@ -51,4 +52,4 @@ def _bytes_per_device(state: Any) -> int:
 
 
 # Command → the function that previews it.
-PREVIEWS = {"train": train, "sweep": sweep.preview}
+PREVIEWS: dict[str, Callable[..., str]] = {"train": train, "sweep": sweep.preview}
