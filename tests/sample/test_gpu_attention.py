@@ -95,7 +95,7 @@ def sample_counts(flat_cache, kv_cache_dtype):
         eos_id=EOS,
         mesh=mesh,
     )
-    greedy = SamplingParams(temperature=0)
+    greedy = SamplingParams(temperature=0.0)
     prompts = [[3, 5, 7], list(range(40)) * 2, [11]]
     requests = [Request(str(n), prompt, range(2), greedy) for n, prompt in enumerate(prompts)]
     return {(s.request_id, s.sample_index): s.tokens.tolist() for s in engine.run(requests)}

@@ -97,7 +97,8 @@ def test_a_failing_engine_answers_and_ends_the_process(trained):
         assert answer.status == 500
         assert json.loads(answer.read())["error"]["type"] == "server_error"
         assert server.wait(60) == 1
-        message = server.stderr.read().strip()
+        ready, message = server.stderr.read().strip().splitlines()
+        assert ready.endswith(", ready")
         assert re.fullmatch(r"the engine failed at .*:\d+: RuntimeError: out of memory", message)
     finally:
         server.kill()
