@@ -53,7 +53,12 @@ def empty_cache(
     return tuple(FlatLayer(empty_values(), empty_values()) for _ in range(config.layers))
 
 
-def write_prompt(layer: FlatLayer, slot: Int[Array, ""], keys: Values, values: Values) -> FlatLayer:
+def write_prompt(
+    layer: FlatLayer,
+    slot: Int[Array, ""],
+    keys: Float[Array, "K H T"] | Int8,
+    values: Float[Array, "K T H"] | Int8,
+) -> FlatLayer:
     """The layer with a prompt's keys (K, H, T) and values (K, T, H) in row `slot`."""
     if isinstance(keys, Int8):
         keys = Int8(keys.values.swapaxes(1, 2), keys.scale)

@@ -74,8 +74,11 @@ class Service:
         """The ASGI application."""
         middleware = [Middleware(responses.RequestIdMiddleware)]
         if origins := self.cors_origins:
-            any_of = {"allow_methods": ["*"], "allow_headers": ["*"]}
-            middleware.append(Middleware(CORSMiddleware, allow_origins=origins, **any_of))
+            every = ["*"]
+            cors = Middleware(
+                CORSMiddleware, allow_origins=origins, allow_methods=every, allow_headers=every
+            )
+            middleware.append(cors)
         return Starlette(
             routes=[
                 Route("/v1/completions", self.complete, methods=["POST"]),

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -85,7 +86,11 @@ def serve(
     weights = weights_fingerprint(checkpoint_dir, card.step)
     content = repr((weights, card.step, bpe.hash, dtype, shape.weights_dtype, shape.kv_cache_dtype))
     fingerprint = hashlib.sha256(content.encode()).hexdigest()[:12]
-    options = {"aliases": aliases, "fingerprint": fingerprint, "cors_origins": cors_origins}
+    options: dict[str, Any] = {
+        "aliases": aliases,
+        "fingerprint": fingerprint,
+        "cors_origins": cors_origins,
+    }
     options |= {"model": model, "vocab_size": card.model["vocab_size"], "limits": limits}
     options |= {"prepend_eos": prepend_eos, "keys": keys}
     with _listen(host, port) as listener:
