@@ -15,9 +15,10 @@ from typing import Any
 
 import uvicorn
 
-from codex_jax import InputError
+from codex_jax import InputError, checkpoint
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
+from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -80,22 +81,29 @@ def serve(
         weights_dtype=weights_dtype,
         kv_cache_dtype=kv_cache_dtype,
     )
-    model, *aliases = [name.strip() for name in model_name.split(",")]
-    if not all([model, *aliases]):
-        raise InputError(f"model_name is {model_name!r}; set it to names split at commas")
-    weights = weights_fingerprint(checkpoint_dir, card.step)
-    content = repr((weights, card.step, bpe.hash, dtype, shape.weights_dtype, shape.kv_cache_dtype))
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()[:12]
-    options: dict[str, Any] = {
-        "aliases": aliases,
-        "fingerprint": fingerprint,
-        "cors_origins": cors_origins,
-    }
-    options |= {"model": model, "vocab_size": card.model["vocab_size"], "limits": limits}
+    model, *aliases = _split_names(model_name)
+    options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
+    options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
     options |= {"prepend_eos": prepend_eos, "keys": keys}
+    options |= {"fingerprint": _fingerprint(checkpoint_dir, card, shape)}
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         _run(Service(EngineThread(engine), bpe, **options), listener)
+
+
+def _split_names(model_name: str) -> list[str]:
+    names = [name.strip() for name in model_name.split(",")]
+    if not all(names):
+        raise InputError(f"model_name is {model_name!r}; set it to names split at commas")
+    return names
+
+
+def _fingerprint(checkpoint_dir: str, card: checkpoint.Card, shape: EngineShape) -> str:
+    """A hash that changes with the weights, their step, the tokenizer and the dtypes."""
+    weights = weights_fingerprint(checkpoint_dir, card.step)
+    dtypes = (shape.dtype, shape.weights_dtype, shape.kv_cache_dtype)
+    content = repr((weights, card.step, card.tokenizer_hash, dtypes))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _read_keys(path: str) -> Sequence[str]:
