@@ -68,7 +68,6 @@ def serve(
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend end of text, as in our training data; False for most imported models.
     """
-    keys = _read_keys(api_keys)
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
     limits = limits.clamped_to(card.model["max_length"])
@@ -84,8 +83,8 @@ def serve(
     model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
-    options |= {"prepend_eos": prepend_eos, "keys": keys}
-    options |= {"fingerprint": _fingerprint(checkpoint_dir, card, shape)}
+    options |= {"prepend_eos": prepend_eos, "keys": _read_keys(api_keys)}
+    options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         _run(Service(EngineThread(engine), bpe, **options), listener)
