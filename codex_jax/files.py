@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import secrets
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from codex_jax import InputError
@@ -148,3 +149,31 @@ def has_text(mark: str) -> Check:
             return False
 
     return check
+
+
+def repair_gzip(path: pathlib.Path | str) -> int:
+    """Removes an unfinished last gzip member, as a killed process leaves it.
+
+    Returns:
+      The number of bytes removed; 0 for a complete or absent file.
+
+    Raises:
+      zlib.error: the file is not a sequence of gzip members.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return 0
+    end = complete = 0
+    member = zlib.decompressobj(wbits=31)
+    with path.open("rb+") as file:
+        while chunk := file.read(1 << 16):
+            end += len(chunk)
+            while chunk:
+                member.decompress(chunk)
+                chunk = member.unused_data
+                if member.eof:
+                    complete = end - len(chunk)
+                    member = zlib.decompressobj(wbits=31)
+        if complete < end:
+            file.truncate(complete)
+        return end - complete
