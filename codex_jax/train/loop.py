@@ -24,6 +24,9 @@ from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
 
 
+_METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
+
+
 def train(
     *,
     batches: Batches,
@@ -62,8 +65,7 @@ def train(
       InputError: settings that don't fit the data, the devices or the newest checkpoint.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
-    metrics_file = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
-    files.claim_folder(checkpoint_dir, OWN_FILES | metrics_file, "checkpoint_dir")
+    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices)
     tx = optimizers.make(optimizer, steps=steps, axes=models.abstract_params(model)[1])
@@ -81,9 +83,8 @@ def train(
         checkpoints.finish()
         checkpoints.close()
     if last < steps:
-        print(
-            f"preempted: step {last} is saved; run the same command again to go on", file=sys.stderr
-        )
+        message = f"preempted: step {last} is saved; run the same command again to go on"
+        print(message, file=sys.stderr)
         raise Preempted(last)
     return metrics.last
 
