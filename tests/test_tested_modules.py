@@ -35,6 +35,7 @@ COVERED_BY = {
         "convert.tokenizers",
     ],
     "convert/test_hf_params.py": [
+        "convert.families",
         "convert.families.gguf",
         "convert.families.gpt",
         "convert.families.llama",

@@ -23,7 +23,6 @@ from codex_jax.train.preemption import Preempted, PreemptionNotice
 from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
 
-
 _METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 
 
