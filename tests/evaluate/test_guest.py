@@ -7,6 +7,7 @@ import os
 import platform
 import struct
 import threading
+import time
 
 import pytest
 
@@ -230,6 +231,24 @@ def test_sleepers_are_ended_by_the_clock_on_the_wall(host):
     thread = host.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
     assert host.end()["reason"] == "wall"
     thread.join()
+
+
+def test_a_fork_later_than_the_limit_is_ended_too(monkeypatch):
+    """On a busy machine the clock may run out before the program exists."""
+
+    def fork_late(pid_address, *, own_ipc):
+        time.sleep(0.6)
+        return fork_and_store_pid(pid_address, own_ipc=own_ipc)
+
+    monkeypatch.setattr(confine, "fork_in_namespaces", fork_late)
+    monkeypatch.setattr(confine, "drop_privileges", lambda _: None)
+    monkeypatch.setattr(cleanup, "_FOLDERS", ())
+    host = Host()
+    thread = host.start("import time\ntime.sleep(600)\ndef f(): pass\n", cpu_s=0.2)
+    assert host.end()["reason"] == "wall"
+    thread.join()
+    host.server.template.channel.close()
+    os.waitpid(host.server.template.pid, 0)
 
 
 def test_an_exit_is_reported_with_its_status(host):
