@@ -110,6 +110,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"batch_run"},
         {"generate", "serve"},
     ],
+    "curate": [
+        {"chains", "execution", "package_runs", "packages"},
+        {"inputs"},
+        {"problems"},
+        {"functions"},
+        {"candidates", "traces"},
+    ],
     "evaluate": [
         {"sandbox", "verdicts"},
         {"languages", "metrics"},
@@ -130,6 +137,7 @@ NOT_LOADED = [
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.curate.candidates", ["jax", "flax", "tensorflow", "numpy"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
 ]
 
