@@ -41,6 +41,8 @@ class Card:
     """Description of a checkpoint.
 
     `run` holds the settings that a resumed run must share (batch size, seed, optimizer, steps).
+    `eos_ids` end a text and `begin_ids` begin one, where an imported model has its own; empty and
+    None are the tokenizer's end of text, as in our training documents.
     """
 
     model: dict[str, Any]
@@ -49,6 +51,8 @@ class Card:
     data_fingerprint: str = ""
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     operative_config: str = ""
+    eos_ids: list[int] = dataclasses.field(default_factory=list)
+    begin_ids: list[int] | None = None
 
     def differences(self, other: "Card") -> list[str]:
         """Fields except step that differ, as "name: value, the other card's value"."""
