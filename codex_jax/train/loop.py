@@ -1,5 +1,6 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
+from codex_jax.train.validation import Evaluator, Validation
 
 
 def train(
@@ -31,6 +33,7 @@ def train(
     optimizer: Optimizer = Optimizer(),
     mesh: MeshShape = MeshShape(),
     compute: Compute = Compute(),
+    validation: Validation = Validation(),
     seed: int = 0,
     log_every: int = 10,
     save_every: int = 200,
@@ -47,6 +50,7 @@ def train(
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
+      validation: Evaluations on the rows of the validation split, where the data has any.
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
@@ -69,21 +73,24 @@ def train(
     state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed, dtype=dtype)
     rows = batches.batches(start, local_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
-    schedule = LoopSchedule(start=start, steps=steps, log_every=log_every, save_every=save_every)
+    schedule = LoopSchedule(start, steps, log_every, save_every, validation.every)
+    held_out = getattr(batches, "validation", None)
+    evaluator = held_out and Evaluator(held_out, model, compute, devices, validation)
     step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches.batch_size)
-    run(schedule, state, step, rows, metrics, save=_saver(checkpoints, card))
+    run(schedule, state, step, rows, metrics, save=_saver(checkpoints, card), evaluator=evaluator)
     checkpoints.finish()
     checkpoints.close()
     return metrics.last
 
 
 class LoopSchedule(NamedTuple):
-    """First and last step of a run, and the steps between log lines and between checkpoints."""
+    """First and last step of a run; steps between log lines, checkpoints and evaluations."""
 
     start: int
     steps: int
     log_every: int
     save_every: int
+    validate_every: int
 
 
 def run(
@@ -94,11 +101,14 @@ def run(
     metrics: Metrics,
     *,
     save: Callable,
+    evaluator: Evaluator | None = None,
 ) -> None:
     """Runs the loop; an extra iteration after the last step logs and saves its result."""
     steps = schedule.steps
     with progress.bar(desc="train", total=steps, unit="step", done=schedule.start) as bar:
         for step in range(schedule.start, steps + 1):
+            if evaluator and step > schedule.start and is_due(step, schedule.validate_every, steps):
+                metrics.extend(functools.partial(evaluator.evaluate, state.params))
             if is_due(step, schedule.log_every, steps) and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")

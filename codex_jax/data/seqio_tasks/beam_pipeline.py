@@ -69,7 +69,7 @@ def _cache(pipeline: beam.Pipeline, name: str, spec: SourceSpec, output: str) ->
 
 
 def _content(document: Document) -> bytes:
-    return digest(document.text)
+    return digest(document.text, document.language)
 
 
 def _path(document: Document) -> str:
