@@ -102,7 +102,7 @@ class Assembler:
 
     def _find_duplicates(self, blocks: Mapping[str, list[pathlib.Path]]) -> dict[str, np.ndarray]:
         """Returns uint8 (documents,) for each tree: indices of `DUPLICATE_LABELS`."""
-        labels = {}
+        labels: dict[str, np.ndarray] = {}
         cleaning, trees = self._spec.cleaning, self._spec.trees
         for rendering in dict.fromkeys(tree.render_as for tree in trees.values()):
             folder = self._shards / "dedup"
@@ -268,6 +268,6 @@ class Documents:
                     if drop:
                         drop(source, document, label)
                     continue
-                is_held_out = bool(tree) and is_validation(document.path, tree.validation_share)
-                if not tree or is_held_out == (split == VALIDATION):
+                share = tree.validation_share if tree else 0.0
+                if not tree or is_validation(document.path, share) == (split == VALIDATION):
                     yield document

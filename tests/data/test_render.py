@@ -7,6 +7,7 @@ from codex_jax.data.build import build
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.examples.render import render_repeats
+from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.data.packing.row_store import RowReader
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import SPECIALS

@@ -48,7 +48,7 @@ class RowCutter:
         stretches = []
         start = used = 0
         while costs[-1] - used > room:
-            last = max(np.searchsorted(costs, used + room, "right"), 1) - 1
+            last = max(int(np.searchsorted(costs, used + room, "right")), 1) - 1
             stop = _cut_point(content, start, int(offsets[last]))
             stretches.append(content[start:stop])
             start = stop
