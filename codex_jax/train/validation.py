@@ -5,7 +5,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ class Validation:
     batches: int | None = 8
 
 
+@runtime_checkable
 class ValidationBatches(Protocol):
     """Packed rows of the validation split, each of a single Task."""
 

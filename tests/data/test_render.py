@@ -20,10 +20,21 @@ METHOD = '''def add(a, b):
 '''
 
 
+class Uncut(RowCutter):
+    """Rows that hold any document."""
+
+    def __init__(self):
+        self._length = 1 << 30
+
+
 def _examples(root, seed=0, **settings):
     tree = SourceTree(path=str(root), **settings)
     documents = Cleaner(Cleaning()).documents(tree, FileStats())
-    return [example for document in documents for example in render_repeats(document, tree, seed)]
+    return [
+        example
+        for document in documents
+        for example in render_repeats(document, tree, seed, Uncut())
+    ]
 
 
 def test_randomness_belongs_to_the_example_not_its_index(tree):

@@ -79,6 +79,8 @@ def _cut_point(content: bytes, start: int, stop: int) -> int:
 
 def token_byte_counts(tokenizer: Tokenizer) -> np.ndarray:
     """Returns int32 (V,): the bytes of text of each id, 0 of special tokens."""
-    counts = np.array([len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)], np.int32)
+    counts = np.array(
+        [len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)], np.int32
+    )
     counts[[tokenizer.special_id(name) for name in SPECIALS]] = 0
     return counts

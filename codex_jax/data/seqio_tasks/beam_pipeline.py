@@ -106,9 +106,7 @@ class _Tokenize(beam.DoFn):
 
     def setup(self) -> None:
         tokenizer = Tokenizer.load(self._spec.tokenizer)
-        self._encoder = DocumentEncoder(
-            tokenizer, self._spec.seed, self._spec.sequence_length
-        )
+        self._encoder = DocumentEncoder(tokenizer, self._spec.seed, self._spec.sequence_length)
 
     def process(self, document: Document) -> Iterator[tuple[int, tuple[str, bytes]]]:
         for example in self._encoder.encode(document, self._spec.tree, self._spec.name):

@@ -61,7 +61,9 @@ def _rates(provider: Any, tasks: list[seqio.Task]) -> list[float | None]:
     values = [provider.get_rate(task) for task in tasks]
     for task, rate in zip(tasks, values, strict=True):
         if not 0 <= rate < float("inf"):
-            raise InputError(f"mixture {provider.name!r}: the rate of {task.name} is {rate}; set ≥ 0")
+            raise InputError(
+                f"mixture {provider.name!r}: the rate of {task.name} is {rate}; set ≥ 0"
+            )
     if not any(values):
         raise InputError(f"mixture {provider.name!r}: all rates are 0; set one above 0")
     return values
