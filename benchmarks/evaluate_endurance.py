@@ -21,7 +21,7 @@ import time
 
 from codex_jax import records
 
-_KINDS = {
+_PROGRAMS = {
     "passed": "    return n + {0}\n",
     "wrong_answer": "    import os\n    if os.fork() == 0:\n        os.setsid()\n"
     "        while True: pass\n    return -{0}\n",
@@ -40,7 +40,7 @@ def write(folder: pathlib.Path, programs: int) -> dict[str, str]:
     """Problems and samples as files, a problem a number; each sample's right cause."""
     tasks, samples, right = [], [], {}
     for i in range(programs):
-        cause = list(_KINDS)[i % len(_KINDS)]
+        cause = list(_PROGRAMS)[i % len(_PROGRAMS)]
         cause = "passed" if cause == "output_limit" and i % 50 != 4 else cause
         task = f"t/{i % 200}"
         test = f"def check(c):\n    for n in range(3): assert c(n) == n + {i % 200}\n"
@@ -48,7 +48,7 @@ def write(folder: pathlib.Path, programs: int) -> dict[str, str]:
         if i < 200:
             fields = {"task_id": task, "prompt": "def f(n):\n", "entry_point": "f", "test": test}
             tasks.append(records.Problem(**fields, canonical_solution=reference))
-        body = _KINDS[cause].format(i % 200 if cause == "passed" else i) + f"N = {i}\n"
+        body = _PROGRAMS[cause].format(i % 200 if cause == "passed" else i) + f"N = {i}\n"
         samples.append(records.Completion(task_id=task, completion=body, sample_index=i // 200))
         right[task, i // 200] = cause
     records.write_jsonl(folder / "problems.jsonl", tasks)
@@ -57,8 +57,8 @@ def write(folder: pathlib.Path, programs: int) -> dict[str, str]:
 
 
 def tree(root: int) -> dict[int, int]:
-    """Resident bytes at most of a process and all below it, by pid."""
-    parents, found = {}, {}
+    """Maps the pid of a process, and of all below it, to its peak resident bytes."""
+    parents, resident = {}, {}
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
@@ -71,15 +71,15 @@ def tree(root: int) -> dict[int, int]:
         if up == root:
             try:
                 status = pathlib.Path(f"/proc/{pid}/status").read_text()
-                found[pid] = int(status.partition("VmHWM:")[2].split()[0]) << 10
+                resident[pid] = int(status.partition("VmHWM:")[2].split()[0]) << 10
             except (OSError, IndexError, ValueError):
                 continue
-    return found
+    return resident
 
 
-def world(scratch: pathlib.Path) -> dict[str, int]:
-    """What a run may not leave more of."""
-    ours = zombies = 0
+def count_traces(scratch: pathlib.Path) -> dict[str, int]:
+    """Counts each resource that a run may not leave more of."""
+    remaining = zombies = 0
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             command = (path / "cmdline").read_bytes()
@@ -87,17 +87,17 @@ def world(scratch: pathlib.Path) -> dict[str, int]:
             environment = (path / "environ").read_bytes()
         except OSError:
             continue
-        ours += str(scratch).encode() in environment + command or b'"own_uid"' in command
+        remaining += str(scratch).encode() in environment + command or b'"own_uid"' in command
         zombies += state == "Z"
     cgroups = sum(1 for path in pathlib.Path("/sys/fs/cgroup").rglob("codex-jax-sandbox*"))
     mounts = pathlib.Path("/proc/mounts").read_text().count("codex-jax")
     files = sum(1 for _ in scratch.iterdir())
     names = ("processes", "zombies", "cgroups", "mounts", "files")
-    return dict(zip(names, (ours, zombies, cgroups, mounts, files), strict=True))
+    return dict(zip(names, (remaining, zombies, cgroups, mounts, files), strict=True))
 
 
 def run(arguments: dict, scratch: pathlib.Path, kill_after_s: float | None) -> int:
-    """One evaluator to its end, or to its death; the most resident bytes of any process of it."""
+    """Runs an evaluator to its end, or its death; returns the largest process's resident bytes."""
     root = str(pathlib.Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root, "TMPDIR": str(scratch)}
     command = [sys.executable, "-c", _SCRIPT, json.dumps(arguments)]
@@ -131,7 +131,7 @@ def main() -> None:
             "output": str(folder / "out"),
             "sandbox": options.sandbox,
         }
-        before, start = world(scratch), time.monotonic()
+        before, start = count_traces(scratch), time.monotonic()
         for _ in range(options.kills):
             after_s = random.uniform(1, 30)
             run(arguments, scratch, after_s)
@@ -140,25 +140,25 @@ def main() -> None:
             print(f"killed after {after_s:.1f} s: {lines} verdicts are written", flush=True)
         most = run(arguments, scratch, None)
         wall = time.monotonic() - start
-        left = settled(before, scratch)
+        left = new_traces(before, scratch)
         rows = list(records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict))
-    found = {(row.task_id, row.sample_index): row.cause for row in rows}
+    causes = {(row.task_id, row.sample_index): row.cause for row in rows}
     wrong = {
-        key: (found.get(key), cause) for key, cause in right.items() if found.get(key) != cause
+        key: (causes.get(key), cause) for key, cause in right.items() if causes.get(key) != cause
     }
     print(
-        f"{len(rows)} verdicts, {len(rows) - len(found)} doubled, {wall:.0f} s, "
-        f"{most >> 20} MiB in the largest process; {dict(collections.Counter(found.values()))}"
+        f"{len(rows)} verdicts, {len(rows) - len(causes)} doubled, {wall:.0f} s, "
+        f"{most >> 20} MiB in the largest process; {dict(collections.Counter(causes.values()))}"
     )
     print(f"not as they must be: {len(wrong)} {list(wrong.items())[:5]}; left behind: {left}")
     sys.exit(bool(wrong or left or len(rows) != len(right)))
 
 
-def settled(before: dict[str, int], scratch: pathlib.Path) -> dict[str, int]:
-    """What is left more than before; what the killed have left gets a moment to go."""
+def new_traces(before: dict[str, int], scratch: pathlib.Path) -> dict[str, int]:
+    """Returns the traces that were not there before, after a moment for killed runs to end."""
     deadline = time.monotonic() + 30
     while True:
-        left = {k: n for k, n in world(scratch).items() if n > before[k]}
+        left = {k: n for k, n in count_traces(scratch).items() if n > before[k]}
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(1)

@@ -48,19 +48,20 @@ _NAIVE = {
 
 
 def naive(language: str, programs: list[str], folder: pathlib.Path) -> int:
-    """Runs them one after the other; how many end with status 0."""
+    """Runs them one after the other and counts those that end with status 0."""
     name, commands = _NAIVE[language]
     passed = 0
     for text in programs:
         (folder / name).write_text(text)
-        passed += all(
-            subprocess.run(
-                command, shell=True, cwd=folder, capture_output=True, timeout=60
-            ).returncode
-            == 0
-            for command in commands
-        )
+        passed += all(succeeds(command, folder) for command in commands)
     return passed
+
+
+def succeeds(command: str, folder: pathlib.Path) -> bool:
+    done = subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, timeout=60, check=False
+    )
+    return done.returncode == 0
 
 
 def measure(language: str, copies: int, sandboxes: list[str]) -> None:
@@ -76,16 +77,16 @@ def measure(language: str, copies: int, sandboxes: list[str]) -> None:
         for harness in ["naive loop", *sandboxes, f"{sandboxes[-1]} again"]:
             sandbox, _, again = harness.partition(" ")
             if not again or not base:
-                given = distinct(language, pairs, copies)
+                programs = distinct(language, pairs, copies)
             with metered() as cpu_s:
                 start, before = time.perf_counter(), cpu_s()
-                count = passed(language, sandbox, given, folder / harness)
+                count = passed(language, sandbox, programs, folder / harness)
                 cpu, wall = cpu_s() - before, time.perf_counter() - start
             base = base or cpu
             print(
-                f"{language:8}{harness:20} {1000 * cpu / len(given):8.1f} CPU ms a program, "
-                f"{base / cpu:5.2f} x, {len(given) / wall:5.1f} programs/s, "
-                f"{count} of {len(given)} passed (load {os.getloadavg()[0]:.1f})",
+                f"{language:8}{harness:20} {1000 * cpu / len(programs):8.1f} CPU ms a program, "
+                f"{base / cpu:5.2f} x, {len(programs) / wall:5.1f} programs/s, "
+                f"{count} of {len(programs)} passed (load {os.getloadavg()[0]:.1f})",
                 flush=True,
             )
 
@@ -97,7 +98,7 @@ def distinct(language: str, pairs: list, copies: int) -> list:
 
 
 def passed(language: str, harness: str, pairs: list, folder: pathlib.Path) -> int:
-    """How many pass; the naive loop has no sandbox."""
+    """Counts those that pass; the naive loop has no sandbox."""
     folder.mkdir()
     if harness != "naive":
         rows = solutions.judged(folder, pairs, harness, workers=1)
@@ -121,13 +122,13 @@ def known_good(language: str, sandbox: str) -> None:
 
 
 def attack(language: str, sandbox: str) -> collections.Counter:
-    """Attacks and honest programs take turns; what came of it, counted."""
+    """Judges attacks and honest programs in alternation; counts what came of it."""
     task = solutions.problems(language)[53]
     attacks = attacks_languages.ATTACKS.get(language, [])
     honest = solutions.solutions()[language][53]
     pairs = []
-    for place, (_, source, _) in enumerate(attacks):
-        pairs += [(task, f"    {source}\n"), (task, honest + "\n" * place)]
+    for blank_lines, (_, source, _) in enumerate(attacks):
+        pairs += [(task, f"    {source}\n"), (task, honest + "\n" * blank_lines)]
     before = written()
     rows = judge(pairs, sandbox, timeout_s=1.0, memory_mb=256) if pairs else []
     left, new = survivors(), sorted(written() - before)
@@ -148,32 +149,35 @@ def attack(language: str, sandbox: str) -> collections.Counter:
 
 
 def written() -> set[str]:
-    """Files where programs may try to leave some: any in the system's folders, those of users
-    without a name, as programs run, in folders that others write to."""
-    found = set()
+    """Lists files where programs may try to leave some.
+
+    In the system's folders that is any file; in folders that others write to, those that belong to
+    users without a name, as whom programs run.
+    """
+    paths = set()
     for folder in ("/", "/usr", "/usr/bin", "/etc", "/root", "/home", "/dev", "/kit"):
         with contextlib.suppress(OSError):
-            found |= {entry.path for entry in os.scandir(folder)}
+            paths |= {entry.path for entry in os.scandir(folder)}
     for folder in {"/tmp", "/var/tmp", "/dev/shm", tempfile.gettempdir()}:
         for path in pathlib.Path(folder).glob("*"):
             with contextlib.suppress(OSError):
                 if path.lstat().st_uid >= 20_000 or "codex-jax-was-here" in path.name:
-                    found.add(str(path))
-    return found
+                    paths.add(str(path))
+    return paths
 
 
 def survivors() -> list[str]:
-    """Processes of ours, or orphaned, that attacks have started; they get a moment to go."""
+    """Lists children of this process, or orphans, that attacks started, after a moment to end."""
     deadline = time.monotonic() + 15
     while True:
-        ours, found = {os.getpid(), 1}, []
+        parents, commands = {os.getpid(), 1}, []
         for process in processes():
             named = ("codex_jax.evaluate", "codex-jax-sandbox", "31556952", "/tmp/program")
-            if process.parent in ours and any(name in process.command for name in named):
-                ours.add(process.pid)
-                found.append(process.command[:100])
-        if not found or time.monotonic() > deadline:
-            return found
+            if process.parent in parents and any(name in process.command for name in named):
+                parents.add(process.pid)
+                commands.append(process.command[:100])
+        if not commands or time.monotonic() > deadline:
+            return commands
         time.sleep(0.5)
 
 

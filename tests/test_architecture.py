@@ -29,7 +29,7 @@ COMPOSED = {"compile": {"train", "sample"}, "api": INTERFACE}
 
 
 class Room(NamedTuple):
-    """What a room may import: rooms of ours (besides the root package), and packages of others."""
+    """A room's permitted imports: other rooms (besides the root package), and foreign packages."""
 
     rooms: set[str]
     packages: set[str]
@@ -71,7 +71,7 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "absl", "jax", "numpy"}),
+    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -127,7 +127,7 @@ NOT_LOADED = [
 
 
 class Import(NamedTuple):
-    """One imported module, with where it is imported."""
+    """An imported module, with the line that imports it."""
 
     path: pathlib.Path
     line: int
@@ -178,18 +178,18 @@ def _without_types_of_the_interface(path: pathlib.Path) -> ast.Module:
     return tree
 
 
-def faults(found: Import, room: str) -> str | None:
+def faults(imported: Import, room: str) -> str | None:
     """The rule that an import breaks, or None."""
-    top = found.module.split(".")[0]
+    top = imported.module.split(".")[0]
     if top == "codex_jax":
-        target = room_of(found.module)
+        target = room_of(imported.module)
         allowed = ROOMS[room].rooms | {"", room} if room else set()
         if target not in allowed:
-            return f"{found}; {room or 'the root'} may import {sorted(allowed - {''})}"
+            return f"{imported}; {room or 'the root'} may import {sorted(allowed - {''})}"
     elif top not in sys.stdlib_module_names:
         allowed = ROOMS[room].packages if room else set()
         if top not in allowed:
-            return f"{found}; {room or 'the root'} may use packages {sorted(allowed)}"
+            return f"{imported}; {room or 'the root'} may use packages {sorted(allowed)}"
     return None
 
 
@@ -217,8 +217,8 @@ def floor_fault(edge: Import) -> str | None:
 
 
 def test_every_room_is_in_the_table():
-    found = {room_of(module) for module in MODULES} - {""}
-    assert found <= set(ROOMS), f"no row in the table for {found - set(ROOMS)}"
+    rooms = {room_of(module) for module in MODULES} - {""}
+    assert rooms <= set(ROOMS), f"no row in the table for {rooms - set(ROOMS)}"
 
 
 def test_stages_never_meet_and_leaves_stand_alone():
@@ -233,7 +233,7 @@ def test_stages_never_meet_and_leaves_stand_alone():
 @pytest.mark.parametrize("path", sources(), ids=module_name)
 def test_imports_follow_the_table(path):
     room = room_of(module_name(path))
-    broken = [fault for found in imports(path) if (fault := faults(found, room))]
+    broken = [fault for imported in imports(path) if (fault := faults(imported, room))]
     assert not broken, "\n".join(broken)
 
 
@@ -287,7 +287,8 @@ def test_no_cycle_among_folders():
 
 def test_no_module_cycles():
     graph = {
-        module: {found.module for found in imports(path) if found.module in MODULES} - {module}
+        module: {imported.module for imported in imports(path) if imported.module in MODULES}
+        - {module}
         for module, path in MODULES.items()
     }
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the cycle

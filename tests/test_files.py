@@ -1,6 +1,15 @@
+import pathlib
+
 import pytest
 
 from codex_jax import files
+
+
+def write_half(path: pathlib.Path) -> None:
+    """Fails in the middle of a write."""
+    with files.atomic_path(path) as partial:
+        partial.write_text("half")
+        raise ZeroDivisionError
 
 
 def test_a_file_is_written_whole(tmp_path):
@@ -15,9 +24,8 @@ def test_a_file_is_written_whole(tmp_path):
 def test_a_failed_write_changes_nothing(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(ZeroDivisionError), files.atomic_path(path) as partial:
-        partial.write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_half(path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

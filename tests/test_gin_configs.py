@@ -48,7 +48,7 @@ def decoder(configured):
     return config
 
 
-def counted(config):
+def count_params(config):
     shapes, _ = model.abstract_params(config)  # built without memory
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
@@ -64,7 +64,7 @@ def test_sizes_are_what_their_names_say(path, decoder):
     named = float(f"{number}.{fraction or 0}") * {"m": 1e6, "b": 1e9}[unit]
     expected = COUNTED.get(path.stem, named)
     assert config.non_embedding_params == pytest.approx(expected, rel=0.03)
-    blocks = {name: n for name, n in counted(config).items() if name.startswith("blocks/")}
+    blocks = {name: n for name, n in count_params(config).items() if name.startswith("blocks/")}
     assert sum(blocks.values()) == pytest.approx(expected, rel=0.03)
 
 
@@ -72,4 +72,4 @@ def test_sizes_are_what_their_names_say(path, decoder):
 def test_llamas_have_exactly_the_parameters_of_their_models(name, decoder):
     vocab_size, expected = EXACT[name]
     config = decoder(ROOT / "gin_configs" / "model" / f"{name}.gin", vocab_size)
-    assert sum(counted(config).values()) == expected
+    assert sum(count_params(config).values()) == expected

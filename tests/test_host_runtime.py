@@ -30,13 +30,15 @@ print(kept, min(faults(x) for _ in range(12)))  # it takes some steps to settle
 
 def faults(keep: bool) -> tuple[str, int]:
     command = [sys.executable, "-c", _STEPS.format(keep=keep)]
-    kept, count = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return kept, int(count)
+    is_set, count = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return is_set, int(count)
 
 
 def test_a_step_finds_its_pages_again():
-    kept, count = faults(keep=True)
-    if kept == "False":
+    is_set, count = faults(keep=True)
+    if is_set == "False":
         pytest.skip("this C library's malloc has no such settings")
     assert count < 1_000  # of 16,384 pages of one temporary
 

@@ -8,11 +8,12 @@ from codex_jax import progress
 
 
 @pytest.fixture
-def often(monkeypatch):
+def no_interval(monkeypatch):
     monkeypatch.setattr(progress, "_INTERVAL_S", 0.0)
 
 
-def test_nobody_watching_gets_whole_lines(often, capsys):
+@pytest.mark.usefixtures("no_interval")
+def test_nobody_watching_gets_whole_lines(capsys):
     assert list(progress.bar(range(3), desc="things")) == [0, 1, 2]
     error = capsys.readouterr().err
     assert "\r" not in error
@@ -28,7 +29,8 @@ def test_a_person_watching_gets_one_line_redrawn(monkeypatch, capsys):
     assert "\r" in capsys.readouterr().err
 
 
-def test_a_resumed_job_begins_where_it_was(often, capsys):
+@pytest.mark.usefixtures("no_interval")
+def test_a_resumed_job_begins_where_it_was(capsys):
     with progress.bar(desc="steps", total=10, done=6) as bar:
         bar.update(4)
     lines = capsys.readouterr().err.splitlines()

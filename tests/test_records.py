@@ -2,8 +2,8 @@
 
 import json
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax import InputError, records
@@ -23,7 +23,7 @@ PROBLEMS = st.builds(Problem, task_id=TEXT, prompt=TEXT, test=TEXT, extra=EXTRA)
 VERDICTS = st.builds(Verdict, task_id=TEXT, verdict=TEXT, seconds=st.none() | st.floats(0, 9))
 
 
-@given(COMPLETIONS | PROBLEMS | VERDICTS)
+@hypothesis.given(COMPLETIONS | PROBLEMS | VERDICTS)
 def test_a_line_read_back_is_the_record(record):
     line = records.to_line(record)
     assert "\n" not in line
@@ -61,9 +61,9 @@ def test_a_lone_surrogate_is_written_and_read_back(tmp_path):
 
 def test_a_humaneval_line_is_a_completion():
     line = json.dumps({"task_id": "HumanEval/0", "completion": "    return 1"})
-    found = records.parse_record(line, Completion, where="f:1")
-    assert (found.sample_index, found.mean_logprob, found.extra) == (0, None, {})
-    assert json.loads(records.to_line(found)).keys() >= {"task_id", "completion"}
+    completion = records.parse_record(line, Completion, where="f:1")
+    assert (completion.sample_index, completion.mean_logprob, completion.extra) == (0, None, {})
+    assert json.loads(records.to_line(completion)).keys() >= {"task_id", "completion"}
 
 
 @pytest.mark.parametrize(

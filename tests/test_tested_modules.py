@@ -92,6 +92,7 @@ COVERED_BY = {
         "sample.engine.state",
     ],
     "sample/test_generate.py": ["sample.batch_run", "sample.inputs"],
+    "sample/test_gpu_attention.py": ["sample.engine.flat_cache"],
     "sample/test_int8.py": ["model.quantization", "sample.engine.shardings"],
     "sample/test_prefix_attention.py": ["sample.engine.kv_cache"],
     "sample/test_serve.py": [

@@ -3,9 +3,9 @@
 import base64
 import json
 
+import hypothesis
 import pytest
 import tokenizers
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -29,20 +29,20 @@ ODD_PIECES = st.sampled_from(
 ANY_TEXT = st.lists(st.one_of(ODD_PIECES, st.text()), max_size=8).map("".join)
 
 
-@given(text=ANY_TEXT)
+@hypothesis.given(text=ANY_TEXT)
 def test_round_trip_is_exact_on_any_text(tokenizer: Tokenizer, text: str):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.decode_bytes(ids) == text.encode()
 
 
-@given(text=ANY_TEXT)
+@hypothesis.given(text=ANY_TEXT)
 def test_no_text_encodes_to_a_special_token(tokenizer: Tokenizer, text: str):
     special = {tokenizer.special_id(name) for name in SPECIALS}
     assert not special & set(tokenizer.encode(text + END_OF_TEXT))
 
 
-@given(texts=st.lists(ANY_TEXT, max_size=5))
+@hypothesis.given(texts=st.lists(ANY_TEXT, max_size=5))
 def test_a_batch_is_its_texts_one_by_one(tokenizer: Tokenizer, texts: list[str]):
     assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
 
@@ -140,14 +140,14 @@ def _gpt2_style(folder):
 
 def test_gpt2_files_encode_as_their_own_library_does(tmp_path):
     library = _gpt2_style(tmp_path)
-    ours = Tokenizer.read_gpt2(tmp_path / "vocab.json")
+    tokenizer = Tokenizer.read_gpt2(tmp_path / "vocab.json")
     for text in [*TEXTS, "  two  spaces\n\n\n   and three's", "<|endoftext|>"]:
-        assert ours.encode(text) == library.encode(text).ids
-        assert ours.decode(ours.encode(text)) == text
-    assert ours.eos_id == library.get_vocab_size()
-    assert ours.vocab_size == library.get_vocab_size() + len(SPECIALS)
-    ours.save(tmp_path / "ours.json")
-    assert Tokenizer.load(tmp_path / "ours.json").encode(TEXTS[0]) == ours.encode(TEXTS[0])
+        assert tokenizer.encode(text) == library.encode(text).ids
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.eos_id == library.get_vocab_size()
+    assert tokenizer.vocab_size == library.get_vocab_size() + len(SPECIALS)
+    tokenizer.save(tmp_path / "ours.json")
+    assert Tokenizer.load(tmp_path / "ours.json").encode(TEXTS[0]) == tokenizer.encode(TEXTS[0])
 
 
 def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path):
@@ -157,14 +157,16 @@ def test_tiktoken_files_are_the_same_vocabulary_with_a_gap_for_the_end(tmp_path)
     ranks = {n: gpt2.token_bytes(n) for n in range(library.get_vocab_size())} | spaces
     rows = (f"{base64.b64encode(token).decode()} {rank}" for rank, token in ranks.items())
     (tmp_path / "small.tiktoken").write_text("\n".join(rows) + "\n")
-    ours = Tokenizer.read_tiktoken(tmp_path / "small.tiktoken")
-    assert ours.eos_id == gpt2.eos_id
-    assert [ours.special_id(name) for name in SPECIALS[1:]] == [gpt2.eos_id + n for n in (3, 4, 5)]
+    tokenizer = Tokenizer.read_tiktoken(tmp_path / "small.tiktoken")
+    assert tokenizer.eos_id == gpt2.eos_id
+    assert [tokenizer.special_id(name) for name in SPECIALS[1:]] == [
+        gpt2.eos_id + n for n in (3, 4, 5)
+    ]
     for text in TEXTS:
         flat = text.replace("  ", "")
-        assert ours.encode(flat) == library.encode(flat).ids
-        assert ours.decode(ours.encode(text)) == text
-    assert ours.encode(" " * 22) == [gpt2.eos_id + 2]
+        assert tokenizer.encode(flat) == library.encode(flat).ids
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.encode(" " * 22) == [gpt2.eos_id + 2]
 
 
 def test_foreign_files_that_arent_are_refused(tmp_path):

@@ -23,7 +23,7 @@ _ALIASES = {"tuple", "get-tuple-element", "bitcast", "while", "conditional", "ca
 
 @dataclasses.dataclass(frozen=True)
 class Value:
-    """One array of the program: its bytes on a device, and the line of ours that computes it."""
+    """An array of the program: its bytes on a device, and the line of ours that computes it."""
 
     bytes: int
     shape: str
@@ -32,7 +32,7 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One run of the program on one device.
+    """Cost of a run of the program on a device.
 
     Attributes:
       cycles: estimated, kernels excepted.

@@ -1,4 +1,4 @@
-"""What was estimate, as a page of text."""
+"""The report of an estimate, as text."""
 
 from typing import cast
 

@@ -104,13 +104,17 @@ class SampleTarget(Target):
         """Traces the loop; see Target.lower."""
         mesh = self._mesh()
         shape, config = self.shape, self.model
-        places = shardings.state_shardings(config, shape, mesh)
-        state = jax.tree.map(_place, jax.eval_shape(lambda: init_state(config, shape)), places)
-        whole = NamedSharding(mesh, PartitionSpec())
-        table = jax.ShapeDtypeStruct((STOP_STATES, config.vocab_size), jnp.int16, sharding=whole)
-        work = jax.tree.map(lambda x: _place(x, whole), _loop_inputs(shape))
+        state_shardings = shardings.state_shardings(config, shape, mesh)
+        state = jax.tree.map(
+            _with_sharding, jax.eval_shape(lambda: init_state(config, shape)), state_shardings
+        )
+        replicated = NamedSharding(mesh, PartitionSpec())
+        table = jax.ShapeDtypeStruct(
+            (STOP_STATES, config.vocab_size), jnp.int16, sharding=replicated
+        )
+        work = jax.tree.map(lambda x: _with_sharding(x, replicated), _loop_inputs(shape))
         params = shardings.decode_param_shapes(config, shape, mesh)
-        return jit_decode(places).lower(config, shape, params, state, table, work)
+        return jit_decode(state_shardings).lower(config, shape, params, state, table, work)
 
     def _mesh(self) -> Mesh:
         return shardings.make_mesh(
@@ -118,7 +122,7 @@ class SampleTarget(Target):
         )
 
 
-def _place(x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+def _with_sharding(x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
 

@@ -98,6 +98,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             repeats=True,
         ),
         Command(
+            "sweep",
+            "codex_jax.main.sweep:sweep",
+            "run a command over a grid of settings, a folder each; a table and a plot",
+        ),
+        Command(
             "compile",
             "codex_jax.compile.compile:compile_for",
             "compile a train step for a TPU topology you don't have attached",

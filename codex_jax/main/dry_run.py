@@ -1,7 +1,10 @@
 """Cost of a configuration, computed without running it: `--dry_run` prints it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+from codex_jax.main import sweep
 
 
 def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **rest: Any) -> str:
@@ -49,4 +52,4 @@ def _bytes_per_device(state: Any) -> int:
 
 
 # Command → the function that previews it.
-PREVIEWS = {"train": train}
+PREVIEWS: dict[str, Callable[..., str]] = {"train": train, "sweep": sweep.preview}

@@ -225,6 +225,7 @@ def forward(
     dtype=jnp.float32,
     wrap_block=lambda block: block,
     scan: bool = True,
+    unroll: bool = False,
 ) -> tuple[Float[Array, "B T D"], Any]:
     """Hidden states after the final norm, and the cache that the last layer's `attend` returned.
 
@@ -239,6 +240,8 @@ def forward(
       wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
       scan: run the stack as one lax.scan. Unrolled, compilation time grows with depth, and
         params["blocks"] may be a list from `unstack_layers`.
+      unroll: with `scan`, run it as straight-line code; a GPU then copies no layer's values into
+        and out of stacked arrays.
     """
     block_graph, norm_graph = _graphs(config)
     x = embed_lookup(params["embedding"], tokens, dtype)
@@ -260,7 +263,7 @@ def forward(
             return block(carry[0], layer_params, carry[1], layer), None
 
         layers = jnp.arange(config.layers)
-        (x, cache), _ = jax.lax.scan(body, (x, cache), (params["blocks"], layers))
+        (x, cache), _ = jax.lax.scan(body, (x, cache), (params["blocks"], layers), unroll=unroll)
     else:
         blocks = params["blocks"]
         layer_list = blocks if isinstance(blocks, list) else unstack_layers(blocks)

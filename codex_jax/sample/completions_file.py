@@ -3,7 +3,7 @@
 import json
 import os
 import pathlib
-from typing import Any, Self
+from typing import Any
 
 from codex_jax import InputError
 from codex_jax.files import atomic_write, repair_jsonl
@@ -64,7 +64,7 @@ class CompletionsFile:
                 "again to resume"
             ) from None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CompletionsFile":  # noqa: PYI034 - beartype checks no Self in a hook
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -79,7 +79,7 @@ def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
             raise InputError(f"{name} is {value}; expected 1 or more")
 
 
-def _check_output(output: str, **lists: Sequence[float | None]) -> None:
+def _check_output(output: str, **lists: Sequence[object]) -> None:
     """Checks that every file of a run has a name of its own."""
     for name, values in lists.items():
         if len(values) > 1 and f"{{{name}}}" not in output:

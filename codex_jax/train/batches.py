@@ -1,9 +1,10 @@
 """Global batches as training reads them, and their arrays on a mesh."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from codex_jax import sharding
@@ -26,27 +27,48 @@ class Batches(BatchShape, Protocol):
     fingerprint: str
     tokenizer_hash: str
 
-    def batches(self, start: int, rows: slice | None = None) -> Iterator[Batch]:
-        """Batches `start`, `start` + 1, … without end; of each the slice `rows` of its rows."""
+    def batches(self, start: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
+        """Batches `start`, `start` + 1, … without end; of each the rows of these indices."""
         ...
 
 
-def local_rows(mesh: Mesh, shape: BatchShape) -> slice:
-    """The contiguous rows of a global batch that this process's devices hold."""
+def host_rows(mesh: Mesh, shape: BatchShape, *, process: int | None = None) -> np.ndarray:
+    """Rows of a global batch that the devices of a process hold, any of the batch's.
+
+    A mesh orders devices by their wires, so that a host's rows are no contiguous run: on a v5e of
+    4 × 4 chips, host 0 holds parts 0, 1, 6 and 15. Hosts that share a part (their devices differ
+    in tensor or context alone) both read it.
+
+    Args:
+      mesh: The devices of all processes.
+      shape: The global batch.
+      process: Index of the process (default: this one).
+
+    Returns:
+      int64 (rows,): ascending indices into the global batch.
+    """
+    process = jax.process_index() if process is None else process
     array_shape = (shape.batch_size, shape.sequence_length)
-    indices = sharding.batch_sharding(mesh).addressable_devices_indices_map(array_shape).values()
-    row_slices = [index[0] for index in indices if index is not None]
-    starts = [rows.start or 0 for rows in row_slices]
-    stops = [rows.stop or shape.batch_size for rows in row_slices]
-    return slice(min(starts), max(stops))
+    parts: Mapping[Any, Any] = sharding.batch_sharding(mesh).devices_indices_map(array_shape)
+    is_read = np.zeros(shape.batch_size, bool)
+    for device, index in parts.items():
+        if device.process_index == process:
+            is_read[index[0]] = True
+    return np.flatnonzero(is_read)
 
 
-def on_global_batches(step: Callable, mesh: Mesh, batch_size: int) -> Callable:
+def on_global_batches(step: Callable, mesh: Mesh, shape: BatchShape) -> Callable:
     """Wraps step(state, batch) to take this process's rows of a batch as numpy arrays."""
     placement = sharding.batch_sharding(mesh)
+    position = np.full(shape.batch_size, -1)  # of a row of the global batch, among this process's
+    rows = host_rows(mesh, shape)
+    position[rows] = np.arange(len(rows))
 
-    def to_global(local_array):
-        shape = (batch_size, *local_array.shape[1:])
-        return jax.make_array_from_process_local_data(placement, local_array, shape)
+    def to_global(local_array: Any) -> jax.Array:
+        def part(index: Any) -> Any:
+            return local_array[(position[index[0]], *index[1:])]
+
+        global_shape = (shape.batch_size, *local_array.shape[1:])
+        return jax.make_array_from_callback(global_shape, placement, part)
 
     return lambda state, batch: step(state, Batch(*map(to_global, batch)))

@@ -49,6 +49,7 @@ class Compute:
 
 def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
     """Compiles train_step; the state is donated, so that it is in memory once."""
+    platform = mesh.devices.flat[0].platform
     step = functools.partial(
         train_step,
         config=config,
@@ -58,9 +59,9 @@ def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
         chunks=compute.loss_chunks,
         z_loss=compute.z_loss,
         remat=compute.remat,
+        unroll=platform == "gpu",
         attention=choose_attention(mesh),
         mesh=mesh,
     )
-    on_tpu = mesh.devices.flat[0].platform == "tpu"
-    options = _OVERLAP_OPTIONS if compute.overlap and on_tpu else None
+    options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
     return jax.jit(step, donate_argnums=0, compiler_options=options)

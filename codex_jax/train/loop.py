@@ -14,7 +14,7 @@ from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
-from codex_jax.train.batches import Batches, local_rows, on_global_batches
+from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.metrics import Metrics
@@ -71,12 +71,12 @@ def train(
     checkpoints = Checkpoints(checkpoint_dir, keep=keep_checkpoints)
     dtype = jnp.dtype(compute.param_dtype)
     state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed, dtype=dtype)
-    rows = batches.batches(start, local_rows(devices, batches))
+    rows = batches.batches(start, host_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
     schedule = LoopSchedule(start, steps, log_every, save_every, validation.every)
     held_out = getattr(batches, "validation", None)
     evaluator = held_out and Evaluator(held_out, model, compute, devices, validation)
-    step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches.batch_size)
+    step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches)
     run(schedule, state, step, rows, metrics, save=_saver(checkpoints, card), evaluator=evaluator)
     checkpoints.finish()
     checkpoints.close()

@@ -25,6 +25,7 @@ def loss_sum(
     chunks: int = 1,
     z_loss: float = 0.0,
     remat: str = "none",
+    unroll: bool = False,
     attention: Attention = unsharded_attention,
     mesh: Mesh | None = None,
 ) -> Float[Array, ""]:
@@ -38,6 +39,7 @@ def loss_sum(
       chunks: number of chunks of a device's tokens, for the logits.
       z_loss: weight of log²Z.
       remat: one of remat.PRESETS, the block's values that are stored or recomputed.
+      unroll: compile the layers as straight-line code.
       attention: makes the blocks' `attend` for a batch, whose columns it may reorder.
       mesh: devices over which batch and parameters are sharded; None on one device.
     """
@@ -50,6 +52,7 @@ def loss_sum(
         attend,
         dtype=dtype,
         wrap_block=rematerialize(remat),
+        unroll=unroll,
     )
     table = params["embedding"] if config.tied else params["unembedding"].T
     targets, weights = batch.targets, batch.loss_weights

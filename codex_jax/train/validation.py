@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.train.attention_choice import choose_attention
-from codex_jax.train.batches import local_rows, on_global_batches
+from codex_jax.train.batches import host_rows, on_global_batches
 from codex_jax.train.compute import Compute
 from codex_jax.train.step import loss_sum
 
@@ -43,8 +43,8 @@ class ValidationBatches(Protocol):
     tasks: Sequence[str]
     token_bytes: np.ndarray  # int32 (V,): bytes of text of each id
 
-    def task_batches(self, task: str, rows: slice | None = None) -> Iterator[Batch]:
-        """Yields a Task's batches once, the last filled up with padding; of each a slice."""
+    def task_batches(self, task: str, rows: np.ndarray | None = None) -> Iterator[Batch]:
+        """Yields a Task's batches once, the last padded; of each the rows of these indices."""
         ...
 
 
@@ -62,7 +62,7 @@ class Evaluator:
         """Prepares the evaluation step, which is compiled at its first use."""
         self._batches = batches
         self._most = settings.batches
-        self._rows = local_rows(mesh, batches)
+        self._rows = host_rows(mesh, batches)
         sums = functools.partial(
             batch_sums,
             config=config,
@@ -73,7 +73,7 @@ class Evaluator:
             attention=choose_attention(mesh),
             mesh=mesh,
         )
-        self._sums = on_global_batches(jax.jit(sums), mesh, batches.batch_size)
+        self._sums = on_global_batches(jax.jit(sums), mesh, batches)
 
     def evaluate(self, params: Any) -> dict[str, float]:
         """Returns loss (nats a token) and bits per byte: of all rows, and by Task.

@@ -4,8 +4,8 @@ import dataclasses
 import importlib.util
 import itertools
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.compile import estimate, hlo, search
@@ -120,9 +120,9 @@ ENTRY %main.1 (state: f32[512]) -> f32[512] {
 
 def test_an_iteration_of_a_loop_without_a_trip_count():
     assert hlo.read(LOOP).cycles == 1000 + 5 + 20
-    turn = hlo.read(LOOP, one_iteration=True)
-    assert turn.cycles == 5 + 20
-    assert turn.values[0].source == "state.rows"
+    iteration = hlo.read(LOOP, one_iteration=True)
+    assert iteration.cycles == 5 + 20
+    assert iteration.values[0].source == "state.rows"
 
 
 def test_the_largest_values_are_in_hbm_and_have_sources():
@@ -143,7 +143,9 @@ TINY = TrainTarget(
 )
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20), st.booleans()), max_size=12))
+@hypothesis.given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 20), st.booleans()), max_size=12)
+)
 def test_the_front_is_what_nothing_beats(rows):
     points = [
         Point(TINY, Estimate(fits=fits, temporaries=size << 28, seconds=float(seconds)))
@@ -164,8 +166,8 @@ def test_the_front_is_what_nothing_beats(rows):
 
 def test_a_search_tries_each_with_each():
     space = Search(batch_sizes=(8, 16), remats=("none", "full"), fsdp_sizes=(2, 4))
-    found = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.targets(space, TINY)]
-    assert found == list(itertools.product((8, 16), ("none", "full"), (2, 4)))
+    settings = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.targets(space, TINY)]
+    assert settings == list(itertools.product((8, 16), ("none", "full"), (2, 4)))
 
 
 def test_the_name_of_a_result_is_that_of_its_job():

@@ -53,9 +53,9 @@ def test_torch_linears_are_out_by_in():
     config = small("llama")
     shapes, _ = model.abstract_params(config)
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, "f"), shapes)
-    params["blocks"]["attention"]["k"][1, 3, 1, 5] = 7  # input 3, head 1, place 5
-    theirs = hf_params.write_params("llama", config, params)
-    assert theirs["model.layers.1.self_attn.k_proj.weight"][8 + 5, 3] == 7
+    params["blocks"]["attention"]["k"][1, 3, 1, 5] = 7  # input 3, head 1, position 5
+    state = hf_params.write_params("llama", config, params)
+    assert state["model.layers.1.self_attn.k_proj.weight"][8 + 5, 3] == 7
 
 
 def test_gpt2_keeps_q_k_and_v_in_one():
@@ -96,20 +96,20 @@ def test_logits_equal_those_of_transformers(family):
     words = hf_params.write_config(family, config)
     torch.manual_seed(0)
     extra = {"hidden_act": "gelu_pytorch_tanh"} if family == "starcoder2" else {}
-    theirs = transformers.AutoModelForCausalLM.from_config(
+    network = transformers.AutoModelForCausalLM.from_config(
         transformers.AutoConfig.for_model(family, **words, **extra)
     ).eval()
     with torch.no_grad():  # biases and norms that differ from each other
-        for weight in theirs.parameters():
+        for weight in network.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
     prefix = "transformer." if family in ("gpt2", "gptj", "codegen") else ""
-    state = {k.removeprefix(prefix): v.numpy() for k, v in theirs.state_dict().items()}
+    state = {k.removeprefix(prefix): v.numpy() for k, v in network.state_dict().items()}
     params = hf_params.read_params(family, config, state.__getitem__)
     tokens = np.random.default_rng(0).integers(0, 70, (2, 30))
     with torch.no_grad():
-        wanted = theirs(torch.tensor(tokens)).logits.numpy()
+        expected = network(torch.tensor(tokens)).logits.numpy()
     positions = np.broadcast_to(np.arange(30), tokens.shape)
     attend = packed_attention(np.ones_like(tokens))
     hidden, _ = model.forward(config, params, tokens, positions, attend)
-    found = model.unembed(config, params, hidden)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    logits = model.unembed(config, params, hidden)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

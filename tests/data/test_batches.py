@@ -5,9 +5,10 @@ import itertools
 import subprocess
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -52,8 +53,15 @@ def test_the_stream_is_the_same_for_any_hosts_and_workers(rows, stream, hosts, w
     assert _hash(global_batches) == _hash(stream)
 
 
+@pytest.mark.parametrize("rows_of_host", [[0, 1, 6], [7, 2], np.array([5]), (3, 0, 4)])
+def test_a_host_reads_any_rows_of_a_batch(rows, stream, rows_of_host):
+    reader = BatchReader(rows, batch_size=B, seed=3)
+    expected = [Batch(*(array[list(rows_of_host)] for array in batch)) for batch in stream[2:6]]
+    assert _hash(itertools.islice(reader.batches(2, rows_of_host), 4)) == _hash(expected)
+
+
 @settings(max_examples=20, deadline=None)
-@given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
+@hypothesis.given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
 def test_resuming_needs_only_the_step(rows, stream, start, seed_of_process):
     np.random.seed(seed_of_process)
     reader = BatchReader(rows, batch_size=B, seed=3)

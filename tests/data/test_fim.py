@@ -1,7 +1,7 @@
 """The three pieces are the document, whichever way round."""
 
+import hypothesis
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.data.examples.fim import MIDDLE, PREFIX, SUFFIX, infill
@@ -17,7 +17,7 @@ def _put_together(parts) -> str:
     return parts[4].text + parts[2].text
 
 
-@given(text=st.text(), seed=st.integers(0, 2**32), spm=st.sampled_from([0.0, 0.5, 1.0]))
+@hypothesis.given(text=st.text(), seed=st.integers(0, 2**32), spm=st.sampled_from([0.0, 0.5, 1.0]))
 def test_the_pieces_are_the_document(text, seed, spm):
     parts = infill(text, np.random.default_rng(seed), spm_rate=spm)
     assert _put_together(parts) == text

@@ -1,13 +1,13 @@
 """Splitting newline+indent tokens changes ids, never bytes."""
 
+import hypothesis
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.data.examples.indent_split import split_indent_tokens
 
 
-@given(
+@hypothesis.given(
     lines=st.lists(st.sampled_from(["if x:", "    y", "\t\tz", "", "  ", "!"])),
     rate=st.floats(0, 1),
 )

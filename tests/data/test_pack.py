@@ -2,9 +2,9 @@
 
 import collections
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.data.packing.pack import pack, positions_of, rows_to_batch, split_document
@@ -35,7 +35,7 @@ def _count(arrays) -> collections.Counter:
     return collections.Counter(token for array in arrays for token in array.tolist())
 
 
-@given(texts=documents, length=st.integers(2, 24), max_open_rows=st.integers(1, 8))
+@hypothesis.given(texts=documents, length=st.integers(2, 24), max_open_rows=st.integers(1, 8))
 def test_every_token_is_a_target_exactly_once(texts, length, max_open_rows):
     batch = _pack(texts, length, max_open_rows)
     expected = _count(texts) + collections.Counter({EOS: len(texts)})
@@ -44,7 +44,7 @@ def test_every_token_is_a_target_exactly_once(texts, length, max_open_rows):
     assert batch.loss_weights.sum() == real.sum() == expected.total()
 
 
-@given(texts=documents, length=st.integers(2, 24))
+@hypothesis.given(texts=documents, length=st.integers(2, 24))
 def test_segments_put_together_are_the_documents(texts, length):
     batch = _pack(texts, length)
     counts: collections.Counter[tuple[int, ...]] = collections.Counter()
@@ -65,7 +65,7 @@ def test_segments_put_together_are_the_documents(texts, length):
     assert counts == expected
 
 
-@given(ids=documents, length=st.integers(2, 24))
+@hypothesis.given(ids=documents, length=st.integers(2, 24))
 def test_a_continuation_begins_with_the_token_before_it(ids, length):
     for text in ids:
         segments = list(

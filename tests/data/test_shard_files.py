@@ -1,7 +1,7 @@
 """Tokenized documents come back from disk as they were written."""
 
+import hypothesis
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.data.shards.shard_files import (
@@ -28,7 +28,7 @@ def document(number: int, document_texts: list[TokenizedText]) -> TokenizedDocum
     return TokenizedDocument(f"ä/{number}.py", "Go", 9 * number, 1 << 63, sketch, document_texts)
 
 
-@given(groups=st.lists(st.lists(texts, max_size=3), min_size=1, max_size=5))
+@hypothesis.given(groups=st.lists(st.lists(texts, max_size=3), min_size=1, max_size=5))
 def test_a_block_comes_back(tmp_path_factory, groups):
     path = tmp_path_factory.mktemp("blocks") / "block.npz"
     documents = [document(number, group) for number, group in enumerate(groups)]

@@ -7,8 +7,8 @@ import fractions
 import json
 import math
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.evaluate.sandbox.guest import value_codec
@@ -47,7 +47,7 @@ def alike(a, b) -> bool:
     return a == b and type(a) is type(b) and repr(a) == repr(b)
 
 
-@given(plain)
+@hypothesis.given(plain)
 def test_plain_values_arrive_as_they_left(value):
     arrived = across(value, strict=True)
     assert arrived == value

@@ -2,8 +2,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from codex_jax.main import coercion
@@ -56,7 +56,7 @@ def test_misfits_are_refused(value, hint):
         coercion.fit(value, hint)
 
 
-@given(st.recursive(st.integers() | st.text(), st.lists))
+@hypothesis.given(st.recursive(st.integers() | st.text(), st.lists))
 def test_fitting_twice_is_fitting_once(value):
     once = coercion.fit(value, Any)
     assert coercion.fit(once, Any) == once == value

@@ -35,7 +35,7 @@ def rows(length=12, batch=2):
     return tokens, jnp.broadcast_to(jnp.arange(length), tokens.shape)
 
 
-def plain(config, params, tokens, positions, **options):
+def decode_rows(config, params, tokens, positions, **options):
     attend = packed_attention(jnp.ones_like(tokens))
     return forward(config, params, tokens, positions, attend, **options)[0]
 
@@ -52,14 +52,14 @@ def test_shapes_and_axes_are_known_without_memory(decoder):
 def test_logits_leave_the_padding_of_the_vocabulary_out(decoder):
     config, params = decoder
     assert params["embedding"].shape[0] == 128
-    hidden = plain(config, params, *rows())
+    hidden = decode_rows(config, params, *rows())
     assert unembed(config, params, hidden).shape == (2, 12, 90)
 
 
 def test_scanned_equals_unrolled(decoder):
     config, params = decoder
-    scanned = plain(config, params, *rows())
-    np.testing.assert_allclose(scanned, plain(config, params, *rows(), scan=False), atol=1e-4)
+    scanned = decode_rows(config, params, *rows())
+    np.testing.assert_allclose(scanned, decode_rows(config, params, *rows(), scan=False), atol=1e-4)
 
 
 def test_cached_equals_uncached(decoder):
@@ -78,15 +78,15 @@ def test_cached_equals_uncached(decoder):
         )
         cache = cache._replace(length=cache.length + stop - start)
         pieces.append(hidden)
-    whole = plain(config, params, tokens, positions)
-    np.testing.assert_allclose(jnp.concatenate(pieces, axis=1), whole, atol=1e-4)
+    at_once = decode_rows(config, params, tokens, positions)
+    np.testing.assert_allclose(jnp.concatenate(pieces, axis=1), at_once, atol=1e-4)
 
 
 def test_packed_equals_unpacked(decoder):
     config, params = decoder
     tokens, positions = rows(batch=1)
     alone = [
-        plain(config, params, tokens[:, piece], positions[:, : piece.stop - piece.start])
+        decode_rows(config, params, tokens[:, piece], positions[:, : piece.stop - piece.start])
         for piece in (slice(0, 7), slice(7, 12))
     ]
     segments = jnp.array([[1] * 7 + [2] * 5])
@@ -98,16 +98,16 @@ def test_packed_equals_unpacked(decoder):
 def test_a_token_never_sees_later_ones(decoder):
     config, params = decoder
     tokens, positions = rows()
-    changed = plain(config, params, tokens.at[:, 8].add(1) % 90, positions)
-    before = plain(config, params, tokens, positions)
+    changed = decode_rows(config, params, tokens.at[:, 8].add(1) % 90, positions)
+    before = decode_rows(config, params, tokens, positions)
     np.testing.assert_allclose(changed[:, :8], before[:, :8], atol=1e-5)
     assert jnp.abs(changed[:, 8:] - before[:, 8:]).max() > 1e-3
 
 
 def test_bf16_is_close_to_f32(decoder):
     config, params = decoder
-    exact = plain(config, params, *rows())
-    rough = plain(config, params, *rows(), dtype=jnp.bfloat16)
+    exact = decode_rows(config, params, *rows())
+    rough = decode_rows(config, params, *rows(), dtype=jnp.bfloat16)
     assert rough.dtype == jnp.bfloat16
     error = jnp.linalg.norm(rough.astype(jnp.float32) - exact) / jnp.linalg.norm(exact)
     assert error < 0.05

@@ -17,7 +17,7 @@ def test_zigzag_gives_every_device_an_early_and_a_late_part():
     assert sorted(zigzag(96, 4)) == list(range(96))
 
 
-def packed(B, T):
+def segment_ids(B, T):
     """Rows of 1 to 5 segments of unequal length, the last one padding."""
     rng = np.random.default_rng(0)
     starts = (rng.random((B, T)) < 3 / T).cumsum(axis=1) + 1
@@ -48,7 +48,7 @@ def test_value_and_gradients_equal_plain_ones(shape, T, dtype, tolerance, monkey
     keys = jax.random.split(jax.random.key(0), 4)
     sizes = [(2, T, 4, 8), (2, T, 2, 8), (2, T, 2, 8), (2, T, 4, 8)]
     *inputs, weights = (jax.random.normal(k, s, dtype) for k, s in zip(keys, sizes, strict=True))
-    segments, order = packed(2, T), zigzag(T, mesh.shape["context"])
+    segments, order = segment_ids(2, T), zigzag(T, mesh.shape["context"])
     expected = value_and_gradients(packed_attention(jnp.asarray(segments)), inputs, weights)
     ring = ring_attention(
         jnp.asarray(segments[:, order]),
@@ -58,13 +58,13 @@ def test_value_and_gradients_equal_plain_ones(shape, T, dtype, tolerance, monkey
         heads=("tensor",),
     )
     dealt = [x[:, order] for x in inputs]
-    found = value_and_gradients(ring, dealt, weights[:, order])
+    actual = value_and_gradients(ring, dealt, weights[:, order])
     back = np.argsort(order)
-    found = jax.tree.map(lambda x: x[:, back], found)
+    actual = jax.tree.map(lambda x: x[:, back], actual)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(
             a.astype(jnp.float32), b.astype(jnp.float32), atol=tolerance, rtol=tolerance
         ),
-        found,
+        actual,
         expected,
     )

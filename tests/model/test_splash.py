@@ -27,8 +27,8 @@ def test_the_kernel_equals_plain_attention_on_a_mesh(head_size):
     splash = splash_attention(
         segments, mesh=mesh, rows=("fsdp",), heads=("tensor",), interpret=True
     )
-    found, expected = out_and_gradient(splash), out_and_gradient(packed_attention(segments))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), found, expected)
+    actual, expected = out_and_gradient(splash), out_and_gradient(packed_attention(segments))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), actual, expected)
 
 
 @pytest.mark.parametrize(("length", "expected"), [(2048, True), (200, False)])

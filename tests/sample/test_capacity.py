@@ -1,5 +1,6 @@
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -16,7 +17,7 @@ def test_known_sizes():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 3000))
+@hypothesis.given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 3000))
 def test_the_queue_and_the_prompts_can_keep_every_row_busy(rows, samples, longest):
     for platform in ("cpu", "tpu"):
         shape = plan(

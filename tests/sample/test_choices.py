@@ -1,5 +1,6 @@
+import hypothesis
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.engine.requests import PromptLogprobs, Sample, TopLogprobs
@@ -36,7 +37,9 @@ def test_an_echoed_prompt_has_no_logprob_for_its_first_token():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5), st.booleans())
+@hypothesis.given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5), st.booleans()
+)
 def test_pieces_of_any_size_make_the_same_choice(tokens, size, has_stop):
     """Except at a stop string, every sampled token has its log-probability."""
     stops = ("b",) if has_stop else ()

@@ -1,5 +1,6 @@
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
@@ -30,7 +31,7 @@ def test_no_new_tokens_no_samples():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(2, 5000), st.none() | st.integers(2, 5000))
+@hypothesis.given(st.integers(2, 5000), st.none() | st.integers(2, 5000))
 def test_clamped_limits_never_exceed_the_model(max_length, max_context):
     limits = ServerLimits(max_context=max_context).clamped_to(max_length)
     assert limits.max_context == min(max_context or max_length, max_length)

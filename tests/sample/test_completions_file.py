@@ -1,7 +1,8 @@
 import json
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -26,7 +27,7 @@ def test_a_file_and_its_manifest(tmp_path):
 
 
 @settings(max_examples=50, deadline=None)
-@given(cut=st.integers(0, 400))
+@hypothesis.given(cut=st.integers(0, 400))
 def test_after_any_cut_it_continues_with_what_is_missing(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("cut") / "out.jsonl"
     write(path, LINES, {})

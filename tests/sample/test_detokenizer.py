@@ -1,6 +1,7 @@
 import itertools
 
-from hypothesis import given, settings
+import hypothesis
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.sampling.detokenizer import Detokenizer, detokenize
@@ -9,7 +10,7 @@ from codex_jax.sample.sampling.stop_strings import truncate_at_stop
 words = st.text("ab\né√", min_size=1, max_size=4)
 
 
-@given(st.lists(words, max_size=4), st.text("ab\né√😀", max_size=30), st.data())
+@hypothesis.given(st.lists(words, max_size=4), st.text("ab\né√😀", max_size=30), st.data())
 @settings(max_examples=300, deadline=None)
 def test_pieces_are_the_text_before_its_stop_and_never_taken_back(stops, text, data):
     """Tokens begin anywhere, within characters and stops, and arrive in pieces of any size."""

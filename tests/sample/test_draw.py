@@ -1,8 +1,9 @@
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.sampling.draw import (
@@ -76,7 +77,9 @@ def test_draws_follow_the_exact_distribution(params, size):
     assert chi2 < freedom + 4 * (2 * freedom) ** 0.5 + 1
 
 
-@given(st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40), st.floats(0.05, 1))
+@hypothesis.given(
+    st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=40), st.floats(0.05, 1)
+)
 @settings(max_examples=25, deadline=None)
 def test_only_the_nucleus_is_drawn(values, top_p):
     logits = np.pad(np.array(values), (0, 40 - len(values)), constant_values=-1e9)

@@ -67,6 +67,13 @@ def test_nothing_runs_before_start_and_close_finishes_everything(thread):
     assert thread.load == (0, 0)
 
 
+def test_a_with_block_starts_and_finishes_everything():
+    with EngineThread(EchoEngine()) as thread:
+        outputs = submit(thread, Request("a", [1]))
+    assert outputs.get(timeout=1).request_id == "a"
+    assert not thread._thread.is_alive()
+
+
 def test_each_listener_gets_its_own_outputs_only(thread):
     thread.start()
     listeners = {name: submit(thread, Request(name, [n])) for n, name in enumerate("abcde")}

@@ -1,7 +1,8 @@
 import math
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample import openai_schema
@@ -28,7 +29,9 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_fr
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.sampled_from(sorted(openai_schema.FIELDS)), values, max_size=5))
+@hypothesis.given(
+    st.dictionaries(st.sampled_from(sorted(openai_schema.FIELDS)), values, max_size=5)
+)
 def test_a_body_is_refused_by_a_field_of_its_own_or_makes_valid_params(body):
     refusal = None
     try:

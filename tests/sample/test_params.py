@@ -1,8 +1,9 @@
 import dataclasses
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -23,7 +24,7 @@ def test_too_many_biases_are_refused():
 
 
 @settings(max_examples=50, deadline=None)
-@given(
+@hypothesis.given(
     st.fixed_dictionaries(
         {},
         optional={

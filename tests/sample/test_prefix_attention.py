@@ -1,10 +1,11 @@
 import functools
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.engine import kv_cache, prefix_attention
@@ -125,7 +126,7 @@ def test_other_prompts_change_no_bit():
         assert_same_bits([x[index] for x in everything], part)
 
 
-@given(
+@hypothesis.given(
     st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=24, max_size=24),
     st.sampled_from([1, 4]),
 )

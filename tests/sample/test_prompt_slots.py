@@ -1,4 +1,5 @@
-from hypothesis import given, settings
+import hypothesis
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.engine.prompt_slots import PromptSlots
@@ -23,7 +24,7 @@ def test_the_slot_unused_for_longest_is_reused():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
+@hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
 def test_prompts_in_use_have_slots_of_their_own(actions):
     """A dictionary of the prompts in use models the slots."""
     slots, in_use = PromptSlots(3), {}

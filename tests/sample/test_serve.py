@@ -3,9 +3,10 @@
 import json
 import time
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from codex_jax.sample.engine.requests import Sample
@@ -267,7 +268,7 @@ fields = st.sampled_from([*{name for body, _ in REFUSED for name in body}, "echo
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(st.dictionaries(fields, values, max_size=5) | values)
+@hypothesis.given(st.dictionaries(fields, values, max_size=5) | values)
 def test_any_body_is_answered_or_refused(server, body):
     content = json.dumps(body).encode()
     status, answer, _ = server.send("POST", "/v1/completions", content)

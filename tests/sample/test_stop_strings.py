@@ -1,6 +1,7 @@
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from codex_jax import InputError
@@ -15,7 +16,7 @@ from codex_jax.sample.sampling.stop_strings import (
 words = st.text("ab\né", min_size=1, max_size=5)
 
 
-@given(st.lists(words, min_size=1, max_size=6), st.lists(words, min_size=1, max_size=12))
+@hypothesis.given(st.lists(words, min_size=1, max_size=6), st.lists(words, min_size=1, max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_the_automaton_finds_what_a_search_finds(stops, tokens):
     """Stops inside one token, across several, and of several bytes."""

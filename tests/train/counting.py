@@ -29,7 +29,7 @@ class CountingBatches:
     def batches(self, start, rows=None):
         step = start
         while True:
-            yield Batch(*(x[rows or slice(None)] for x in self.batch(step)))
+            yield Batch(*(x[slice(None) if rows is None else rows] for x in self.batch(step)))
             step += 1
 
 

@@ -1,4 +1,4 @@
-"""What a step says on the wire: collectives by kind, as recorded.
+"""A step's collectives, by operation, against the recorded ones.
 
 Recorded with the version below; XLA may choose others in another, so there it is skipped. A
 difference means that sharding changed: look, and record anew what you meant.
@@ -38,8 +38,8 @@ def collectives(shape: dict[str, int]) -> dict[str, int]:
     weight = jax.ShapeDtypeStruct((16, 32), "float32", sharding=placed)
     step = jit_step(CONFIG, tx, Compute(), mesh)
     lowered = step.lower(state.abstract_state(CONFIG, tx, mesh), Batch(row, row, row, row, weight))
-    found = hlo.read(lowered.compile().as_text()).collectives
-    return {kind: times for kind, (times, _, _) in found.items()}
+    collectives = hlo.read(lowered.compile().as_text()).collectives
+    return {operation: times for operation, (times, _, _) in collectives.items()}
 
 
 @pytest.mark.skipif(jax.__version__ != RECORDED_WITH, reason=f"recorded with jax {RECORDED_WITH}")

@@ -20,11 +20,11 @@ def inputs():
     return hidden, table, targets, weights
 
 
-def plain(hidden, table, targets, weights, z_loss):
+def cross_entropy(hidden, table, targets, weights, z_loss):
     logits = hidden @ table[:V].T
     log_z = jax.nn.logsumexp(logits, axis=-1)
-    said = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jnp.sum(weights * (log_z - said + z_loss * log_z**2))
+    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jnp.sum(weights * (log_z - target_logits + z_loss * log_z**2))
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
@@ -34,7 +34,9 @@ def test_value_and_gradients_equal_the_plain_ones(inputs, chunks, z_loss):
     fused = jax.value_and_grad(cross_entropy_sum, argnums=(0, 1))(
         hidden, table, targets, weights, V, chunks, z_loss
     )
-    expected = jax.value_and_grad(plain, argnums=(0, 1))(hidden, table, targets, weights, z_loss)
+    expected = jax.value_and_grad(cross_entropy, argnums=(0, 1))(
+        hidden, table, targets, weights, z_loss
+    )
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), fused, expected
     )

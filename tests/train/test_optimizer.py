@@ -78,19 +78,19 @@ def after_two_steps(tx, mesh, **compute):
     return now, metrics
 
 
-def largest_apart(one, other):
-    apart = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), one, other)
-    return max(jax.tree.leaves(apart))
+def largest_difference(a, b):
+    differences = jax.tree.map(lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).max(), a, b)
+    return max(jax.tree.leaves(differences))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_sharded_equals_one_device_and_comes_back_from_disk(algorithm, tmp_path):
     tx = transformation(algorithm)
-    one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    one_device = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     mesh = sharding.make_mesh(sharding.MeshShape(fsdp=4, tensor=2))
-    (alone, _), (spread, _) = after_two_steps(tx, one), after_two_steps(tx, mesh)
-    start = state.init_sharded(WIDE, tx, one, seed=0).params
-    assert largest_apart(start, alone.params) > 5e-4
+    (alone, _), (spread, _) = after_two_steps(tx, one_device), after_two_steps(tx, mesh)
+    start = state.init_sharded(WIDE, tx, one_device, seed=0).params
+    assert largest_difference(start, alone.params) > 5e-4
     # Signs turn on rounding where a gradient is nearly 0, as a key's bias's is: softmax cancels it.
     apart = jax.tree.map(lambda a, b: np.abs(a - np.asarray(b)), alone.params, spread.params)
     del apart["blocks"]["attention"]["k_bias"]
@@ -101,7 +101,7 @@ def test_sharded_equals_one_device_and_comes_back_from_disk(algorithm, tmp_path)
     target = state.abstract_state(WIDE, tx, mesh)
     params, rest = checkpoints.restore(2, target.params, target._replace(params=None))
     checkpoints.close()
-    assert largest_apart(rest._replace(params=params), spread) == 0
+    assert largest_difference(rest._replace(params=params), spread) == 0
     back = jax.tree.leaves(rest._replace(params=params))
     for leaf, before in zip(back, jax.tree.leaves(spread), strict=True):
         assert leaf.sharding.is_equivalent_to(before.sharding, leaf.ndim)
@@ -118,22 +118,22 @@ def test_no_large_part_of_the_state_is_replicated(algorithm):
 def test_adafactor_keeps_rows_and_columns():
     shapes = abstract_params(WIDE)[0]
     count = functools.partial(jax.tree.reduce, lambda n, leaf: n + leaf.size, initializer=0)
-    kept = jax.eval_shape(transformation("adafactor").init, shapes)
-    assert count(kept) < 0.05 * count(shapes)
+    slots = jax.eval_shape(transformation("adafactor").init, shapes)
+    assert count(slots) < 0.05 * count(shapes)
 
 
 @pytest.mark.parametrize("algorithm", ["adamw", "lion", "muon"])
 def test_mu_dtype_is_that_of_the_first_moments(algorithm):
     shapes = abstract_params(WIDE)[0]
-    kept = jax.eval_shape(transformation(algorithm, mu_dtype="bfloat16").init, shapes)
-    halves = [leaf for leaf in jax.tree.leaves(kept) if leaf.dtype == jnp.bfloat16]
+    slots = jax.eval_shape(transformation(algorithm, mu_dtype="bfloat16").init, shapes)
+    halves = [leaf for leaf in jax.tree.leaves(slots) if leaf.dtype == jnp.bfloat16]
     assert sum(leaf.size for leaf in halves) == sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def test_param_dtype_is_that_of_the_weights_and_moments_stay_float32():
-    one = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
-    rough, metrics = after_two_steps(transformation("adamw"), one, param_dtype="bfloat16")
-    _, expected = after_two_steps(transformation("adamw"), one)
+    one_device = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    rough, metrics = after_two_steps(transformation("adamw"), one_device, param_dtype="bfloat16")
+    _, expected = after_two_steps(transformation("adamw"), one_device)
     assert {leaf.dtype for leaf in jax.tree.leaves(rough.params)} == {jnp.dtype(jnp.bfloat16)}
     assert jnp.bfloat16 not in {leaf.dtype for leaf in jax.tree.leaves(rough.optimizer)}
     assert metrics["loss"] == pytest.approx(float(expected["loss"]), rel=0.01)

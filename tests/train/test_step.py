@@ -1,4 +1,4 @@
-"""One step: every mesh equals one device, accumulation equals a large batch."""
+"""A training step: every mesh equals one device, accumulation equals a large batch."""
 
 import functools
 

@@ -4,7 +4,7 @@ import collections
 import hashlib
 import itertools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grain.experimental
@@ -15,6 +15,9 @@ from codex_jax.data.packing.pack import positions_of
 from codex_jax.data.packing.row_store import RowReader
 from codex_jax.data.packing.validation import VALIDATION, ValidationReader
 from codex_jax.records import Batch
+
+# Rows of a global batch: a slice, or any set of indices, in the order in which they are read.
+Share = slice | Sequence[int] | np.ndarray
 
 
 class BatchReader:
@@ -68,9 +71,13 @@ class BatchReader:
         """Number of rows in an epoch."""
         return self._info.rows
 
-    def row_indices(self, step: int, rows: slice | None = None) -> np.ndarray:
-        """Returns int64 (B,): the rows in batch `step`, or in the slice `rows` of it."""
-        indices = range(step * self.batch_size, (step + 1) * self.batch_size)[rows or slice(None)]
+    def row_indices(self, step: int, rows: Share | None = None) -> np.ndarray:
+        """Returns int64 (B,): the packed rows in batch `step`, or in the share `rows` of it."""
+        share = np.arange(self.batch_size)
+        if rows is not None:
+            share = share[rows if isinstance(rows, slice) else np.asarray(rows)]
+        # Python's integers: a step may be any, an epoch's number too.
+        indices = (step * self.batch_size + int(row) for row in share)
         return np.array(
             [self._shuffled(*divmod(index, self.row_count)) for index in indices], np.int64
         )
@@ -82,8 +89,8 @@ class BatchReader:
             index, max_index=self.row_count - 1, seed=seed, rounds=4
         )
 
-    def batch(self, step: int, rows: slice | None = None) -> Batch:
-        """Reads batch `step`: numpy arrays (B, T), or the slice `rows` of its rows.
+    def batch(self, step: int, rows: Share | None = None) -> Batch:
+        """Reads batch `step`: numpy arrays (B, T), or the share `rows` of its rows.
 
         Raises:
           InputError: a row is missing or fails its checksum.
@@ -92,13 +99,14 @@ class BatchReader:
         return Batch(positions=positions_of(arrays["segment_ids"]), **arrays)
 
     def batches(
-        self, start: int = 0, rows: slice | None = None, *, workers: int = 2, ahead: int = 4
+        self, start: int = 0, rows: Share | None = None, *, workers: int = 2, ahead: int = 4
     ) -> Iterator[Batch]:
         """Yields batches `start`, `start` + 1, … without end, read ahead by threads.
 
         Args:
           start: first step.
-          rows: this host's share of each global batch; all of it when absent.
+          rows: this host's share of each global batch, a slice or the indices of any rows; all
+            of it when absent.
           workers: reading threads; the stream doesn't depend on them.
           ahead: batches read in advance.
         """

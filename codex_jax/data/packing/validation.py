@@ -37,8 +37,8 @@ class ValidationReader:
         """Names of the Tasks that have rows here."""
         return list(self._ranges)
 
-    def task_batches(self, task: str, rows: slice | None = None) -> Iterator[Batch]:
-        """Yields a Task's batches, the last filled up with padding; of each the slice `rows`.
+    def task_batches(self, task: str, rows: np.ndarray | slice | None = None) -> Iterator[Batch]:
+        """Yields a Task's batches, the last filled up with padding; of each the share `rows`.
 
         Raises:
           InputError: a row is missing or fails its checksum.
@@ -48,7 +48,7 @@ class ValidationReader:
             chunk = np.full(self.batch_size, -1, np.int64)
             batch_indices = indices[start : start + self.batch_size]
             chunk[: len(batch_indices)] = batch_indices
-            yield self._read(chunk[rows or slice(None)])
+            yield self._read(chunk if rows is None else chunk[rows])
 
     def _read(self, indices: np.ndarray) -> Batch:
         """Reads rows; -1 is a row of padding."""

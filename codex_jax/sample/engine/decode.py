@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Int16
 
 from codex_jax import model
-from codex_jax.sample.engine import prefix_attention
+from codex_jax.model.attention.core import Attend
+from codex_jax.sample.engine import flat_cache, prefix_attention
 from codex_jax.sample.engine.state import (
     FULL,
     RUNNING,
@@ -113,9 +114,7 @@ def _forward(
 ) -> tuple[State, Float[Array, "B V"]]:
     """(state with the new keys and values, logits) of one token a row."""
     rows, prompts = state.rows, state.prompts
-    live = rows.slot < shape.output_slots
-    tiles = prefix_attention.assign_tiles(row_params.prompt, live, prompts.length, shape.tile)
-    attend = prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
+    attend = _attention(shape, state, row_params.prompt)
     positions = prompts.length[row_params.prompt] + rows.length
     hidden, cache = model.forward(
         config,
@@ -130,6 +129,17 @@ def _forward(
     )
     state = state._replace(rows=rows._replace(cache=tuple(cache)))
     return state, model.unembed(config, params, hidden[:, 0])
+
+
+def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"]) -> Attend:
+    """The attention of a step: the GPU's kernel on a flat cache, tiles of rows elsewhere."""
+    rows, length = state.rows, state.prompts.length
+    if shape.flat_cache:
+        interpret = jax.default_backend() == "cpu"
+        return flat_cache.attention(prompt, length, rows.length, interpret=interpret)
+    live = rows.slot < shape.output_slots
+    tiles = prefix_attention.assign_tiles(prompt, live, length, shape.tile)
+    return prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
 
 
 def _sample_tokens(

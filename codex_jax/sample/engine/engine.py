@@ -17,6 +17,7 @@ length) alone.
 """
 
 import collections
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -25,6 +26,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from codex_jax import InputError, model
+from codex_jax.sample.engine import flat_cache
 from codex_jax.sample.engine.executor import Executor, LoopOutput
 from codex_jax.sample.engine.prefill import PromptScores
 from codex_jax.sample.engine.prompt_slots import PromptSlots
@@ -71,6 +73,8 @@ class Engine:
             the host, after each call of the loop.
           prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
         """
+        if flat_cache.is_supported(config, shape.dtype, mesh):
+            shape = dataclasses.replace(shape, flat_cache=True)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
         self._automata = StopAutomata(token_bytes, eos_id=eos_id, states=stop_states)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Integer
 from codex_jax import model
 from codex_jax.model.attention.core import packed_attention
 from codex_jax.model.quantization import Int8
-from codex_jax.sample.engine import kv_cache, prefix_attention
+from codex_jax.sample.engine import flat_cache, kv_cache, prefix_attention
 from codex_jax.sample.engine.state import TOP_LOGPROBS, State
 from codex_jax.sample.sampling.draw import logprob
 
@@ -124,11 +124,17 @@ def insert_prompt(
       prompt_hash: `requests.hash_prompt`.
     """
     prompts = state.prompts
-    cache = tuple(
-        kv_cache.Layer(
+
+    def write(layer, keys, values):
+        if isinstance(layer, flat_cache.FlatLayer):
+            return flat_cache.write_prompt(layer, slot, keys, values)
+        return kv_cache.Layer(
             kv_cache.write_prompt(layer.k, slot, keys, axis=3),
             kv_cache.write_prompt(layer.v, slot, values, axis=2),
         )
+
+    cache = tuple(
+        write(layer, keys, values)
         for layer, (keys, values) in zip(prompts.cache, keys_and_values, strict=True)
     )
     prompts = prompts._replace(

@@ -67,7 +67,7 @@ class PromptLogprobs(NamedTuple):
     top: TopLogprobs
 
 
-def hash_prompt(tokens: Sequence[int]) -> np.uint32:
+def hash_prompt(tokens: Sequence[int] | np.ndarray) -> np.uint32:
     """A hash of the prompt, one of the numbers that a sample's keys are made of."""
     digest = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).digest()
     return np.uint32(int.from_bytes(digest[:4], "little"))

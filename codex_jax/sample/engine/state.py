@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from codex_jax import model
-from codex_jax.sample.engine import kv_cache
+from codex_jax.sample.engine import flat_cache, kv_cache
 from codex_jax.sample.sampling.params import LogitAdjustments
 
 # Finish reasons of a sample: none yet, a stop string or end of text, its length.
@@ -34,6 +34,7 @@ class EngineShape:
       weights_dtype: As a step reads weights: a dtype, or "int8" with a scale for each output.
       kv_cache_dtype: Of keys and values: a dtype, or "int8" with a scale for each position and
         head.
+      flat_cache: Whether keys and values are one array a layer, for the GPU's kernel.
     """
 
     rows: int
@@ -46,6 +47,7 @@ class EngineShape:
     dtype: str = "float32"
     weights_dtype: str = "float32"
     kv_cache_dtype: str = "float32"
+    flat_cache: bool = False
 
     @property
     def output_slots(self) -> int:
@@ -56,7 +58,7 @@ class EngineShape:
 class Prompts(NamedTuple):
     """Resident prompts, each stored once."""
 
-    cache: kv_cache.Cache
+    cache: kv_cache.Cache | tuple[flat_cache.FlatLayer, ...]
     length: Int[Array, "P"]  # tokens in the cache: all but the last
     last: Int[Array, "P"]
     hash: UInt[Array, "P"]
@@ -117,7 +119,7 @@ def empty_inputs(shape: EngineShape) -> LoopInputs:
 class ActiveRows(NamedTuple):
     """Running samples. `slot` is the index of a row's parameters and output, O for an idle row."""
 
-    cache: kv_cache.Cache
+    cache: kv_cache.Cache | tuple[flat_cache.FlatLayer, ...]
     slot: Int[Array, "B"]
     length: Int[Array, "B"]
     token: Int[Array, "B"]
@@ -155,8 +157,9 @@ def init_state(config: model.DecoderConfig, shape: EngineShape) -> State:
     dtype = jnp.dtype(shape.kv_cache_dtype)
     B, P, N, slots = shape.rows, shape.resident_prompts, shape.max_new_tokens, shape.output_slots
     positions = shape.max_prompt_tokens
-    prefix = kv_cache.empty_cache(config, rows=P, positions=positions, dtype=dtype)
-    suffix = kv_cache.empty_cache(config, rows=B, positions=N, dtype=dtype)
+    empty_cache = flat_cache.empty_cache if shape.flat_cache else kv_cache.empty_cache
+    prefix = empty_cache(config, rows=P, positions=positions, dtype=dtype)
+    suffix = empty_cache(config, rows=B, positions=N, dtype=dtype)
     return State(
         Prompts(prefix, zeros(P), zeros(P), zeros(P, dtype=jnp.uint32)),
         Queue(zeros(shape.queue), zeros(), zeros()),

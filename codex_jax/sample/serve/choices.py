@@ -80,7 +80,7 @@ class ChoiceBuilder:
         self._offset = 0
         self._append(tokens[0], None, {})
         for n, token in enumerate(tokens[1:]):
-            self._append(token, logprobs.logprobs[n], self._top(logprobs.top, n))
+            self._append(token, float(logprobs.logprobs[n]), self._top(logprobs.top, n))
         self._characters.reset()
         self._offset, self._end, self._spans = len(text), 0, []
         return text, self._pending.pop(len(tokens))
@@ -92,7 +92,7 @@ class ChoiceBuilder:
         text = ""
         for n, token in enumerate(sample.tokens.tolist()):
             if token != self._eos_id and not self._detokenizer.stopped:
-                self._append(token, sample.logprobs[n], self._top(sample.top, n))
+                self._append(token, float(sample.logprobs[n]), self._top(sample.top, n))
             text += self._detokenizer.feed([token])
         if sample.finish_reason and not self._detokenizer.stopped:
             text += self._detokenizer.flush()

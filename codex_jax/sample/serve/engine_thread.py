@@ -16,7 +16,7 @@ _STEPS = 8  # tokens a row between two outputs: short, for smooth streams
 
 
 class EngineThread:
-    """Runs an engine in a thread of its own, from `start` to `close`.
+    """Runs an engine in a thread of its own, from `start` to `close`, or in a `with` block.
 
     `submit`, `cancel` and `close` may be called from any thread. Outputs of a request are passed to
     its listener on the engine's thread.
@@ -35,6 +35,13 @@ class EngineThread:
     def start(self) -> None:
         """Starts the thread, which compiles first."""
         self._thread.start()
+
+    def __enter__(self) -> "EngineThread":  # noqa: PYI034 - beartype checks no Self in a hook
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def on_failure(self, callback: Callable[[], None]) -> None:
         """Registers a callback for the engine's failure; it may run on any thread."""

@@ -1,0 +1,363 @@
+"""Parity, training and sampling on one GPU beside their bounds, as one table.
+
+    sh benchmarks/gpu.sh [--stages rates,parity,train,torch,sample] [--output table.json] [--toy]
+
+Each measurement is a process of its own, so that it has all of the memory; one that fails costs its
+row alone, and the exit status is 1. Bounds are measured in the same run: the rate of bf16 matrix
+products of 8192 × 8192 random numbers, and the rate at which a copy reads and writes memory.
+A training step's share is its model FLOPs over the first; a sampling step's is the bytes that it
+must read (weights, each prompt's cache once, each row's cache at its mean length) over the second.
+--toy shrinks everything, so that it can be tried on a CPU.
+"""
+
+import argparse
+import ast
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LENGTH = {False: 2048, True: 128}  # tokens of a training row
+PROMPT, NEW = {False: 200, True: 20}, {False: 256, True: 8}
+_TOY = {"layers": 2, "width": 128, "heads": 2}
+_TRAIN_BATCH = 16
+LIMITS_S = {"torch": 200}  # of a measurement; 120 otherwise
+
+
+def decoder_config(name: str, vocab_size: int, toy: bool):
+    """The decoder of gin_configs/model/NAME.gin; gin itself isn't needed."""
+    from codex_jax.model import DecoderConfig
+
+    lines = (ROOT / "gin_configs" / "model" / f"{name}.gin").read_text().splitlines()
+    pairs = (line.split(" = ") for line in lines if line.startswith("DecoderConfig."))
+    fields = {key.removeprefix("DecoderConfig."): ast.literal_eval(value) for key, value in pairs}
+    if toy:
+        sizes = _TOY | {key: 1 for key in ("kv_heads",) if key in fields}
+        fields |= sizes | {key: 256 for key in ("mlp_size",) if key in fields}
+    return DecoderConfig(vocab_size=300 if toy else vocab_size, **fields)
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 10) -> float:
+    """Median wall time of `run`, which waits for its result, after a first call."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def measure_rates(toy: bool) -> dict[str, float | str]:
+    """The device's name, FLOP/s of matrix products and bytes/s of a copy."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 256 if toy else 8192
+    a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.bfloat16) for n in (0, 1))
+    multiply = jax.jit(jnp.matmul)
+    x = jax.random.normal(jax.random.key(2), ((1 if toy else 1024) << 18,))
+    copy = jax.jit(lambda x: x + 1)
+    return {
+        "device": jax.devices()[0].device_kind,
+        "flops": 2 * size**3 / median_seconds(lambda: multiply(a, b).block_until_ready()),
+        "bandwidth": 2 * x.nbytes / median_seconds(lambda: copy(x).block_until_ready()),
+    }
+
+
+def measure_parity(_toy: bool) -> dict[str, float]:
+    """Loss and gradients beside the CPU's f32, and the share of equal greedy tokens in f32."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from codex_jax import model, sharding
+    from codex_jax.records import Batch
+    from codex_jax.train.attention_choice import choose_attention
+    from codex_jax.train.step import loss_sum
+
+    sizes = {"layers": 2, "width": 256, "heads": 4, "max_length": 512}
+    config = model.DecoderConfig(vocab_size=1024, **sizes)
+    B, T = 2, 256
+    ids = np.random.default_rng(0).integers(0, 1024, (B, T + 1)).astype(np.int32)
+    segments = np.repeat([[1, 2]], T // 2, axis=1).repeat(B, axis=0).astype(np.int32)
+    positions = np.tile(np.arange(T // 2, dtype=np.int32), (B, 2))
+    batch = Batch(ids[:, :-1], ids[:, 1:], segments, positions, np.ones((B, T), np.float32))
+    cpu, device = jax.devices("cpu")[0], jax.devices()[0]
+    with jax.default_device(cpu):
+        params = jax.device_get(jax.jit(model.init, static_argnums=0)(config, jax.random.key(0)))
+
+    def run(device, dtype):
+        attention = choose_attention(sharding.make_mesh(sharding.MeshShape(), [device]))
+        precision = "float32" if dtype == "float32" else "default"
+        with jax.default_matmul_precision(precision):
+            step = jax.jit(
+                jax.value_and_grad(
+                    lambda params, batch: loss_sum(
+                        config, params, batch, dtype=jnp.dtype(dtype), attention=attention
+                    )
+                )
+            )
+            loss, grads = jax.device_get(step(*jax.device_put((params, batch), device)))
+        return float(loss), np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grads)])
+
+    expected_loss, expected = run(cpu, "float32")
+    result = {}
+    for dtype in ("float32", "bfloat16"):
+        loss, grads = run(device, dtype)
+        error = np.linalg.norm(grads - expected) / np.linalg.norm(expected)
+        result |= {f"{dtype} loss": abs(loss / expected_loss - 1), f"{dtype} gradients": error}
+    with jax.default_matmul_precision("float32"):
+        tokens = [greedy_tokens(config, params, each) for each in (cpu, device)]
+    return {key: float(value) for key, value in result.items()} | {
+        "greedy tokens": sum(a == b for a, b in zip(*tokens, strict=True)) / len(tokens[0])
+    }
+
+
+def make_engine(config, params, device, *, rows, samples, prompt, new, **dtypes):
+    """An engine on one device, its vocabulary without meaning."""
+    from codex_jax import sharding
+    from codex_jax.sample.engine.capacity import plan
+    from codex_jax.sample.engine.engine import Engine
+
+    sizes = {"max_prompt_tokens": prompt, "samples_per_prompt": samples, "max_new_tokens": new}
+    shape = plan(rows=rows, platform=device.platform, **sizes, **dtypes)
+    mesh = sharding.make_mesh(sharding.MeshShape(), [device])
+    eos_id = config.vocab_size - 1
+    token_bytes = [b"x"] * config.vocab_size
+    return Engine(config, params, shape, token_bytes=token_bytes, eos_id=eos_id, mesh=mesh)
+
+
+def requests(config, *, rows: int, samples: int, prompt: int, temperature: float) -> Iterator:
+    """Random prompts, `samples` samples of each, enough to fill the rows once."""
+    import numpy as np
+
+    from codex_jax.sample.engine.requests import Request
+    from codex_jax.sample.sampling.params import SamplingParams
+
+    policy = SamplingParams(temperature=temperature, top_p=0.95 if temperature else 1.0)
+    drawn = np.random.default_rng(0)
+    for number in range(-(-rows // samples)):
+        tokens = drawn.integers(0, config.vocab_size - 1, prompt).tolist()
+        yield Request(str(number), tokens, range(samples), policy)
+
+
+def greedy_tokens(config, params, device) -> list[int]:
+    """Greedy tokens of eight random prompts in f32."""
+    import jax
+
+    with jax.default_device(device):
+        sizes = {"rows": 8, "samples": 1, "prompt": 32}
+        engine = make_engine(config, jax.device_put(params, device), device, new=32, **sizes)
+        done = sorted(engine.run(requests(config, temperature=0.0, **sizes)))
+    return [int(token) for sample in done for token in sample.tokens]
+
+
+def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
+    """The 300M decoder's step as `train` compiles it: bf16 products over f32 weights."""
+    import jax
+    import numpy as np
+
+    from codex_jax import model, sharding
+    from codex_jax.records import Batch
+    from codex_jax.train import optimizer, state
+    from codex_jax.train.compute import Compute, jit_step
+
+    config, T = decoder_config("300m", 50_257, toy), LENGTH[toy]
+    mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract_params(config)[1])
+    step = jit_step(config, tx, Compute(dtype="bfloat16", loss_chunks=8), mesh)
+    carried = state.init_sharded(config, tx, mesh, seed=0)
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (batch, T + 1)).astype(np.int32)
+    positions = np.tile(np.arange(T, dtype=np.int32), (batch, 1))
+    segment_ids = np.ones((batch, T), np.int32)
+    rows = Batch(ids[:, :-1], ids[:, 1:], segment_ids, positions, segment_ids.astype(np.float32))
+    rows = jax.device_put(rows)
+
+    def run(steps: int = 4):
+        nonlocal carried
+        for _ in range(steps):
+            carried, metrics = step(carried, rows)
+        return float(metrics["loss"])
+
+    start = time.perf_counter()
+    run(1)
+    compile_s = time.perf_counter() - start
+    seconds = median_seconds(run, 2 if toy else 4) / 4
+    flops = batch * T * config.flops_per_token(T) / seconds
+    return {"tokens_per_s": batch * T / seconds, "flops": flops, "compile_s": compile_s}
+
+
+def measure_torch(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
+    """A GPT-2 of the same shape by transformers: torch.compile, SDPA, autocast, fused AdamW."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    shape, T = decoder_config("300m", 50_257, toy), LENGTH[toy]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = GPT2Config(
+        vocab_size=shape.vocab_size,
+        n_positions=shape.max_length,
+        n_embd=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
+        use_cache=False,
+        attn_implementation="sdpa",
+    )
+    torch.set_float32_matmul_precision("high")
+    decoder = GPT2LMHeadModel(config).to(device).train()
+    adamw = torch.optim.AdamW(decoder.parameters(), lr=6e-4, fused=device == "cuda")
+    ids = torch.randint(0, shape.vocab_size, (batch, T + 1), device=device)
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def loss_of(inputs, targets):
+        logits = decoder(input_ids=inputs).logits
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    compiled = loss_of if toy else torch.compile(loss_of)
+
+    def run(steps: int = 4):
+        for _ in range(steps):
+            with torch.autocast(device, torch.bfloat16):
+                loss = compiled(inputs, targets)
+            loss.backward()
+            adamw.step()
+            adamw.zero_grad(set_to_none=True)
+        return loss.item()
+
+    start = time.perf_counter()
+    run(1)
+    compile_s = time.perf_counter() - start
+    seconds = median_seconds(run, 2 if toy else 4) / 4
+    return {"tokens_per_s": batch * T / seconds, "compile_s": compile_s}
+
+
+def measure_sample(toy: bool, name: str, rows: int, dtype: str = "bfloat16") -> dict[str, float]:
+    """Steps of `rows` samples of one prompt, beside the bytes that a step must read."""
+    import jax
+
+    from codex_jax import model, sharding
+    from codex_jax.sample.engine import shardings
+
+    config, device = decoder_config(name, 49_152, toy), jax.devices()[0]
+    mesh = sharding.make_mesh(sharding.MeshShape(), [device])
+    layout = jax.tree.map(lambda shape: shape.sharding, shardings.params_shapes(config, mesh))
+    params = jax.jit(model.init, static_argnums=0, out_shardings=layout)(config, jax.random.key(0))
+    sizes = {"rows": rows, "samples": rows, "prompt": PROMPT[toy]}
+    dtypes = {"dtype": "bfloat16", "weights_dtype": dtype, "kv_cache_dtype": dtype}
+    start = time.perf_counter()
+    engine = make_engine(config, params, device, new=NEW[toy], **sizes, **dtypes)
+    del params
+
+    def run():
+        return sum(len(s.tokens) for s in engine.run(requests(config, temperature=0.8, **sizes)))
+
+    tokens = run()
+    first_s = time.perf_counter() - start
+    seconds = median_seconds(run, 3)
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(engine.params))
+    values = 2 * config.layers * config.kv_heads
+    position = values * (config.head_size + 4 if dtype == "int8" else 2 * config.head_size)
+    needed = weights + position * (PROMPT[toy] + rows * NEW[toy] // 2)
+    step_s = seconds / (tokens / rows)
+    return {
+        "tokens_per_s": tokens / seconds,
+        "step_ms": 1e3 * step_s,
+        "bytes_per_s": needed / step_s,
+        "first_s": first_s,
+    }
+
+
+MEASUREMENTS = [
+    ("rates", "rates", {}),
+    ("parity", "parity", {}),
+    ("sample", "sample", {"name": "llama_1b5", "rows": 64}),
+    ("train", "train", {}),
+    ("torch", "torch", {}),
+    ("sample", "sample", {"name": "llama_1b5", "rows": 64, "dtype": "int8"}),
+    ("sample", "sample", {"name": "llama_1b5", "rows": 8}),
+    ("sample", "sample", {"name": "smollm2_135m", "rows": 64}),
+]
+
+
+def run_child(function: str, arguments: dict, options) -> dict:
+    """A measurement in a process of its own: its result, or {"error": the last line it printed}."""
+    command = [sys.executable, __file__, "--child", function, "--arguments", json.dumps(arguments)]
+    command += ["--toy"] if options.toy else []
+    limit_s = LIMITS_S.get(function, 120)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {limit_s} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        return {"error": lines[-1][:200]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def describe(function: str, result: dict, rates: dict) -> str:
+    """A row of the table."""
+    if "error" in result:
+        return f"not measured: {result['error']}"
+    if function == "rates":
+        flops, bandwidth = result["flops"] / 1e12, result["bandwidth"] / 1e9
+        return f"{result['device']}: products {flops:.0f} TFLOP/s, copies {bandwidth:.0f} GB/s"
+    if function == "parity":
+        return ", ".join(f"{key} {value:.1e}" for key, value in result.items())
+    text = f"{result['tokens_per_s']:,.0f} tokens/s"
+    if "flops" in result and "flops" in rates:
+        text += f", MFU {result['flops'] / rates['flops']:.1%}"
+    if "bytes_per_s" in result and "bandwidth" in rates:
+        share = result["bytes_per_s"] / rates["bandwidth"]
+        text += f", {result['step_ms']:.2f} ms a step, {share:.0%} of the memory roofline"
+    if "compile_s" in result:
+        return text + f", compiled in {result['compile_s']:.0f} s"
+    return text + f", first run {result['first_s']:.0f} s" if "first_s" in result else text
+
+
+def report(options) -> list[dict]:
+    """Measures and prints row by row."""
+    rows, rates, stages = [], {}, options.stages.split(",")
+    for stage, function, arguments in MEASUREMENTS[: 6 if options.toy else None]:
+        if stage not in stages:
+            continue
+        result = run_child(function, arguments, options)
+        rates = result if function == "rates" else rates
+        label = " ".join([function, *map(str, arguments.values())])
+        print(f"{label:28} {describe(function, result, rates)}", flush=True)
+        rows.append({"measurement": label, **result})
+    by_name = {row["measurement"]: row for row in rows}
+    if all("tokens_per_s" in by_name.get(name, {}) for name in ("train", "torch")):
+        ratio = by_name["train"]["tokens_per_s"] / by_name["torch"]["tokens_per_s"]
+        print(f"{'train over torch.compile':28} {ratio:.2f} times")
+    return rows
+
+
+def main() -> int:
+    """Runs the stages asked for, or one measurement as a child."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    every = "rates,parity,sample,train,torch"
+    parser.add_argument("--stages", default=every, help=f"of {every}")
+    parser.add_argument("--toy", action="store_true", help="small enough for a CPU")
+    parser.add_argument("--output", type=pathlib.Path, help="a JSON file of all results")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--arguments", type=json.loads, default={}, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(globals()[f"measure_{options.child}"](options.toy, **options.arguments)))
+        return 0
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.9")
+    rows = report(options)
+    if options.output:
+        options.output.write_text(json.dumps(rows, indent=1))
+    return int(any("error" in row for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

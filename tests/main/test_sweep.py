@@ -1,0 +1,97 @@
+"""A sweep over a toy program: its runs, what it does again, its table."""
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.main import cli, sweep
+
+# Writes a loss that depends on the rate; "bad" fails until the file OUTPUT/mended exists.
+TOY = """
+import json, pathlib, sys
+flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
+folder = pathlib.Path(flags["checkpoint_dir"])
+with (folder / "calls").open("a") as calls: calls.write("x")
+if flags["rate"] == "bad" and not (folder.parent / "mended").exists():
+    sys.exit(int(flags["status"]))
+rate = 0.0 if flags["rate"] == "bad" else float(flags["rate"])
+lines = [{"step": s, "loss": rate / s} for s in (1, 2)]
+(folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
+"""
+GRID = {"rate": (4.0, 2.0), "gin.train.seed": (0, 1)}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    path = tmp_path / "toy.py"
+    path.write_text(TOY)
+    monkeypatch.setattr(sweep, "PROGRAM", (sys.executable, str(path)))
+    return tmp_path / "runs"
+
+
+def run(output, grid, command="train"):
+    flags = [f"--command={command}", f"--grid={grid!r}", f"--output={output}"]
+    return cli.main(["sweep", *flags])
+
+
+def count_calls(output: pathlib.Path) -> dict[str, int]:
+    return {path.parent.name: len(path.read_text()) for path in output.glob("*/calls")}
+
+
+def test_every_combination_runs_once_in_its_folder(toy, capfd):
+    assert run(toy, GRID) == 0
+    names = ["rate=4.0,seed=0", "rate=4.0,seed=1", "rate=2.0,seed=0", "rate=2.0,seed=1"]
+    assert count_calls(toy) == dict.fromkeys(names, 1)
+    rows = json.loads((toy / "runs.json").read_text())
+    assert [row["loss"] for row in rows] == [1.0, 1.0, 2.0, 2.0]
+    assert {(row["status"], row["step"]) for row in rows} == {(0, 2)}
+    assert "<svg" in (toy / "sweep.svg").read_text()
+    output = capfd.readouterr().out
+    assert "[2/4] codex-jax train --rate=4.0 --gin.train.seed=1 --checkpoint_dir=" in output
+    assert "rate=2.0,seed=0  0       2     1.0000" in output
+
+
+def test_a_failure_is_named_and_alone_runs_again(toy, capfd):
+    grid = {"rate": ("bad", 3.0)}
+    assert run(toy, grid, "train --status=7") == 2
+    assert "1 of 2 runs failed: rate=bad" in capfd.readouterr().err
+    (toy / "mended").touch()
+    assert run(toy, grid, "train --status=7") == 0
+    assert count_calls(toy) == {"rate=bad": 2, "rate=3.0": 1}
+
+
+def test_a_preempted_run_ends_the_sweep_with_its_status(toy):
+    with pytest.raises(SystemExit) as error:
+        run(toy, {"rate": ("bad", 3.0)}, "train --status=75")
+    assert error.value.code == 75
+    assert count_calls(toy) == {"rate=bad": 1}
+
+
+def test_runs_of_another_command_are_refused(toy, capfd):
+    assert run(toy, GRID) == 0
+    assert run(toy, GRID, "train --steps=9") == 2
+    assert "holds the run of another command; set another output" in capfd.readouterr().err
+    assert set(count_calls(toy).values()) == {1}
+
+
+def test_dry_run_prints_the_commands(toy, capsys):
+    flags = ["--command=train a.gin", f"--grid={GRID!r}", f"--output={toy}", "--dry_run"]
+    assert cli.main(["sweep", *flags]) == 0
+    assert capsys.readouterr().out.count("codex-jax train a.gin --rate=") == 4
+    assert not toy.exists()
+
+
+@pytest.mark.parametrize(
+    ("grid", "line"),
+    [
+        ({}, "nothing to sweep over"),
+        ({"rate": ()}, "expected a tuple of values"),
+        ({"rate": ("a b", "a_b")}, "two points of the grid have the same name"),
+    ],
+)
+def test_a_grid_without_points_is_refused(toy, grid, line):
+    with pytest.raises(InputError, match=line):
+        sweep.make_runs("train", grid, toy, "checkpoint_dir")
