@@ -8,6 +8,7 @@ from tests.test_architecture import MOVING, ROOT, sources
 COVERED_BY = {
     "data/test_registry.py": [
         "data.blend",
+        "data.packing.validation",
         "data.seqio_tasks.registry",
         "data.seqio_tasks.sources",
         "data.seqio_tasks.task_shards",

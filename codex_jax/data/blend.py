@@ -27,7 +27,7 @@ class Blend:
 
 
 def read_blend(
-    corpus: Corpus | None, mixture: str, modules: Sequence[str], tokenizer: Tokenizer
+    corpus: Corpus | None, mixture: str, modules: Sequence[str] | str, tokenizer: Tokenizer
 ) -> Blend:
     """Returns the members of a corpus, or of the mixture that one of `modules` registers.
 
@@ -41,6 +41,7 @@ def read_blend(
         if modules:
             raise InputError("modules are set, but no mixture; set mixture to a name of theirs")
         return Blend(trees=read_corpus(corpus))
+    modules = (modules,) if isinstance(modules, str) else tuple(modules)
     registry = load_registry()
     members = registry.read_members(mixture, modules, tokenizer)
     trees = {member.name: member.tree for member in members if member.tree}

@@ -10,8 +10,8 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data.assemble import Assembler
-from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.blend import Blend, read_blend
+from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.explain import explain_file
 from codex_jax.data.packing.row_store import RowsInfo, read_info
@@ -68,16 +68,11 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    if sequence_length < 2:
-        raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
-    if not 0 <= indent_split_rate <= 1:
-        raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
+    _check(sequence_length, indent_split_rate)
     output, ids = pathlib.Path(output), Tokenizer.load(tokenizer)
-    modules = (modules,) if isinstance(modules, str) else tuple(modules)
     blend = read_blend(corpus, mixture, modules, ids)
-    trees = blend.trees
     if explain:
-        print(explain_file(pathlib.Path(explain), trees, cleaning, output))
+        print(explain_file(pathlib.Path(explain), blend.trees, cleaning, output))
         return None
     parameters = {
         "sequence_length": sequence_length,
@@ -88,19 +83,17 @@ def build(
         "rates": dict(blend.rates),
         "seed": seed,
     }
-    partial = output.with_name("partial-" + output.name)
-    folder = str(partial / "shards")
-    spec = BuildSpec(
-        trees,
-        str(tokenizer),
-        cleaning,
-        indent_split_rate,
-        seed,
-        folder,
-        sequence_length,
-        tuple(blend.task_hashes),
-    )
+    folder = str(output.with_name("partial-" + output.name) / "shards")
+    row = (cleaning, indent_split_rate, seed, folder, sequence_length, tuple(blend.task_hashes))
+    spec = BuildSpec(blend.trees, str(tokenizer), *row)
     return _build(spec, ids, parameters, output, workers, blend)
+
+
+def _check(sequence_length: int, indent_split_rate: float) -> None:
+    if sequence_length < 2:
+        raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
+    if not 0 <= indent_split_rate <= 1:
+        raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
 
 
 def _build(

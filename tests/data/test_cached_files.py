@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from codex_jax.data.seqio_tasks.cached_files import remove_files  # noqa: E402
+from codex_jax.data.seqio_tasks.cached_files import remove_files
 
 
 def test_only_the_source_s_own_files_go(tmp_path):

@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("seqio")
 
-from codex_jax.data.build import build  # noqa: E402
-from codex_jax.data.packing.batches import BatchReader  # noqa: E402
-from codex_jax.data.packing.row_store import read_info  # noqa: E402
-from codex_jax.model import DecoderConfig  # noqa: E402
-from codex_jax.train.loop import train  # noqa: E402
-from codex_jax.train.optimizer import Optimizer  # noqa: E402
-from codex_jax.train.validation import Validation  # noqa: E402
+from codex_jax.data.build import build
+from codex_jax.data.packing.batches import BatchReader
+from codex_jax.data.packing.row_store import read_info
+from codex_jax.model import DecoderConfig
+from codex_jax.train.loop import train
+from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.validation import Validation
 
 MODULE = """
 import seqio
@@ -34,8 +34,9 @@ def rename(field):
 
 tree = SourceTree(path={tree!r}, validation_share=0.1, infilling=0.5)
 add_tree_task("library", tree, tokenizer)
+files = {{"train": "{folder}/t.txt", "validation": "{folder}/v.txt"}}
 for name, source, field in (
-    ("lines", seqio.TextLineDataSource({{"train": "{folder}/t.txt", "validation": "{folder}/v.txt"}}), ""),
+    ("lines", seqio.TextLineDataSource(files), ""),
     ("rows", JsonLinesDataSource({{"train": "{folder}/rows.jsonl"}}), "text"),
     ("empty", seqio.TextLineDataSource({{"train": "{folder}/empty.txt"}}), ""),
 ):
