@@ -42,8 +42,7 @@ def build(
 ) -> RowsInfo | None:
     """Packs a corpus, or a Task or Mixture of seqio's registry, into rows of tokens for training.
 
-    A mixture's rates are shares of the rows' tokens; its tokens together are as many as its Tasks
-    have. Rows of the validation split, where a Task has one, come into OUTPUT/validation.
+    A mixture's rates are shares of tokens. OUTPUT/validation gets the validation split.
 
     Does nothing where `output` was already built from the same files and settings. A build that was
     killed leaves a folder partial-NAME; the next one, from the same files and settings, cleans and

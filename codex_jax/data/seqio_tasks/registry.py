@@ -1,4 +1,4 @@
-"""seqio's registry as `data build` and `data cache` read it: modules, a Task or Mixture, examples."""
+"""seqio's registry as `data build` reads it: modules, a Task or Mixture, examples."""
 
 import difflib
 import hashlib
