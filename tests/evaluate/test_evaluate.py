@@ -1,7 +1,6 @@
 """The command: verdicts, resuming, running equal programs once, and the messages for bad input."""
 
 import dataclasses
-import io
 import json
 import os
 import pathlib
@@ -16,10 +15,8 @@ import pytest
 from codex_jax import InputError, records
 from codex_jax.curate import chains
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.judging import worker
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.metrics.summary import summary, table
-from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Outcome
 from tests.evaluate.processes import processes
 
@@ -90,6 +87,23 @@ def test_a_second_run_is_free_and_a_changed_sample_costs_itself_only(tmp_path, m
     assert len(judged) == 2
 
 
+# A worker changes limits and signals of its process, so it isn't the tests' own.
+IN_ONE_WORKER = """
+import json, sys
+from codex_jax.evaluate.judging import worker
+from codex_jax.evaluate.sandbox.sandbox import Limits
+task, sources = json.load(sys.stdin)
+judging = worker.Worker({"sandbox": "bubblewrap", "limits": Limits()._asdict()}, sys.stdout)
+try:
+    judging.problem("p", task)
+    judging.judge("p", sources, {})
+    programs = judging.programs
+finally:
+    judging.shutdown()
+print(programs)
+"""
+
+
 def test_equal_programs_run_once(tmp_path):
     (task,) = some_chains(1)
     body = task.canonical_solution
@@ -100,18 +114,18 @@ def test_equal_programs_run_once(tmp_path):
         body.replace("return s", "return (s)  # so"),
         "    s = (\n",
     ]
-    settings = {"sandbox": "bubblewrap", "limits": Limits()._asdict()}
-    replies = io.StringIO()
-    judging = worker.Worker(settings, replies)
-    try:
-        judging.problem("p", dataclasses.asdict(task))
-        judging.judge("p", [task.prompt + text for text in layouts], {})
-    finally:
-        judging.shutdown()
-    outcomes = [json.loads(line) for line in replies.getvalue().splitlines()[1:]]
-    causes = [outcome["cause"] for outcome in outcomes]
+    request = [dataclasses.asdict(task), [task.prompt + text for text in layouts]]
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE_WORKER],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *lines, programs = done.stdout.splitlines()
+    causes = [json.loads(line)["cause"] for line in lines[1:]]
     assert causes == ["passed"] * 4 + ["syntax_or_compile_error"]
-    assert judging.programs == 1
+    assert programs == "1"
     report = evaluate(**write(tmp_path, [task], [(task.task_id, text) for text in layouts]))
     assert report["causes"] == {"passed": 4, "syntax_or_compile_error": 1}
 

@@ -1,5 +1,6 @@
 """The fork server, in this process: system call filter, answers, limits, cleanup."""
 
+import ctypes
 import errno
 import json
 import os
@@ -120,7 +121,7 @@ class Host:
     def __init__(self):
         inbox, self.outlet = os.pipe()
         self.inlet, outbox = os.pipe()
-        settings = {"own_uid": False, "limits": LIMITS._asdict()}
+        settings = {"own_uid": False, "seccomp": False, "limits": LIMITS._asdict()}
         self.server = forkserver.ForkServer(settings, inbox, outbox)
         self.server.template.start()
         self.server.start_kb = 1 << 40
@@ -167,12 +168,19 @@ class Host:
         return json.loads(end)
 
 
+def fork_and_store_pid(pid_address: int, *, own_ipc: bool) -> int:
+    assert own_ipc
+    pid = os.fork()
+    if pid:
+        ctypes.c_int.from_address(pid_address).value = pid
+    return pid
+
+
 @pytest.fixture
 def host(monkeypatch):
     """Without privileges to drop, and without namespaces, so that any user can run it."""
-    clone = os.fork
-    monkeypatch.setattr(confine, "fork_in_namespaces", lambda *, sibling: clone())
-    monkeypatch.setattr(confine, "drop_privileges", lambda uid: None)
+    monkeypatch.setattr(confine, "fork_in_namespaces", fork_and_store_pid)
+    monkeypatch.setattr(confine, "drop_privileges", lambda _: None)
     monkeypatch.setattr(cleanup, "_FOLDERS", ())  # others may change their files, out here
     host = Host()
     yield host
@@ -205,7 +213,17 @@ def test_answers_before_an_endless_loop_arrive_and_the_loop_is_ended(host):
     end = host.end()
     thread.join()
     assert host.answers(2) == [{"ready": True}, {"value": 0}]
-    assert end["reason"] == "cpu" and end["cpu_s"] > 0.4
+    assert end["reason"] == "cpu"
+    assert end["cpu_s"] > 0.4
+
+
+def test_a_program_has_a_process_group_of_its_own(host):
+    """A signal to its group must not reach the template."""
+    source = "import os\ndef f(n):\n    return os.getpgid(0) == os.getpid()\n"
+    thread = host.start(source, CALL, live=False)
+    assert host.end()["exit"] == 0
+    thread.join()
+    assert host.answers(2)[1] == {"value": True}
 
 
 def test_sleepers_are_ended_by_the_clock_on_the_wall(host):
@@ -252,7 +270,8 @@ os._exit(0)
     thread = host.start(source, live=False)
     end = host.end()
     thread.join()
-    assert end["exit"] == 0 and host.answered == b"forged"
+    assert end["exit"] == 0
+    assert host.answered == b"forged"
 
 
 def test_a_program_inherits_nothing_of_the_one_before(host):
@@ -265,7 +284,7 @@ def test_a_program_inherits_nothing_of_the_one_before(host):
     host.answered = b""
     search = (
         "import gc\ndef f(n):\n    wanted = 'value-of-' + 'the-first'\n"
-        "    return sum(wanted in str(found) for found in gc.get_objects() if type(found) is dict)\n"
+        "    return sum(wanted in str(d) for d in gc.get_objects() if type(d) is dict)\n"
     )
     second = host.start(search, CALL, live=False)
     assert host.end()["exit"] == 0
@@ -289,7 +308,8 @@ def test_files_left_behind_are_removed_and_folders_reported(monkeypatch, tmp_pat
     assert scratch.restore()
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to("/usr")
-    assert cleanup.clean_scratch() and not list(tmp_path.iterdir())
+    assert cleanup.clean_scratch()
+    assert not list(tmp_path.iterdir())
     (tmp_path / "folder").mkdir()
     assert not scratch.restore()
 
@@ -301,5 +321,6 @@ def test_a_folder_is_cleaned_even_where_its_files_are_not_counted(monkeypatch, t
     monkeypatch.setattr(os, "statvfs", lambda _: counted)
     scratch = cleanup.Scratch()
     (tmp_path / "note").write_text("hello")
-    assert scratch.restore() and not list(tmp_path.iterdir())
+    assert scratch.restore()
+    assert not list(tmp_path.iterdir())
     assert scratch.restore()

@@ -126,9 +126,7 @@ def secret(n):
 
 
 def test_a_program_holds_its_own_two_pipes_and_no_more(isolation):
-    """Standard input, output and error lead nowhere; one pipe says that there are answers, the
-    other brings calls, as there is no reference that would foresee them.
-    """
+    """Standard input, output and error lead nowhere; a pipe has its calls, another its answers."""
     program = """
 import os
 def secret(n):
@@ -189,6 +187,7 @@ def test_an_ordinary_user_can_judge(isolation):
         root = str(pathlib.Path(__file__).parents[2])
         found = subprocess.run(
             [_python_for_all(), "-c", script, root, isolation],
+            check=False,
             user=backends.NOBODY,
             group=backends.NOBODY,
             extra_groups=[],
@@ -210,7 +209,9 @@ def _python_for_all() -> str:
     ask = "import sys; print(*sys.version_info[:2])"
     for python in ("/usr/bin/python3", sys.executable):
         with contextlib.suppress(OSError):
-            found = subprocess.run([python, "-c", ask], capture_output=True, text=True, **nobody)
+            found = subprocess.run(
+                [python, "-c", ask], capture_output=True, text=True, check=False, **nobody
+            )
             if found.stdout.split() == [str(number) for number in sys.version_info[:2]]:
                 return python
     pytest.skip("no Python of this version here that an ordinary user may run")

@@ -149,6 +149,12 @@ def test_where_answers_go_to_standard_output_nothing_else_does(server):
     assert (answers, end["output"]) == (b"answer\n", "said\n")
 
 
+def test_a_program_has_a_process_group_of_its_own(server):
+    """A signal to its group must not reach a compiler that stays for the next verdicts."""
+    script = "read -r pid name state parent group rest < /proc/self/stat; test $pid = $group"
+    assert server.compile(script)["ok"]
+
+
 def test_live_calls_go_in_one_by_one_until_the_end(server):
     thread = server.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
     for number in (1, 41):

@@ -6,6 +6,7 @@ import enum
 import fractions
 import json
 import math
+from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -72,12 +73,17 @@ class Liar(int):
     __hash__ = int.__hash__
 
 
-class Point(collections.namedtuple("Point", "x y")):
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+class Point(Pair):
     def __iter__(self):
         return iter([7, 7])
 
 
-class Colour(enum.IntEnum):
+class Color(enum.IntEnum):
     RED = 3
 
 
@@ -86,7 +92,7 @@ class Colour(enum.IntEnum):
     [
         (Liar(4), 4),
         (Point(1, 2), (1, 2)),
-        (Colour.RED, 3),
+        (Color.RED, 3),
         (collections.Counter("aab"), {"a": 2, "b": 1}),
         (collections.OrderedDict(a=1), {"a": 1}),
         (decimal.Decimal("1.10"), decimal.Decimal("1.10")),

@@ -9,14 +9,14 @@ from codex_jax.evaluate.verdicts import Cause
 
 
 class ProgramExited(BaseException):
-    """The program gives no more answers; a BaseException, so that no test catches it by accident."""
+    """The program gives no more answers; no test catches this by accident."""
 
     def __init__(self, cause: Cause, detail: str):
         super().__init__(detail)
         self.cause, self.detail = cause, detail
 
 
-class ProgramException(Exception):
+class ProgramError(Exception):
     """An exception of the program's that has no builtin name."""
 
 
@@ -46,11 +46,11 @@ def _decode_exception(description: Any) -> Exception:
         raise ProgramExited(cause, detail)
     exception_type = getattr(builtins, description[0], None)
     if not (isinstance(exception_type, type) and issubclass(exception_type, Exception)):
-        exception_type = ProgramException
+        exception_type = ProgramError
     try:
         error = exception_type(description[2])
     except TypeError:  # UnicodeDecodeError and its like take more arguments
-        error = ProgramException(detail)
+        error = ProgramError(detail)
     error._of_program = detail  # type: ignore[attr-defined]  # how the judge tells it from others
     return error
 

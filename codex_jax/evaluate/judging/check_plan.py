@@ -3,10 +3,12 @@
 import contextlib
 import copy
 import json
+import pathlib
 import random
 import resource
 import signal
 import time
+import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,7 @@ class CheckTimeout(BaseException):
 class CheckPlan:
     """The compiled test of one problem and the calls it will make."""
 
-    def __init__(self, problem: "records.Problem"):
+    def __init__(self, problem: "records.Problem | types.SimpleNamespace"):
         self.entry_point = problem.entry_point
         self.setup = _setup_code(problem)
         self.test = compile(problem.test, "test", "exec", dont_inherit=True)
@@ -58,8 +60,9 @@ class CheckPlan:
     def check(self, candidate: Callable) -> None:
         """Runs the test on `candidate`, in a namespace of its own."""
         if self.cases is not None:
-            return oracles.check_outputs(candidate, self.oracle, self.cases, self.tolerance)
-        self._run_test(self._namespace(), candidate)
+            oracles.check_outputs(candidate, self.oracle, self.cases, self.tolerance)
+        else:
+            self._run_test(self._namespace(), candidate)
 
     def _namespace(self) -> dict[str, Any]:
         namespace: dict[str, Any] = {"__name__": "judge"}
@@ -74,7 +77,7 @@ class CheckPlan:
         if "check" in namespace:
             namespace["check"](candidate)
 
-    def _answer_inputs(self, problem: "records.Problem") -> None:
+    def _answer_inputs(self, problem: "records.Problem | types.SimpleNamespace") -> None:
         """Records the reference's answer to each input of HumanEval+, and the limits it needs."""
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
@@ -138,7 +141,7 @@ def _digest(answers: bytes) -> bytes:
     return blake2b(answers, digest_size=16).digest()
 
 
-def _setup_code(problem: "records.Problem") -> Any:
+def _setup_code(problem: "records.Problem | types.SimpleNamespace") -> Any:
     """Compiles the prompt's own definitions: imports, helpers that tests use, the reference."""
     suffix = problem.extra.get("suffix", "")
     bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
@@ -172,7 +175,9 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
         raise CheckTimeout
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    soft = _JUDGE_BYTES if hard == resource.RLIM_INFINITY else min(_JUDGE_BYTES, hard)
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
+    soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     previous = signal.signal(signal.SIGPROF, raise_timeout)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)

@@ -67,6 +67,12 @@ class Candidate:
             self._exit(Cause.PROTOCOL_VIOLATION, "it answered before it was called")
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Has the program called, and returns its value or raises its exception.
+
+        Raises:
+          ProgramExited: it gives no more answers.
+          UnexpectedCall: the program was started with other calls.
+        """
         if self.exited is not None:
             raise self.exited
         call = encode_call(arguments, named)
@@ -204,7 +210,7 @@ def _check(candidate: Candidate, plan: CheckPlan, answers: bytes) -> tuple[Cause
         return Cause.PROTOCOL_VIOLATION, "its answers kept the test busy"
     except UnserializableValue as error:  # the reference got plain data: this is the program's
         return Cause.WRONG_ANSWER, f"the test passed on an answer that isn't plain data: {error}"
-    except BaseException as error:  # whatever a test raises
+    except BaseException as error:  # noqa: BLE001 - whatever a test raises
         if candidate.exited is None and not candidate.has_diverged:
             return _cause_of_failure(error)
     if candidate.has_diverged:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.sandbox.sandbox import Limits
@@ -104,7 +105,8 @@ class _Worker:
             yield Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
 
     def _send(self, *requests: dict) -> None:
-        assert self.process is not None and self.process.stdin is not None
+        assert self.process is not None
+        assert self.process.stdin is not None
         text = "".join(json.dumps(request) + "\n" for request in requests)
         try:
             self.process.stdin.write(text.encode())
@@ -113,7 +115,8 @@ class _Worker:
             raise WorkerLostError("it is gone") from None
 
     def _reply(self) -> dict:
-        assert self.process is not None and self.process.stdout is not None
+        assert self.process is not None
+        assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
         while not self._lines:
             if not select.select([descriptor], [], [], 60 + 30 * self.pool.limits.cpu_s)[0]:
@@ -231,7 +234,7 @@ class Pool:
         self._failures = 0
         self._sandbox_info: tuple[str, str] | None = None
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -296,7 +299,7 @@ class Pool:
             while not self._stopped.is_set() and (chunk := jobs_left.next_chunk(id(worker))):
                 for job_and_outcome in self._outcomes(worker, jobs_left, chunk):
                     finished.put(job_and_outcome)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             finished.put(error)
         finally:
             worker.close()

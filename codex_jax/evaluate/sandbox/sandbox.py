@@ -1,4 +1,4 @@
-"""One running sandbox, seen from the host: its process, and frames to its server and back."""
+"""The host's handle of a running sandbox: its process, and frames to its server and back."""
 
 import contextlib
 import json

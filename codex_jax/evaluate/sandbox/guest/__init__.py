@@ -1,3 +1,4 @@
-"""What runs inside the sandbox. Its text is handed to the sandbox's own Python (3.8 or later) on
-the command line, so these modules import nothing but the standard library and each other.
+"""Modules that run inside a sandbox, in its own Python (3.8 or later), to which they are sent.
+
+They import nothing but the standard library, sandbox/protocol.py and each other.
 """

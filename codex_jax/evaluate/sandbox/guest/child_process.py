@@ -211,6 +211,7 @@ def _exec(descriptors, job, uid):
     for target, descriptor in enumerate([_dup_above(copy) for copy in copies]):
         os.dup2(descriptor, target, inheritable=True)
     os.closerange(4, 1024)
+    os.setpgid(0, 0)  # else a signal to its process group would reach compilers that stay
     limits = job["limits"]
     confine.set_rlimits({**limits, "memory_mb": limits.get("address_mb") or _UNLIMITED_MB})
     data = limits["memory_mb"] << 20

@@ -1,9 +1,9 @@
-"""Drops privileges before a program starts: capabilities, namespaces, resource limits, system calls.
+"""Drops privileges before a program starts.
 
 A fork server runs as the sandbox's own root, which PID namespaces require. A program has no
-capabilities and can't gain any; it has its own PID and IPC namespaces, resource limits and, if the
-host's kernel is shared, a system call filter. `harden` applies to a fork server and all its forks
-what it can do without itself.
+capabilities and can't gain any; it has its own PID namespace, resource limits and, if the host's
+kernel is shared, a system call filter, else an IPC namespace. `harden` applies to a fork server and
+all its forks what it can do without itself.
 """
 
 import ctypes
@@ -18,7 +18,8 @@ _syscall, _capset = _LIBC.syscall, _LIBC.capset
 _before_fork = ctypes.pythonapi.PyOS_BeforeFork
 _after_fork_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
 _after_fork_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
-_CLONE_PARENT, _CLONE_NEWIPC, _CLONE_NEWPID = 0x00008000, 0x08000000, 0x20000000
+_CLONE_NEWIPC, _CLONE_NEWPID = 0x08000000, 0x20000000
+_CLONE_VFORK, _CLONE_PARENT_SETTID = 0x00004000, 0x00100000
 _NAMESPACE_FLAGS = 0x7E020080  # every CLONE_NEW*
 _FORK_SERVER_FLAGS = _CLONE_NEWIPC | _CLONE_NEWPID  # programs lack the capability for these
 _SIGCHLD = 17
@@ -56,6 +57,11 @@ _REFUSED = {
     "kcmp": (312, 272),
     "memfd_create": (319, 279),  # memory that neither an address space nor /tmp accounts for
     "memfd_secret": (447, 447),
+    # With these, nothing that an IPC namespace would separate can be created.
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
 }
 _CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
 _LIMITING = (((160, 164), 16), ((302, 261), 24))  # setrlimit, prlimit64: where they say which
@@ -66,7 +72,6 @@ _NOBODY = 65534
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _INDEX = 0 if os.uname().machine == "x86_64" else 1  # in the pairs above
 _CLONE_NUMBER = _CLONE[_INDEX]
-_FORK_FLAGS = _CLONE_NEWPID | _CLONE_NEWIPC | _SIGCHLD
 
 
 def _check(result):
@@ -76,15 +81,18 @@ def _check(result):
     return result
 
 
-def fork_in_namespaces(*, sibling=False):
-    """Forks into new PID and IPC namespaces: when the child exits, all that it started ends.
+def fork_in_namespaces(pid_address=0, *, own_ipc=True):
+    """Forks into a new PID namespace: when the child exits, all that it started ends.
 
     Args:
-      sibling: whether the child's parent is the parent of this process.
+      pid_address: where the child's pid is stored, a C int. If it isn't 0, this process sleeps
+        until the child has exited, and so writes to none of the memory that both share.
+      own_ipc: whether into a new IPC namespace, too; the system call filter makes it needless.
     """
-    flags = _FORK_FLAGS | (_CLONE_PARENT if sibling else 0)
+    flags = _CLONE_NEWPID | _SIGCHLD | (_CLONE_NEWIPC if own_ipc else 0)
+    flags |= _CLONE_VFORK | _CLONE_PARENT_SETTID if pid_address else 0
     _before_fork()
-    pid = _syscall(_CLONE_NUMBER, flags, 0, 0, 0, 0)
+    pid = _syscall(_CLONE_NUMBER, flags, 0, ctypes.c_void_p(pid_address), 0, 0)
     if pid == 0:
         _after_fork_in_child()
         return 0
@@ -168,10 +176,10 @@ def _seccomp_filter():
     ]
     for numbers in _REFUSED.values():
         lines += [step(equal, numbers[_INDEX], 0, 1), step(back, deny | errno.EPERM)]
-    for numbers, place in _LIMITING:
+    for numbers, offset in _LIMITING:
         lines += [
             step(equal, numbers[_INDEX], 0, 4),
-            step(load, place),
+            step(load, offset),
             step(equal, resource.RLIMIT_CORE, 0, 1),
             step(back, deny | errno.EPERM),
             step(back, allow),
@@ -184,7 +192,7 @@ def _seccomp_filter():
         step(back, allow),
         step(equal, _SOCKET[_INDEX], 0, 5),
         step(load, 16),
-        *(step(equal, family, 3 - place, 0) for place, family in enumerate(_ALLOWED_FAMILIES)),
+        *(step(equal, family, 3 - index, 0) for index, family in enumerate(_ALLOWED_FAMILIES)),
         step(back, deny | errno.EAFNOSUPPORT),
         step(back, allow),
     ]

@@ -6,6 +6,7 @@ inherits nothing of another one. A program has two pipes to this process, and wh
 passed on as its answers.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -31,7 +32,7 @@ class ForkServer:
 
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
-        self.template = template.Template((inbox, outbox))
+        self.template = template.Template((inbox, outbox), own_ipc=not settings["seccomp"])
         self.limits, self.code, self.runs = settings["limits"], b"", 0
         self.scratch = cleanup.Scratch()
 
@@ -79,14 +80,12 @@ class ForkServer:
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
         inlet, calls = os.pipe()
         answers, outlet = os.pipe()
-        pid = self.template.fork(inlet, outlet, len(self.code), uid, live=live)
+        self.template.fork(inlet, outlet, len(self.code), uid, live=live)
         os.close(inlet)
         os.close(outlet)
-        try:
+        with contextlib.suppress(OSError):  # it has exited; the relay reads how
             server_io.write_all(calls, self.code)
-        except OSError:  # it has exited; the relay reads how
-            pass
-        watch = relay.Relay(self, pid, calls, answers, self.limits, live=live)
+        watch = relay.Relay(self, calls, answers, self.limits, live=live)
         end, last = watch.until_end()
         os.close(calls)
         os.close(answers)

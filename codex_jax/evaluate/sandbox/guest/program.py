@@ -1,4 +1,4 @@
-"""One program: its calls and its answers, in a process of its own."""
+"""The process of a program: its calls and its answers."""
 
 import gc
 import json
@@ -51,6 +51,7 @@ class Program:
         status = _FAILED
         try:
             code = marshal.loads(server_io.read_exact(self.inlet, size))
+            os.setpgid(0, 0)  # else a signal to its process group would reach the template
             confine.set_rlimits(self.plan.limits)
             confine.drop_privileges(uid)
             gc.enable()
@@ -65,8 +66,9 @@ class Program:
         sys.modules["program"] = module
         try:
             function = load_function(code, module.__dict__, self.plan.entry_point)
-        except BaseException as error:
-            return self.write({"unready": describe_exception(error)})
+        except BaseException as error:  # noqa: BLE001 - whatever a program raises
+            self.write({"unready": describe_exception(error)})
+            return
         self.write({"ready": True})
         for call in self.plan.calls:
             self.write(call_function(function, call))
@@ -98,8 +100,9 @@ def load_function(code, namespace, entry_point):
 
 
 def call_function(function, call):
-    """Returns the answer to a Call or its text: a value, with the arguments if it changed them, or
-    an exception.
+    """Returns the answer to a Call or its text.
+
+    It is a value, with the arguments if the call changed them, or an exception.
     """
     try:
         if type(call) is not Call:
@@ -109,7 +112,7 @@ def call_function(function, call):
             after = value_codec.encode(list(call.arguments))
             if after != call.form[0]:
                 answer["arguments"] = after
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever a program raises
         return {"raised": describe_exception(error)}
     return answer
 
@@ -119,7 +122,7 @@ def describe_exception(error):
     builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
     try:
         message = str(error)[:300]
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever its __str__ raises
         message = "(its message can't be read)"
     number = getattr(error, "errno", None)
     names = [builtin.__name__, type(error).__name__[:100], message]

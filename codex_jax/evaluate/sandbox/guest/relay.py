@@ -7,7 +7,7 @@ import time
 from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import server_io
 
-_FIRST_POLL_S = 0.01  # before the first look at the answers of a program that hasn't ended
+_FIRST_POLL_S = 0.05  # before the first look at the answers of a program that hasn't ended
 _POLL_GROWTH = 3
 _MANY_BYTES = 1 << 14  # in the pipe at such a look: from then on it is read as it fills
 _PIPE_BYTES = 1 << 16
@@ -18,15 +18,14 @@ class Relay:
 
     Args:
       server: the ForkServer.
-      pid: the program's process.
       calls: pipe to the program.
       answers: pipe from the program.
       limits: its limits.
       live: whether the host waits for answers while it runs.
     """
 
-    def __init__(self, server, pid, calls, answers, limits, *, live):
-        self.server, self.pid, self.calls, self.answers = server, pid, calls, answers
+    def __init__(self, server, calls, answers, limits, *, live):
+        self.server, self.calls, self.answers = server, calls, answers
         self.limits, self.remaining_bytes = limits, limits["answer_mb"] << 20
         self.start = time.monotonic()
         self.clock_due = self.start + limits["cpu_s"]
@@ -51,7 +50,7 @@ class Relay:
                 else:
                     self.reason = self.reason or "closed"
             self._check_clocks()
-        status, cpu_s = self.server.template.kill(self.pid)
+        status, cpu_s = self.server.template.kill()
         last = self._read_answers()
         return {
             "reason": self.reason,
@@ -104,8 +103,9 @@ class Relay:
         return len(answers)
 
     def _check_clocks(self):
-        """Ends the program at its limits: CPU time, or wall time if it sleeps or is slow even on a
-        busy machine.
+        """Ends the program at its limits.
+
+        CPU time decides; wall time ends what sleeps, or is slow even on a busy machine.
         """
         now, limit = time.monotonic(), self.limits["cpu_s"]
         if now >= self.poll_due:
@@ -115,7 +115,7 @@ class Relay:
             self.poll_due = now + self.poll_interval_s
         if now < self.clock_due or self.reason:
             return
-        wall, cpu = now - self.start, server_io.cpu_s(self.pid)
+        wall, cpu = now - self.start, server_io.cpu_s(self.server.template.program_pid.value)
         if cpu >= limit:
             self.reason = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):

@@ -1,13 +1,16 @@
 """The template: a warm Python process that no program runs in, and every program is a fork of.
 
-It does nothing but fork. All it touches between two forks is memory that the kernel must copy, so
-reading frames, watching clocks and relaying answers are left to the fork server, which is never
-forked once the template is there. The programs' processes are children of the fork server.
+It does nothing but fork, and sleeps until the program has ended. All it touches between two forks
+is memory that the kernel must copy, so reading frames, watching clocks and relaying answers are
+left to the fork server, which is never forked once the template is there.
 """
 
 import _socket
+import contextlib
+import ctypes
 import gc
 import importlib
+import mmap
 import os
 import signal
 import struct
@@ -15,14 +18,14 @@ import sys
 
 from codex_jax.evaluate.sandbox.guest import confine, program, server_io
 
-_SET_CALLS, _IMPORT, _FORK, _WAIT = 1, 2, 3, 4
-# Order, live, uid or pid, number of bytes: that follow here, or of code in the inlet.
+_SET_CALLS, _IMPORT, _FORK = 1, 2, 3
+# Order, live, uid, number of bytes: that follow here, or of code in the inlet.
 _ORDER = struct.Struct("=BBIQ")
-_PID = struct.Struct("=i")
 _EXIT = struct.Struct("=id")  # status, CPU seconds
 _TWO_DESCRIPTORS = struct.Struct("=2i")
 _RIGHTS_BYTES = _socket.CMSG_LEN(_TWO_DESCRIPTORS.size)
 _RIGHTS = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+_MADV_DONTFORK = 10
 
 
 class Template:
@@ -30,12 +33,14 @@ class Template:
 
     Args:
       inherited: descriptors that no program may hold.
+      own_ipc: whether programs have IPC namespaces of their own.
     """
 
-    def __init__(self, inherited):
-        self.inherited = inherited
-        self.imported = set()
+    def __init__(self, inherited, *, own_ipc):
+        self.inherited, self.own_ipc, self.imported = inherited, own_ipc, set()
         self.channel = self.pid = None
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the template, not with programs
+        self.program_pid = ctypes.c_int.from_buffer(self._page)
 
     def start(self):
         """Forks the template from this process."""
@@ -46,7 +51,9 @@ class Template:
                 self.channel.close()
                 for descriptor in self.inherited:
                     os.close(descriptor)
-                _serve(template_end)
+                self._page.madvise(_MADV_DONTFORK)
+                fork = {"pid_address": ctypes.addressof(self.program_pid), "own_ipc": self.own_ipc}
+                _serve(template_end, fork)
             finally:
                 os._exit(0)
         template_end.close()
@@ -63,55 +70,48 @@ class Template:
             self.channel.sendall(_ORDER.pack(_IMPORT, 0, 0, len(body)) + body)
 
     def fork(self, inlet, outlet, size, uid, *, live):
-        """Starts a program that reads `size` bytes of code from `inlet`; returns its pid."""
+        """Starts a program that reads `size` bytes of code from `inlet`; `kill` must follow."""
+        self.program_pid.value = 0
         descriptors = (*_RIGHTS, _TWO_DESCRIPTORS.pack(inlet, outlet))
-        self.channel.sendmsg([_ORDER.pack(_FORK, live, uid, size)], [descriptors])
-        return self._receive(_PID)[0]
+        self.channel.sendall(_ORDER.pack(_FORK, live, uid, size))
+        self.channel.sendmsg([b"."], [descriptors])  # for the program: the template holds no pipe
 
-    def kill(self, pid):
-        """Ends a program and all that it started; returns its (status, CPU seconds)."""
-        os.kill(pid, signal.SIGKILL)
-        try:
-            return _wait(pid)
-        except ChildProcessError:  # in gVisor it is the template's child
-            self.channel.sendall(_ORDER.pack(_WAIT, 0, pid, 0))
-            return self._receive(_EXIT)
-
-    def _receive(self, layout):
-        reply = self.channel.recv(layout.size)
-        if len(reply) < layout.size:
+    def kill(self):
+        """Ends the program and all that it started; returns its (status, CPU seconds)."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            if pid := self.program_pid.value:
+                os.kill(pid, signal.SIGKILL)
+        reply = self.channel.recv(_EXIT.size)
+        if len(reply) < _EXIT.size:
             os._exit(0)  # without a template there is nothing to serve
-        return layout.unpack(reply)
+        return _EXIT.unpack(reply)
 
 
-def _wait(pid):
-    _, status, usage = os.wait4(pid, 0)
-    return status, usage.ru_utime + usage.ru_stime
+def _serve(channel, fork):
+    """Obeys orders until the fork server is gone; in a forked child, runs the program.
 
-
-def _serve(channel):
-    """Obeys orders until the fork server is gone; in a forked child, runs the program."""
+    Args:
+      channel: socket to the fork server.
+      fork: arguments of every fork.
+    """
     descriptor, plan = channel.fileno(), None
     gc.collect()
     gc.disable()  # a collection would write to memory that is shared with the programs
     gc.freeze()
     while True:
-        head, ancillary = channel.recvmsg(_ORDER.size, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)[:2]
-        if len(head) < _ORDER.size:
-            return
-        order, live, number, size = _ORDER.unpack(head)
+        order, live, uid, size = _ORDER.unpack(server_io.read_exact(descriptor, _ORDER.size))
         if order == _FORK:
-            inlet, outlet = _TWO_DESCRIPTORS.unpack(ancillary[0][2])
-            pid = confine.fork_in_namespaces(sibling=True)
+            pid = confine.fork_in_namespaces(**fork)
             if pid == 0:
+                ancillary = channel.recvmsg(1, _RIGHTS_BYTES, _socket.MSG_CMSG_CLOEXEC)[1]
                 os.close(descriptor)
-                program.Program(plan, inlet, outlet, live=live).run(size, number)
-            os.close(inlet)
-            os.close(outlet)
-            channel.send(_PID.pack(pid))
-            continue
-        if order == _WAIT:
-            channel.send(_EXIT.pack(*_wait(number)))
+                inlet, outlet = _TWO_DESCRIPTORS.unpack(ancillary[0][2])
+                program.Program(plan, inlet, outlet, live=live).run(size, uid)
+            _, status, usage = os.wait4(pid, 0)
+            if status:  # it may have been killed before it read its pipes
+                with contextlib.suppress(BlockingIOError):
+                    channel.recv(1, _socket.MSG_DONTWAIT)
+            channel.send(_EXIT.pack(status, usage.ru_utime + usage.ru_stime))
             continue
         body = server_io.read_exact(descriptor, size)
         if order == _SET_CALLS:

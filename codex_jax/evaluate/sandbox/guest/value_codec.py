@@ -1,4 +1,4 @@
-"""Plain values as JSON, so that nothing a program returns can act on this side of the pipe.
+"""Codec between plain values and JSON: nothing that a program returns can act on the host.
 
 None, booleans, strings, floats, small integers and lists are themselves; everything else is an
 object with one key, its tag. Instances of subclasses travel as the builtin they extend, read
@@ -17,24 +17,28 @@ _ITEMS = 100_000  # of an iterator, which may be endless
 class Opaque:
     """Stands for something that isn't plain data: equal to nothing but itself."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, type_name):
+        self.type_name = type_name
 
     def __repr__(self):
-        return f"<{self.kind} object>"
+        return f"<{self.type_name} object>"
 
 
 def encode(value, *, strict=False):
-    """A JSON-able form of `value`; with `strict`, TypeError where `decode` wouldn't restore it."""
+    """Returns the JSON form of `value`.
+
+    Raises:
+      TypeError: it is `strict`, and `decode` wouldn't restore the value.
+    """
     if type(value) in _THEMSELVES:
         return value
-    if form := _EXACTLY.get(type(value)):
+    if form := _BY_EXACT_TYPE.get(type(value)):
         return form(value, strict)
-    for kind, form in _FORMS:
-        if issubclass(type(value), kind) and (not strict or type(value) is kind):
+    for base, form in _FORMS:
+        if issubclass(type(value), base) and (not strict or type(value) is base):
             return form(value, strict)
-    for kind, form in _rarely():
-        if issubclass(type(value), kind) and (not strict or type(value) is kind):
+    for base, form in _optional_types():
+        if issubclass(type(value), base) and (not strict or type(value) is base):
             return form(value)
     if strict:
         raise TypeError(f"{type(value).__name__} isn't plain data")
@@ -56,7 +60,7 @@ def _mapping(value, strict):
     return {"dict": [_items(item, strict) for item in dict.items(value)]}
 
 
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 _FORMS = (
     (bool, lambda v, _: bool(v)),
     (int, _integer),
@@ -72,28 +76,28 @@ _FORMS = (
     (complex, lambda v, _: {"complex": [v.real, v.imag]}),
     (range, lambda v, _: {"range": [hex(n) for n in (v.start, v.stop, v.step)]}),
 )
-_EXACTLY = dict(_FORMS)
+_BY_EXACT_TYPE = dict(_FORMS)
 
 
-def _rarely():
-    """Kinds that exist only where somebody has imported them: loading them here would cost."""
+def _optional_types():
+    """Yields the types of modules that have been imported: to import them here would take time."""
     if decimal := sys.modules.get("decimal"):
         yield decimal.Decimal, lambda v: {"decimal": decimal.Decimal.__str__(v)}
     if fractions := sys.modules.get("fractions"):
         yield fractions.Fraction, lambda v: {"fraction": [hex(v.numerator), hex(v.denominator)]}
 
 
-_FORMED = (list, dict)
+_CONTAINERS = (list, dict)
 
 
 def decode(form):
-    """The value that `encode` described.
+    """Returns the value that `encode` got.
 
     Raises:
       ValueError, TypeError, ArithmeticError, RecursionError: not something `encode` makes.
     """
     if isinstance(form, list):
-        return [decode(item) if type(item) in _FORMED else item for item in form]
+        return [decode(item) if type(item) in _CONTAINERS else item for item in form]
     if not isinstance(form, dict):
         return form
     if len(form) != 1:
