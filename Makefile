@@ -1,6 +1,6 @@
 # make install     the pinned environment in .venv; EXTRAS says which parts (data,report,dev)
 # make quickstart  that, and a small Codex trained, sampled, judged and plotted in runs/quickstart
-# make test        that, and every test, with the coverage of each room
+# make test        that, make lint, and every test, with the coverage of each room
 # make lint        rules, format and types of the Python code, and the shell scripts
 # make docs        the pages of docs/ as a site in site/
 # make pythons     the tests under each Python from 3.11 on that is installed here
@@ -31,7 +31,7 @@ $(STAMP):
 quickstart: install
 	$(BIN)/codex-jax quickstart
 
-test: install
+test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --cov --cov-report=
 	$(BIN)/python tests/coverage_by_room.py
 

@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from codex_jax.progress import bar
 
@@ -57,8 +58,8 @@ def main() -> None:
         folder = output / download.__name__.removeprefix("fetch_") / name.replace("/", "-")
         if folder.exists():
             continue
-        partial = folder.with_name("partial-" + folder.name)
-        partial.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = pathlib.Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
         if download(name, partial):
             partial.replace(folder)
         else:

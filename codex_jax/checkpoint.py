@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -68,6 +69,17 @@ def _flat(card: Card) -> dict[str, Any]:
     }
 
 
+def _is_step(path: pathlib.Path) -> bool:
+    return path.name.isdecimal() and (path / "_CHECKPOINT_METADATA").is_file()
+
+
+# Glob → whether an entry of a directory of checkpoints is Orbax's own.
+OWN_FILES: dict[str, Callable[[pathlib.Path], bool]] = {
+    "*.orbax-checkpoint-tmp*": lambda _: True,  # begun by a killed process
+    "[0-9]*": _is_step,
+}
+
+
 class Checkpoints:
     """A directory with the newest `keep` checkpoints, saved in the background."""
 
@@ -87,7 +99,8 @@ class Checkpoints:
         """Starts to write a checkpoint; the arrays may be donated after this returns.
 
         Raises:
-          InputError: the disk refused this save or the one before it.
+          InputError: the disk refused this save or the one before it, or the directory already has
+        this step or a later one.
         """
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
@@ -95,7 +108,12 @@ class Checkpoints:
             card=ocp.args.JsonSave(dataclasses.asdict(dataclasses.replace(card, step=step))),
         )
         with _DiskErrors(self.directory):
-            self._manager.save(step, args=items)
+            is_saved = self._manager.save(step, args=items)
+        if not is_saved:
+            raise InputError(
+                f"{self.directory}: step {step} was not saved, as step {self.latest} is there "
+                "already; set another directory"
+            )
 
     def finish(self) -> None:
         """Waits until saves are on disk.

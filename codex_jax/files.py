@@ -1,9 +1,20 @@
-"""Files that are written whole or not at all, and JSON Lines whose torn last line is repaired."""
+"""Files that are written whole or not at all, at destinations that hold nothing of a stranger's.
+
+Also repairs the torn last line of JSON Lines.
+"""
 
 import contextlib
+import fnmatch
+import json
 import os
 import pathlib
-from collections.abc import Iterator
+import secrets
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+
+from codex_jax import InputError
+
+Check = Callable[[pathlib.Path], bool]
 
 
 @contextlib.contextmanager
@@ -15,7 +26,7 @@ def atomic_path(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("partial-" + path.name)
+    partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
     try:
         yield partial
         partial.replace(path)
@@ -53,3 +64,116 @@ def repair_jsonl(path: pathlib.Path | str) -> int:
         if start < end:
             file.truncate(start)
         return end - start
+
+
+def claim_folder(folder: pathlib.Path | str, own: Mapping[str, Check], setting: str) -> None:
+    """Refuses a folder that holds anything besides a command's own files; an absent one is fine.
+
+    Args:
+      folder: The folder that `setting` names.
+      own: Glob of a name → whether an entry of that name carries the command's mark.
+      setting: The flag, for the message.
+
+    Raises:
+      InputError: it is no folder, or an entry isn't the command's own.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; expected a folder; set {setting} to a new one")
+    for entry in sorted(folder.iterdir()):
+        if not _is_own(entry, own):
+            raise InputError(
+                f"{folder} holds {entry.name!r}, which this command didn't write; "
+                f"set {setting} to a new or empty folder"
+            )
+
+
+def _is_own(entry: pathlib.Path, own: Mapping[str, Check]) -> bool:
+    for glob, check in own.items():
+        if fnmatch.fnmatchcase(entry.name, f"partial-????????-{glob}"):
+            return True  # a killed process left it
+        if fnmatch.fnmatchcase(entry.name, glob):
+            return _is_empty_file(entry) or check(entry)
+    return False
+
+
+def _is_empty_file(path: pathlib.Path) -> bool:
+    return path.is_file() and not path.stat().st_size
+
+
+def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
+    """Refuses to replace a file unless `check` finds the command's mark in it.
+
+    Raises:
+      InputError: something else is at that path.
+    """
+    path = pathlib.Path(path)
+    if os.path.lexists(path) and not (path.is_file() and (_is_empty_file(path) or check(path))):
+        raise InputError(
+            f"{path} exists, and this command didn't write it; set {setting} to a new file"
+        )
+
+
+def has_json_keys(*keys: str, lines: bool = False) -> Check:
+    """Returns a check for an object of JSON that has all these keys.
+
+    With `lines`, for JSON Lines whose first has them; a killed process leaves less than one line,
+    which must begin with the first key.
+    """
+
+    def check(path: pathlib.Path) -> bool:
+        try:
+            with path.open("rb") as file:
+                content = file.readline() if lines else file.read()
+            if lines and not content.endswith(b"\n"):
+                start = f'{{"{keys[0]}"'.encode()
+                return content.startswith(start) or start.startswith(content)
+            fields = json.loads(content)
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(fields, dict) and fields.keys() >= set(keys)
+
+    return check
+
+
+def has_text(mark: str) -> Check:
+    """Returns a check for a file whose first 4,096 bytes hold `mark`."""
+
+    def check(path: pathlib.Path) -> bool:
+        try:
+            with path.open("rb") as file:
+                return mark.encode() in file.read(4096)
+        except OSError:
+            return False
+
+    return check
+
+
+def repair_gzip(path: pathlib.Path | str) -> int:
+    """Removes an unfinished last gzip member, as a killed process leaves it.
+
+    Returns:
+      The number of bytes removed; 0 for a complete or absent file.
+
+    Raises:
+      zlib.error: the file is not a sequence of gzip members.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        return 0
+    end = complete = 0
+    member = zlib.decompressobj(wbits=31)
+    with path.open("rb+") as file:
+        while chunk := file.read(1 << 16):
+            end += len(chunk)
+            while chunk:
+                member.decompress(chunk)
+                chunk = member.unused_data
+                if member.eof:
+                    complete = end - len(chunk)
+                    member = zlib.decompressobj(wbits=31)
+        if complete < end:
+            file.truncate(complete)
+        return end - complete

@@ -71,3 +71,11 @@ def test_a_folder_without_checkpoints_is_one_line(tmp_path, saved):
     with pytest.raises(InputError, match="no step 5 here; newest is 7"):
         checkpoint.read_card(saved[0], step=5)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_save_that_orbax_skips_is_an_error(saved):
+    directory, params = saved
+    checkpoints = Checkpoints(directory)
+    with pytest.raises(InputError, match="step 7 was not saved, as step 7 is there already"):
+        checkpoints.save(7, params, {"step": jnp.int32(7)}, CARD)
+    checkpoints.close()

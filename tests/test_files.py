@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from codex_jax import files
+from codex_jax import InputError, files
 
 
 def write_half(path: pathlib.Path) -> None:
@@ -51,3 +51,58 @@ def test_only_a_torn_line_is_removed(tmp_path, before, after):
 def test_an_absent_file_needs_no_repair(tmp_path):
     assert files.repair_jsonl(tmp_path / "absent") == 0
     assert not (tmp_path / "absent").exists()
+
+
+OWN = {
+    "rows.jsonl": files.has_json_keys("task_id", "n", lines=True),
+    "a.json": files.has_text("me"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_own"),
+    [
+        ("rows.jsonl", '{"task_id": "a", "n": 1}\n', True),
+        ("rows.jsonl", '{"task_', True),  # killed in its first line
+        ("rows.jsonl", "", True),
+        ("rows.jsonl", "notes of mine", False),
+        ("rows.jsonl", '{"task_id": "a"}\n', False),
+        ("rows.jsonl", '["task_id", "n"]\n', False),
+        ("rows.jsonl", "[" * 100_000, False),
+        ("a.json", "by me", True),
+        ("a.json", "by you", False),
+        ("partial-0123abcd-a.json", "half", True),
+        ("partial-a.json", "mine", False),
+        ("main.py", "", False),
+    ],
+)
+def test_a_folder_that_holds_anything_else_is_refused(tmp_path, name, content, is_own):
+    files.claim_folder(tmp_path, OWN, "output")
+    files.claim_folder(tmp_path / "new", OWN, "output")
+    (tmp_path / name).write_text(content)
+    if is_own:
+        files.claim_folder(tmp_path, OWN, "output")
+    else:
+        with pytest.raises(InputError, match=f"holds '{name}', .*; set output to a new or empty"):
+            files.claim_folder(tmp_path, OWN, "output")
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_file_where_a_folder_goes_is_refused(tmp_path):
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(InputError, match="is a file; expected a folder"):
+        files.claim_folder(tmp_path / "a", OWN, "output")
+
+
+def test_a_file_without_the_mark_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    check = files.has_json_keys("hash", "format")
+    files.claim_file(path, check, "output")
+    path.write_text('{"hash": "1", "format": "ours"}')
+    files.claim_file(path, check, "output")
+    for content in ('{"hash": "1"}', "print(1)", "3", '{"hash": '):
+        path.write_text(content)
+        with pytest.raises(InputError, match="exists, and this command didn't write it; set out"):
+            files.claim_file(path, check, "out")
+    with pytest.raises(InputError, match="exists"):
+        files.claim_file(tmp_path, check, "output")

@@ -54,10 +54,10 @@ def judge(
             evaluate(
                 problems=str(path / "problems.jsonl"),
                 completions=str(path / "completions.jsonl"),
-                output=folder,
+                output=str(path / "evaluation"),
                 **settings,
             )
-        verdicts = list(read_jsonl(path / "verdicts.jsonl", Verdict))
+        verdicts = list(read_jsonl(path / "evaluation" / "verdicts.jsonl", Verdict))
     return sorted(verdicts, key=lambda verdict: verdict.sample_index)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from codex_jax import InputError
+from codex_jax import InputError, files
 from codex_jax.compile import report
 from codex_jax.compile import search as searches
 from codex_jax.compile.estimate import estimate
@@ -21,6 +21,10 @@ from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 
 _CACHE = pathlib.Path("~/.cache/codex_jax/compile")
+_OWN_FILES = {
+    "points.json": files.has_text('"target": {'),
+    "front.png": files.has_text(searches.MARK),
+}
 
 
 def compile_for(
@@ -70,6 +74,10 @@ def compile_for(
         target = TrainTarget(**pod, **sizes, compute=compute, optimizer=optimizer)
     _use_host()
     cache = pathlib.Path(cache_dir).expanduser()
+    if output:
+        files.claim_folder(output, _OWN_FILES, "output")
+    if hlo_output:
+        files.claim_file(hlo_output, files.has_text("HloModule"), "hlo_output")
     if not search:
         fits = _estimate_one(target, cache, hlo_output)
     elif isinstance(target, TrainTarget):

@@ -31,6 +31,8 @@ class Estimate:
       host: bytes in the host's memory.
       seconds: of one step by the compiler's estimate, its kernels excepted.
       kernels: Pallas calls in a step.
+      kernel_seconds: least time of those that state FLOPs and bytes, at the chip's peak rates.
+      uncounted_kernels: calls that don't state them.
       collectives: by type, (times run, bytes, bytes sent in parallel with computation).
       values: the largest, as (bytes, shape, source).
       compile_seconds: that the compiler seconds.
@@ -46,6 +48,8 @@ class Estimate:
     host: int = 0
     seconds: float = 0.0
     kernels: int = 0
+    kernel_seconds: float = 0.0
+    uncounted_kernels: int = 0
     collectives: dict[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     values: tuple[tuple[int, str, str], ...] = ()
     compile_seconds: float = 0.0
@@ -137,6 +141,11 @@ def _read(target: Target, memory: Any, cost: hlo.Cost, seconds: float) -> Estima
         host=memory.host_temp_size_in_bytes + memory.host_argument_size_in_bytes,
         seconds=cost.cycles / chip.clock_hz,
         kernels=cost.kernels,
+        kernel_seconds=sum(
+            times * max(flops / chip.peak_flops, moved / chip.hbm_bandwidth)
+            for times, flops, moved in cost.kernel_costs
+        ),
+        uncounted_kernels=cost.kernels - sum(times for times, _, _ in cost.kernel_costs),
         collectives=cost.collectives,
         values=tuple(dataclasses.astuple(value) for value in cost.values),
         compile_seconds=seconds,

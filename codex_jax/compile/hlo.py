@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 _BYTES = {"pred": 1, "bf16": 2, "f16": 2}
 _SHAPE = re.compile(r"\b(pred|bf16|[suf]\d+|f8\w+)\[([\d,]*)\](?:\{[^}]*\})?")
+_KERNEL_COST = re.compile(r'"cost_estimate":\{"flops":"(\d+)"[^}]*"bytes_accessed":"(\d+)"')
 _NAME = r"%?([\w.\-]+)"
 _INSTRUCTION = re.compile(rf"^  (?:ROOT )?{_NAME} = (.*?) ([\w\-]+)\(")
 _KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
@@ -40,12 +41,14 @@ class Cost:
         these the bytes that travel while a fusion computes).
       kernels: Pallas calls run, that the cycles leave out.
       values: the largest, arguments among them.
+      kernel_costs: (calls run, FLOPs, bytes of memory) of kernels that state their cost.
     """
 
     cycles: int
     collectives: dict[str, tuple[int, int, int]]
     kernels: int
     values: tuple[Value, ...]
+    kernel_costs: tuple[tuple[int, int, int], ...] = ()
 
 
 _COUNTING = {"parameter", "get-tuple-element", "constant", "compare", "fusion", "bitcast", "copy"}
@@ -64,8 +67,11 @@ def read(text: str, *, one_iteration: bool = False, largest: int = 10) -> Cost:
     total: Counter[str] = Counter()
     values: dict[tuple[str, str], Value] = {}
     channels: set[str] = set()
+    kernels: Counter[tuple[int, int]] = Counter()
     for line, times in walk(computations, entry, 1):
         _add(line, times, total)
+        if stated := _KERNEL_COST.search(line):
+            kernels[int(stated.group(1)), int(stated.group(2))] += times
         for op, moved, hidden in _collectives(line, computations, channels):
             total[op] += times
             total[op + " bytes"] += times * moved
@@ -76,7 +82,8 @@ def read(text: str, *, one_iteration: bool = False, largest: int = 10) -> Cost:
         op: (total[op], total[op + " bytes"], total[op + " hidden"]) for op in _KINDS if total[op]
     }
     ordered = sorted(values.values(), key=lambda value: -value.bytes)
-    return Cost(total["cycles"], collectives, total["kernels"], tuple(ordered[:largest]))
+    costs = tuple((times, *cost) for cost, times in kernels.items() if times)
+    return Cost(total["cycles"], collectives, total["kernels"], tuple(ordered[:largest]), costs)
 
 
 def size(text: str) -> int:

@@ -69,12 +69,26 @@ def _roofline(target: SampleTarget, estimate: Estimate) -> list[str]:
     weights, caches = target.bytes_read()
     read = f"weights {weights / _GIB:.2f} GiB + caches at their longest {caches / _GIB:.2f} GiB"
     bound = target.roofline()
-    share = bound / estimate.seconds
-    rate = f"{target.sampling.batch_size / estimate.seconds:,.0f} tokens/s on all devices"
+    seconds = estimate.seconds + estimate.kernel_seconds
+    rate = f"{target.sampling.batch_size / seconds:,.0f} tokens/s on all devices"
     return [
-        row("roofline", f"{share:.2f} = {_time(bound)} / {_time(estimate.seconds)}; {rate}"),
+        *_kernels(estimate),
+        row("roofline", f"{bound / seconds:.2f} = {_time(bound)} / {_time(seconds)}; {rate}"),
         row("", f"      ({read}) / {target.chip.hbm_bandwidth / 1e9:,.0f} GB/s"),
     ]
+
+
+def _kernels(estimate: Estimate) -> list[str]:
+    """The kernels, which the compiler's estimate leaves out and the roofline's time includes."""
+    if not estimate.kernels:
+        return []
+    least = f"{_time(estimate.kernel_seconds)} more: the larger of bytes and FLOPs at peak rates"
+    lines = [row("kernels", f"{estimate.kernels} calls, at least {least}")]
+    if estimate.uncounted_kernels:
+        lines.append(
+            row("", f"      {estimate.uncounted_kernels} of them state no cost: not counted")
+        )
+    return lines
 
 
 def _time(seconds: float) -> str:

@@ -13,6 +13,7 @@ from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.decode import jit_decode
 from codex_jax.sample.engine.engine import STOP_STATES
+from codex_jax.sample.engine.flat_cache import choose_kernel
 from codex_jax.sample.engine.state import EngineShape, LoopInputs, empty_inputs, init_state
 
 
@@ -102,8 +103,8 @@ class SampleTarget(Target):
 
     def lower(self) -> Any:
         """Traces the loop; see Target.lower."""
-        mesh = self._mesh()
-        shape, config = self.shape, self.model
+        mesh, config = self._mesh(), self.model
+        shape = self._shape_with_kernel(mesh)
         state_shardings = shardings.state_shardings(config, shape, mesh)
         state = jax.tree.map(
             _with_sharding, jax.eval_shape(lambda: init_state(config, shape)), state_shardings
@@ -115,6 +116,11 @@ class SampleTarget(Target):
         work = jax.tree.map(lambda x: _with_sharding(x, replicated), _loop_inputs(shape))
         params = shardings.decode_param_shapes(config, shape, mesh)
         return jit_decode(state_shardings).lower(config, shape, params, state, table, work)
+
+    def _shape_with_kernel(self, mesh: Mesh) -> EngineShape:
+        shape = self.shape
+        kernel = choose_kernel(self.model, shape.dtype, shape.kv_cache_dtype, mesh)
+        return dataclasses.replace(shape, flat_cache=kernel)
 
     def _mesh(self) -> Mesh:
         return shardings.make_mesh(

@@ -12,6 +12,8 @@ from codex_jax.compile.targets import TrainTarget
 from codex_jax.sharding import MeshShape
 from codex_jax.train.remat import PRESETS
 
+MARK = "codex-jax compile"  # of the figure
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
@@ -139,7 +141,7 @@ def plot(points: Sequence[Point], path: pathlib.Path) -> None:
     axes.set_xlabel("HBM a device, GiB")
     axes.set_ylabel("million tokens/s, by XLA's estimate")
     axes.set_title(f"{points[0].target.topology} × {points[0].target.slices}")
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Software": MARK})
 
 
 def _coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:

@@ -1,12 +1,13 @@
 """`codex-jax import` and `export`: foreign checkpoints to ours and back, with their tokenizers."""
 
+import dataclasses
 import json
 import pathlib
 
 import numpy as np
 
 from codex_jax import InputError, checkpoint, model, progress
-from codex_jax.convert import hf_params
+from codex_jax.convert import hf_config, hf_params
 from codex_jax.convert.gguf import open_gguf
 from codex_jax.convert.hf_folder import open_folder
 from codex_jax.convert.tokenizers import make_tokenizer
@@ -16,8 +17,10 @@ from codex_jax.tokenizer import Tokenizer
 def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json") -> None:
     """Converts a foreign checkpoint and its tokenizer to ours.
 
-    Families: GPT-2, Llama-like (Llama, SmolLM2, Qwen2, Qwen2.5-Coder), StarCoder2, GPT-NeoX
-    (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama-like from GGUF (dequantized).
+    Families: GPT-2, Llama (SmolLM2, DeepSeek-Coder), Mistral, Qwen2, Qwen3, Gemma, Granite,
+    StarCoder2, GPT-NeoX (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama, Qwen2 and
+    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import. A
+    sliding window becomes the longest text allowed.
 
     Args:
       source: A folder with config.json, tokenizer.json and *.safetensors, or a .gguf file.
@@ -25,17 +28,21 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
       tokenizer: File of the tokenizer to write.
     """
     path = pathlib.Path(source)
+    _check_new(output, tokenizer)
     foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)
     config = hf_params.read_config(foreign.family, foreign.config)
+    scales = hf_config.read_scales(foreign.family, foreign.config)
+    if config.window:  # texts within the window, which are all allowed, see all of themselves
+        config = dataclasses.replace(config, max_length=config.window, window=0)
     our_tokenizer = make_tokenizer(foreign.tokens, foreign.special, foreign.pattern)
     with progress.bar(desc="import", unit="tensor") as bar:
 
         def read_tensor(name: str) -> np.ndarray:
             bar.update()
-            return foreign.read_tensor(name)
+            return foreign.weights.read_tensor(name)
 
-        params = hf_params.read_params(foreign.family, config, read_tensor)
-    our_tokenizer.save(tokenizer)
+        params = hf_params.read_params(foreign.family, config, read_tensor, scales)
+    foreign.weights.check_unread()
     card = checkpoint.Card(
         model=config.to_json(), tokenizer_hash=our_tokenizer.hash, run={"imported": path.name}
     )
@@ -43,6 +50,20 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
     checkpoints.save(0, params, {"imported": np.int32(1)}, card)
     checkpoints.finish()
     checkpoints.close()
+    our_tokenizer.save(tokenizer)
+
+
+def _check_new(output: str, tokenizer: str) -> None:
+    """Refuses to overwrite: an import writes a new folder and a new file.
+
+    Raises:
+      InputError: one of them is there already.
+    """
+    folder = pathlib.Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{output} is there already; set output to a new folder")
+    if pathlib.Path(tokenizer).exists():
+        raise InputError(f"{tokenizer} is there already; set tokenizer to a new file")
 
 
 def export_weights(
@@ -74,6 +95,8 @@ def export_weights(
     shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=card.step)
     folder = pathlib.Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{output} is there already; set output to a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     if tokenizer:
         eos_id = _export_tokenizer(tokenizer, card, folder)

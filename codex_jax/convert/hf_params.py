@@ -1,89 +1,21 @@
-"""Conversion of foreign configs and weights to ours and back, by the tables of `families`.
+"""Conversion of foreign weights to ours and back, by the tables of `families`.
 
 Both directions work on dictionaries of arrays; other modules read and write the files.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from codex_jax import InputError
-from codex_jax.convert.families import FAMILIES, EnumField, FractionOfHead, Weight
+from codex_jax.convert.families import FAMILIES
+from codex_jax.convert.families.table import Scales, Weight
+from codex_jax.convert.hf_config import read_config, read_scales, write_config
 from codex_jax.model.config import DecoderConfig
 from codex_jax.model.decoder import Params, abstract_params
 
-
-def read_config(family: str, foreign: Mapping[str, Any]) -> DecoderConfig:
-    """Converts a foreign config; fields whose key is missing get our default.
-
-    Raises:
-      InputError: a family without a table, or a value without a name of ours.
-    """
-    if family not in FAMILIES:
-        names = ", ".join(sorted(FAMILIES))
-        raise InputError(f"model of family {family!r}; expected one of {names}")
-    fields: dict[str, Any] = {}
-    for field, key in FAMILIES[family].fields.items():
-        value = _read_field(key, foreign, fields)
-        if value is not None:
-            fields[field] = value
-    return DecoderConfig(**fields)
-
-
-def _read_field(key: Any, foreign: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
-    """The value of a field, or None if its key is missing; `fields` are those read before it."""
-    if isinstance(key, EnumField):
-        return _map_enum(key, foreign)
-    if isinstance(key, FractionOfHead):
-        fraction = foreign.get(key.name)
-        return None if fraction is None else round(fraction * (fields["width"] // fields["heads"]))
-    return key[0] if isinstance(key, tuple) else foreign.get(key)
-
-
-def _map_enum(key: EnumField, foreign: Mapping[str, Any]) -> Any:
-    value = foreign.get(key.name, next(iter(key.to_ours)))
-    if value not in key.to_ours:
-        names = ", ".join(map(repr, key.to_ours))
-        raise InputError(f"{key.name} is {value!r}; expected one of {names}")
-    return key.to_ours[value]
-
-
-def write_config(family: str, config: DecoderConfig) -> dict[str, Any]:
-    """Converts our config to the family's.
-
-    Raises:
-      InputError: a value that the family can't express.
-    """
-    foreign: dict[str, Any] = {}
-    for field, key in FAMILIES[family].fields.items():
-        foreign |= _write_field(family, field, key, config)
-    written = dataclasses.asdict(read_config(family, foreign))
-    for field, value in dataclasses.asdict(config).items():
-        if field != "vocab_multiple" and value != written[field]:
-            raise InputError(
-                f"DecoderConfig.{field} is {value!r}; {family} always has {written[field]!r}"
-            )
-    return foreign
-
-
-def _write_field(family: str, field: str, key: Any, config: DecoderConfig) -> dict[str, Any]:
-    """The foreign key and its value, if the field has a key."""
-    value = getattr(config, field)
-    if isinstance(key, EnumField):
-        for foreign_value, our_value in key.to_ours.items():
-            if our_value == value:
-                return {key.name: foreign_value}
-        names = " or ".join(map(repr, key.to_ours.values()))
-        raise InputError(f"DecoderConfig.{field} is {value!r}; {family} has {names}")
-    if isinstance(key, FractionOfHead):
-        return {key.name: value / config.head_size}
-    if not isinstance(key, tuple):
-        return {key: value}
-    if value != key[0]:
-        raise InputError(f"DecoderConfig.{field} is {value!r}; {family} always has {key[0]!r}")
-    return {}
+__all__ = ["FAMILIES", "read_config", "read_params", "write_config", "write_params"]
 
 
 def _leaves(tree: Params, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -108,7 +40,10 @@ def _nested(leaves: Mapping[str, Any]) -> Params:
 
 
 def read_params(
-    family: str, config: DecoderConfig, read_tensor: Callable[[str], np.ndarray]
+    family: str,
+    config: DecoderConfig,
+    read_tensor: Callable[[str], np.ndarray],
+    scales: Scales | None = None,
 ) -> Params:
     """Converts foreign weights to our parameters, in f32.
 
@@ -116,13 +51,18 @@ def read_params(
       family: a row of FAMILIES.
       config: from `read_config`.
       read_tensor: returns a foreign weight by its name.
+      scales: from `read_scales` of the foreign config; by default, those of our config's.
 
     Raises:
       InputError: a weight whose shape differs from the config's.
     """
     table = FAMILIES[family].weights
+    if scales is None:
+        scales = read_scales(family, write_config(family, config))
     params = {}
     for path, leaf in _leaves(abstract_params(config)[0]):
+        if path not in table:
+            raise InputError(f"{family} has no weight for {path}; import another model")
         weight, shape = table[path], leaf.shape
         if path.startswith("blocks/"):
             names = [weight.name.format(n) for n in range(config.layers)]
@@ -133,15 +73,27 @@ def read_params(
             value = _to_ours(read_tensor(weight.name), weight, unpadded, config)
             padding = [(0, size - n) for n, size in zip(value.shape, shape, strict=True)]
             params[path] = np.pad(value, padding)
+        params[path] = _multiply(params[path], scales.get(path))
     return _nested(params)
+
+
+def _multiply(value: np.ndarray, factor: float | np.ndarray | None) -> np.ndarray:
+    """The product with a number, or with one of each layer; in f32."""
+    if factor is None:
+        return value
+    factors = np.reshape(np.asarray(factor), (-1,) + (1,) * (value.ndim - 1))
+    return (value * factors).astype(np.float32)
 
 
 def write_params(family: str, config: DecoderConfig, params: Params) -> dict[str, np.ndarray]:
     """Converts our parameters to foreign weights: the inverse of `read_params`."""
     table = FAMILIES[family].weights
+    scales = read_scales(family, write_config(family, config))
     weights: dict[str, dict[int, tuple[Weight, np.ndarray]]] = {}
     for path, leaf in _leaves(params):
         weight, value = table[path], np.asarray(leaf)
+        if path in scales:
+            value = _multiply(value, 1 / np.asarray(scales[path]))
         if path.startswith("blocks/"):
             named = {weight.name.format(n): layer for n, layer in enumerate(value)}
         else:
@@ -167,7 +119,9 @@ def _to_ours(
     size = int(np.prod(shape)) * weight.parts
     if value.size != size:
         raise InputError(f"{weight.name}: shape {list(value.shape)}; expected {size} numbers")
-    value = value if weight.layout == "same" else value.T  # outputs last
+    if weight.layout == "minus 1":
+        value = value + 1
+    value = value if weight.layout in ("same", "minus 1") else value.T  # outputs last
     if weight.parts > 1:
         groups = weight.groups or config.heads
         value = value.reshape(*value.shape[:-1], groups, weight.parts, -1)[..., weight.part, :]
@@ -181,7 +135,9 @@ def _to_ours(
 
 def _to_foreign(value: np.ndarray, weight: Weight, path: str, config: DecoderConfig) -> np.ndarray:
     """Converts a parameter to its part of a foreign weight, outputs last."""
-    if path.endswith(("bias", "scale", "shift")):
+    if weight.layout == "minus 1":
+        return value.ravel() - 1
+    if path.endswith(("bias", "scale", "shift")) and weight.layout != "interleaved":
         return value.ravel()
     shape = value.shape
     if weight.layout == "interleaved":
@@ -189,6 +145,8 @@ def _to_foreign(value: np.ndarray, weight: Weight, path: str, config: DecoderCon
         rotated, rest = np.split(value, [config.rotary_size], axis=-1)
         rotated = rotated.reshape(len(value), 2, -1).swapaxes(1, 2).reshape(rotated.shape)
         value = np.concatenate([rotated, rest], axis=-1)
+    if path.endswith("bias"):
+        return value.ravel()
     inputs = shape[:-1] if path.endswith("/out") else shape[:1]
     return value.reshape(int(np.prod(inputs)), -1)
 
@@ -199,4 +157,4 @@ def _join(parts: dict[int, tuple[Weight, np.ndarray]], config: DecoderConfig) ->
     groups = weight.groups or config.heads
     arrays = [parts[n][1].reshape(*first.shape[:-1], groups, -1) for n in sorted(parts)]
     value = np.stack(arrays, axis=-2).reshape(*first.shape[:-1], -1)
-    return np.ascontiguousarray(value if weight.layout == "same" else value.T)
+    return np.ascontiguousarray(value if weight.layout in ("same", "minus 1") else value.T)

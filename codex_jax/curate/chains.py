@@ -174,10 +174,23 @@ def write_chains(
         )
     train, test = split(seed=seed, train_chains=train_chains, held_out=held_out)
     folder = pathlib.Path(output)
+    _claim(folder)
     _write_programs(folder / "train", train)
     records.write_jsonl(folder / "chains-train.jsonl", _problems(train, seed))
     records.write_jsonl(folder / "chains-test.jsonl", _problems(test, seed))
     print(f"{folder}: {len(train)} chains for training, {len(test)} held out")
+
+
+def _claim(folder: pathlib.Path) -> None:
+    """Raises InputError where anything but chains is in the folders to write."""
+    is_chains = files.has_text('{"task_id": "chains/')
+    own = {"chains-train.jsonl": is_chains, "chains-test.jsonl": is_chains}
+    files.claim_folder(folder, {**own, "train": pathlib.Path.is_dir}, "output")
+    lengths = {str(length): pathlib.Path.is_dir for length in LENGTHS}
+    files.claim_folder(folder / "train", lengths, "output")
+    for length in lengths:
+        programs = {"*[0-9].py": files.has_text("def string_manipulation(s: str):")}
+        files.claim_folder(folder / "train" / length, programs, "output")
 
 
 def _write_programs(folder: pathlib.Path, chains: list[Chain]) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from codex_jax.data.assemble import Assembler
 from codex_jax.data.blend import Blend, read_blend
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, Scan, scan
+from codex_jax.data.destination import BuildFolders
 from codex_jax.data.explain import explain_file
 from codex_jax.data.packing.row_store import RowsInfo, read_info
 from codex_jax.data.seqio_tasks.lazy_import import load_task_shards
@@ -68,11 +68,12 @@ def build(
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
     _check(sequence_length, indent_split_rate)
-    output, ids = pathlib.Path(output), Tokenizer.load(tokenizer)
+    ids = Tokenizer.load(tokenizer)
     blend = read_blend(corpus, mixture, modules, ids)
     if explain:
-        print(explain_file(pathlib.Path(explain), blend.trees, cleaning, output))
+        print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
+    folders = BuildFolders(output)
     parameters = {
         "sequence_length": sequence_length,
         "indent_split_rate": indent_split_rate,
@@ -82,10 +83,9 @@ def build(
         "rates": dict(blend.rates),
         "seed": seed,
     }
-    folder = str(output.with_name("partial-" + output.name) / "shards")
-    row = (cleaning, indent_split_rate, seed, folder, sequence_length, tuple(blend.task_hashes))
-    spec = BuildSpec(blend.trees, str(tokenizer), *row)
-    return _build(spec, ids, parameters, output, workers, blend)
+    row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
+    spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
+    return _build(spec, ids, parameters, folders, workers, blend)
 
 
 def _check(sequence_length: int, indent_split_rate: float) -> None:
@@ -99,25 +99,22 @@ def _build(
     spec: BuildSpec,
     ids: Tokenizer,
     parameters: dict[str, Any],
-    output: pathlib.Path,
+    folders: BuildFolders,
     workers: int | None,
     blend: Blend,
 ) -> RowsInfo:
     files = scan(spec.trees, spec.cleaning.decontaminate_against)
     state = _hash_inputs(parameters, ids, files, blend.task_hashes)
-    partial = pathlib.Path(spec.folder).parent
-    if (finished := _read_finished(output)) and finished.state == state:
-        shutil.rmtree(partial, ignore_errors=True)
-        print(f"data: {output} is up to date")
+    if (finished := _read_finished(folders.output)) and finished.state == state:
+        folders.remove_partial()
+        print(f"data: {folders.output} is up to date")
         return finished
-    _prepare(partial, state)
+    folders.prepare(state)
     names = _build_missing(spec, files, workers) if spec.trees else []
     if spec.tasks:
         names += load_task_shards().build_task_shards(spec, ids.eos_id)
-    info = Assembler(spec, ids, parameters, blend.rates).run(names, partial / "rows", state)
-    shutil.rmtree(output, ignore_errors=True)
-    (partial / "rows").replace(output)
-    shutil.rmtree(partial)
+    info = Assembler(spec, ids, parameters, blend.rates).run(names, folders.rows, state)
+    folders.finish()
     print(describe(info))
     return info
 
@@ -135,15 +132,6 @@ def _read_finished(output: pathlib.Path) -> RowsInfo | None:
         return read_info(output)
     except InputError:
         return None
-
-
-def _prepare(partial: pathlib.Path, state: str) -> None:
-    """Empties the folder, unless a killed build of the same state left it."""
-    mark = partial / "state"
-    if not mark.is_file() or mark.read_text("utf-8") != state:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "shards").mkdir(parents=True)
-        mark.write_text(state, "utf-8")
 
 
 def _build_missing(spec: BuildSpec, files: Scan, workers: int | None) -> list[str]:

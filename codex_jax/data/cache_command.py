@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, read_corpus
+from codex_jax.files import claim_folder, has_text
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -46,6 +47,8 @@ def cache_on_beam(
     if cleaning.near_duplicates is not None:
         raise InputError("near_duplicates on Beam; expected None: let `data` find those")
     trees = read_corpus(corpus)
+    if "://" not in output:
+        claim_folder(output, {"*-of-[0-9]*.tfrecord*": has_text("language")}, "output")
     Tokenizer.load(tokenizer)
     from codex_jax.data.seqio_tasks.beam_pipeline import SourceSpec, run  # Beam, only where it runs
 

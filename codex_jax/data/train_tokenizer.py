@@ -9,7 +9,7 @@ from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import Corpus, no_usable_file_error, read_corpus, scan
 from codex_jax.data.stats import FileStats
-from codex_jax.files import atomic_write
+from codex_jax.files import atomic_write, claim_file, has_json_keys
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -36,9 +36,11 @@ def learn_tokenizer(
     """
     output = pathlib.Path(output)
     trees = read_corpus(corpus)
+    notes = output.with_name(output.stem + ".learnt.json")
+    claim_file(output, has_json_keys("format", "hash", "vocabulary"), "output")
+    claim_file(notes, has_json_keys("state", "hash"), "output")
     inputs = f"{vocab_size} {cleaning} {scan(trees, cleaning.decontaminate_against).state}"
     state = hashlib.sha256(inputs.encode()).hexdigest()
-    notes = output.with_name(output.stem + ".learnt.json")
     if _last_state(output, notes) == state:
         print(f"tokenizer: {output} is up to date")
         return

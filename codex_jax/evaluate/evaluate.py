@@ -17,6 +17,14 @@ from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdict_log import VerdictLog
 
+_VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
+_OWN_FILES = {
+    "verdicts.jsonl": _VERDICTS,
+    "mbr_exec.jsonl": _VERDICTS,
+    "report.json": files.has_json_keys("samples", "problems", "causes"),
+    "report.md": files.has_text("| cause | samples |"),
+}
+
 
 def evaluate(
     *,
@@ -57,6 +65,7 @@ def evaluate(
             f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
             "expected positive numbers and at least 64 MiB"
         )
+    files.claim_folder(output, _OWN_FILES, "output")
     tasks = formats.load_problems(problems)
     samples = load_completions(completions, tasks)
     registry.require({sample.task_id: tasks[sample.task_id] for sample in samples}.values())

@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from codex_jax import InputError
 
+GATED = ("swiglu", "geglu", "geglu_exact")
+ACTIVATIONS = ("gelu", "gelu_exact", "quick_gelu", *GATED)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
@@ -24,12 +27,22 @@ class DecoderConfig:
       positions: "learned" (a table) or "rotary" (RoPE, half-split pairs).
       rotary_base: Base of the rotary angles.
       rotary_size: Numbers of a head that are rotated, its first; 0 means all.
+      rotary_scaling: "none", "linear", "yarn" or "llama3"; see the module `rotary_scaling`.
+      rotary_factor: How many times longer scaling makes the texts.
+      rotary_original_length: Longest text before scaling, in tokens (yarn, llama3).
+      rotary_slow: Rotations within the original length below which a frequency is scaled in full.
+      rotary_fast: Rotations from which on a frequency isn't scaled.
+      rotary_magnitude: Multiplies rotated queries and keys (yarn's attention factor).
+      window: Tokens that a token sees, itself and those before it; 0 means all.
       residual: "sequential"; "parallel" if attention and MLP read the same input (GPT-NeoX);
         "shared" if they also share its norm (GPT-J).
-      activation: "gelu" (tanh form, as GPT-2), "gelu_exact", or "swiglu" (a gated MLP).
+      activation: "gelu" (tanh form, as GPT-2), "gelu_exact" or "quick_gelu"; or, with a gate,
+        "swiglu", "geglu" (tanh form, as Gemma) or "geglu_exact".
       bias: Whether projections carry a bias (layer norms of the GPT family always do).
-      qkv_bias: Whether only the q, k, v projections carry a bias (Qwen2).
-      mlp_bias: Whether only the MLP's projections carry a bias (GPT-J).
+      qkv_bias: Whether the q, k, v projections carry a bias (Qwen2), also without `bias`.
+      out_bias: Whether attention's last projection does.
+      mlp_bias: Whether the MLP's projections do (GPT-J).
+      qk_norm: Whether queries and keys are normalized in each head (Qwen3).
       unembedding_bias: Whether logits get a bias (GPT-J); such a model can't be trained.
       tied: Whether the unembedding is the embedding, transposed.
       vocab_multiple: The embedding's rows are padded up to this multiple, so that they shard.
@@ -48,11 +61,22 @@ class DecoderConfig:
     positions: Literal["learned", "rotary"] = "learned"
     rotary_base: float = 10_000.0
     rotary_size: int = 0
+    rotary_scaling: Literal["none", "linear", "yarn", "llama3"] = "none"
+    rotary_factor: float = 1.0
+    rotary_original_length: int = 0
+    rotary_slow: float = 1.0
+    rotary_fast: float = 32.0
+    rotary_magnitude: float = 1.0
+    window: int = 0
     residual: Literal["sequential", "parallel", "shared"] = "sequential"
-    activation: Literal["gelu", "gelu_exact", "swiglu"] = "gelu"
+    activation: Literal["gelu", "gelu_exact", "quick_gelu", "swiglu", "geglu", "geglu_exact"] = (
+        "gelu"
+    )
     bias: bool = True
     qkv_bias: bool = False
+    out_bias: bool = False
     mlp_bias: bool = False
+    qk_norm: bool = False
     unembedding_bias: bool = False
     tied: bool = True
     vocab_multiple: int = 128
@@ -78,7 +102,8 @@ class DecoderConfig:
             "norm": ("layernorm", "rmsnorm"),
             "positions": ("learned", "rotary"),
             "residual": ("sequential", "parallel", "shared"),
-            "activation": ("gelu", "gelu_exact", "swiglu"),
+            "rotary_scaling": ("none", "linear", "yarn", "llama3"),
+            "activation": ACTIVATIONS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -97,6 +122,16 @@ class DecoderConfig:
                 f"DecoderConfig.rotary_size is {self.rotary_size}; expected an even number of at "
                 f"most head_size, {self.head_size}"
             )
+        if self.rotary_scaling in ("yarn", "llama3") and self.rotary_original_length < 1:
+            raise InputError(
+                f"DecoderConfig.rotary_original_length is {self.rotary_original_length}; expected "
+                f"the length before {self.rotary_scaling} scaling"
+            )
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the MLP has a gate."""
+        return self.activation in GATED
 
     @property
     def padded_vocab(self) -> int:
@@ -107,7 +142,7 @@ class DecoderConfig:
     def non_embedding_params(self) -> int:
         """Number of weights in the blocks' matrices, by which scaling papers name models."""
         attention = self.width * self.head_size * 2 * (self.heads + self.kv_heads)
-        matrices = 3 if self.activation == "swiglu" else 2
+        matrices = 3 if self.is_gated else 2
         return self.layers * (attention + matrices * self.width * self.mlp_size)
 
     def flops_per_token(self, length: int) -> float:

@@ -11,6 +11,7 @@ config and a nested dict of arrays.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from codex_jax.model.attention.core import Attend, rotary, rotary_angles
 from codex_jax.model.config import DecoderConfig
 from codex_jax.model.quantization import embed_lookup, quantized_einsum
+from codex_jax.model.rotary_scaling import rotary_divisors
 
 Params = dict[str, Any]
 
@@ -56,6 +58,13 @@ class Norm(nnx.Module):
         return x.astype(dtype)
 
 
+def _rms_norm(x: Float[Array, "..."], scale: Float[Array, "H"], eps: float) -> Array:
+    """RMSNorm over the last axis, in f32; returns x's dtype."""
+    y = x.astype(jnp.float32)
+    y = y * jax.lax.rsqrt((y * y).mean(axis=-1, keepdims=True) + eps)
+    return (y * scale.astype(jnp.float32)).astype(x.dtype)
+
+
 class Attention(nnx.Module):
     """Projections to queries, keys and values, `attend`, and the projection back."""
 
@@ -68,11 +77,14 @@ class Attention(nnx.Module):
         self.out = _weight(
             rngs, (c.heads, c.head_size, c.width), ("heads", "head", "embed"), stddev=back
         )
+        if c.qk_norm:
+            self.q_scale = _constant(1.0, (c.head_size,), ("norm",))
+            self.k_scale = _constant(1.0, (c.head_size,), ("norm",))
         if c.bias or c.qkv_bias:
             self.q_bias = _constant(0.0, (c.heads, c.head_size), ("heads", "head"))
             self.k_bias = _constant(0.0, (c.kv_heads, c.head_size), ("kv_heads", "head"))
             self.v_bias = _constant(0.0, (c.kv_heads, c.head_size), ("kv_heads", "head"))
-        if c.bias:
+        if c.bias or c.out_bias:
             self.out_bias = _constant(0.0, (c.width,), ("norm",))
 
     def __call__(self, x: Float[Array, "B T D"], angles, attend: Attend, cache, layer):
@@ -84,24 +96,42 @@ class Attention(nnx.Module):
             q = q + self.q_bias.astype(x.dtype)
             k = k + self.k_bias.astype(x.dtype)
             v = v + self.v_bias.astype(x.dtype)
+        if self.config.qk_norm:
+            q = _rms_norm(q, self.q_scale.get_value(), self.config.norm_eps)
+            k = _rms_norm(k, self.k_scale.get_value(), self.config.norm_eps)
         if self.config.positions == "rotary":
             q, k = rotary(q, *angles), rotary(k, *angles)
+        if self.config.window:
+            attend = functools.partial(attend, window=self.config.window)
         out, cache = attend(q, k, v, cache, layer)
         # A is N: einsum sums in the order of the alphabet, and H before N copies weights on a CPU.
         y = quantized_einsum("BTAH,AHD->BTD", out, self.out.get_value())
-        return (y + self.out_bias.astype(x.dtype) if self.config.bias else y), cache
+        has_bias = self.config.bias or self.config.out_bias
+        return (y + self.out_bias.astype(x.dtype) if has_bias else y), cache
+
+
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": functools.partial(jax.nn.gelu, approximate=True),
+    "gelu_exact": functools.partial(jax.nn.gelu, approximate=False),
+    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "swiglu": jax.nn.silu,
+    "geglu": functools.partial(jax.nn.gelu, approximate=True),
+    "geglu_exact": functools.partial(jax.nn.gelu, approximate=False),
+}
 
 
 class Mlp(nnx.Module):
-    """GELU MLP, or SwiGLU (Shazeer 2020) with its gate."""
+    """MLP with GELU, or with a gate (SwiGLU, GEGLU; Shazeer 2020)."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         c = self.config = config
         back = _STDDEV / (2 * c.layers) ** 0.5
         self.up = _weight(rngs, (c.width, c.mlp_size), ("embed", "mlp"))
-        if c.activation == "swiglu":
+        if c.is_gated:
             self.gate = _weight(rngs, (c.width, c.mlp_size), ("embed", "mlp"))
         self.down = _weight(rngs, (c.mlp_size, c.width), ("mlp", "embed"), stddev=back)
+        if c.is_gated and (c.bias or c.mlp_bias):
+            self.gate_bias = _constant(0.0, (c.mlp_size,), ("mlp",))
         if c.bias or c.mlp_bias:
             self.up_bias = _constant(0.0, (c.mlp_size,), ("mlp",))
             self.down_bias = _constant(0.0, (c.width,), ("norm",))
@@ -112,11 +142,14 @@ class Mlp(nnx.Module):
         up = quantized_einsum("BTD,DF->BTF", x, self.up.get_value())
         if has_bias:
             up = up + self.up_bias.astype(x.dtype)
-        if self.config.activation == "swiglu":
+        activation = _ACTIVATIONS[self.config.activation]
+        if self.config.is_gated:
             gate = quantized_einsum("BTD,DF->BTF", x, self.gate.get_value())
-            hidden = jax.nn.silu(gate) * up
+            if has_bias:
+                gate = gate + self.gate_bias.astype(x.dtype)
+            hidden = activation(gate) * up
         else:
-            hidden = jax.nn.gelu(up, approximate=self.config.activation == "gelu")
+            hidden = activation(up)
         down = quantized_einsum("BTF,FD->BTD", hidden, self.down.get_value())
         return down + self.down_bias.astype(x.dtype) if has_bias else down
 
@@ -214,6 +247,17 @@ def unstack_layers(blocks: Params) -> list[Params]:
     return [jax.tree.map(lambda leaf, n=n: leaf[n], blocks) for n in range(layers)]
 
 
+def _angles(config: DecoderConfig, positions: Int[Array, "B T"]):
+    """The rotary angles of a config."""
+    return rotary_angles(
+        positions,
+        config.rotary_size,
+        base=config.rotary_base,
+        divisors=rotary_divisors(config),
+        magnitude=config.rotary_magnitude,
+    )
+
+
 def forward(
     config: DecoderConfig,
     params: Params,
@@ -234,7 +278,8 @@ def forward(
       params: from `init`, in any floating dtype.
       tokens: ids.
       positions: of the tokens in their documents.
-      attend: called in every layer as attend(q, k, v, cache, layer) -> (out, cache).
+      attend: called in every layer as attend(q, k, v, cache, layer) -> (out, cache); with the
+        keyword `window` too, if the config has one.
       cache: any pytree, carried through the layers; None if attend needs none.
       dtype: of the activations; weights are cast where they are used.
       wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
@@ -250,7 +295,7 @@ def forward(
 
     angles = None  # computed once for all layers
     if config.positions == "rotary":
-        angles = rotary_angles(positions, config.rotary_size, base=config.rotary_base)
+        angles = _angles(config, positions)
 
     def block(x, layer_params, cache, layer):
         return _module(block_graph, layer_params)(x, angles, attend, cache, layer)

@@ -2,6 +2,8 @@
 
 import collections
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from codex_jax.records import Completion
 from codex_jax.sample.completions_file import CompletionsFile
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
-from codex_jax.sample.engine.load import load_engine
+from codex_jax.sample.engine.load import load_engine, weights_fingerprint
 from codex_jax.sample.engine.requests import Request, Sample, check_tokens
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.inputs import InputLine
@@ -53,8 +55,14 @@ class BatchRun:
         for temperature in temperatures or (self.default.sampling_params.temperature,):
             params = dataclasses.replace(self.default.sampling_params, temperature=temperature)
             requests = self._requests(params)
-            path = self.output.format(step=card.step, temperature=temperature)
-            with CompletionsFile(path, self._manifest(card, params)) as file:
+            path = format_output(self.output, card.step, temperature)
+            manifest = self._manifest(card, params) | {
+                "weights": weights_fingerprint(checkpoint_dir, card.step),
+                "problems": {
+                    request.id: _fingerprint(request, self.default, params) for request in requests
+                },
+            }
+            with CompletionsFile(path, manifest) as file:
                 if remaining := list(_remaining(requests, file.done)):
                     engine = engine or load_engine(
                         checkpoint_dir,
@@ -98,7 +106,7 @@ class BatchRun:
         )
 
     def _manifest(self, card: checkpoint.Card, sampling_params: SamplingParams) -> dict[str, Any]:
-        """Everything that the samples depend on, besides their problems."""
+        """Everything that the samples depend on, besides their problems and weights."""
         return {
             "model": card.model,
             "step": card.step,
@@ -156,6 +164,30 @@ def to_completion(sample: Sample, tokenizer: Tokenizer, stops: Sequence[str]) ->
         tokens=len(tokens),
         finish_reason=sample.finish_reason,
     )
+
+
+def format_output(output: str, step: int, temperature: float) -> str:
+    """The output's path, its {step} and {temperature} filled in.
+
+    Raises:
+      InputError: another name in braces, or a brace alone.
+    """
+    try:
+        return output.format(step=step, temperature=temperature)
+    except (LookupError, ValueError, AttributeError, TypeError):
+        raise InputError(
+            f"output is {output}; set it to a name whose braces are {{step}} or {{temperature}}"
+        ) from None
+
+
+def _fingerprint(request: Request, default: Request, params: SamplingParams) -> str:
+    """A hash of a line's prompt and of the settings in which it differs from the run's."""
+    default = default._replace(sampling_params=params)
+    names = ("sampling_params", "seed", "max_new_tokens", "stops")
+    values = {name: getattr(request, name) for name in names}
+    own = {name: repr(v) for name, v in values.items() if v != getattr(default, name)}
+    content = json.dumps([list(request.tokens), own], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _remaining(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[Request]:

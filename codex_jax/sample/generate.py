@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from codex_jax import InputError
-from codex_jax.sample.batch_run import BatchRun
+from codex_jax.sample.batch_run import BatchRun, format_output
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.inputs import read_inputs
@@ -81,6 +81,7 @@ def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
 
 def _check_output(output: str, **lists: Sequence[object]) -> None:
     """Checks that every file of a run has a name of its own."""
+    format_output(output, 0, 0.0)
     for name, values in lists.items():
         if len(values) > 1 and f"{{{name}}}" not in output:
             raise InputError(

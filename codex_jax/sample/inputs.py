@@ -13,7 +13,6 @@ from codex_jax.sample.engine.requests import Request
 # Fields that determine the samples; those that determine the form of a response don't apply.
 _BATCH_FIELDS = openai_schema.FIELDS.keys() - {
     "best_of",
-    "stream",
     "stream_options",
     "logprobs",
     "echo",
@@ -82,6 +81,8 @@ def _parse_batch_line(line: Mapping[str, Any], where: str, default: Request) -> 
         fields = openai_schema.parse_body(line.get("body"), _BATCH_FIELDS)
         if not isinstance(fields["prompt"], str):
             raise openai_schema.FieldError("prompt: expected a string", "prompt")
+        if fields["stream"]:
+            raise openai_schema.FieldError("stream: expected false in a batch", "stream")
         if fields["max_tokens"] == 0:
             raise openai_schema.FieldError("max_tokens: expected 1 or more, found 0", "max_tokens")
     except openai_schema.FieldError as error:

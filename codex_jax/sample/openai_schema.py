@@ -178,7 +178,7 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
     "logit_bias": _logit_bias,
-    "seed": _integer(-(1 << 63), (1 << 63) - 1),
+    "seed": _integer(-(1 << 63), (1 << 64) - 1),
     "user": _string,
 }
 

@@ -28,6 +28,10 @@ def _check_model(batches: BatchShape, config: DecoderConfig) -> None:
             f"the data has {batches.vocab_size} ids, DecoderConfig.vocab_size is "
             f"{config.vocab_size}; set them equal"
         )
+    if config.window:
+        raise InputError(
+            f"DecoderConfig.window is {config.window}; training has no sliding window: set it to 0"
+        )
     if config.positions == "learned" and batches.sequence_length > config.max_length:
         raise InputError(
             f"rows have {batches.sequence_length} tokens, DecoderConfig.max_length is "

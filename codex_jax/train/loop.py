@@ -2,14 +2,15 @@
 
 import functools
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax.numpy as jnp
 
+from codex_jax import files, progress, sharding
 from codex_jax import model as models
-from codex_jax import progress, sharding
-from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
@@ -19,9 +20,12 @@ from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.preemption import Preempted, PreemptionNotice
 from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
-from codex_jax.train.validation import Evaluator, Validation
+from codex_jax.train.validation import Evaluator, Validation, make_evaluator
+
+_METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 
 
 def train(
@@ -62,7 +66,9 @@ def train(
 
     Raises:
       InputError: settings that don't fit the data, the devices or the newest checkpoint.
+      Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
+    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices)
     tx = optimizers.make(optimizer, steps=steps, axes=models.abstract_params(model)[1])
@@ -74,13 +80,20 @@ def train(
     rows = batches.batches(start, host_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
     schedule = LoopSchedule(start, steps, log_every, save_every, validation.every)
-    held_out = getattr(batches, "validation", None)
-    evaluator = held_out and Evaluator(held_out, model, compute, devices, validation)
     step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches)
-    run(schedule, state, step, rows, metrics, save=_saver(checkpoints, card), evaluator=evaluator)
-    checkpoints.finish()
-    checkpoints.close()
-    return metrics.last
+    with PreemptionNotice() as notice:
+        evaluator = make_evaluator(batches, model, compute, devices, validation)
+        save = _saver(checkpoints, card)
+        last = run(schedule, state, step, rows, metrics, notice, save=save, evaluator=evaluator)
+        checkpoints.finish()
+        checkpoints.close()
+    return metrics.last if last == steps else _stop_preempted(last)
+
+
+def _stop_preempted(step: int) -> NoReturn:
+    message = f"preempted: step {step} is saved; run the same command again to go on"
+    print(message, file=sys.stderr)
+    raise Preempted(step)
 
 
 class LoopSchedule(NamedTuple):
@@ -99,25 +112,36 @@ def run(
     take_step: Callable,
     rows: Iterator[Batch],
     metrics: Metrics,
+    notice: PreemptionNotice,
     *,
     save: Callable,
     evaluator: Evaluator | None = None,
-) -> None:
-    """Runs the loop; an extra iteration after the last step logs and saves its result."""
+) -> int:
+    """Runs the loop; an extra iteration after the last step logs and saves its result.
+
+    Returns:
+      The steps taken: fewer than the schedule's after a preemption notice, which saves at once.
+    """
     steps = schedule.steps
     with progress.bar(desc="train", total=steps, unit="step", done=schedule.start) as bar:
         for step in range(schedule.start, steps + 1):
-            if evaluator and step > schedule.start and is_due(step, schedule.validate_every, steps):
+            is_preempted = step < steps and notice.is_due(step)
+            is_validated = step > schedule.start and is_due(step, schedule.validate_every, steps)
+            if evaluator and is_validated and not is_preempted:
                 metrics.extend(functools.partial(evaluator.evaluate, state.params))
-            if is_due(step, schedule.log_every, steps) and (line := metrics.flush()):
+            is_logged = is_preempted or is_due(step, schedule.log_every, steps)
+            if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
-            if is_due(step, schedule.save_every, steps):
+            if is_preempted or is_due(step, schedule.save_every, steps):
                 save(step, state)
+            if is_preempted:
+                return step
             if step < steps:
                 state, values = take_step(state, metrics.next_batch(rows))
                 metrics.add(step, values)
                 bar.update()
+    return steps
 
 
 def is_due(step: int, every: int, last: int) -> bool:

@@ -92,6 +92,14 @@ class Evaluator:
         return np.asarray(jax.device_get(sums), np.float64).sum(axis=0)
 
 
+def make_evaluator(
+    batches: Any, config: DecoderConfig, compute: Compute, mesh: Mesh, settings: Validation
+) -> Evaluator | None:
+    """Returns the evaluator of a data set's validation rows; None where it has none."""
+    held_out = getattr(batches, "validation", None)
+    return Evaluator(held_out, config, compute, mesh, settings) if held_out else None
+
+
 def _rates(name: str, total: Any) -> dict[str, float]:
     loss, tokens, size = map(float, total)
     bits = loss / math.log(2) / size if size else math.nan

@@ -153,7 +153,7 @@ def test_a_config_that_a_family_cannot_express_is_refused(folder, tmp_path):
             checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="starcoder2"
         )
     with pytest.raises(
-        InputError, match="expected one of codegen, gpt2, gpt_neox, gptj, llama, qwen2"
+        InputError, match="expected one of codegen, gemma, gpt2, gpt_neox, gptj, granite, llama"
     ):
         export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="bert")
 
@@ -199,3 +199,58 @@ def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
     )
     read["embedding"] = read["embedding"][:300]
     jax.tree.map(np.testing.assert_array_equal, read, params)
+
+
+def test_a_tensor_that_no_row_reads_is_refused_by_name(folder, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    tensors = load_file(copy / "model.safetensors")
+    tensors["model.layers.0.self_attn.q_proj.bias"] = np.ones(16, "f")
+    save_file(tensors, copy / "model.safetensors")
+    with pytest.raises(InputError, match=r"q_proj\.bias are read by no row"):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )
+    assert not (tmp_path / "t.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a complete safetensors"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"hello" * 99, "not a complete safetensors"),
+    ],
+)
+def test_a_foreign_or_empty_safetensors_is_one_line(folder, tmp_path, content, message):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    (copy / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        import_weights(source=str(copy), output=str(tmp_path / "c"))
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"hello" * 99])
+def test_a_foreign_or_cut_gguf_is_one_line(tmp_path, content):
+    pytest.importorskip("gguf")
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(InputError, match="not a complete GGUF file"):
+        import_weights(source=str(tmp_path / "m.gguf"), output=str(tmp_path / "c"))
+
+
+def test_a_second_import_into_one_output_is_refused(folder, tmp_path):
+    settings = {"source": str(folder / "theirs"), "output": str(tmp_path / "c")}
+    import_weights(**settings, tokenizer=str(tmp_path / "t.json"))
+    before = (tmp_path / "t.json").read_bytes()
+    with pytest.raises(InputError, match="c is there already; set output"):
+        import_weights(**settings, tokenizer=str(tmp_path / "u.json"))
+    with pytest.raises(InputError, match=r"t\.json is there already; set tokenizer"):
+        import_weights(
+            source=settings["source"],
+            output=str(tmp_path / "d"),
+            tokenizer=str(tmp_path / "t.json"),
+        )
+    assert (tmp_path / "t.json").read_bytes() == before
+    assert not (tmp_path / "d").exists()

@@ -98,3 +98,23 @@ def test_writing_again_with_another_seed_leaves_nothing_of_the_first(tmp_path):
 def test_impossible_counts_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 counts.*set held_out"):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["train/1/mine.py", "train/1/7.py", "train/utils/a.py", "chains-test.jsonl", "a.txt"]
+)
+def test_a_file_of_something_else_is_refused_and_stays(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("print('mine')\n")
+    with pytest.raises(InputError, match="which this command didn't write"):
+        chains.write_chains(output=str(tmp_path), train_chains=20, held_out=(1, 0, 0, 0, 0))
+    assert path.read_text() == "print('mine')\n"
+
+
+def test_its_own_files_are_replaced(tmp_path):
+    for seed in (0, 1):
+        chains.write_chains(
+            output=str(tmp_path), seed=seed, train_chains=20, held_out=(1, 0, 0, 0, 0)
+        )
+    assert len(list(tmp_path.glob("train/*/*.py"))) >= 12

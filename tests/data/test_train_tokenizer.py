@@ -22,7 +22,11 @@ def test_a_second_run_returns_at_once_and_a_changed_corpus_learns_anew(tmp_path,
     (root / "b.py").write_text("gamma(delta)\n" * 9)
     third, _ = learn()
     assert third != first
-    output.write_text("spoilt")
+    output.write_text("something else")
+    with pytest.raises(InputError, match="this command didn't write it"):
+        learn()
+    assert output.read_text() == "something else"
+    output.unlink()
     assert learn()[0] == third
 
 

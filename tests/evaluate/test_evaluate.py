@@ -331,3 +331,11 @@ def test_bad_settings_are_one_line(tmp_path):
     arguments = write(tmp_path, some_chains(1), [])
     with pytest.raises(InputError, match=r"timeout_s=0.*expected positive numbers"):
         evaluate(**arguments, timeout_s=0)
+
+
+@pytest.mark.parametrize("name", ["verdicts.jsonl", "report.json", "report.md", "main.py"])
+def test_a_folder_of_something_else_is_refused_and_stays(tmp_path, name):
+    (tmp_path / name).write_text("a note without an end")
+    with pytest.raises(InputError, match="which this command didn't write"):
+        evaluate(problems="none", completions="none", output=str(tmp_path))
+    assert (tmp_path / name).read_text() == "a note without an end"

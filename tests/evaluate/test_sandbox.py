@@ -38,27 +38,27 @@ def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[
 
 def survivors() -> list[str]:
     """Judges and sandboxes started from here, or orphaned, that are still alive."""
-    ours, found = {os.getpid(), 1}, []
+    parents, commands = {os.getpid(), 1}, []
     for process in processes():
         command = process.command
-        known = "codex_jax.evaluate" in command or "codex-jax-" in command
-        if process.parent in ours and known:
-            ours.add(process.pid)
-            found.append(command[:200])
-    return found
+        is_sandbox = "codex_jax.evaluate" in command or "codex-jax-" in command
+        if process.parent in parents and is_sandbox:
+            parents.add(process.pid)
+            commands.append(command[:200])
+    return commands
 
 
 @pytest.mark.slow
 def test_no_attack_gets_what_it_wants(isolation, monkeypatch):
-    """Attacks and honest programs take turns: every one of the latter must still pass."""
+    """Attacks and honest programs alternate: every one of the latter must still pass."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-test-", dir="/tmp"))
     scratch.chmod(0o755)
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     monkeypatch.setenv("TMPDIR", str(scratch))
     attacks = [source for source, _ in ATTACKS.values()]
     honest = [HONEST.format(i, i) for i in range(len(attacks))]
-    turns = [program for pair in zip(attacks, honest, strict=True) for program in pair]
-    outcomes = judge(isolation, turns)
+    programs = [program for pair in zip(attacks, honest, strict=True) for program in pair]
+    outcomes = judge(isolation, programs)
     wrong = {}
     for name, (source, causes) in ATTACKS.items():
         outcome = outcomes[source]
@@ -146,7 +146,7 @@ def secret(n):
 
 
 def test_a_crash_concerns_nobody_else(isolation):
-    """With a limit of 1, the kernel neither writes a core dump nor starts the host's handler."""
+    """Its limit of 1 has the kernel neither write a core dump nor start the host's handler."""
     program = """
 import os, resource
 def secret(n):
@@ -159,8 +159,10 @@ def secret(n):
     return 'set'
 """
     test = "def check(c):\n    assert c(0) in {}, c(0)\n    c(1)\n"
-    told = ("refused",) if isolation == "bubblewrap" else ("refused", "set")
-    problem = records.Problem(task_id="t", prompt="", entry_point="secret", test=test.format(told))
+    allowed = ("refused",) if isolation == "bubblewrap" else ("refused", "set")
+    problem = records.Problem(
+        task_id="t", prompt="", entry_point="secret", test=test.format(allowed)
+    )
     outcome = judge(isolation, [program], problem)[program]
     assert outcome.cause == "exited_early" or "SIGABRT" in outcome.detail, outcome
 
@@ -185,7 +187,7 @@ def test_an_ordinary_user_can_judge(isolation):
         records.write_jsonl(folder / "c.jsonl", rows)
         folder.chmod(0o777)
         root = str(pathlib.Path(__file__).parents[2])
-        found = subprocess.run(
+        done = subprocess.run(
             [_python_for_all(), "-c", script, root, isolation],
             check=False,
             user=backends.NOBODY,
@@ -196,11 +198,11 @@ def test_an_ordinary_user_can_judge(isolation):
             capture_output=True,
             text=True,
         )
-        assert found.returncode == 0, found.stderr
+        assert done.returncode == 0, done.stderr
         verdicts = list(records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict))
     assert {row.isolation for row in verdicts} == {isolation}
-    told = sorted((row.task_id, row.cause) for row in verdicts)
-    assert told == [("b", "passed"), ("secret", "passed"), ("secret", "syntax_or_compile_error")]
+    causes = sorted((row.task_id, row.cause) for row in verdicts)
+    assert causes == [("b", "passed"), ("secret", "passed"), ("secret", "syntax_or_compile_error")]
 
 
 def _python_for_all() -> str:
@@ -209,10 +211,10 @@ def _python_for_all() -> str:
     ask = "import sys; print(*sys.version_info[:2])"
     for python in ("/usr/bin/python3", sys.executable):
         with contextlib.suppress(OSError):
-            found = subprocess.run(
+            done = subprocess.run(
                 [python, "-c", ask], capture_output=True, text=True, check=False, **nobody
             )
-            if found.stdout.split() == [str(number) for number in sys.version_info[:2]]:
+            if done.stdout.split() == [str(number) for number in sys.version_info[:2]]:
                 return python
     pytest.skip("no Python of this version here that an ordinary user may run")
 

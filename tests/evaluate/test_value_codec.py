@@ -1,4 +1,4 @@
-"""What crosses the pipe: plain values whole, everything else stripped of its tricks."""
+"""Plain values cross the pipe unchanged, everything else stripped of its tricks."""
 
 import collections
 import decimal

@@ -256,3 +256,9 @@ def test_a_wrong_line_is_named(trained, tmp_path, line, message):
     path = write_problems(tmp_path / "batch.jsonl", [line])
     with pytest.raises(InputError, match=message):
         generate(**trained | {"problems": path}, output=str(tmp_path / "out.jsonl"))
+
+
+@pytest.mark.parametrize("output", ["{temp}.jsonl", "{}", "{step", "{step.x}", "{temperature:d}"])
+def test_a_template_with_other_braces_is_one_line(trained, output):
+    with pytest.raises(InputError, match=r"braces are \{step\} or \{temperature\}"):
+        generate(**trained, output=output)

@@ -95,7 +95,7 @@ def sample_counts(flat_cache, kv_cache_dtype):
         eos_id=EOS,
         mesh=mesh,
     )
-    greedy = SamplingParams(temperature=0)
+    greedy = SamplingParams(temperature=0.0)
     prompts = [[3, 5, 7], list(range(40)) * 2, [11]]
     requests = [Request(str(n), prompt, range(2), greedy) for n, prompt in enumerate(prompts)]
     return {(s.request_id, s.sample_index): s.tokens.tolist() for s in engine.run(requests)}
@@ -103,6 +103,6 @@ def sample_counts(flat_cache, kv_cache_dtype):
 
 @pytest.mark.parametrize("kv_cache_dtype", ["bfloat16", "int8"])
 def test_an_engine_with_the_kernel_counts_as_one_with_tiles(kv_cache_dtype):
-    samples = sample_counts(True, kv_cache_dtype)
-    assert samples == sample_counts(False, kv_cache_dtype)
+    samples = sample_counts("gpu", kv_cache_dtype)
+    assert samples == sample_counts("", kv_cache_dtype)
     assert samples["0", 1] == list(range(8, 16))

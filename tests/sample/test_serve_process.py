@@ -1,6 +1,7 @@
 """The server as a process: signals, ports, keys, bad input; and its page in a browser."""
 
 import asyncio
+import dataclasses
 import http.client
 import json
 import os
@@ -16,7 +17,11 @@ import pytest
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.serve.app import show_playground
+from codex_jax.sample.serve.serve import _fingerprint
+from codex_jax.tokenizer import Tokenizer
 from tests.sample.server import run_server
 
 SIZES = [
@@ -97,7 +102,8 @@ def test_a_failing_engine_answers_and_ends_the_process(trained):
         assert answer.status == 500
         assert json.loads(answer.read())["error"]["type"] == "server_error"
         assert server.wait(60) == 1
-        message = server.stderr.read().strip()
+        ready, message = server.stderr.read().strip().splitlines()
+        assert ready.endswith(", ready")
         assert re.fullmatch(r"the engine failed at .*:\d+: RuntimeError: out of memory", message)
     finally:
         server.kill()
@@ -155,3 +161,22 @@ def test_the_page_streams_a_completion_in_a_browser():
     assert [token for _, token in colored] == list("3456")
     assert all("100.0 %" in title for title, _ in colored)
     assert "counts</option>" in done.stdout
+
+
+def test_a_fingerprint_changes_with_step_dtype_quantization_and_weights(trained, tmp_path):
+    bpe = Tokenizer.load(trained["tokenizer"])
+    card = read_card(trained["checkpoint_dir"], None, trained["tokenizer"], bpe)
+    sizes = {"max_prompt_tokens": 64, "samples_per_prompt": 1, "rows": 8, "max_new_tokens": 8}
+    folder = trained["checkpoint_dir"]
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    first = _fingerprint(folder, card, plan(**sizes))
+    assert _fingerprint(str(copy), card, plan(**sizes)) == first
+    next((copy / "5" / "params").glob("manifest*")).write_bytes(b"other")
+    others = {
+        _fingerprint(str(copy), card, plan(**sizes)),
+        _fingerprint(folder, dataclasses.replace(card, step=6), plan(**sizes)),
+        _fingerprint(folder, card, plan(**sizes, dtype="bfloat16")),
+        _fingerprint(folder, card, plan(**sizes, weights_dtype="int8")),
+        _fingerprint(folder, card, plan(**sizes, kv_cache_dtype="int8")),
+    }
+    assert len(others - {first}) == 5

@@ -82,6 +82,15 @@ def read_token_bytes(directory: pathlib.Path | str) -> np.ndarray:
         raise InputError(f"{path}: damaged or missing ({error}); build the rows again") from None
 
 
+def is_info_file(directory: pathlib.Path) -> bool:
+    """Tells whether the directory's metadata are rows' own, of this format or another of ours."""
+    try:
+        fields = json.loads((directory / _INFO_FILE).read_text("utf-8"))
+        return fields["format"].startswith("codex_jax cache ")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
 def write_info(directory: pathlib.Path, info: RowsInfo) -> None:
     """Writes the metadata, last of all: rows without it aren't finished."""
     content = {"format": _FORMAT, **dataclasses.asdict(info)}

@@ -14,6 +14,7 @@ from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.report import plots
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
+_MARK = '<meta name="generator" content="codex-jax report">'
 
 
 def write_report(
@@ -40,6 +41,7 @@ def write_report(
     Raises:
       InputError: a file is missing or malformed, or a completion has no verdict.
     """
+    files.claim_file(output, files.has_text(_MARK), "output")
     tasks = formats.load_problems(problems)
     samples = load_completions(completions, tasks)
     by_sample = {

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-Attend = Callable[[Array, Array, Array, Any, Any], tuple[Array, Any]]
+Attend = Callable[..., tuple[Array, Any]]
 
 ATTENTION = "attention"  # checkpoint_name of attention's results, for rematerialization policies
 
@@ -21,12 +22,29 @@ MASKED = -1e30  # finite, so that a query that sees no key gives a mean and not 
 
 
 def rotary_angles(
-    positions: Int[Array, "B T"], size: int, *, base: float
+    positions: Int[Array, "B T"],
+    size: int,
+    *,
+    base: float,
+    divisors: Float[np.ndarray, "R"] | float = 1.0,
+    magnitude: float = 1.0,
 ) -> tuple[Float[Array, "B T 1 R"], Float[Array, "B T 1 R"]]:
-    """(cos, sin) of the angles by which `rotary` rotates `size` numbers of a head, in f32."""
+    """(cos, sin) of the angles by which `rotary` rotates `size` numbers of a head, in f32.
+
+    Args:
+      positions: of the tokens.
+      size: numbers of a head that are rotated; R is half of it.
+      base: of the angles.
+      divisors: of the frequencies, from `rotary_scaling`.
+      magnitude: multiplies cos and sin.
+    """
     frequencies = base ** (-jnp.arange(size // 2, dtype=jnp.float32) / (size // 2))
+    frequencies = frequencies / jnp.asarray(divisors, jnp.float32)
     angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
-    return jax.lax.optimization_barrier((jnp.cos(angles), jnp.sin(angles)))
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    if magnitude != 1:
+        cos, sin = cos * magnitude, sin * magnitude
+    return jax.lax.optimization_barrier((cos, sin))
 
 
 def rotary(
@@ -73,9 +91,11 @@ def packed_attention(segment_ids: Int[Array, "B T"]) -> Attend:
     """Attention for training: causal, within segments, without a cache."""
     mask = packed_mask(segment_ids)
 
-    def attend(q, k, v, cache, layer):
+    def attend(q, k, v, cache, layer, window=0):
         del layer
-        return checkpoint_name(dot_product(q, k, v, mask), ATTENTION), cache
+        T = mask.shape[1]
+        seen = mask & ~jnp.tri(T, k=-window, dtype=bool) if 0 < window < T else mask
+        return checkpoint_name(dot_product(q, k, v, seen), ATTENTION), cache
 
     return attend
 
@@ -101,12 +121,13 @@ def cached_attention(cache: KVCache) -> Attend:
     """
     start = cache.length
 
-    def attend(q, k, v, cache, layer):
+    def attend(q, k, v, cache, layer, window=0):
         rows = jnp.arange(q.shape[0])[:, None]
         slots = start[:, None] + jnp.arange(q.shape[1])
         keys = cache.k.at[layer, rows, slots].set(k.astype(cache.k.dtype))
         values = cache.v.at[layer, rows, slots].set(v.astype(cache.v.dtype))
-        mask = jnp.arange(keys.shape[2])[None, None, :] <= slots[:, :, None]
+        distance = slots[:, :, None] - jnp.arange(keys.shape[2])[None, None, :]
+        mask = (distance >= 0) & (distance < (window or keys.shape[2]))
         out = dot_product(q, keys[layer], values[layer], mask)
         return out, cache._replace(k=keys, v=values)
 

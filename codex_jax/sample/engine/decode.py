@@ -7,10 +7,12 @@ The last token of a prompt is not in its cache but is the row's first input. A s
 parallel.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Int16
 
 from codex_jax import model
@@ -111,10 +113,11 @@ def _forward(
     params: model.Params,
     state: State,
     row_params: SlotParams,
+    mesh: Mesh,
 ) -> tuple[State, Float[Array, "B V"]]:
     """(state with the new keys and values, logits) of one token a row."""
     rows, prompts = state.rows, state.prompts
-    attend = _attention(shape, state, row_params.prompt)
+    attend = _attention(shape, state, row_params.prompt, mesh)
     positions = prompts.length[row_params.prompt] + rows.length
     hidden, cache = model.forward(
         config,
@@ -131,13 +134,17 @@ def _forward(
     return state, model.unembed(config, params, hidden[:, 0])
 
 
-def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"]) -> Attend:
-    """The attention of a step: the GPU's kernel on a flat cache, tiles of rows elsewhere."""
+def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: Mesh) -> Attend:
+    """The attention of a step: a kernel on a flat cache, tiles of rows elsewhere."""
     rows, length = state.rows, state.prompts.length
-    if shape.flat_cache:
-        interpret = jax.default_backend() == "cpu"
-        return flat_cache.attention(prompt, length, rows.length, interpret=interpret)
     live = rows.slot < shape.output_slots
+    interpret = mesh.devices.flat[0].platform == "cpu"
+    if shape.flat_cache == "tpu":
+        return flat_cache.sharded_attention(
+            prompt, live, length, rows.length, mesh, interpret=interpret
+        )
+    if shape.flat_cache:
+        return flat_cache.attention(prompt, length, rows.length, interpret=interpret)
     tiles = prefix_attention.assign_tiles(prompt, live, length, shape.tile)
     return prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
 
@@ -169,6 +176,8 @@ def decode(
     state: State,
     stop_table: Int16[Array, "A V"],
     inputs: LoopInputs,
+    *,
+    mesh: Mesh,
 ) -> State:
     """Runs up to `inputs.steps` steps; every row samples one token a step.
 
@@ -179,6 +188,7 @@ def decode(
       state: Donated.
       stop_table: Stop automata, `stop_strings.StopAutomata.table`.
       inputs: The queue, the slots' parameters, and the number of steps.
+      mesh: The devices on which `state` lies.
     """
     state = _apply_inputs(state, inputs)
     end = state.steps + inputs.steps
@@ -197,7 +207,7 @@ def decode(
 
         row_params, adjustments = jax.tree.map(of_rows, (inputs.params, inputs.adjustments))
         live = rows.slot < shape.output_slots
-        state, logits = _forward(config, shape, params, state, row_params)
+        state, logits = _forward(config, shape, params, state, row_params, mesh)
         state, tokens = _sample_tokens(state, row_params, logits, adjustments)
         stop_state = stop_table[rows.stop_state, tokens].astype(jnp.int32)
         full = jnp.where(rows.length + 1 >= row_params.max_new_tokens, FULL, RUNNING)
@@ -210,4 +220,9 @@ def decode(
 
 def jit_decode(state_shardings: State) -> Any:
     """`decode`, compiled for a state with these shardings, which is donated to each call."""
-    return jax.jit(decode, static_argnums=(0, 1), donate_argnums=3, out_shardings=state_shardings)
+
+    @functools.wraps(decode)
+    def loop(*arguments):
+        return decode(*arguments, mesh=state_shardings.steps.mesh)
+
+    return jax.jit(loop, static_argnums=(0, 1), donate_argnums=3, out_shardings=state_shardings)

@@ -73,8 +73,8 @@ class Engine:
             the host, after each call of the loop.
           prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
         """
-        if flat_cache.is_supported(config, shape.dtype, mesh):
-            shape = dataclasses.replace(shape, flat_cache=True)
+        if kernel := flat_cache.choose_kernel(config, shape.dtype, shape.kv_cache_dtype, mesh):
+            shape = dataclasses.replace(shape, flat_cache=kernel)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
         self._automata = StopAutomata(token_bytes, eos_id=eos_id, states=stop_states)

@@ -1,18 +1,26 @@
-"""Keys and values as one array a layer, which the GPU's attention kernel reads and writes."""
+"""Keys and values as one array a layer, which attention kernels read and write.
 
-from typing import NamedTuple
+On a TPU, rows lie on the data axes of a mesh and heads on `tensor`, so each device attends to its
+own part under shard_map. Its kernel reads a row's own keys; prompts are read by XLA, each once for
+all rows of the device, and the parts are merged by their log-sum-exp (Hydragen, Juravsky et al.
+2024).
+"""
+
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from codex_jax import model
+from codex_jax import model, sharding
 from codex_jax.model.quantization import Int8
 from codex_jax.sample.engine.kv_cache import to_cache_dtype
+from codex_jax.sample.engine.prefix_attention import PartialSoftmax, empty_partial, merge
 
-_BLOCK = 64  # positions that the kernel reads at a time
+_BLOCK = 128  # a multiple of the positions that the kernels read at a time
 _HEAD_SIZES = (32, 64, 128, 256)
 
 Values = Float[Array, "B K S H"] | Int8  # int8 with a scale for each head and position
@@ -25,18 +33,27 @@ class FlatLayer(NamedTuple):
     v: Values
 
 
-def is_supported(config: model.DecoderConfig, dtype: str, mesh: Mesh) -> bool:
-    """Whether the kernel serves this model: bfloat16 activations on one NVIDIA GPU since Ampere."""
+def choose_kernel(config: model.DecoderConfig, dtype: str, cache_dtype: str, mesh: Mesh) -> str:
+    """The kernel that serves this model on these devices: "gpu", "tpu" or "" for none.
+
+    Activations are bfloat16. "gpu": one NVIDIA GPU since Ampere. "tpu": a cache in bfloat16, heads
+    of a multiple of 128.
+    """
     device = mesh.devices.flat[0]
-    return (
+    if dtype != "bfloat16":
+        return ""
+    if device.platform == "tpu":
+        fits = cache_dtype == "bfloat16" and config.head_size % 128 == 0
+        return "tpu" if fits else ""
+    is_gpu = (
         mesh.size == 1
         and device.platform == "gpu"
         and "cuda" in device.client.platform_version
         and float(device.compute_capability) >= 8.0
-        and dtype == "bfloat16"
         and config.head_size in _HEAD_SIZES
         and config.heads // config.kv_heads <= 16
     )
+    return "gpu" if is_gpu else ""
 
 
 def empty_cache(
@@ -53,7 +70,12 @@ def empty_cache(
     return tuple(FlatLayer(empty_values(), empty_values()) for _ in range(config.layers))
 
 
-def write_prompt(layer: FlatLayer, slot: Int[Array, ""], keys: Values, values: Values) -> FlatLayer:
+def write_prompt(
+    layer: FlatLayer,
+    slot: Int[Array, ""],
+    keys: Float[Array, "K H T"] | Int8,
+    values: Float[Array, "K T H"] | Int8,
+) -> FlatLayer:
     """The layer with a prompt's keys (K, H, T) and values (K, T, H) in row `slot`."""
     if isinstance(keys, Int8):
         keys = Int8(keys.values.swapaxes(1, 2), keys.scale)
@@ -96,5 +118,82 @@ def attention(
             queries, new_key, new_value, prefix, suffix, lengths, interpret=interpret
         )
         return out.reshape(B, 1, N, H), FlatLayer(*written)
+
+    return attend
+
+
+def _product(equation: str, a: Array, b: Array) -> Array:
+    """An einsum with sums in f32; a CPU lacks this product of bfloat16 in a loop."""
+
+    def multiply(a, b):
+        return jnp.einsum(equation, a, b, preferred_element_type=jnp.float32)
+
+    def multiply_in_float32(a, b):
+        return multiply(a.astype(jnp.float32), b.astype(jnp.float32))
+
+    return jax.lax.platform_dependent(a, b, cpu=multiply_in_float32, default=multiply)
+
+
+def _attend_to_prompts(
+    q: Float[Array, "B K G H"], prefix: FlatLayer, prompt: Int[Array, "B"], length: Int[Array, "P"]
+) -> PartialSoftmax:
+    """Attends to each row's prompt; prompts without rows, or of no length, aren't read."""
+    used = (prompt[:, None] == jnp.arange(len(length))).any(axis=0) & (length > 0)
+    order = jnp.argsort(~used, stable=True)
+
+    def attend(n, result):
+        owner = order[n]
+        keys, values = (jax.lax.dynamic_index_in_dim(x, owner, keepdims=False) for x in prefix)
+        scores = _product("BKGH,KSH->BKGS", q, keys)
+        mask = (prompt == owner)[:, None] & (jnp.arange(keys.shape[1]) < length[owner])[None]
+        mask = mask[:, None, None]
+        scores = jnp.where(mask, scores, -1e30)
+        peak = scores.max(axis=-1)
+        weights = jnp.where(mask, jnp.exp(scores - peak[..., None]), 0.0)
+        mixed = _product("BKGS,KSH->BKGH", weights.astype(q.dtype), values)
+        return merge(result, PartialSoftmax(mixed, peak, weights.sum(axis=-1)))
+
+    return jax.lax.fori_loop(0, used.sum(), attend, empty_partial(q.shape))
+
+
+def sharded_attention(
+    prompt: Int[Array, "B"],
+    live: Bool[Array, "B"],
+    prefix_length: Int[Array, "P"],
+    length: Int[Array, "B"],
+    mesh: Mesh,
+    *,
+    interpret: bool = False,
+):
+    """Returns an `attend` as `attention` does, for a TPU; rows that aren't live see no prompt."""
+    from codex_jax.sample.engine.tpu_attention import attend_and_write
+
+    rows, heads = sharding.spec(("batch", "kv_heads"))
+    split, split_rows = PartitionSpec(rows, heads), PartitionSpec(rows)
+    cache = (PartitionSpec(None, heads), split)
+    specs = (split, split, split, cache, split_rows, PartitionSpec(), split_rows)
+
+    @functools.partial(
+        jax.shard_map, mesh=mesh, in_specs=specs, out_specs=(split, split), check_vma=False
+    )
+    def attend_locally(q, k, v, cache, prompt, prefix_length, length):
+        prefix, suffix = cache
+        q = (q.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
+        shared = _attend_to_prompts(q, prefix, prompt, prefix_length)
+        *own, keys, values = attend_and_write(q, k, v, *suffix, length, interpret=interpret)
+        both = merge(shared, PartialSoftmax(*own))
+        out = (both.mixed / both.total[..., None]).astype(q.dtype)
+        return out, FlatLayer(keys, values)
+
+    owner = jnp.where(live, prompt, len(prefix_length))  # out of range: no prompt
+
+    def attend(q, k, v, cache: Any, layer):
+        del layer
+        B, _, N, H = q.shape
+        K = k.shape[2]
+        grouped = q.reshape(B, K, N // K, H)
+        new = (x[:, 0].astype(cache[1].k.dtype) for x in (k, v))
+        out, written = attend_locally(grouped, *new, cache, owner, prefix_length, length)
+        return out.reshape(B, 1, N, H), written
 
     return attend

@@ -1,6 +1,8 @@
 """Loads a checkpoint's card, and its model into an engine."""
 
 import concurrent.futures
+import hashlib
+import pathlib
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
@@ -9,6 +11,8 @@ from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
+
+_SMALL_FILE = 1 << 16  # bytes
 
 
 def read_card(
@@ -26,6 +30,22 @@ def read_card(
             f"{card.tokenizer_hash[:12]}; set tokenizer to the file that it was trained with"
         )
     return card
+
+
+def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
+    """Returns a hash that changes when a step's weights are written anew.
+
+    It covers the names and sizes of the weights' files and the content of the small ones, which
+    name the large ones; a copy of the folder has the same.
+    """
+    folder = pathlib.Path(checkpoint_dir) / str(step) / "params"
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
+        if size <= _SMALL_FILE:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def load_engine(

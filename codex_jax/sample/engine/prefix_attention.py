@@ -62,7 +62,7 @@ class PartialSoftmax(NamedTuple):
     total: Float[Array, "..."]
 
 
-def _empty_partial(shape: tuple[int, ...]) -> PartialSoftmax:
+def empty_partial(shape: tuple[int, ...]) -> PartialSoftmax:
     """A sum over no keys."""
     return PartialSoftmax(jnp.zeros(shape), jnp.full(shape[:-1], _MASKED), jnp.zeros(shape[:-1]))
 
@@ -132,7 +132,7 @@ def _attend_to_blocks(
       values: The values' blocks.
       select: Makes rows of queries (B) of a block's rows.
     """
-    result, start = _empty_partial(q.shape), 0
+    result, start = empty_partial(q.shape), 0
     for k, v in zip(keys, values, strict=True):
 
         def attend(result, k=k, v=v, start=start):
@@ -173,9 +173,9 @@ def _attend_to_prompts(
         return jax.tree.map(scatter, result, part)
 
     if group >= len(tile_rows):
-        return attend(0, _empty_partial(q.shape))
+        return attend(0, empty_partial(q.shape))
     groups = -(-(tiles.length > 0).sum() // group)
-    return jax.lax.fori_loop(0, groups, attend, _empty_partial(q.shape))
+    return jax.lax.fori_loop(0, groups, attend, empty_partial(q.shape))
 
 
 def shared_prefix_attention(

@@ -18,7 +18,7 @@ class Request(NamedTuple):
       tokens: The prompt, at least one token.
       samples: Indices of the samples; a sample depends on its index, not on how many there are.
       sampling_params: Temperature, filters, penalties and biases.
-      seed: Any integer; its last 32 bits count.
+      seed: Any integer; its last 64 bits count.
       max_new_tokens: Most tokens of a sample; None is the engine's limit.
       stops: Strings that end a sample; the stop string's tokens are part of the sample.
       want_top_logprobs: Also return the likeliest tokens at each position.
@@ -71,6 +71,14 @@ def hash_prompt(tokens: Sequence[int] | np.ndarray) -> np.uint32:
     """A hash of the prompt, one of the numbers that a sample's keys are made of."""
     digest = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).digest()
     return np.uint32(int.from_bytes(digest[:4], "little"))
+
+
+def fold_seed(seed: int) -> int:
+    """A seed of 64 bits in the 32 that the device's keys have; those below 2³² stay as they are."""
+    seed %= 1 << 64
+    if seed < 1 << 32:
+        return seed
+    return int.from_bytes(hashlib.sha256(seed.to_bytes(8, "little")).digest()[:4], "little")
 
 
 def check_tokens(tokens: Iterable[int], vocab_size: int, *, where: str) -> None:

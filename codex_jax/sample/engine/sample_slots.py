@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.engine.requests import Request, fold_seed
 from codex_jax.sample.engine.state import (
     EngineShape,
     LoopInputs,
@@ -66,7 +66,7 @@ class SampleSlots:
         values = {
             "prompt": sample.prompt_slot,
             "sample_index": sample.sample_index,
-            "seed": request.seed % (1 << 32),
+            "seed": fold_seed(request.seed),
             "max_new_tokens": request.max_new_tokens,
             "stop_state": sample.stop_state or 0,
             "temperature": params.temperature,

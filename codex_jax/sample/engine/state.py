@@ -34,7 +34,7 @@ class EngineShape:
       weights_dtype: As a step reads weights: a dtype, or "int8" with a scale for each output.
       kv_cache_dtype: Of keys and values: a dtype, or "int8" with a scale for each position and
         head.
-      flat_cache: Whether keys and values are one array a layer, for the GPU's kernel.
+      flat_cache: The kernel, "gpu" or "tpu", for which keys and values are one array a layer.
     """
 
     rows: int
@@ -47,7 +47,7 @@ class EngineShape:
     dtype: str = "float32"
     weights_dtype: str = "float32"
     kv_cache_dtype: str = "float32"
-    flat_cache: bool = False
+    flat_cache: str = ""
 
     @property
     def output_slots(self) -> int:

@@ -6,6 +6,7 @@ import itertools
 import json
 import secrets
 import time
+import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
 from importlib import resources
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -33,10 +35,13 @@ class Service:
       engine_thread: Runs the model.
       tokenizer: The model's.
       model: The name that clients use.
+      aliases: More names of it.
       vocab_size: The model's.
       limits: Limits of a request.
       prepend_eos: Prepend the end-of-text token to prompts that are strings.
       keys: API keys; without any, everybody is let in.
+      fingerprint: Changes with the weights and their dtypes; by default the tokenizer's hash.
+      cors_origins: Origins whose pages browsers let in; "*" is any.
     """
 
     def __init__(
@@ -49,10 +54,15 @@ class Service:
         limits: ServerLimits,
         prepend_eos: bool = True,
         keys: Sequence[str] = (),
+        aliases: Sequence[str] = (),
+        fingerprint: str = "",
+        cors_origins: Sequence[str] = (),
     ):
         self.engine_thread, self.tokenizer = engine_thread, tokenizer
         self.model, self.vocab_size, self.limits = model, vocab_size, limits
-        self.prepend_eos = prepend_eos
+        self.prepend_eos, self.cors_origins = prepend_eos, list(cors_origins)
+        self.names = [model, *aliases]
+        self.fingerprint = fingerprint or tokenizer.hash[:12]
         self.keys = [key.encode() for key in keys]
         self.metrics = Metrics(engine_thread, model)
         self.created = int(time.time())
@@ -62,11 +72,22 @@ class Service:
 
     def app(self) -> Starlette:
         """The ASGI application."""
+        middleware = [Middleware(responses.RequestIdMiddleware)]
+        if origins := self.cors_origins:
+            every = ["*"]
+            cors = Middleware(
+                CORSMiddleware, allow_origins=origins, allow_methods=every, allow_headers=every
+            )
+            middleware.append(cors)
         return Starlette(
             routes=[
                 Route("/v1/completions", self.complete, methods=["POST"]),
+                Route("/v1/engines/{engine:path}/completions", self.complete, methods=["POST"]),
                 Route("/v1/models", self.list_models),
+                Route("/v1/engines", self.list_models),
                 Route("/v1/models/{name:path}", self.retrieve_model),
+                Route("/v1/engines/{name:path}", self.retrieve_model),
+                Route("/health", self.health),
                 Route("/healthz", self.health),
                 Route("/metrics", self.show_metrics),
                 Route("/", show_playground),
@@ -77,7 +98,7 @@ class Service:
                 ClientDisconnect: responses.client_closed,
                 Exception: responses.internal_error,
             },
-            middleware=[Middleware(responses.RequestIdMiddleware)],
+            middleware=middleware,
         )
 
     @property
@@ -92,7 +113,7 @@ class Service:
             on_drained()
 
     async def complete(self, request: Request) -> Response:
-        """POST /v1/completions."""
+        """POST /v1/completions, and /v1/engines/ENGINE/completions as openai 0.28 calls it."""
         self._check_available(request)
         self.active += 1
         arrival, is_streaming = time.perf_counter(), False
@@ -130,14 +151,19 @@ class Service:
             self._on_drained()
 
     async def _parse(self, request: Request) -> Completion:
-        body = await self._read_body(request)
+        body = _add_engine(await self._read_body(request), request.path_params.get("engine"))
         completion_request = parse_request(
             body, self.tokenizer, self.vocab_size, self.limits, prepend_eos=self.prepend_eos
         )
         self._check_model(body["model"])
         completion_id = f"cmpl-{next(self._numbers)}-{secrets.token_hex(8)}"
         return Completion(
-            completion_id, self.model, completion_request, self.tokenizer, self.engine_thread
+            completion_id,
+            body["model"],
+            completion_request,
+            self.tokenizer,
+            self.engine_thread,
+            self.fingerprint,
         )
 
     async def _read_body(self, request: Request) -> Any:
@@ -187,10 +213,15 @@ class Service:
         except ApiError as error:
             reason = "error"
             yield responses.encode_event(error.body())
+        except Exception:  # noqa: BLE001 - a bug; the status is sent already
+            reason = "error"
+            traceback.print_exc()
+            yield responses.encode_event(ApiError(500, "internal error").body())
         finally:
             await chunks.aclose()
             self._record_end(completion, reason, arrival)
-        yield "data: [DONE]\n\n"
+        if reason != "error":  # an error is a stream's last event
+            yield "data: [DONE]\n\n"
 
     def _record_end(self, completion: Completion, reason: str, arrival: float) -> None:
         seconds = time.perf_counter() - arrival
@@ -207,35 +238,36 @@ class Service:
             raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
 
     def _check_model(self, name: str) -> None:
-        if name != self.model:
+        if name not in self.names:
             raise ApiError(
                 404,
-                f"The model `{name}` does not exist; this server has `{self.model}`",
+                f"The model `{name}` does not exist; this server has `{'`, `'.join(self.names)}`",
                 param="model",
                 code="model_not_found",
             )
 
-    def _describe_model(self) -> dict[str, Any]:
+    def _describe_model(self, name: str) -> dict[str, Any]:
         return {
-            "id": self.model,
+            "id": name,
             "object": "model",
             "created": self.created,
             "owned_by": "codex_jax",
         }
 
     async def list_models(self, request: Request) -> Response:
-        """GET /v1/models."""
+        """GET /v1/models, /v1/engines."""
         self._check_key(request)
-        return JSONResponse({"object": "list", "data": [self._describe_model()]})
+        return JSONResponse({"object": "list", "data": [*map(self._describe_model, self.names)]})
 
     async def retrieve_model(self, request: Request) -> Response:
         """GET /v1/models/NAME."""
         self._check_key(request)
-        self._check_model(request.path_params["name"])
-        return JSONResponse(self._describe_model())
+        name = request.path_params["name"]
+        self._check_model(name)
+        return JSONResponse(self._describe_model(name))
 
     async def health(self, _request: Request) -> Response:
-        """GET /healthz: 200 once requests are accepted."""
+        """GET /health, /healthz: 200 once requests are accepted."""
         if self.engine_thread.failure:
             return JSONResponse({"status": "failed"}, 503)
         if self.draining:
@@ -246,6 +278,19 @@ class Service:
     async def show_metrics(self, _request: Request) -> Response:
         """GET /metrics."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _add_engine(body: Any, engine: str | None) -> Any:
+    """The body with its path's engine as the model.
+
+    Raises:
+      ApiError: 400, the body names another model.
+    """
+    if engine is None or not isinstance(body, dict):
+        return body
+    if body.get("model") not in (None, engine):
+        raise ApiError(400, f"the path's engine is {engine!r}, the model another", param="model")
+    return body | {"model": engine}
 
 
 def _refuse_constant(name: str) -> float:

@@ -71,19 +71,24 @@ class ChoiceBuilder:
         self.total_logprob = 0.0
 
     def echo(
-        self, tokens: Sequence[int], logprobs: PromptLogprobs | None
+        self, tokens: Sequence[int], logprobs: PromptLogprobs | None, *, begin: int = 0
     ) -> tuple[str, dict | None]:
-        """(the prompt's text, its log-probabilities), the first piece of the choice."""
-        text = b"".join(map(self._token_bytes, tokens)).decode(errors="replace")
+        """(the prompt's text, its log-probabilities), the first piece of the choice.
+
+        The first `begin` tokens, which the server put in front of the prompt, are left out.
+        """
+        echoed = tokens[begin:]
+        text = b"".join(map(self._token_bytes, echoed)).decode(errors="replace")
         if logprobs is None:
             return text, None
         self._offset = 0
-        self._append(tokens[0], None, {})
-        for n, token in enumerate(tokens[1:]):
+        if echoed:
+            self._append(echoed[0], None, {})
+        for n, token in enumerate(echoed[1:], begin):
             self._append(token, float(logprobs.logprobs[n]), self._top(logprobs.top, n))
         self._characters.reset()
         self._offset, self._end, self._spans = len(text), 0, []
-        return text, self._pending.pop(len(tokens))
+        return text, self._pending.pop(len(echoed))
 
     def add(self, sample: Sample) -> tuple[str, dict | None]:
         """Adds a piece of the sample; returns the next (text, log-probabilities)."""

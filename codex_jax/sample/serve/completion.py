@@ -34,6 +34,7 @@ class Completion:
         request: CompletionRequest,
         tokenizer: Tokenizer,
         engine_thread: EngineThread,
+        fingerprint: str,
     ):
         self.id, self.request = completion_id, request
         self._tokenizer, self._engine_thread = tokenizer, engine_thread
@@ -43,7 +44,7 @@ class Completion:
             "object": "text_completion",
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": f"fp_{tokenizer.hash[:12]}",
+            "system_fingerprint": f"fp_{fingerprint}",
         }
         self._builders: dict[tuple[int, int], ChoiceBuilder] = {}
 
@@ -127,17 +128,23 @@ class Completion:
             builder = self._builder(number, index)
             text, prompt_logprobs = "", None
             if self.request.echo:
-                text, prompt_logprobs = builder.echo(self.request.prompts[number], logprobs)
+                text, prompt_logprobs = self._echo(number, builder, logprobs)
             yield _Piece(number, index, text, prompt_logprobs, finish_reason)
 
     def _sample_pieces(self, number: int, sample: Sample) -> Iterator[_Piece]:
         is_first = (number, sample.sample_index) not in self._builders
         builder = self._builder(number, sample.sample_index)
         if is_first and self.request.echo:
-            text, _ = builder.echo(self.request.prompts[number], None)
+            text, _ = self._echo(number, builder, None)
             yield _Piece(number, sample.sample_index, text, None, None)
         text, logprobs = builder.add(sample)
         yield _Piece(number, sample.sample_index, text, logprobs, sample.finish_reason or None)
+
+    def _echo(
+        self, number: int, builder: ChoiceBuilder, logprobs: PromptLogprobs | None
+    ) -> tuple[str, dict | None]:
+        begin = self.request.begin_tokens[number]
+        return builder.echo(self.request.prompts[number], logprobs, begin=begin)
 
     def _builder(self, number: int, index: int) -> ChoiceBuilder:
         key = number, index

@@ -23,7 +23,7 @@ class ServerLimits:
     """Limits of a request, and of the requests in progress.
 
     Args:
-      max_prompt_tokens: Most tokens of a prompt.
+      max_prompt_tokens: Most tokens of a prompt; 0 is the model's maximum.
       max_new_tokens: Most new tokens of a sample.
       max_context: Most tokens of both together; the model's maximum if None.
       max_prompts: Most prompts of a request.
@@ -33,7 +33,7 @@ class ServerLimits:
       max_body_bytes: Most bytes of a request's body.
     """
 
-    max_prompt_tokens: int = 1024
+    max_prompt_tokens: int = 0
     max_new_tokens: int = 512
     max_context: int | None = None
     max_prompts: int = 64
@@ -48,7 +48,7 @@ class ServerLimits:
         return dataclasses.replace(
             self,
             max_context=context,
-            max_prompt_tokens=min(self.max_prompt_tokens, context - 1),
+            max_prompt_tokens=min(self.max_prompt_tokens or context - 1, context - 1),
             max_new_tokens=min(self.max_new_tokens, context - 1),
         )
 
@@ -58,6 +58,7 @@ class CompletionRequest(NamedTuple):
 
     prompts: list[list[int]]
     prompt_characters: list[int]
+    begin_tokens: list[int]  # of each prompt, tokens that the request didn't contain
     n: int
     best_of: int
     max_tokens: int
@@ -122,6 +123,7 @@ def parse_request(
     n = fields["n"] or 1
     return CompletionRequest(
         prompts=prompts,
+        begin_tokens=[_count_begin_tokens(p, prepend_eos) for p in _prompt_list(fields)],
         prompt_characters=[_count_characters(p, tokenizer) for p in _prompt_list(fields)],
         n=n,
         best_of=fields["best_of"] or n,
@@ -155,6 +157,11 @@ def _prompt_list(fields: openai_schema.Fields) -> list:
     """Prompts in a list, also if there is only one."""
     prompt = fields["prompt"] or ""
     return prompt if isinstance(prompt, list) and not isinstance(prompt[0], int) else [prompt]
+
+
+def _count_begin_tokens(prompt: str | list[int], prepend_eos: bool) -> int:
+    """The tokens that `encode_prompt` puts in front of a prompt."""
+    return int(isinstance(prompt, str) and (prepend_eos or not prompt))
 
 
 def _count_characters(prompt: str | list[int], tokenizer: Tokenizer) -> int:

@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import pathlib
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
-from codex_jax import InputError
+from codex_jax import InputError, checkpoint
 from codex_jax.sample.engine.capacity import plan
-from codex_jax.sample.engine.load import load_engine, read_card
+from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
+from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -31,6 +35,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     model_name: str = "codex",
+    cors_origins: Sequence[str] = (),
     step: int | None = None,
     batch_size: int = 32,
     limits: ServerLimits = ServerLimits(),
@@ -51,7 +56,8 @@ def serve(
       tokenizer: The tokenizer the model was trained with (tokenizer.json).
       host: Address to listen on; 0.0.0.0 is all.
       port: Port to listen on; 0 takes a free one, which is printed.
-      model_name: The name that clients call the model.
+      model_name: The name that clients call the model; several are split at commas.
+      cors_origins: Origins, such as "https://example.org", whose pages may call; "*" is any.
       step: Checkpoint to serve; the newest if None.
       batch_size: Samples that run at a time.
       limits: Limits of a request.
@@ -62,7 +68,6 @@ def serve(
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend end of text, as in our training data; False for most imported models.
     """
-    keys = _read_keys(api_keys)
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
     limits = limits.clamped_to(card.model["max_length"])
@@ -75,11 +80,29 @@ def serve(
         weights_dtype=weights_dtype,
         kv_cache_dtype=kv_cache_dtype,
     )
-    options = {"model": model_name, "vocab_size": card.model["vocab_size"], "limits": limits}
-    options |= {"prepend_eos": prepend_eos, "keys": keys}
+    model, *aliases = _split_names(model_name)
+    options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
+    options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
+    options |= {"prepend_eos": prepend_eos, "keys": _read_keys(api_keys)}
+    options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         _run(Service(EngineThread(engine), bpe, **options), listener)
+
+
+def _split_names(model_name: str) -> list[str]:
+    names = [name.strip() for name in model_name.split(",")]
+    if not all(names):
+        raise InputError(f"model_name is {model_name!r}; set it to names split at commas")
+    return names
+
+
+def _fingerprint(checkpoint_dir: str, card: checkpoint.Card, shape: EngineShape) -> str:
+    """A hash that changes with the weights, their step, the tokenizer and the dtypes."""
+    weights = weights_fingerprint(checkpoint_dir, card.step)
+    dtypes = (shape.dtype, shape.weights_dtype, shape.kv_cache_dtype)
+    content = repr((weights, card.step, card.tokenizer_hash, dtypes))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _read_keys(path: str) -> Sequence[str]:
@@ -136,6 +159,12 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def _announce(engine_thread: EngineThread, line: str) -> None:
+    """Prints a line once the engine is ready."""
+    engine_thread.ready.wait()
+    print(line, file=sys.stderr, flush=True)
+
+
 def _run(service: Service, listener: socket.socket) -> None:
     """Serves until a signal or the engine's failure.
 
@@ -146,6 +175,8 @@ def _run(service: Service, listener: socket.socket) -> None:
     address = "http://{}:{}".format(*listener.getsockname()[:2])
     print(f"{service.model} at {address}, being compiled", file=sys.stderr, flush=True)
     engine_thread.start()
+    announcement = f"{service.model} at {address}, ready"
+    threading.Thread(target=_announce, args=(engine_thread, announcement), daemon=True).start()
     config = uvicorn.Config(service.app(), log_level="warning", access_log=False, lifespan="off")
     server = DrainingServer(config, service)
     server.run(sockets=[listener])

@@ -115,7 +115,8 @@ class Relay:
             self.poll_due = now + self.poll_interval_s
         if now < self.clock_due or self.reason:
             return
-        wall, cpu = now - self.start, server_io.cpu_s(self.server.template.program_pid.value)
+        pid = self.server.template.program_pid.value  # 0 until it is forked
+        wall, cpu = now - self.start, server_io.cpu_s(pid) if pid else 0.0
         if cpu >= limit:
             self.reason = "cpu"
         elif wall >= limit * (2 if cpu < 0.05 * wall else 10):

@@ -12,6 +12,7 @@ import gc
 import importlib
 import mmap
 import os
+import select
 import signal
 import struct
 import sys
@@ -78,6 +79,10 @@ class Template:
 
     def kill(self):
         """Ends the program and all that it started; returns its (status, CPU seconds)."""
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        while not (self.program_pid.value or poll.poll(1)):
+            pass  # the template has not forked yet: a kill now would miss the program
         with contextlib.suppress(ProcessLookupError):  # it has ended
             if pid := self.program_pid.value:
                 os.kill(pid, signal.SIGKILL)

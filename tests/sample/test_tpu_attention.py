@@ -1,0 +1,113 @@
+"""The TPU's attention kernel: run by the interpreter here, and compiled for a TPU topology."""
+
+import dataclasses
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import SingleDeviceSharding
+
+from codex_jax import model, sharding
+from codex_jax.sample.engine import flat_cache, tpu_attention
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sharding import topology
+from tests.sample.models import EOS, TOKEN_BYTES, V, random_params
+
+B, K, H, S = 8, 2, 128, 256
+LENGTH = jnp.array([0, 5, 15, 16, 127, 128, 129, 255], jnp.int32)
+CONFIG = model.DecoderConfig(
+    vocab_size=V, layers=2, width=256, heads=4, kv_heads=4, head_size=128, max_length=256
+)
+
+
+def inputs(group):
+    shapes = [(B, K, group, H), (B, K, H), (B, K, H), (B, K, S, H), (B, K, S, H)]
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    pairs = zip(keys, shapes, strict=True)
+    return [(jax.random.normal(key, shape) / 3).astype(jnp.bfloat16) for key, shape in pairs]
+
+
+def dense(x):
+    return np.asarray(x, np.float32)
+
+
+@pytest.mark.parametrize("group", [1, 3])
+def test_it_attends_to_the_row_and_the_new_token_and_writes_it(group):
+    q, k, v, keys, values = inputs(group)
+    mixed, _, total, *written = tpu_attention.attend_and_write(
+        q, k, v, keys, values, LENGTH, interpret=True
+    )
+    caches = []
+    for cache, new, result in zip((keys, values), (k, v), written, strict=True):
+        expected = dense(cache).copy()
+        expected[np.arange(B), :, LENGTH] = dense(new)
+        np.testing.assert_array_equal(dense(result), expected)
+        caches.append(expected)
+    for row, length in enumerate(LENGTH):
+        key, value = (x[row, :, : length + 1] for x in caches)
+        scores = np.einsum("KGH,KSH->KGS", dense(q)[row], key)
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        expected = np.einsum("KGS,KSH->KGH", weights, value) / weights.sum(-1)[..., None]
+        np.testing.assert_allclose(mixed[row] / total[row][..., None], expected, atol=0.01)
+
+
+def test_neighbors_change_no_bit():
+    q, k, v, keys, values = inputs(1)
+    before = tpu_attention.attend_and_write(q, k, v, keys, values, LENGTH, interpret=True)[:3]
+    others = [x.at[4:].set(7) for x in (keys, values)]
+    lengths = jnp.where(jnp.arange(B) < 4, LENGTH, 200)
+    after = tpu_attention.attend_and_write(q, k, v, *others, lengths, interpret=True)[:3]
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a[:4], b[:4])
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="libtpu is not installed")
+def test_it_compiles_for_a_tpu_and_copies_no_cache(monkeypatch):
+    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
+    place = SingleDeviceSharding(topology.devices("v5e:2x2", slices=1)[0])
+    arrays = [*inputs(1), LENGTH]
+    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place) for x in arrays]
+    loop = jax.jit(tpu_attention.attend_and_write, donate_argnums=(3, 4))
+    memory = loop.lower(*shapes).compile().memory_analysis()
+    cache = B * K * S * H * 2
+    assert memory.alias_size_in_bytes >= 2 * cache
+    assert memory.temp_size_in_bytes < cache
+
+
+def sample(kernel, devices, **mesh):
+    shape = plan(
+        max_prompt_tokens=80,
+        samples_per_prompt=3,
+        rows=8,
+        max_new_tokens=8,
+        dtype="bfloat16",
+    )
+    engine = Engine(
+        CONFIG,
+        random_params(CONFIG),
+        dataclasses.replace(shape, flat_cache=kernel),
+        token_bytes=TOKEN_BYTES,
+        eos_id=EOS,
+        mesh=sharding.make_mesh(sharding.MeshShape(**mesh), jax.devices()[:devices]),
+    )
+    prompts = [[3, 5, 7], list(range(40)) * 2, [11]]
+    greedy = SamplingParams(temperature=0.0)
+    requests = [Request(str(n), prompt, range(3), greedy) for n, prompt in enumerate(prompts)]
+    return {(s.request_id, s.sample_index): s.tokens.tolist() for s in engine.run(requests)}
+
+
+def test_greedy_tokens_on_eight_devices_equal_one_and_those_of_tiles():
+    alone = sample("tpu", 1)
+    assert sample("tpu", 8, tensor=4) == alone
+    assert sample("", 1) == alone
+    assert len(alone) == 9
+
+
+def test_the_kernel_is_chosen_for_a_tpu_only():
+    cpu = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    assert flat_cache.choose_kernel(CONFIG, "bfloat16", "bfloat16", cpu) == ""
