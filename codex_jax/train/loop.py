@@ -1,9 +1,10 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax.numpy as jnp
 
@@ -22,6 +23,7 @@ from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
 from codex_jax.train.resume import make_card, restore_or_init
 from codex_jax.train.state import TrainState
+from codex_jax.train.validation import Evaluator, Validation, make_evaluator
 
 _METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 
@@ -35,6 +37,7 @@ def train(
     optimizer: Optimizer = Optimizer(),
     mesh: MeshShape = MeshShape(),
     compute: Compute = Compute(),
+    validation: Validation = Validation(),
     seed: int = 0,
     log_every: int = 10,
     save_every: int = 200,
@@ -51,6 +54,7 @@ def train(
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
+      validation: Evaluations on the rows of the validation split, where the data has any.
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
@@ -75,26 +79,31 @@ def train(
     state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed, dtype=dtype)
     rows = batches.batches(start, host_rows(devices, batches))
     metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
-    schedule = LoopSchedule(start=start, steps=steps, log_every=log_every, save_every=save_every)
+    schedule = LoopSchedule(start, steps, log_every, save_every, validation.every)
     step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches)
     with PreemptionNotice() as notice:
-        last = run(schedule, state, step, rows, metrics, notice, save=_saver(checkpoints, card))
+        evaluator = make_evaluator(batches, model, compute, devices, validation)
+        save = _saver(checkpoints, card)
+        last = run(schedule, state, step, rows, metrics, notice, save=save, evaluator=evaluator)
         checkpoints.finish()
         checkpoints.close()
-    if last < steps:
-        message = f"preempted: step {last} is saved; run the same command again to go on"
-        print(message, file=sys.stderr)
-        raise Preempted(last)
-    return metrics.last
+    return metrics.last if last == steps else _stop_preempted(last)
+
+
+def _stop_preempted(step: int) -> NoReturn:
+    message = f"preempted: step {step} is saved; run the same command again to go on"
+    print(message, file=sys.stderr)
+    raise Preempted(step)
 
 
 class LoopSchedule(NamedTuple):
-    """First and last step of a run, and the steps between log lines and between checkpoints."""
+    """First and last step of a run; steps between log lines, checkpoints and evaluations."""
 
     start: int
     steps: int
     log_every: int
     save_every: int
+    validate_every: int
 
 
 def run(
@@ -106,6 +115,7 @@ def run(
     notice: PreemptionNotice,
     *,
     save: Callable,
+    evaluator: Evaluator | None = None,
 ) -> int:
     """Runs the loop; an extra iteration after the last step logs and saves its result.
 
@@ -116,6 +126,9 @@ def run(
     with progress.bar(desc="train", total=steps, unit="step", done=schedule.start) as bar:
         for step in range(schedule.start, steps + 1):
             is_preempted = step < steps and notice.is_due(step)
+            is_validated = step > schedule.start and is_due(step, schedule.validate_every, steps)
+            if evaluator and is_validated and not is_preempted:
+                metrics.extend(functools.partial(evaluator.evaluate, state.params))
             is_logged = is_preempted or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
