@@ -16,7 +16,7 @@ from codex_jax.train import optimizer as optimizers
 from codex_jax.train.batches import Batches
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
-from codex_jax.train.initialization import Source, select_model
+from codex_jax.train.initialization import Source
 from codex_jax.train.optimizer import Optimizer
 
 
@@ -52,28 +52,34 @@ class Job:
 
 def make_job(
     batches: Batches,
-    model: DecoderConfig | None,
-    *,
-    checkpoint_dir: str,
+    model: DecoderConfig,
     source: Source,
     optimizer: Optimizer,
     mesh: MeshShape,
     compute: Compute,
-    steps: int,
-    seed: int,
-    operative_config: str,
+    settings: dict[str, int],
+    operative_config: str = "",
 ) -> Job:
     """Checks a run's settings against one another, and makes its job.
+
+    Args:
+      batches: The packed rows.
+      model: The decoder.
+      source: The checkpoint whose weights the run begins with.
+      optimizer: The optimizer and its schedule.
+      mesh: Devices along each mesh axis.
+      compute: Precision and memory savers.
+      settings: "steps", and "seed" of the initial weights.
+      operative_config: The configuration's text, for the card.
 
     Raises:
       InputError: settings that don't fit the data, the devices or one another.
     """
-    model = select_model(model, checkpoint_dir, source)
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices, has_source=bool(source.directory))
-    tx = optimizers.make(optimizer, steps=steps, axes=models.abstract_params(model)[1])
-    run: dict[str, Any] = {"steps": steps, "seed": seed} | source.settings()
-    run |= {"batch_size": batches.batch_size}
+    axes = models.abstract_params(model)[1]
+    tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes)
+    run: dict[str, Any] = settings | source.settings() | {"batch_size": batches.batch_size}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
     run |= {f"compute.{k}": getattr(compute, k) for k in ("dtype", "param_dtype", "z_loss")}
     card = Card(
@@ -90,6 +96,6 @@ def make_job(
         mesh=devices,
         compute=compute,
         source=source,
-        seed=seed,
+        seed=settings["seed"],
         card=card,
     )
