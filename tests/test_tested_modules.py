@@ -108,6 +108,7 @@ COVERED_BY = {
         "train.attention_choice",
         "train.checks",
         "train.compute",
+        "train.job",
         "train.metrics",
         "train.remat",
         "train.resume",
