@@ -23,6 +23,8 @@ COVERED_BY = {
         "tokenizer.bpe",
         "tokenizer.byte_alphabet",
         "tokenizer.formats",
+        "tokenizer.library",
+        "tokenizer.ranked",
         "tokenizer.whitespace",
     ],
     "compile/test_compile.py": ["compile.search"],
@@ -31,7 +33,6 @@ COVERED_BY = {
         "convert.foreign_config",
         "convert.gguf",
         "convert.hf_folder",
-        "convert.tokenizers",
     ],
     "convert/test_hf_params.py": [
         "convert.families",
