@@ -205,7 +205,7 @@ def subcommands(group: str) -> dict[str, Command]:
 # Extra of pyproject.toml → the packages that it brings, by their import names.
 _PACKAGES = {
     "data": (
-        *("identify", "license_expression", "licenseclassifier", "nbformat", "rensa", "seqio"),
+        *("identify", "IPython", "license_expression", "licenseclassifier", "rensa", "seqio"),
         *("sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
         "tree_sitter_language_pack",
     ),
