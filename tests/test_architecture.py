@@ -116,6 +116,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"problems"},
         {"judging"},
         {"report", "verdict_log"},
+        {"references"},
         {"evaluate"},
     ],
 }
