@@ -82,7 +82,10 @@ COVERED_BY = {
         "evaluate.sandbox.python_sandbox",
     ],
     "evaluate/test_toolchain_server.py": ["evaluate.sandbox.guest.child_process"],
-    "evaluate/test_value_codec.py": ["evaluate.judging.call_results"],
+    "evaluate/test_value_codec.py": [
+        "evaluate.judging.call_results",
+        "evaluate.sandbox.guest.module_types",
+    ],
     "main/test_cli.py": ["main.help_text"],
     "main/test_run.py": ["main.dry_run"],
     "main/test_bindings.py": ["main.suggestions"],
