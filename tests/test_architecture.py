@@ -48,12 +48,12 @@ ROOMS = {
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "rensa"}
+        | {"IPython", "identify", "license_expression", "licenseclassifier", "pyarrow", "rensa"}
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -67,7 +67,8 @@ ROOMS = {
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "files", "progress"}, {"numpy"}),
+    # A script of traces runs within a package's own environment, and imports its pytest.
+    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
@@ -78,14 +79,14 @@ ROOMS = {
 # from floors below its own. Rooms without a row have no folders.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
-        {"documents", "languages", "dedup", "packing"},
+        {"documents", "languages", "dedup", "packing", "skipped_folders"},
         {"corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
         {"shards"},
         {"seqio_tasks"},
-        {"assemble"},
+        {"assemble", "blend"},
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
     ],
@@ -96,12 +97,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
     ],
     "sample": [
         {"sampling"},
@@ -123,6 +126,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"problems"},
         {"judging"},
         {"report", "verdict_log"},
+        {"references"},
         {"evaluate"},
     ],
 }
