@@ -19,8 +19,8 @@ _DOMAINS = frozenset(
     com org net edu gov mil int info biz name pro aero coop museum asia jobs mobi tel travel cat
     post arpa dev app cloud tech online site xyz email page blog me art design software systems
     company technology solutions agency studio network group world life live today media digital
-    academy institute university science engineering consulting services space team ninja codes foundation
-    community berlin london paris tokyo nyc swiss bayern hamburg wien koeln scot google
+    academy institute university science engineering consulting services space team ninja codes
+    foundation community berlin london paris tokyo nyc swiss bayern hamburg wien koeln scot google
     """.split()  # noqa: SIM905 (a list of words is read more easily)
 )
 _COUNTRIES_IN_CODE = {"py", "rs", "sh", "pl", "md", "cc", "so", "ts", "ps", "la", "id", "in", "is"}
