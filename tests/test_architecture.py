@@ -48,12 +48,20 @@ ROOMS = {
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"IPython", "identify", "license_expression", "licenseclassifier", "pyarrow", "rensa"}
+        | {
+            "IPython",
+            "detect_secrets",
+            "identify",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        }
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -96,12 +104,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
     ],
     "sample": [
         {"sampling"},
