@@ -9,6 +9,7 @@ from codex_jax import InputError
 
 if TYPE_CHECKING:
     from codex_jax.sample.engine.engine import Engine
+    from codex_jax.sample.sampling.token_healing import TokenHealer
     from codex_jax.tokenizer import Tokenizer
 
 
@@ -18,6 +19,7 @@ class Model:
 
     engine: "Engine"
     tokenizer: "Tokenizer"
+    healer: "TokenHealer"
 
     def complete(
         self,
@@ -57,6 +59,7 @@ class Model:
         tokens = encode_prompt(self.tokenizer, prompt, None, prepend_eos=True)
         params = SamplingParams(**sampling)
         request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
+        request = request._replace(healed=self.healer.count(prompt, tokens))
         samples = [sample for batch in self.engine.batches([request]) for sample in batch]
         samples.sort(key=lambda sample: sample.sample_index)
         return [to_completion(sample, self.tokenizer, stops).completion for sample in samples]
@@ -91,6 +94,7 @@ def load(
     """
     from codex_jax.sample.engine.capacity import plan
     from codex_jax.sample.engine.load import load_engine, read_card
+    from codex_jax.sample.sampling.token_healing import MAX_TAIL, TokenHealer
     from codex_jax.sharding import MeshShape
     from codex_jax.tokenizer import Tokenizer
 
@@ -105,5 +109,7 @@ def load(
         rows=batch_size,
         max_new_tokens=max_new_tokens,
         dtype=dtype,
+        tail_bytes=MAX_TAIL,
     )
-    return Model(load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary), vocabulary)
+    engine = load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary)
+    return Model(engine, vocabulary, TokenHealer.of(vocabulary))

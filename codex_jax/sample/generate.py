@@ -33,6 +33,7 @@ def generate(
     mesh: MeshShape | None = None,
     prepend_eos: bool = True,
     ordered: bool = False,
+    token_healing: bool = True,
 ) -> int:
     """Samples completions of every problem; returns the number of samples in the output.
 
@@ -57,6 +58,7 @@ def generate(
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend end of text, as in our training data; False for most imported models.
       ordered: Write samples in the order of the problems, rather than as they finish.
+      token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
     """
     bpe = Tokenizer.load(tokenizer)
     _check_sizes(samples_per_problem, max_new_tokens, batch_size)
@@ -68,7 +70,18 @@ def generate(
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     mesh = mesh or MeshShape()
-    run = BatchRun(lines, default, bpe, output, batch_size, dtypes, mesh, prepend_eos, ordered)
+    run = BatchRun(
+        lines,
+        default,
+        bpe,
+        output,
+        batch_size,
+        dtypes,
+        mesh,
+        prepend_eos,
+        ordered,
+        token_healing,
+    )
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 

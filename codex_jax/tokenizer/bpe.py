@@ -150,6 +150,11 @@ class Tokenizer:
         """Id of <|endoftext|>, which begins and ends every document."""
         return self._specials[END_OF_TEXT]
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that no text has."""
+        return frozenset(self._specials.values())
+
     def special_id(self, name: str) -> int:
         """Id of one of `SPECIALS`."""
         return self._specials[name]

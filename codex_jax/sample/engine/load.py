@@ -71,6 +71,7 @@ def load_engine(
     mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
     shapes = shardings.params_shapes(config, mesh)
     token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    token_bytes += [b""] * (config.vocab_size - len(token_bytes))
     with gc_disabled(), concurrent.futures.ThreadPoolExecutor(1) as thread:
         params = thread.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
@@ -79,6 +80,7 @@ def load_engine(
             shape,
             token_bytes=token_bytes,
             eos_id=tokenizer.eos_id,
+            special_ids=tokenizer.special_ids,
             mesh=mesh,
             prompt_tokens=prompt_tokens,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -16,9 +17,10 @@ from typing import Any
 import uvicorn
 
 from codex_jax import InputError, checkpoint
-from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.capacity import bucket, plan
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
 from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sample.sampling.token_healing import MAX_TAIL
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -45,6 +47,7 @@ def serve(
     kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
     prepend_eos: bool = True,
+    token_healing: bool = True,
 ) -> None:
     """Serves a checkpoint: POST /v1/completions as OpenAI's, and a page to try it at /.
 
@@ -67,6 +70,7 @@ def serve(
       kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend end of text, as in our training data; False for most imported models.
+      token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
     """
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
@@ -79,11 +83,16 @@ def serve(
         dtype=dtype,
         weights_dtype=weights_dtype,
         kv_cache_dtype=kv_cache_dtype,
+        tail_bytes=MAX_TAIL if token_healing else 0,
     )
+    # The cache isn't doubled for healing: a sample of exactly the limit may end a little earlier.
+    spare = min(shape.spare_tokens, bucket(shape.max_new_tokens) - shape.max_new_tokens)
+    shape = dataclasses.replace(shape, spare_tokens=spare)
     model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
     options |= {"prepend_eos": prepend_eos, "keys": _read_keys(api_keys)}
+    options["token_healing"] = token_healing
     options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
