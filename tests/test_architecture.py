@@ -53,7 +53,7 @@ ROOMS = {
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "rensa"}
+        | {"identify", "license_expression", "licenseclassifier", "nbformat", "pyarrow", "rensa"}
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -85,7 +85,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cleaning"},
         {"shards"},
         {"seqio_tasks"},
-        {"assemble"},
+        {"assemble", "blend"},
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
     ],
@@ -116,6 +116,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"problems"},
         {"judging"},
         {"report", "verdict_log"},
+        {"references"},
         {"evaluate"},
     ],
 }

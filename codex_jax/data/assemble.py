@@ -6,85 +6,91 @@ import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from codex_jax.data.corpus import no_usable_file_error
+import numpy as np
+
+from codex_jax.data.corpus import is_validation, no_usable_file_error
 from codex_jax.data.dedup.corpus_dedup import DUPLICATE_LABELS, CorpusDedup
-from codex_jax.data.examples.indent_split import split_indent_tokens
-from codex_jax.data.examples.render import example_rng
+from codex_jax.data.examples.row_cutter import token_byte_counts
 from codex_jax.data.packing.pack import Segment, pack, rows_to_batch, split_document
+from codex_jax.data.packing.rates import count_copies
 from codex_jax.data.packing.row_store import (
     DROPPED,
     ROWS_PER_FILE,
+    TOKEN_BYTES,
     RowsInfo,
     RowWriter,
     write_info,
 )
-from codex_jax.data.seqio_tasks.lazy_import import load_seqio_tasks
+from codex_jax.data.packing.validation import VALIDATION
 from codex_jax.data.shards.shard_files import (
     TokenizedDocument,
     TokenizedText,
     read_block,
     read_keys,
 )
-from codex_jax.data.shards.shards import BuildSpec, dropped_path, read_manifest
+from codex_jax.data.shards.shards import BuildSpec, dropped_path, read_manifest, split_of
 from codex_jax.data.stats import FileStats, count_languages
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
-Blocks = dict[str, list[pathlib.Path]]  # by source
+_Drop = Callable[[str, TokenizedDocument, str], None]
 
 
 class Assembler:
     """Turns shards on disk into rows; holds the counts that the rows' metadata gets."""
 
-    def __init__(self, spec: BuildSpec, tokenizer: Tokenizer, parameters: dict[str, Any]):
+    def __init__(
+        self,
+        spec: BuildSpec,
+        tokenizer: Tokenizer,
+        parameters: dict[str, Any],
+        rates: Mapping[str, float],
+    ):
+        """Prepares to assemble; `rates` are those of a mixture's members, empty for a corpus."""
         self._spec = spec
+        self._rates = rates
         self._shards = pathlib.Path(spec.folder)
         self._tokenizer = tokenizer
         self._parameters = parameters
-        sources = [*spec.trees, *parameters["seqio_tasks"]]
-        self._stats = {name: FileStats(name) for name in sources}
-        self._tokens: dict[str, collections.Counter[str]] = {  # by language
-            name: collections.Counter() for name in sources
-        }
+        self._length = parameters["sequence_length"]
+        self._stats = {name: FileStats(name) for name in spec.sources}
+        self._tokens: dict[str, collections.Counter[str]] = {}  # by language
         self._documents: collections.Counter[str] = collections.Counter()
         self._newline_mask = tokenizer.newline_mask()
-        self._halves = tokenizer.indent_split_table()
 
     def run(self, names: list[str], directory: pathlib.Path, state: str) -> RowsInfo:
-        """Writes the rows of the shards `names` into `directory`, and their metadata."""
+        """Writes the rows of the shards `names` into `directory`, and their metadata.
+
+        Rows of the validation split, where there are any, come into a folder within it.
+        """
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
-        length = self._parameters["sequence_length"]
-        writer = RowWriter(directory, length)
         with (directory / DROPPED).open("w", encoding="utf-8") as log:
             blocks = self._gather(names, log)
-            rows = pack(self._segments(blocks, length), sequence_length=length)
-            while chunk := list(itertools.islice(rows, ROWS_PER_FILE)):
-                writer.append(rows_to_batch(chunk, length))
+            labels = self._find_duplicates(blocks)
+            documents = Documents(self._spec, blocks, labels)
+            self._start_counts()
+            writer = RowWriter(directory, self._length)
+            self._write(self._train_segments(documents), writer)
         if not writer.rows:
             reasons = (stats.reasons() for stats in self._stats.values())
-            raise no_usable_file_error(self._spec.trees, sum(reasons, collections.Counter()))
-        info = RowsInfo(
-            fingerprint=self._fingerprint(writer.finish()),
-            state=state,
-            tokenizer_hash=self._tokenizer.hash,
-            vocab_size=self._tokenizer.vocab_size,
-            sequence_length=length,
-            rows=writer.rows,
-            tokens=writer.tokens,
-            parameters=self._parameters,
-            sources=self._counts(),
-        )
+            raise no_usable_file_error(self._stats, sum(reasons, collections.Counter()))
+        info = self._info(writer, state, self._counts())
+        self._write_validation(documents, directory / VALIDATION, state)
         write_info(directory, info)
         return info
 
-    def _gather(self, names: list[str], log: TextIO) -> Blocks:
+    def _start_counts(self) -> None:
+        self._tokens = {name: collections.Counter() for name in self._spec.sources}
+        self._documents = collections.Counter()
+
+    def _gather(self, names: list[str], log: TextIO) -> dict[str, list[pathlib.Path]]:
         """Returns blocks by source; adds the shards' counts and lists of dropped files."""
-        sources = list(self._spec.trees)
-        blocks: Blocks = {source: [] for source in sources}
+        sources = self._spec.sources
+        blocks: dict[str, list[pathlib.Path]] = {source: [] for source in sources}
         for name in names:
             source = sources[int(name.partition("-")[0])]
             stats = self._stats[source]
@@ -94,43 +100,105 @@ class Assembler:
                 shutil.copyfileobj(shard_log, log)
         return blocks
 
-    def _segments(self, blocks: Blocks, length: int) -> Iterator[Segment]:
-        for source, text in self._texts(blocks):
-            self._tokens[source][text.language] += len(text.ids) + 1
-            self._documents[source] += 1
-            yield from split_document(
-                text.ids,
-                sequence_length=length,
-                eos_id=self._tokenizer.eos_id,
-                newline_mask=self._newline_mask,
-                weights=text.weights,
+    def _find_duplicates(self, blocks: Mapping[str, list[pathlib.Path]]) -> dict[str, np.ndarray]:
+        """Returns uint8 (documents,) for each tree: indices of `DUPLICATE_LABELS`."""
+        labels: dict[str, np.ndarray] = {}
+        cleaning, trees = self._spec.cleaning, self._spec.trees
+        for rendering in dict.fromkeys(tree.render_as for tree in trees.values()):
+            folder = self._shards / "dedup"
+            shutil.rmtree(folder, ignore_errors=True)
+            dedup = CorpusDedup(
+                folder, exact=cleaning.exact_duplicates, near=cleaning.near_duplicates
             )
+            stops = {}
+            count = 0
+            for source in (name for name, tree in trees.items() if tree.render_as == rendering):
+                for path in blocks[source]:
+                    digests, sketches = read_keys(path)
+                    dedup.add(digests, sketches)
+                    count += len(digests)
+                stops[source] = count
+            all_labels = dedup.labels()
+            starts = [0, *stops.values()]
+            labels |= {
+                source: all_labels[start:stop]
+                for start, (source, stop) in zip(starts, stops.items(), strict=False)
+            }
+        return labels
 
-    def _texts(self, blocks: Blocks) -> Iterator[tuple[str, TokenizedText]]:
-        """Yields every source's texts: the trees', then those of Tasks of the user's own."""
-        renderings = dict.fromkeys(tree.render_as for tree in self._spec.trees.values())
-        labels = {name: self._labels(name, blocks) for name in renderings}
-        paths = [(source, path) for source, files in blocks.items() for path in files]
-        for source, path in bar(paths, desc="pack", unit="block"):
-            for document in read_block(path):
-                label = DUPLICATE_LABELS[next(labels[self._spec.trees[source].render_as])]
-                if label:
-                    self._drop(source, document, label)
-                else:
-                    yield from ((source, text) for text in document.texts)
-        for source in self._parameters["seqio_tasks"]:
-            yield from ((source, text) for text in self._registered(source))
+    def _train_segments(self, documents: "Documents") -> Iterator[Segment]:
+        copies = self._count_copies(documents) if self._rates else {}
+        number = 0
+        for source in bar(self._spec.sources, desc="pack", unit="source"):
+            counts = iter(copies.get(source, ()))
+            for document in documents.read(source, "train", self._drop):
+                number += 1
+                texts = [text for text in document.texts for _ in range(next(counts, 1))]
+                is_repeated = self._weight(source, document) > 1 or len(texts) > len(document.texts)
+                for text in texts:
+                    yield from self._segments(source, text, number if is_repeated else -1)
 
-    def _labels(self, rendering: str, blocks: Blocks) -> Iterator[int]:
-        """Yields an index of `DUPLICATE_LABELS` for each document of the trees of a rendering."""
-        cleaning = self._spec.cleaning
-        folder = self._shards / "dedup"
-        shutil.rmtree(folder, ignore_errors=True)
-        dedup = CorpusDedup(folder, exact=cleaning.exact_duplicates, near=cleaning.near_duplicates)
-        for source, tree in self._spec.trees.items():
-            for path in blocks[source] if tree.render_as == rendering else ():
-                dedup.add(*read_keys(path))
-        return iter(dedup.labels())
+    def _weight(self, source: str, document: TokenizedDocument) -> float:
+        tree = self._spec.trees.get(source)
+        return tree.weight_of(document.language) if tree else 1.0
+
+    def _count_copies(self, documents: "Documents") -> dict[str, np.ndarray]:
+        lengths = {
+            source: np.array(
+                [
+                    len(text.ids) + 1
+                    for document in documents.read(source, "train")
+                    for text in document.texts
+                ],
+                np.int64,
+            )
+            for source in self._spec.sources
+        }
+        return count_copies(lengths, self._rates, seed=self._spec.seed)
+
+    def _segments(self, source: str, text: TokenizedText, document: int) -> Iterator[Segment]:
+        self._tokens[source][text.language] += len(text.ids) + 1
+        self._documents[source] += 1
+        yield from split_document(
+            text.ids,
+            sequence_length=self._length,
+            eos_id=self._tokenizer.eos_id,
+            newline_mask=self._newline_mask,
+            weights=text.weights,
+            document=document,
+        )
+
+    def _write(self, segments: Iterable[Segment], writer: RowWriter) -> None:
+        rows = pack(segments, sequence_length=self._length)
+        while chunk := list(itertools.islice(rows, ROWS_PER_FILE)):
+            writer.append(rows_to_batch(chunk, self._length))
+
+    def _write_validation(
+        self, documents: "Documents", directory: pathlib.Path, state: str
+    ) -> None:
+        """Writes each source's rows of the validation split one after another, if there are any."""
+        directory.mkdir()
+        self._start_counts()
+        writer = RowWriter(directory, self._length)
+        ranges = {}
+        for source in self._spec.sources:
+            start = writer.rows
+            texts = (t for d in documents.read(source, VALIDATION) for t in d.texts)
+            self._write((s for text in texts for s in self._segments(source, text, -1)), writer)
+            ranges[source] = [start, writer.rows]
+        if not writer.rows:
+            shutil.rmtree(directory)
+            return
+        np.save(directory / TOKEN_BYTES, token_byte_counts(self._tokenizer))
+        counts = {
+            name: {
+                "rows": ranges[name],
+                "documents": self._documents[name],
+                "tokens": self._tokens[name].total(),
+            }
+            for name in self._spec.sources
+        }
+        write_info(directory, self._info(writer, state, counts))
 
     def _drop(self, source: str, document: TokenizedDocument, label: str) -> None:
         stats = self._stats[source]
@@ -138,17 +206,18 @@ class Assembler:
         stats.bytes[document.language] -= document.size
         stats.drop(document.path, document.language, label)
 
-    def _registered(self, name: str) -> Iterator[TokenizedText]:
-        """Yields texts of a Task that a user's module registers."""
-        rate, seed = self._spec.indent_split_rate, self._spec.seed
-        modules = self._parameters["task_modules"]
-        for example in load_seqio_tasks().read_registered(name, modules, self._tokenizer):
-            rng = example_rng(seed, "boundary " + example["key"].decode())
-            ids, weights = split_indent_tokens(
-                example["targets"], example["weights"], self._halves, rate, rng
-            )
-            self._stats[name].accepted["unknown"] += 1
-            yield TokenizedText(example["language"].decode(), ids, weights)
+    def _info(self, writer: RowWriter, state: str, sources: dict[str, Any]) -> RowsInfo:
+        return RowsInfo(
+            fingerprint=self._fingerprint(writer.finish()),
+            state=state,
+            tokenizer_hash=self._tokenizer.hash,
+            vocab_size=self._tokenizer.vocab_size,
+            sequence_length=self._length,
+            rows=writer.rows,
+            tokens=writer.tokens,
+            parameters=self._parameters,
+            sources=sources,
+        )
 
     def _counts(self) -> dict[str, dict[str, Any]]:
         return {
@@ -170,3 +239,35 @@ class Assembler:
     def _fingerprint(self, content: str) -> str:
         page = json.dumps([content, self._tokenizer.hash, self._parameters], sort_keys=True)
         return hashlib.sha256(page.encode()).hexdigest()
+
+
+class Documents:
+    """The documents of the shards that are no duplicates, by source and split."""
+
+    def __init__(
+        self,
+        spec: BuildSpec,
+        blocks: Mapping[str, list[pathlib.Path]],
+        labels: Mapping[str, np.ndarray],
+    ):
+        self._spec = spec
+        self._blocks = blocks
+        self._labels = labels
+
+    def read(
+        self, source: str, split: str, drop: _Drop | None = None
+    ) -> Iterator[TokenizedDocument]:
+        """Yields a source's documents of a split; calls `drop` for its duplicates."""
+        labels = iter(self._labels.get(source, ()))
+        tree = self._spec.trees.get(source)
+        for path in self._blocks[source]:
+            if not tree and split_of(path) != split:
+                continue
+            for document in read_block(path):
+                if label := DUPLICATE_LABELS[next(labels, 0)]:
+                    if drop:
+                        drop(source, document, label)
+                    continue
+                share = tree.validation_share if tree else 0.0
+                if not tree or is_validation(document.path, share) == (split == VALIDATION):
+                    yield document

@@ -4,16 +4,18 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data.assemble import Assembler
+from codex_jax.data.blend import Blend, read_blend
 from codex_jax.data.cleaning.cleaner import Cleaning
-from codex_jax.data.corpus import Corpus, Scan, read_corpus, scan
+from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.destination import BuildFolders
 from codex_jax.data.explain import explain_file
 from codex_jax.data.packing.row_store import RowsInfo, read_info
+from codex_jax.data.seqio_tasks.lazy_import import load_task_shards
 from codex_jax.data.shards.shards import BuildSpec, Shard, manifest_path, plan_shards
 from codex_jax.data.shards.worker_pool import available_cpus, build_shards
 from codex_jax.data.stats import describe
@@ -21,38 +23,40 @@ from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
 _SMALL = 32_000_000  # bytes of source for which no process is worth its start
-_FORMAT = "codex_jax shards 1"
+_FORMAT = "codex_jax shards 2"
 
 
 def build(
     *,
-    corpus: Corpus,
+    corpus: Corpus | None = None,
+    mixture: str = "",
+    modules: Sequence[str] | str = (),
     tokenizer: pathlib.Path | str,
     output: pathlib.Path | str,
     sequence_length: int,
     indent_split_rate: float = 0.1,
     cleaning: Cleaning = Cleaning(),
-    seqio_tasks: Sequence[str] = (),
-    task_modules: Sequence[str] = (),
     seed: int = 0,
     workers: int | None = None,
     explain: str = "",
 ) -> RowsInfo | None:
-    """Packs a corpus into rows of tokens for training.
+    """Packs a corpus, or a Task or Mixture of seqio's registry, into rows of tokens for training.
+
+    A mixture's rates are shares of tokens. OUTPUT/validation gets the validation split.
 
     Does nothing where `output` was already built from the same files and settings. A build that was
     killed leaves a folder partial-NAME; the next one, from the same files and settings, cleans and
     tokenizes what isn't there yet. The rows don't depend on that, nor on the number of workers.
 
     Args:
-      corpus: named directory trees, {"name": path} or {"name": (path, weight)}.
+      corpus: named directory trees, {"name": path} or {"name": (path, weight)}; or set mixture.
+      mixture: name of a seqio Task or Mixture.
+      modules: Python modules that register it.
       tokenizer: the JSON file that `tokenizer` wrote.
       output: the folder of rows to write.
       sequence_length: tokens in a row.
       indent_split_rate: share of newline+indent tokens split in two, where prompts may end.
       cleaning: filters, duplicates, licenses, secrets, problems to keep out.
-      seqio_tasks: Tasks of your own to pack as well, by name, as they are.
-      task_modules: Python modules that register them.
       seed: of the choice of newline+indent tokens and of infilling's cuts.
       workers: processes that clean and tokenize, 0 for none; by default one for each CPU.
       explain: a file of the corpus: prints why it is or isn't in the rows, builds nothing.
@@ -63,26 +67,32 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    if sequence_length < 2:
-        raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
-    if not 0 <= indent_split_rate <= 1:
-        raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
-    trees, ids = read_corpus(corpus), Tokenizer.load(tokenizer)
+    _check(sequence_length, indent_split_rate)
+    ids = Tokenizer.load(tokenizer)
+    blend = read_blend(corpus, mixture, modules, ids)
     if explain:
-        print(explain_file(pathlib.Path(explain), trees, cleaning, pathlib.Path(output)))
+        print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
     folders = BuildFolders(output)
     parameters = {
         "sequence_length": sequence_length,
         "indent_split_rate": indent_split_rate,
         "cleaning": json.loads(json.dumps(dataclasses.asdict(cleaning))),
-        "seqio_tasks": list(seqio_tasks),
-        "task_modules": list(task_modules),
+        "mixture": mixture,
+        "modules": blend.module_hashes,
+        "rates": dict(blend.rates),
         "seed": seed,
     }
-    shards = str(folders.shards)
-    spec = BuildSpec(trees, str(tokenizer), cleaning, indent_split_rate, seed, shards)
-    return _build(spec, ids, parameters, folders, workers)
+    row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
+    spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
+    return _build(spec, ids, parameters, folders, workers, blend)
+
+
+def _check(sequence_length: int, indent_split_rate: float) -> None:
+    if sequence_length < 2:
+        raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
+    if not 0 <= indent_split_rate <= 1:
+        raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
 
 
 def _build(
@@ -91,23 +101,29 @@ def _build(
     parameters: dict[str, Any],
     folders: BuildFolders,
     workers: int | None,
+    blend: Blend,
 ) -> RowsInfo:
     files = scan(spec.trees, spec.cleaning.decontaminate_against)
-    state = _hash_inputs(parameters, ids, files)
+    state = _hash_inputs(parameters, ids, files, blend.task_hashes)
     if (finished := _read_finished(folders.output)) and finished.state == state:
         folders.remove_partial()
         print(f"data: {folders.output} is up to date")
         return finished
     folders.prepare(state)
-    names = _build_missing(spec, files, workers)
-    info = Assembler(spec, ids, parameters).run(names, folders.rows, state)
+    names = _build_missing(spec, files, workers) if spec.trees else []
+    if spec.tasks:
+        names += load_task_shards().build_task_shards(spec, ids.eos_id)
+    info = Assembler(spec, ids, parameters, blend.rates).run(names, folders.rows, state)
     folders.finish()
     print(describe(info))
     return info
 
 
-def _hash_inputs(parameters: dict[str, Any], tokenizer: Tokenizer, files: Scan) -> str:
-    page = json.dumps([_FORMAT, parameters, tokenizer.hash, files.state], sort_keys=True)
+def _hash_inputs(
+    parameters: dict[str, Any], tokenizer: Tokenizer, files: Scan, tasks: Mapping[str, str]
+) -> str:
+    inputs = [_FORMAT, parameters, tokenizer.hash, files.state, dict(tasks)]
+    page = json.dumps(inputs, sort_keys=True)
     return hashlib.sha256(page.encode()).hexdigest()
 
 

@@ -22,13 +22,14 @@ def cache_on_beam(
     output: str,
     cleaning: Cleaning = Cleaning(),
     files: int = 16,
+    sequence_length: int = 2048,
     seed: int = 0,
     options: Sequence[str] = (),
 ) -> None:
     """Cleans and tokenizes a corpus on Beam.
 
     Exact duplicates are looked for in each source; near ones only by `data`, which sees all
-    documents.
+    documents. Files of an earlier run, however many, are replaced.
 
     Args:
       corpus: named directory trees, at paths that every worker can read.
@@ -36,6 +37,7 @@ def cache_on_beam(
       output: folder to write, in any file system that Beam knows.
       cleaning: filters, exact duplicates, licenses, secrets, problems to keep out.
       files: how many TFRecord files for each source; each must fit a worker's memory.
+      sequence_length: tokens in a row, in which each infilled text fits.
       seed: of infilling's cuts.
       options: Beam's own, such as "--runner=FlinkRunner"; none runs it here.
 
@@ -51,7 +53,7 @@ def cache_on_beam(
     from codex_jax.data.seqio_tasks.beam_pipeline import SourceSpec, run  # Beam, only where it runs
 
     specs = {
-        name: SourceSpec(tree, str(tokenizer), cleaning, files, seed)
+        name: SourceSpec(tree, str(tokenizer), cleaning, files, seed, name, sequence_length)
         for name, tree in trees.items()
     }
     run(specs, output, options)

@@ -38,6 +38,8 @@ class SourceTree:
       render_as: "code", or "prose to code" or "code to prose": functions with their docstrings,
         cells of notebooks, questions with their answers.
       infilling: Share of the documents cut for fill-in-the-middle.
+      validation_share: Share of the documents that are the validation split, chosen by a hash of
+        their path, once each.
     """
 
     path: str
@@ -49,6 +51,7 @@ class SourceTree:
     max_bytes: int = 1_000_000
     render_as: str = "code"
     infilling: float = 0.0
+    validation_share: float = 0.0
 
     def accepts(self, language: str) -> bool:
         """Tells whether files of this language are taken."""
@@ -97,6 +100,9 @@ def _check(name: str, tree: SourceTree) -> None:
             )
     if not 0 <= tree.infilling <= 1:
         raise InputError(f"corpus {name!r}: infilling is {tree.infilling}; expected 0 to 1")
+    if not 0 <= tree.validation_share < 1:
+        share = tree.validation_share
+        raise InputError(f"corpus {name!r}: validation_share is {share}; expected 0 to below 1")
     for title, values, allowed in (
         ("language", [*tree.languages, *tree.language_weights], ("*", *LANGUAGES)),
         ("container", tree.open, CONTAINERS),
@@ -174,11 +180,23 @@ def no_usable_file_error(names: Iterable[str], dropped: collections.Counter[str]
     return InputError(f"no usable file in {', '.join(names)}: {cause}")
 
 
-def repeat_count(path: str, weight: float) -> int:
-    """Returns how often the document at `path` occurs in a tree of this weight."""
-    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest()
-    share = int.from_bytes(digest[:7]) / 2**56
-    return int(weight) + (share < weight % 1)
+def repeat_count(path: str, weight: float, salt: str = "") -> int:
+    """Returns how often the document at `path` occurs in a tree of this weight.
+
+    `salt` makes the choice of a fraction that of a tree and a seed.
+    """
+    return int(weight) + (hash_share(f"{salt} {path}") < weight % 1)
+
+
+def is_validation(path: str, share: float) -> bool:
+    """Tells whether the document at `path` belongs to the validation split, by its hash alone."""
+    return hash_share(f"validation {path}") < share
+
+
+def hash_share(text: str) -> float:
+    """Hashes a text to a number in [0, 1)."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6]) / 2**48
 
 
 class Scan(NamedTuple):

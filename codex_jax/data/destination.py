@@ -7,7 +7,8 @@ import pathlib
 import shutil
 
 from codex_jax import InputError
-from codex_jax.data.packing.row_store import ARRAYS, DROPPED, is_info_file
+from codex_jax.data.packing.row_store import ARRAYS, DROPPED, TOKEN_BYTES, is_info_file
+from codex_jax.data.packing.validation import VALIDATION
 from codex_jax.files import claim_folder, has_text
 
 _MARK = "codex_jax build"
@@ -28,10 +29,10 @@ class BuildFolders:
             raise InputError(f"output is {output}; expected a folder; set output to a new one")
         self.partial = self.output.with_name(f"partial-{self.output.name}")
         self.shards, self.rows = self.partial / _SHARDS, self.partial / _ROWS
-        is_rows = dict.fromkeys((*ARRAYS, DROPPED), lambda path: is_info_file(path.parent))
-        claim_folder(
-            self.output, {"meta.json": lambda p: is_info_file(p.parent), **is_rows}, "output"
-        )
+        names = ("meta.json", *ARRAYS, DROPPED, TOKEN_BYTES, VALIDATION)
+        rows = dict.fromkeys(names, lambda path: is_info_file(path.parent))
+        for folder in (self.output, self.output / VALIDATION):
+            claim_folder(folder, rows, "output")
         own = dict.fromkeys((_SHARDS, _ROWS, _REPLACED), self._is_marked)
         claim_folder(self.partial, {_STATE: has_text(_MARK), **own}, "output")
 

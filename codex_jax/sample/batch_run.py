@@ -19,6 +19,7 @@ from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.inputs import InputLine
 from codex_jax.sample.sampling.detokenizer import detokenize, encode_prompt
 from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
@@ -39,7 +40,7 @@ class BatchRun:
     rows: int
     dtypes: dict[str, Any]
     mesh_shape: MeshShape
-    prepend_eos: bool
+    ends: TextEnds
     ordered: bool
     token_healing: bool = True
 
@@ -90,15 +91,14 @@ class BatchRun:
                     f"{problem.task_id}: suffix must be a string, found {type(suffix).__name__}"
                 )
             tokens = encode_prompt(
-                self.tokenizer, problem.prompt, suffix, prepend_eos=self.prepend_eos
+                self.tokenizer, problem.prompt, suffix, begin_ids=self.ends.begin_ids
             )
             healed = 0
             if self.token_healing and suffix is None:
                 healed = self._healer.count(problem.prompt, tokens)
             is_default = request.sampling_params is self.default.sampling_params
             params = sampling_params if is_default else request.sampling_params
-            changes = {"tokens": tokens, "healed": healed, "sampling_params": params}
-            requests.append(request._replace(**changes))
+            requests.append(request._replace(tokens=tokens, healed=healed, sampling_params=params))
         return requests
 
     @functools.cached_property
@@ -127,7 +127,8 @@ class BatchRun:
             "max_new_tokens": self.default.max_new_tokens,
             "stops": list(self.default.stops),
             "seed": self.default.seed,
-            "prepend_eos": self.prepend_eos,
+            "begin_ids": list(self.ends.begin_ids),
+            "eos_ids": list(self.ends.eos_ids),
             "token_healing": self.token_healing,
             **self.dtypes,
         }
@@ -142,7 +143,9 @@ class BatchRun:
             for samples in _in_order(batches, requests) if self.ordered else batches:
                 for sample in samples:
                     request = by_id[sample.request_id]
-                    completion = to_completion(sample, self.tokenizer, request.stops)
+                    completion = to_completion(
+                        sample, self.tokenizer, self.ends.eos_ids, request.stops
+                    )
                     completion.extra["temperature"] = request.sampling_params.temperature
                     file.append(completion)
                     tokens += len(sample.tokens)
@@ -164,7 +167,9 @@ def _in_order(batches: Iterable[list[Sample]], requests: list[Request]) -> Itera
         yield ready
 
 
-def to_completion(sample: Sample, tokenizer: Tokenizer, stops: Sequence[str]) -> Completion:
+def to_completion(
+    sample: Sample, tokenizer: Tokenizer, eos_ids: Sequence[int], stops: Sequence[str]
+) -> Completion:
     """A sample as a record, its text up to the stop string."""
     tokens = sample.tokens.tolist()
     total = float(sample.logprobs.astype("float64").sum())
@@ -173,7 +178,7 @@ def to_completion(sample: Sample, tokenizer: Tokenizer, stops: Sequence[str]) ->
         completion=detokenize(
             tokens,
             tokenizer.token_bytes,
-            eos_id=tokenizer.eos_id,
+            eos_ids=eos_ids,
             stops=stops,
             skip=sample.tail_bytes,
         ),

@@ -4,7 +4,7 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ class Metrics:
     def __init__(self, path: pathlib.Path, *, start: int):
         self.path = path
         self._writes = jax.process_index() == 0
-        self._pending: list[tuple[int, dict[str, jax.Array]]] = []
+        self._pending: list[tuple[int, dict[str, Any]]] = []
         self._waited = 0.0
         self.last: dict[str, Any] = {}
         self._window = time.perf_counter()
@@ -40,6 +40,13 @@ class Metrics:
     def add(self, step: int, values: dict[str, jax.Array]) -> None:
         """Adds a step's metrics, which may still be under computation."""
         self._pending.append((step, values))
+
+    def extend(self, compute: Callable[[], dict[str, float]]) -> None:
+        """Computes further metrics of the last step; their time counts for no step."""
+        jax.block_until_ready(self._pending)
+        start = time.perf_counter()
+        self._pending[-1][1].update(compute())
+        self._window += time.perf_counter() - start
 
     def flush(self) -> dict[str, Any]:
         """Writes the pending lines; returns the last of them.

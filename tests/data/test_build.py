@@ -133,27 +133,26 @@ add_task("poems", lambda: iter(poems), Tokenizer.load(%r))
 """
 
 
-def test_a_task_of_the_users_own_module_is_packed_too(
-    tree, tokenizer_file, tokenizer, tmp_path, monkeypatch
-):
+def test_a_task_of_the_users_own_module_is_packed(tokenizer_file, tokenizer, tmp_path, monkeypatch):
     (tmp_path / "my_poems.py").write_text(MODULE % str(tokenizer_file))
     monkeypatch.syspath_prepend(tmp_path)
     settings = {
-        "corpus": {"tree": SourceTree(path=str(tree), exclude=("package*",))},
         "tokenizer": tokenizer_file,
         "output": tmp_path / "c",
         "sequence_length": 8192,
-        "task_modules": ("my_poems",),
+        "modules": "my_poems",
     }
-    info = build(**settings, seqio_tasks=("poems",))
+    info = build(**settings, mixture="poems")
     texts = _texts(tmp_path / "c", tokenizer)
-    assert {f"roses are {n}" for n in range(5)} < set(texts)
+    assert set(texts) == {f"roses are {n}" for n in range(5)}
     assert info.sources["poems"]["documents"] == 5
     assert "verse" in info.sources["poems"]["languages"]
-    with pytest.raises(InputError, match=r"'poem' isn't registered \(near: poems"):
-        build(**settings, seqio_tasks=("poem",))
+    with pytest.raises(InputError, match=r"'poem' is no registered Task or Mixture \(near: poems"):
+        build(**settings, mixture="poem")
     with pytest.raises(InputError, match="is it on PYTHONPATH"):
-        build(**{**settings, "task_modules": ("no_such_module",)}, seqio_tasks=("poems",))
+        build(**{**settings, "modules": "no_such_module"}, mixture="poems")
+    with pytest.raises(InputError, match="neither corpus nor mixture is set"):
+        build(tokenizer=tokenizer_file, output=tmp_path / "d", sequence_length=64)
 
 
 @pytest.mark.parametrize(

@@ -40,17 +40,14 @@ def test_the_same_tokens_as_a_local_build(tree, tokenizer_file, tmp_path, monkey
     assert len(files) == 3
     assert files == _cache(tree, tokenizer_file, tmp_path / "b")
     (tmp_path / "beam_module.py").write_text(MODULE % (str(tmp_path / "a"), str(tokenizer_file)))
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "x.py").write_text("only = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     settings = {"tokenizer": tokenizer_file, "sequence_length": 4096, "indent_split_rate": 0.0}
-    local = {"tree": SourceTree(path=str(tree), weight=1.5, infilling=0.3), "x": tmp_path / "none"}
+    local = {"tree": SourceTree(path=str(tree), weight=1.5, infilling=0.3)}
     build(corpus=local, output=tmp_path / "local", **settings)
     build(
-        corpus={"x": tmp_path / "none"},
+        mixture="from_beam",
+        modules="beam_module",
         output=tmp_path / "beam",
-        seqio_tasks=("from_beam",),
-        task_modules=("beam_module",),
         **settings,
     )
     assert _targets(tmp_path / "local") == _targets(tmp_path / "beam")

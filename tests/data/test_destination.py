@@ -5,6 +5,7 @@ import pytest
 from codex_jax import InputError
 from codex_jax.data.build import build
 from codex_jax.data.cache_command import cache_on_beam
+from codex_jax.data.corpus import SourceTree
 from codex_jax.data.destination import BuildFolders
 from codex_jax.data.train_tokenizer import learn_tokenizer
 from tests.data.conftest import read_rows, write_tree
@@ -18,6 +19,23 @@ def pack(tree, tokenizer_file, output, **settings):
     return build(
         corpus={"t": tree}, tokenizer=tokenizer_file, output=output, sequence_length=64, **settings
     )
+
+
+def test_rows_with_a_validation_split_are_replaced_but_not_a_stranger_in_it(
+    tree, tokenizer_file, tmp_path
+):
+    output = tmp_path / "rows"
+    corpus = {"t": SourceTree(path=str(tree), validation_share=0.5)}
+
+    def pack_split(seed):
+        row = {"sequence_length": 64, "workers": 0, "seed": seed, "indent_split_rate": 0.9}
+        return build(corpus=corpus, tokenizer=tokenizer_file, output=output, **row)
+
+    assert pack_split(0).fingerprint != pack_split(1).fingerprint
+    (output / "validation" / "mine").write_text("mine")
+    with pytest.raises(InputError, match="holds 'mine'"):
+        pack_split(2)
+    assert (output / "validation" / "mine").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_the_pool_and_seqio_agree(source_tree, tokenizer_file, tokenizer, tmp_pa
     pytest.importorskip("seqio")
     from codex_jax.data.seqio_tasks.tasks import add_tree_task
 
-    task = add_tree_task("test_encode", source_tree, tokenizer, seed=SEED)
+    task = add_tree_task("test_encode", source_tree, tokenizer, seed=SEED, source="t")
     texts = from_pool(source_tree, tokenizer_file, tmp_path / "shards")
     assert len(texts) >= 10
     assert from_dataset(task) == texts
@@ -102,7 +102,7 @@ def test_spans_are_encoded_by_themselves(tokenizer):
 def test_a_document_is_encoded_as_often_as_its_weight_says(tokenizer):
     document = Document("a.py", "a = 1\n", "Python")
     tree = SourceTree(path=".", weight=3)
-    examples = list(DocumentEncoder(tokenizer, SEED).encode(document, tree))
+    examples = list(DocumentEncoder(tokenizer, SEED, 64).encode(document, tree))
     assert [example.key for example in examples] == ["a.py#0", "a.py#1", "a.py#2"]
     assert all(tokenizer.decode(example.ids) == "a = 1\n" for example in examples)
 

@@ -7,6 +7,7 @@ from codex_jax.data.build import build
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.examples.render import render_repeats
+from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.data.packing.row_store import RowReader
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import SPECIALS
@@ -19,10 +20,21 @@ METHOD = '''def add(a, b):
 '''
 
 
+class Uncut(RowCutter):
+    """Rows that hold any document."""
+
+    def __init__(self):
+        self._length = 1 << 30
+
+
 def _examples(root, seed=0, **settings):
     tree = SourceTree(path=str(root), **settings)
     documents = Cleaner(Cleaning()).documents(tree, FileStats())
-    return [example for document in documents for example in render_repeats(document, tree, seed)]
+    return [
+        example
+        for document in documents
+        for example in render_repeats(document, tree, seed, Uncut())
+    ]
 
 
 def test_randomness_belongs_to_the_example_not_its_index(tree):

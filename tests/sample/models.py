@@ -72,7 +72,7 @@ def start_engine(
         params,
         shape,
         token_bytes=token_bytes,
-        eos_id=EOS,
+        eos_ids=[EOS],
         mesh=mesh,
         stop_states=stop_states,
     )

@@ -106,7 +106,7 @@ def test_text_tokens_are_found_by_their_beginning():
 @hypothesis.settings(max_examples=100, deadline=None)
 def test_the_table_spells_the_tail_then_stops_as_without_it(tail_bytes, stops):
     token_bytes = [b"!", *(bytes([n]) for n in range(256)), b"ab", b"a\n", b"\nab", b"b\n\n"]
-    automata = StopAutomata(token_bytes, eos_id=0, states=256)
+    automata = StopAutomata(token_bytes, eos_ids=[0], states=256)
     hypothesis.assume((first := automata.acquire(stops, tail_bytes)) is not None)
     start = automata.acquire(stops)
     by_byte = make_automaton([stop.encode() for stop in stops])
@@ -126,7 +126,7 @@ def test_the_table_spells_the_tail_then_stops_as_without_it(tail_bytes, stops):
 
 
 def test_a_tail_without_space_is_refused_and_nothing_is_held():
-    automata = StopAutomata([bytes([n]) for n in range(256)] + [b"!"], eos_id=256, states=8)
+    automata = StopAutomata([bytes([n]) for n in range(256)] + [b"!"], eos_ids=[256], states=8)
     assert automata.acquire(["ab"], b"abc") is not None
     assert automata.acquire(["cd"], b"abc") is None
     automata.release(["ab"], b"abc")

@@ -103,7 +103,7 @@ class Cleaner:
             stats.licenses[license] += 1
             yield CheckResult("license", license, licenses.allows(license))
         if self._cleaning.exact_duplicates or self._cleaning.near_duplicates:
-            label = self._dedup[render_as].find(text)
+            label = self._dedup[render_as].find(text, file.language)
             yield CheckResult(label or "duplicates", label or "none", not label)
         if self._decontaminator:
             yield _check_contamination(self._decontaminator, text, stats)

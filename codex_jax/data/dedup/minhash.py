@@ -5,6 +5,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 
 import rensa
 
@@ -26,9 +27,9 @@ class InMemoryDedup:
         self._exact: set[bytes] = set()
         self._near = near and rensa.RMinHashDeduplicator(near, PERMUTATIONS, True, BANDS, _SEED)
 
-    def find(self, text: str) -> str:
+    def find(self, text: str, language: str = "") -> str:
         """Returns "exact duplicate", "near duplicate", or "" for a text not seen before."""
-        key = digest(text)
+        key = digest(text, language)
         if key in self._exact:
             return EXACT
         self._exact.add(key)
@@ -37,9 +38,29 @@ class InMemoryDedup:
         return ""
 
 
-def digest(text: str) -> bytes:
-    """Hashes a text to 32 bytes, the same for texts that differ in whitespace alone."""
+def digest(text: str, language: str = "") -> bytes:
+    """Hashes a text to 32 bytes, the same for texts that differ in whitespace alone.
+
+    In Python the nesting of lines counts, though not the width of its indentation.
+    """
+    if language == "Python":
+        return hashlib.sha256("\n".join(_nested_lines(text)).encode()).digest()
     return hashlib.sha256("".join(text.split()).encode()).digest()
+
+
+def _nested_lines(text: str) -> Iterator[str]:
+    """Yields each line that isn't blank, without whitespace, after the number of its level."""
+    widths = [0]
+    for line in text.expandtabs().splitlines():
+        words = line.split()
+        if not words:
+            continue
+        width = len(line) - len(line.lstrip())
+        while width < widths[-1]:
+            widths.pop()
+        if width > widths[-1]:
+            widths.append(width)
+        yield f"{len(widths)} {''.join(words)}"
 
 
 def minhash(text: str) -> rensa.RMinHash:

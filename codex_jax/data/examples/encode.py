@@ -11,6 +11,7 @@ import numpy as np
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.documents import Document, Span
 from codex_jax.data.examples.render import render_repeats
+from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -24,16 +25,25 @@ class EncodedExample(NamedTuple):
 
 
 class DocumentEncoder:
-    """Encodes documents; a pure function of (document, tree, seed)."""
+    """Encodes documents; a pure function of (document, tree, the tree's name, seed)."""
 
-    def __init__(self, tokenizer: Tokenizer, seed: int):
-        """`seed` is that of infilling's cuts."""
+    def __init__(self, tokenizer: Tokenizer, seed: int, sequence_length: int):
+        """Prepares to encode.
+
+        Args:
+          tokenizer: the vocabulary.
+          seed: of infilling's cuts, and of the documents that a fraction of a weight takes.
+          sequence_length: tokens in a row, in which each infilled text fits.
+        """
         self._tokenizer = tokenizer
         self._seed = seed
+        self._cutter = RowCutter(tokenizer, sequence_length)
 
-    def encode(self, document: Document, tree: SourceTree) -> Iterator[EncodedExample]:
+    def encode(
+        self, document: Document, tree: SourceTree, source: str = ""
+    ) -> Iterator[EncodedExample]:
         """Yields the document's training texts, each as often as the tree's weight requires."""
-        for example in render_repeats(document, tree, self._seed):
+        for example in render_repeats(document, tree, self._seed, self._cutter, source):
             ids, weights = encode_spans(example.spans, self._tokenizer)
             yield EncodedExample(example.key, example.language, ids, weights)
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from codex_jax.records import Batch
 
+_MOST_TRIES = 4096  # rows looked at for a copy of a document, before a new one is opened
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -20,6 +22,7 @@ class Segment:
     tokens: np.ndarray  # int32
     targets: np.ndarray  # int32
     weights: np.ndarray  # float32
+    document: int = -1  # number of a document that is repeated; -1 where it isn't
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -32,6 +35,7 @@ def split_document(
     eos_id: int,
     newline_mask: np.ndarray,
     weights: np.ndarray | None = None,
+    document: int = -1,
 ) -> Iterator[Segment]:
     """Cuts a document's predictions into segments of at most `sequence_length`.
 
@@ -41,6 +45,7 @@ def split_document(
       eos_id: the end-of-text token.
       newline_mask: bool (V,), tokens after which to cut if possible.
       weights: float32 (n,), loss weights of the tokens; 1 when absent. End of text weighs 1.
+      document: number of the document, where copies of it exist.
     """
     end = np.array([eos_id], np.int32)
     inputs = np.concatenate([end, ids]).astype(np.int32)
@@ -52,7 +57,7 @@ def split_document(
         stop = start + _segment_length(
             newline_mask[targets[start : start + sequence_length]], sequence_length
         )
-        yield Segment(inputs[start:stop], targets[start:stop], loss[start:stop])
+        yield Segment(inputs[start:stop], targets[start:stop], loss[start:stop], document)
         start = stop
 
 
@@ -71,19 +76,19 @@ def pack(
 
     At most `max_open_rows` rows stay open; beyond that the fullest is closed. Rows of equal room
     are used in the order in which they reached it, so the result depends on the segments alone.
+    Copies of a document come into different rows, which the order of reading then spreads.
     """
     by_room: list[list[list[Segment]]] = [[] for _ in range(sequence_length + 1)]
     rooms = 0  # bit r is set where some open row has room for r more tokens
     open_count = 0
     for segment in segments:
         size = len(segment)
-        fitting = rooms >> size << size
-        room = (fitting & -fitting).bit_length() - 1 if fitting else sequence_length
-        if fitting:
-            row = by_room[room].pop(0)
+        room, index = _find_row(segment, rooms >> size << size, by_room)
+        if index >= 0:
+            row = by_room[room].pop(index)
             rooms &= ~(1 << room) if not by_room[room] else -1
         else:
-            row = []
+            row, room = [], sequence_length
             open_count += 1
         row.append(segment)
         if size == room:
@@ -99,6 +104,27 @@ def pack(
             rooms &= ~(1 << fullest) if not by_room[fullest] else -1
     for rows in by_room:
         yield from rows
+
+
+def _find_row(
+    segment: Segment, rooms: int, by_room: Sequence[Sequence[Sequence[Segment]]]
+) -> tuple[int, int]:
+    """Returns (room, index) of the fullest row for a segment, (0, -1) where there is none.
+
+    Args:
+      segment: its document must not be in the row yet.
+      rooms: bit r is set where some open row has room for r more tokens, which suffice.
+      by_room: the open rows.
+    """
+    tries = 0
+    while rooms and tries < _MOST_TRIES:
+        room = (rooms & -rooms).bit_length() - 1
+        for index, row in enumerate(by_room[room]):
+            if segment.document < 0 or all(segment.document != s.document for s in row):
+                return room, index
+            tries += 1
+        rooms &= rooms - 1
+    return 0, -1
 
 
 def rows_to_batch(rows: Sequence[Sequence[Segment]], sequence_length: int) -> Batch:

@@ -26,6 +26,7 @@ ARRAYS = {
 ROWS_PER_FILE = 1024
 _FORMAT = "codex_jax cache 1"
 DROPPED = "dropped.tsv"  # source, path and reason of each file left out
+TOKEN_BYTES = "token_bytes.npy"  # int32 (V,), beside rows of the validation split
 _INFO_FILE = "meta.json"
 _MOST_ROWS = 1 << 40  # the initial length of an array, cut to size at the end
 
@@ -66,6 +67,19 @@ def read_info(directory: pathlib.Path | str) -> RowsInfo:
         raise InputError(f"{directory}: no packed rows here; make them by `data`") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); build the rows again") from None
+
+
+def read_token_bytes(directory: pathlib.Path | str) -> np.ndarray:
+    """Reads int32 (V,): the number of bytes of text of each id, 0 of special tokens.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    path = pathlib.Path(directory, TOKEN_BYTES)
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: damaged or missing ({error}); build the rows again") from None
 
 
 def is_info_file(directory: pathlib.Path) -> bool:

@@ -16,6 +16,7 @@ from codex_jax.data.dedup.minhash import digest
 from codex_jax.data.documents import Document
 from codex_jax.data.examples.encode import DocumentEncoder, EncodedExample
 from codex_jax.data.readers.files import read_files
+from codex_jax.data.seqio_tasks.cached_files import remove_files
 from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
@@ -37,6 +38,8 @@ class SourceSpec:
     cleaning: Cleaning
     files: int
     seed: int
+    name: str
+    sequence_length: int
 
 
 def run(specs: Mapping[str, SourceSpec], output: str, options: Sequence[str]) -> None:
@@ -44,6 +47,7 @@ def run(specs: Mapping[str, SourceSpec], output: str, options: Sequence[str]) ->
     FileSystems.exists(output) or FileSystems.mkdirs(output)
     with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
         for name, spec in specs.items():
+            remove_files(output, name)
             _cache(pipeline, name, spec, output)
 
 
@@ -69,7 +73,7 @@ def _cache(pipeline: beam.Pipeline, name: str, spec: SourceSpec, output: str) ->
 
 
 def _content(document: Document) -> bytes:
-    return digest(document.text)
+    return digest(document.text, document.language)
 
 
 def _path(document: Document) -> str:
@@ -102,10 +106,10 @@ class _Tokenize(beam.DoFn):
 
     def setup(self) -> None:
         tokenizer = Tokenizer.load(self._spec.tokenizer)
-        self._encoder = DocumentEncoder(tokenizer, self._spec.seed)
+        self._encoder = DocumentEncoder(tokenizer, self._spec.seed, self._spec.sequence_length)
 
     def process(self, document: Document) -> Iterator[tuple[int, tuple[str, bytes]]]:
-        for example in self._encoder.encode(document, self._spec.tree):
+        for example in self._encoder.encode(document, self._spec.tree, self._spec.name):
             key_digest = hashlib.sha256(example.key.encode()).digest()
             number = int.from_bytes(key_digest[:8]) % self._spec.files
             yield number, (example.key, _serialize(example))

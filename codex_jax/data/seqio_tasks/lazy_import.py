@@ -8,17 +8,32 @@ import types
 from collections.abc import Iterator
 
 
+def load_registry() -> types.ModuleType:
+    """Imports `seqio_tasks.registry`, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    from codex_jax.data.seqio_tasks import registry
+
+    return registry
+
+
+def load_task_shards() -> types.ModuleType:
+    """Imports `seqio_tasks.task_shards`, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    from codex_jax.data.seqio_tasks import task_shards
+
+    return task_shards
+
+
 @functools.cache
-def load_seqio_tasks() -> types.ModuleType:
-    """Imports `seqio_tasks.tasks` in silence, with TensorFlow off accelerators."""
+def _load_tensorflow() -> None:
+    """Imports TensorFlow and seqio in silence."""
     with _silence_stderr():
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow already runs
             tf.config.set_visible_devices([], "GPU")
             tf.config.set_visible_devices([], "TPU")
-        from codex_jax.data.seqio_tasks import tasks
-    return tasks
+        import seqio  # noqa: F401
 
 
 @contextlib.contextmanager

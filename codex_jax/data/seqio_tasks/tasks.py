@@ -1,23 +1,20 @@
-"""Documents as seqio Tasks, and several trees as a Mixture with rates."""
+"""Corpora in seqio's registry: a tree is a Task, several trees are a Mixture with rates."""
 
-import dataclasses
 import difflib
-import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
-from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
-from codex_jax.data.corpus import SourceTree
+from codex_jax.data.corpus import Corpus, SourceTree, is_validation, read_corpus
 from codex_jax.data.documents import Example, Span
 from codex_jax.data.examples.encode import encode_spans
 from codex_jax.data.examples.render import render_repeats
-from codex_jax.data.languages import LANGUAGES
+from codex_jax.data.examples.row_cutter import RowCutter
+from codex_jax.data.seqio_tasks.sources import TreeRate, TreeSource
 from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
@@ -31,23 +28,41 @@ _SIGNATURE = {
 }
 
 
-def add_task(name: str, read: Callable[[], Iterator[Example]], tokenizer: Tokenizer) -> seqio.Task:
+def add_task(
+    name: str,
+    read: Callable[[], Iterator[Example]],
+    tokenizer: Tokenizer,
+    *,
+    read_validation: Callable[[], Iterator[Example]] | None = None,
+) -> seqio.Task:
     """Registers examples as a Task, replacing any of that name.
 
     Features: `targets` (ids, neither trimmed nor ended: the packer does both), `weights` (of the
     loss, one for each id), `key` and `language`.
     """
+    readers = {"train": read} | ({"validation": read_validation} if read_validation else {})
+    source = seqio.FunctionDataSource(_dataset_fn(readers), splits=list(readers))
+    return _add(name, source, tokenizer)
 
+
+def _dataset_fn(
+    readers: Mapping[str, Callable[[], Iterator[Example]]],
+) -> Callable[..., tf.data.Dataset]:
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
-        del split, shuffle_files, seed  # one split, in the order of the paths
+        del shuffle_files, seed  # examples come in the order of the paths
         return tf.data.Dataset.from_generator(
-            lambda: (_to_fields(example) for example in read()), output_signature=_SIGNATURE
+            lambda: (_to_fields(example) for example in readers[split]()),
+            output_signature=_SIGNATURE,
         )
 
+    return dataset
+
+
+def _add(name: str, source: seqio.DataSource, tokenizer: Tokenizer) -> seqio.Task:
     seqio.TaskRegistry.remove(name)
     return seqio.TaskRegistry.add(
         name,
-        source=seqio.FunctionDataSource(dataset, splits=["train"]),
+        source=source,
         preprocessors=[encode_examples],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
         metric_fns=[exact_match, edit_similarity],
@@ -109,14 +124,6 @@ def encode_examples(
     return dataset.map(encode_example, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def iterate_examples(
-    tree: SourceTree, cleaner: Cleaner, stats: FileStats, seed: int, desc: str
-) -> Iterator[Example]:
-    """Yields the tree's training texts, each as often as its weight requires."""
-    for document in cleaner.documents(tree, stats, desc):
-        yield from render_repeats(document, tree, seed)
-
-
 def add_tree_task(
     name: str,
     tree: SourceTree,
@@ -125,61 +132,51 @@ def add_tree_task(
     cleaner: Cleaner | None = None,
     stats: FileStats | None = None,
     seed: int = 0,
+    sequence_length: int = 2048,
+    source: str | None = None,
 ) -> seqio.Task:
-    """Calls `add_task` for a directory tree; by default with the paper's filters, uncounted."""
+    """Registers a directory tree as a Task, with the paper's filters by default, uncounted.
+
+    Its splits are train, and validation where the tree has a validation_share. `data build` reads
+    the tree by itself and applies its own cleaning, seed and sequence_length.
+
+    Args:
+      name: of the Task; characters that seqio refuses become "_".
+      tree: The directory and how to render it.
+      tokenizer: The vocabulary.
+      cleaner: The steps that a file must pass.
+      stats: Gets the counts.
+      seed: Of infilling's cuts and of fractions of weights.
+      sequence_length: Tokens in a row, in which each infilled text fits.
+      source: Name of the tree, which chooses a fraction's documents; by default the Task's.
+    """
+    task_name = re.sub(r"\W", "_", name)
+    tree_name = task_name if source is None else source
     counts = FileStats() if stats is None else stats
+    cutter = RowCutter(tokenizer, sequence_length)
 
-    def read() -> Iterator[Example]:
-        return iterate_examples(tree, cleaner or Cleaner(Cleaning()), counts, seed, name)
+    def read(is_held_out: bool) -> Iterator[Example]:
+        documents = (cleaner or Cleaner(Cleaning())).documents(tree, counts, name)
+        for document in documents:
+            if is_validation(document.path, tree.validation_share) == is_held_out:
+                yield from render_repeats(document, tree, seed, cutter, tree_name)
 
-    return add_task(_to_task_name(name), read, tokenizer)
+    dataset = _dataset_fn({"train": lambda: read(False), "validation": lambda: read(True)})
+    return _add(task_name, TreeSource(tree, dataset), tokenizer)
 
 
-def _to_task_name(name: str) -> str:
-    """Replaces characters that seqio refuses in a Task's name."""
-    return re.sub(r"\W", "_", name)
+def add_corpus(name: str, corpus: Corpus, tokenizer: Tokenizer, *, seed: int = 0) -> seqio.Mixture:
+    """Registers a Task NAME_TREE for each tree of a corpus, and the Mixture NAME of them all.
 
-
-def read_registered(
-    name: str, modules: Sequence[str], tokenizer: Tokenizer
-) -> Iterator[dict[str, Any]]:
-    """Yields examples of a Task that a user's own module registers; it needs only `targets`.
-
-    Raises:
-      InputError: a module is missing, the Task is unknown, or its vocabulary isn't `tokenizer`.
+    `data build` takes each document as often as its tree's weight requires. In seqio a tree's rate
+    is the size of its files by its weight.
     """
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise InputError(f"module {module!r}: {error}; is it on PYTHONPATH?") from None
-    names = list(seqio.TaskRegistry.names())
-    if name not in names:
-        close = ", ".join(difflib.get_close_matches(name, names)) or "none"
-        raise InputError(f"seqio task {name!r} isn't registered (near: {close}); set task_modules")
-    task = seqio.TaskRegistry.get(name)
-    if task.output_features["targets"].vocabulary != BytePairVocabulary(tokenizer):
-        raise InputError(f"seqio task {name!r}: its vocabulary isn't a BytePairVocabulary of ours")
-    dataset = task.get_dataset(split="train", sequence_length=None, shuffle=False)
-    for number, example in enumerate(dataset.as_numpy_iterator()):
-        weights = np.ones(len(example["targets"]), np.float32)
-        yield {"key": str(number).encode(), "language": b"unknown", "weights": weights, **example}
-
-
-def add_tree_mixture(
-    name: str, trees: Mapping[str, SourceTree], tokenizer: Tokenizer
-) -> seqio.Mixture:
-    """Registers a Task NAME_TREE_LANGUAGE for each tree and language, and a Mixture of them all.
-
-    A tree is rendered in one way, so these are Tasks by language and rendering; their rates are
-    the tree's `weight` and `language_weights`. A language that the tree lacks gives an empty Task.
-    """
-    rates = {}
-    for key, tree in trees.items():
-        for language in LANGUAGES if "*" in tree.languages else tree.languages:
-            single = dataclasses.replace(tree, languages=(language,))
-            suffix = language.replace("+", "p").replace("#", "sharp")
-            task = add_tree_task(f"{name}_{key}_{suffix}", single, tokenizer)
-            rates[task.name] = tree.weight_of(language)
+    trees = read_corpus(corpus)
+    tasks = {
+        key: add_tree_task(f"{name}_{key}", tree, tokenizer, seed=seed, source=key)
+        for key, tree in trees.items()
+    }
     seqio.MixtureRegistry.remove(name)
-    return seqio.MixtureRegistry.add(name, list(rates.items()))
+    return seqio.MixtureRegistry.add(
+        name, [(task.name, TreeRate(trees[key])) for key, task in tasks.items()]
+    )

@@ -21,6 +21,7 @@ from codex_jax.data.documents import Document
 from codex_jax.data.examples.encode import DocumentEncoder, EncodedExample
 from codex_jax.data.examples.indent_split import split_indent_tokens
 from codex_jax.data.examples.render import example_rng
+from codex_jax.data.examples.row_cutter import token_byte_counts
 from codex_jax.data.readers.files import read_files
 from codex_jax.data.shards.shard_files import TokenizedDocument, TokenizedText, write_block
 from codex_jax.data.stats import FileStats
@@ -57,6 +58,13 @@ class BuildSpec:
     indent_split_rate: float
     seed: int
     folder: str
+    sequence_length: int = 2048
+    tasks: tuple[str, ...] = ()  # of seqio's registry, whose sources aren't trees
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the trees, then of the tasks."""
+        return [*self.trees, *self.tasks]
 
 
 def plan_shards(trees: dict[str, SourceTree]) -> Iterator[Shard]:
@@ -90,8 +98,9 @@ class ShardBuilder:
         self._folder = pathlib.Path(spec.folder)
         self._cleaner = Cleaner(cleaning)
         tokenizer = Tokenizer.load(spec.tokenizer)
-        self._encoder = DocumentEncoder(tokenizer, spec.seed)
+        self._encoder = DocumentEncoder(tokenizer, spec.seed, spec.sequence_length)
         self._halves = tokenizer.indent_split_table()
+        self._token_bytes = token_byte_counts(tokenizer)
         self._dtype = np.min_scalar_type(tokenizer.vocab_size)
 
     def build(self, shard: Shard) -> None:
@@ -100,26 +109,51 @@ class ShardBuilder:
         with dropped_path(self._folder, shard.name).open("w", encoding="utf-8") as log:
             stats = FileStats(shard.source, log)
             documents = self._cleaner.clean(read_files(tree, shard.entries), tree, stats)
-            tokenized = (self._tokenize(document, tree) for document in documents)
-            blocks = 0
-            for block in _blocks(tokenized):
-                write_block(self._folder / f"{shard.name}-{blocks:06}.npz", block, self._dtype)
-                blocks += 1
-        manifest = {"blocks": blocks, **_to_json(stats)}
-        atomic_write(manifest_path(self._folder, shard.name), json.dumps(manifest))
+            tokenized = (self._tokenize(document, tree, shard.source) for document in documents)
+            blocks = self._write_blocks(shard.name, tokenized)
+        self._write_manifest(shard.name, blocks, stats)
 
-    def _tokenize(self, document: Document, tree: SourceTree) -> TokenizedDocument:
+    def build_examples(self, name: str, examples: Iterable[EncodedExample]) -> None:
+        """Writes encoded examples as the shard `name`, which has no dropped files."""
+        stats = FileStats()
+
+        def tokenize() -> Iterator[TokenizedDocument]:
+            sketch = np.zeros(0, np.uint32)
+            for key, language, ids, weights in examples:
+                text = self.to_text(EncodedExample(key, language, ids, weights))
+                size = int(self._token_bytes[ids].sum())
+                stats.accepted[language] += 1
+                stats.bytes[language] += size
+                yield TokenizedDocument(key, language, size, 0, sketch, [text])
+
+        dropped_path(self._folder, name).touch()
+        self._write_manifest(name, self._write_blocks(name, tokenize()), stats)
+
+    def _write_blocks(self, name: str, documents: Iterable[TokenizedDocument]) -> int:
+        blocks = 0
+        for block in _blocks(documents):
+            write_block(self._folder / f"{name}-{blocks:06}.npz", block, self._dtype)
+            blocks += 1
+        return blocks
+
+    def _write_manifest(self, name: str, blocks: int, stats: FileStats) -> None:
+        manifest = {"blocks": blocks, **_to_json(stats)}
+        atomic_write(manifest_path(self._folder, name), json.dumps(manifest))
+
+    def _tokenize(self, document: Document, tree: SourceTree, source: str) -> TokenizedDocument:
+        texts = self._encoder.encode(document, tree, source)
         text, near = document.text, self._spec.cleaning.near_duplicates is not None
         return TokenizedDocument(
             document.path,
             document.language,
             document.size,
-            int.from_bytes(digest(text)[:8]),
+            int.from_bytes(digest(text, document.language)[:8]),
             np.array(minhash(text).digest() if near else [], np.uint32),
-            [self._split_indents(example) for example in self._encoder.encode(document, tree)],
+            [self.to_text(example) for example in texts],
         )
 
-    def _split_indents(self, example: EncodedExample) -> TokenizedText:
+    def to_text(self, example: EncodedExample) -> TokenizedText:
+        """Splits some newline+indent tokens of an example."""
         rng = example_rng(self._spec.seed, "boundary " + example.key)
         ids, weights = split_indent_tokens(
             example.ids, example.weights, self._halves, self._spec.indent_split_rate, rng
@@ -141,6 +175,11 @@ def _blocks(documents: Iterable[TokenizedDocument]) -> Iterator[list[TokenizedDo
             block, size = [], 0
     if block:
         yield block
+
+
+def split_of(block: pathlib.Path) -> str:
+    """Returns the split of a block of a task: the middle of NUMBER-SPLIT-BLOCK."""
+    return block.name.split("-")[1]
 
 
 def manifest_path(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -13,6 +13,7 @@ from _blake2 import blake2b  # hashlib would load all of OpenSSL
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from codex_jax import InputError
 from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
 from codex_jax.evaluate.sandbox.guest import program, value_codec
@@ -46,7 +47,10 @@ class CheckPlan:
     def __init__(self, problem: "records.Problem | types.SimpleNamespace"):
         self.entry_point = problem.entry_point
         self.setup = _setup_code(problem)
-        self.test = compile(problem.test, "test", "exec", dont_inherit=True)
+        try:
+            self.test = compile(problem.test, "test", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            raise InputError(f"its test doesn't parse ({error})") from None
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
@@ -56,6 +60,8 @@ class CheckPlan:
             self._answer_inputs(problem)
         elif problem.canonical_solution:
             self._record_reference_calls()
+        else:
+            self._encode_first_call()
 
     def check(self, candidate: Callable) -> None:
         """Runs the test on `candidate`, in a namespace of its own."""
@@ -113,6 +119,21 @@ class CheckPlan:
         if self.complete:
             answers = b"".join(map(program.to_json_line, lines))
             self.cache_verdict(answers, (Cause.PASSED, ""))
+
+    def _encode_first_call(self) -> None:
+        """Encodes the arguments of the first call, which depend on no answer.
+
+        Raises:
+          UnserializableValue: they can't be sent.
+        """
+
+        def candidate(*arguments: Any, **named: Any) -> Any:
+            encode_call(arguments, named)
+            raise UnexpectedCall
+
+        errors = (Exception, CheckTimeout, UnexpectedCall)
+        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
+            self._run_test(self._namespace(), candidate)
 
     def _recorder(self, reference: Callable, lines: list[dict]) -> Callable:
         def candidate(*arguments: Any, **named: Any) -> Any:

@@ -9,6 +9,7 @@ from codex_jax.host_runtime import gc_disabled
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -79,7 +80,7 @@ def load_engine(
             params.result,
             shape,
             token_bytes=token_bytes,
-            eos_id=tokenizer.eos_id,
+            eos_ids=read_ends(card, tokenizer).eos_ids,
             special_ids=tokenizer.special_ids,
             mesh=mesh,
             prompt_tokens=prompt_tokens,

@@ -45,15 +45,15 @@ class StopAutomata:
         self,
         token_bytes: Sequence[bytes],
         *,
-        eos_id: int,
+        eos_ids: Sequence[int],
         states: int,
         special_ids: Collection[int] = (),
     ):
-        self._token_bytes, self._eos_id = token_bytes, eos_id
-        self._special_ids = {eos_id, *special_ids}
+        self._token_bytes, self._eos_ids = token_bytes, list(eos_ids)
+        self._special_ids = {*eos_ids, *special_ids}
         self.table = np.zeros((max(states, 2), len(token_bytes)), np.int16)
         self.table[STOPPED_STATE] = STOPPED_STATE
-        self.table[:, eos_id] = STOPPED_STATE
+        self.table[:, self._eos_ids] = STOPPED_STATE
         self.version = 0  # increases when the table changes
         self._spans: dict[_Key, tuple[int, int]] = {((), b""): (0, 2)}
         self._users: collections.Counter[_Key] = collections.Counter({((), b""): 1})
@@ -86,7 +86,7 @@ class StopAutomata:
             return False
         numbers = _state_numbers(first, len(states))
         rows = numbers[states[np.arange(len(states)) != STOPPED_STATE]]
-        rows[:, self._eos_id] = STOPPED_STATE
+        rows[:, self._eos_ids] = STOPPED_STATE
         self.table[first : first + len(rows)] = rows
         return True
 

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve import responses
 from codex_jax.sample.serve.completion import Completion
@@ -39,7 +40,7 @@ class Service:
       aliases: More names of it.
       vocab_size: The model's.
       limits: Limits of a request.
-      prepend_eos: Prepend the end-of-text token to prompts that are strings.
+      ends: Tokens that begin and end a text; by default the tokenizer's end of text ends one.
       keys: API keys; without any, everybody is let in.
       fingerprint: Changes with the weights and their dtypes; by default the tokenizer's hash.
       cors_origins: Origins whose pages browsers let in; "*" is any.
@@ -54,7 +55,7 @@ class Service:
         model: str,
         vocab_size: int,
         limits: ServerLimits,
-        prepend_eos: bool = True,
+        ends: TextEnds | None = None,
         keys: Sequence[str] = (),
         aliases: Sequence[str] = (),
         fingerprint: str = "",
@@ -63,7 +64,8 @@ class Service:
     ):
         self.engine_thread, self.tokenizer = engine_thread, tokenizer
         self.model, self.vocab_size, self.limits = model, vocab_size, limits
-        self.prepend_eos, self.cors_origins = prepend_eos, list(cors_origins)
+        self.ends = ends or TextEnds((), (tokenizer.eos_id,))
+        self.cors_origins = list(cors_origins)
         self.names = [model, *aliases]
         self.healer = TokenHealer.of(tokenizer) if token_healing else None
         self.fingerprint = fingerprint or tokenizer.hash[:12]
@@ -161,7 +163,7 @@ class Service:
             self.tokenizer,
             self.vocab_size,
             self.limits,
-            prepend_eos=self.prepend_eos,
+            begin_ids=self.ends.begin_ids,
             healer=self.healer,
         )
         self._check_model(body["model"])
@@ -171,6 +173,7 @@ class Service:
             body["model"],
             completion_request,
             self.tokenizer,
+            self.ends.eos_ids,
             self.engine_thread,
             self.fingerprint,
         )

@@ -1,0 +1,135 @@
+"""A user's module with Tasks of three sources and a Mixture: build, train, validate."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("seqio")
+
+from codex_jax.data.build import build
+from codex_jax.data.packing.batches import BatchReader
+from codex_jax.data.packing.row_store import read_info
+from codex_jax.model import DecoderConfig
+from codex_jax.train.loop import train
+from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.validation import Validation
+
+MODULE = """
+import seqio
+
+from codex_jax.data.corpus import SourceTree
+from codex_jax.data.seqio_tasks.sources import JsonLinesDataSource
+from codex_jax.data.seqio_tasks.tasks import add_tree_task
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.tokenizer import Tokenizer
+
+tokenizer = Tokenizer.load({tokenizer!r})
+features = {{"targets": seqio.Feature(BytePairVocabulary(tokenizer))}}
+
+
+def rename(field):
+    return lambda dataset: dataset.map(lambda row: {{"targets": row[field] if field else row}})
+
+
+tree = SourceTree(path={tree!r}, validation_share=0.1, infilling=0.5)
+add_tree_task("library", tree, tokenizer)
+files = {{"train": "{folder}/t.txt", "validation": "{folder}/v.txt"}}
+for name, source, field in (
+    ("lines", seqio.TextLineDataSource(files), ""),
+    ("rows", JsonLinesDataSource({{"train": "{folder}/rows.jsonl"}}), "text"),
+    ("empty", seqio.TextLineDataSource({{"train": "{folder}/empty.txt"}}), ""),
+):
+    seqio.TaskRegistry.add(
+        name,
+        source=source,
+        preprocessors=[rename(field), seqio.preprocessors.tokenize, seqio.preprocessors.append_eos],
+        output_features=features,
+    )
+rates = {{"library": 0.5, "lines": 0.3, "rows": 0.2, "empty": 0.4}}
+seqio.MixtureRegistry.add("blend", list(rates.items()))
+"""
+RATES = {"library": 0.5, "lines": 0.3, "rows": 0.2, "empty": 0.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tree, tokenizer_file, tmp_path_factory):
+    root = tmp_path_factory.mktemp("module")
+    lines = [f"line {n} greets {n * n}\n" for n in range(1100)]
+    (root / "t.txt").write_text("".join(lines[:1000]))
+    (root / "v.txt").write_text("".join(lines[1000:]))
+    texts = (f"def f{n}(x):\n    return x + {n}\n" * (n % 9 + 1) for n in range(300))
+    (root / "rows.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    (root / "empty.txt").touch()
+    module = MODULE.format(tokenizer=str(tokenizer_file), tree=str(tree), folder=root)
+    (root / "blend_module.py").write_text(module)
+    return root
+
+
+@pytest.fixture(scope="module")
+def blend_rows(folder, tokenizer_file):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        settings = {"mixture": "blend", "modules": "blend_module", "sequence_length": 64}
+        build(**settings, tokenizer=tokenizer_file, output=folder / "blend")
+        yield folder / "blend"
+
+
+def test_rates_hold_by_tokens_and_an_empty_member_is_counted(blend_rows):
+    info = read_info(blend_rows)
+    for name, rate in RATES.items():
+        assert info.sources[name]["tokens"] / info.tokens == pytest.approx(rate, abs=0.01)
+    assert info.sources["empty"]["documents"] == 0
+
+
+def test_no_infilled_text_is_torn(blend_rows, tokenizer):
+    reader = BatchReader(blend_rows, batch_size=1, seed=0)
+    marks = [tokenizer.special_id(f"<|fim_{name}|>") for name in ("prefix", "middle", "suffix")]
+    infilled = 0
+    for step in range(reader.row_count):
+        batch = reader.batch(step)
+        for segment in range(1, batch.segment_ids.max() + 1):
+            targets = batch.targets[batch.segment_ids == segment]
+            counts = {int((targets == mark).sum()) for mark in marks}
+            assert len(counts) == 1
+            infilled += counts == {1}
+    assert infilled > 50
+
+
+def test_training_validates_by_task(blend_rows, tmp_path):
+    reader = BatchReader(blend_rows, batch_size=8, seed=0)
+    model = DecoderConfig(vocab_size=reader.vocab_size, layers=1, width=32, heads=2, max_length=64)
+    settings = {"optimizer": Optimizer(warmup_steps=1), "validation": Validation(every=2)}
+    metrics = train(batches=reader, model=model, checkpoint_dir=str(tmp_path), steps=3, **settings)
+    for task in ("library", "lines"):
+        assert 0 < metrics[f"validation/{task}/loss"] < 10
+        assert metrics[f"validation/{task}/bits_per_byte"] > 0
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert ["validation/loss" in json.loads(line) for line in lines] == [False, True, True]
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4, 8])
+def test_hosts_read_the_same_batches_and_resume(blend_rows, hosts):
+    reader = BatchReader(blend_rows, batch_size=8, seed=1)
+    share = 8 // hosts
+    for step in (0, 5):
+        resumed = BatchReader(blend_rows, batch_size=8, seed=1)
+        parts = [
+            next(resumed.batches(step, slice(n * share, (n + 1) * share))) for n in range(hosts)
+        ]
+        tokens = np.concatenate([part.tokens for part in parts])
+        np.testing.assert_array_equal(tokens, reader.batch(step).tokens)
+
+
+def test_the_state_follows_content_and_module(blend_rows, folder, tokenizer_file, capsys):
+    settings = {"mixture": "blend", "modules": "blend_module", "sequence_length": 64}
+    settings |= {"tokenizer": tokenizer_file, "output": blend_rows}
+    before = build(**settings)
+    assert "up to date" in capsys.readouterr().out
+    with (folder / "t.txt").open("a") as out:
+        out.write("a line more\n" * 50)
+    after_content = build(**settings)
+    module = folder / "blend_module.py"
+    module.write_text(module.read_text() + "# changed\n")
+    after_module = build(**settings)
+    assert len({info.fingerprint for info in (before, after_content, after_module)}) == 3
