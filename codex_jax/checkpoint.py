@@ -42,7 +42,8 @@ class Card:
 
     `run` holds the settings that a resumed run must share (batch size, seed, optimizer, steps).
     `eos_ids` end a text and `begin_ids` begin one, where an imported model has its own; empty and
-    None are the tokenizer's end of text, as in our training documents.
+    None are the tokenizer's end of text, as in our training documents. `origin` holds an imported
+    model's family and its fields that an export writes again.
     """
 
     model: dict[str, Any]
@@ -53,6 +54,7 @@ class Card:
     operative_config: str = ""
     eos_ids: list[int] = dataclasses.field(default_factory=list)
     begin_ids: list[int] | None = None
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def differences(self, other: "Card") -> list[str]:
         """Fields except step that differ, as "name: value, the other card's value"."""
