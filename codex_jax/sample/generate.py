@@ -70,20 +70,9 @@ def generate(
     _check_output(output, step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
-    mesh = mesh or MeshShape()
     ends = read_ends(cards[0], bpe, prepend_eos)
-    run = BatchRun(
-        lines,
-        default,
-        bpe,
-        output,
-        batch_size,
-        dtypes,
-        mesh,
-        ends,
-        ordered,
-        token_healing,
-    )
+    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing)
+    run = BatchRun(lines, default, bpe, output, batch_size, *options)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 

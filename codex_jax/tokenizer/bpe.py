@@ -181,7 +181,7 @@ class Tokenizer:
     @property
     def special_ids(self) -> frozenset[int]:
         """Ids of tokens that no text has."""
-        return frozenset(self._specials.values())
+        return self._vocabulary.special_ids
 
     def special_id(self, name: str) -> int:
         """Id of one of `SPECIALS`.

@@ -86,6 +86,15 @@ def test_a_boundary_that_moves_is_no_boundary():
     assert tail("abc", tokenizer) == "abc"
 
 
+def test_a_space_that_a_tokenizer_puts_in_front_is_no_part_of_the_prompt():
+    """SentencePiece's: "_def" begins a text that begins with def."""
+    token_bytes = [b" def", b"\n", b"\n ", b"def"]
+    ids = {"def": [0], "def\n": [0, 1], "": []}
+    healer = TokenHealer(ids.__getitem__, token_bytes, [])
+    assert healer.count("def\n", [0, 1]) == 1
+    assert healer.count("def", [3, 0]) == 0  # no byte of it is a token
+
+
 def test_long_prompts_are_split_anew_at_their_end_alone():
     prompt = "def f(x):\n    return é\n" * 3000
     assert tail(prompt) == "\n"

@@ -117,6 +117,8 @@ class TokenHealer:
                 break
             ends.append(end)
             string = self._token_bytes[token]
+            if string == b" " + text[:end]:  # SentencePiece's, in front of a text
+                string = text[:end]
             if not text[:end].endswith(string):
                 return []
             end -= len(string)
@@ -141,8 +143,8 @@ class TokenHealer:
     def _boundaries(self, text: bytes, first: int) -> set[int]:
         """Offsets between the tokens of a text from an offset on, its ends included."""
         window = text[first:].decode(errors="ignore")  # without the half of a character
-        sizes = (len(self._token_bytes[token]) for token in self._encode(window))
-        return set(itertools.accumulate(sizes, initial=first))
+        sizes = (-len(self._token_bytes[token]) for token in reversed(self._encode(window)))
+        return {first, *itertools.accumulate(sizes, initial=first + len(window.encode()))}
 
 
 def _is_boundary(text: bytes, offset: int) -> bool:

@@ -76,19 +76,8 @@ def serve(
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
     limits = limits.clamped_to(card.model["max_length"])
-    shape = plan(
-        max_prompt_tokens=limits.max_prompt_tokens,
-        samples_per_prompt=1,
-        rows=batch_size,
-        max_new_tokens=limits.max_new_tokens,
-        dtype=dtype,
-        weights_dtype=weights_dtype,
-        kv_cache_dtype=kv_cache_dtype,
-        tail_bytes=MAX_TAIL if token_healing else 0,
-    )
-    # The cache isn't doubled for healing: a sample of exactly the limit may end a little earlier.
-    spare = min(shape.spare_tokens, bucket(shape.max_new_tokens) - shape.max_new_tokens)
-    shape = dataclasses.replace(shape, spare_tokens=spare)
+    dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
+    shape = _plan(limits, batch_size, dtypes, token_healing=token_healing)
     model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
@@ -98,6 +87,25 @@ def serve(
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         _run(Service(EngineThread(engine), bpe, **options), listener)
+
+
+def _plan(
+    limits: ServerLimits, rows: int, dtypes: dict[str, Any], *, token_healing: bool
+) -> EngineShape:
+    """Sizes for the limits.
+
+    The cache isn't doubled for healing: a sample of exactly the limit may end a little earlier.
+    """
+    shape = plan(
+        max_prompt_tokens=limits.max_prompt_tokens,
+        samples_per_prompt=1,
+        rows=rows,
+        max_new_tokens=limits.max_new_tokens,
+        tail_bytes=MAX_TAIL if token_healing else 0,
+        **dtypes,
+    )
+    spare = min(shape.spare_tokens, bucket(shape.max_new_tokens) - shape.max_new_tokens)
+    return dataclasses.replace(shape, spare_tokens=spare)
 
 
 def _split_names(model_name: str) -> list[str]:
