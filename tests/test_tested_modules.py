@@ -53,6 +53,7 @@ COVERED_BY = {
     "data/test_render.py": ["data.documents"],
     "data/test_pairs.py": ["data.examples.dedent"],
     "data/test_tasks.py": ["data.seqio_tasks.lazy_import"],
+    "sample/test_stop_strings.py": ["sample.sampling.byte_automaton"],
     "evaluate/test_evaluate.py": [
         "evaluate.judging.check_plan",
         "evaluate.judging.judge",
