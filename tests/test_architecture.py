@@ -86,6 +86,7 @@ ROOMS = {
 # from floors below its own. Rooms without a row have no folders.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
+        {"ambiguous_names"},
         {"documents", "languages", "dedup", "packing", "skipped_folders"},
         {"corpus", "destination", "stats"},
         {"examples"},
