@@ -79,7 +79,7 @@ ROOMS = {
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
         {"documents", "languages", "dedup", "packing"},
-        {"corpus", "destination", "stats"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},

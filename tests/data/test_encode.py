@@ -79,7 +79,7 @@ def test_the_pool_and_seqio_agree(source_tree, tokenizer_file, tokenizer, tmp_pa
 def test_the_pool_and_beam_agree(source_tree, tokenizer_file, tokenizer, tmp_path):
     pytest.importorskip("apache_beam")
     from codex_jax.data.cache_command import cache_on_beam
-    from codex_jax.data.seqio_tasks.beam_pipeline import add_cached_task
+    from codex_jax.data.seqio_tasks.cached_task import add_cached_task
 
     output = str(tmp_path / "beam")
     cache_on_beam(
