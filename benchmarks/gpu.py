@@ -128,9 +128,9 @@ def make_engine(config, params, device, *, rows, samples, prompt, new, **dtypes)
     sizes = {"max_prompt_tokens": prompt, "samples_per_prompt": samples, "max_new_tokens": new}
     shape = plan(rows=rows, platform=device.platform, **sizes, **dtypes)
     mesh = sharding.make_mesh(sharding.MeshShape(), [device])
-    eos_id = config.vocab_size - 1
+    eos_ids = [config.vocab_size - 1]
     token_bytes = [b"x"] * config.vocab_size
-    return Engine(config, params, shape, token_bytes=token_bytes, eos_id=eos_id, mesh=mesh)
+    return Engine(config, params, shape, token_bytes=token_bytes, eos_ids=eos_ids, mesh=mesh)
 
 
 def requests(config, *, rows: int, samples: int, prompt: int, temperature: float) -> Iterator:

@@ -42,7 +42,7 @@ def start_engine(options, tokenizer: Tokenizer, longest: int, dtypes: dict[str, 
     token_bytes = [tokenizer.token_bytes(n) for n in range(tokenizer.vocab_size)]
     shape = plan(**sizes, **dtypes)
     return Engine(
-        config, params, shape, token_bytes=token_bytes, eos_id=tokenizer.eos_id, mesh=mesh
+        config, params, shape, token_bytes=token_bytes, eos_ids=[tokenizer.eos_id], mesh=mesh
     )
 
 

@@ -98,7 +98,7 @@ def start_engine(config, params, mesh, tokenizer, prompts, *, samples, rows, new
     )
     token_bytes = [tokenizer.token_bytes(n) for n in range(tokenizer.vocab_size)]
     return Engine(
-        config, params, shape, token_bytes=token_bytes, eos_id=tokenizer.eos_id, mesh=mesh
+        config, params, shape, token_bytes=token_bytes, eos_ids=[tokenizer.eos_id], mesh=mesh
     )
 
 

@@ -47,7 +47,9 @@ def start_engine(options, tokenizer, longest):
         dtype=options.dtype,
     )
     token_bytes = [tokenizer.token_bytes(n) for n in range(tokenizer.vocab_size)]
-    return Engine(config, params, shape, token_bytes=token_bytes, eos_id=NEVER_SAMPLED, mesh=mesh)
+    return Engine(
+        config, params, shape, token_bytes=token_bytes, eos_ids=[NEVER_SAMPLED], mesh=mesh
+    )
 
 
 def sample_engine(engine, prompts, options):

@@ -41,6 +41,9 @@ class Card:
     """Description of a checkpoint.
 
     `run` holds the settings that a resumed run must share (batch size, seed, optimizer, steps).
+    `eos_ids` end a text and `begin_ids` begin one, where an imported model has its own; empty and
+    None are the tokenizer's end of text, as in our training documents. `origin` holds an imported
+    model's family and its fields that an export writes again.
     """
 
     model: dict[str, Any]
@@ -49,6 +52,9 @@ class Card:
     data_fingerprint: str = ""
     run: dict[str, Any] = dataclasses.field(default_factory=dict)
     operative_config: str = ""
+    eos_ids: list[int] = dataclasses.field(default_factory=list)
+    begin_ids: list[int] | None = None
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def differences(self, other: "Card") -> list[str]:
         """Fields except step that differ, as "name: value, the other card's value"."""
@@ -159,15 +165,18 @@ class Checkpoints:
         items = ocp.args.Composite(params=ocp.args.StandardRestore(params))
         return self._manager.restore(step, args=items)["params"]
 
-    def _check(self, step: int, params: Any) -> None:
+    def shape_differences(self, step: int, params: Any) -> list[str]:
+        """Parameters that are missing, unexpected or of another shape than those of `params`."""
         saved = _shapes(self._manager.item_metadata(step)["params"].tree)
         expected = _shapes(params)
-        wrong = [
+        return [
             f"{name}: saved {saved.get(name, 'nothing')}, expected {expected.get(name, 'nothing')}"
             for name in sorted(saved.keys() | expected.keys())
             if saved.get(name) != expected.get(name)
         ]
-        if wrong:
+
+    def _check(self, step: int, params: Any) -> None:
+        if wrong := self.shape_differences(step, params):
             raise InputError(f"{self.directory / str(step)}: " + "; ".join(wrong))
 
 
@@ -205,11 +214,30 @@ def latest_step(directory: pathlib.Path | str) -> int:
     Raises:
       InputError: there is none.
     """
-    path = pathlib.Path(directory).absolute()
-    steps = [int(p.name) for p in path.glob("*") if p.name.isdigit() and (p / "card").is_dir()]
-    if not steps:
+    if not (steps := _steps(directory)):
         raise InputError(f"{directory}: no checkpoint here; expected a directory that train wrote")
     return max(steps)
+
+
+def has_steps(directory: pathlib.Path | str) -> bool:
+    """Whether a directory holds a complete checkpoint; creates nothing."""
+    return bool(_steps(directory))
+
+
+def _steps(directory: pathlib.Path | str) -> list[int]:
+    path = pathlib.Path(directory).absolute()
+    return [int(p.name) for p in path.glob("*") if p.name.isdecimal() and (p / "card").is_dir()]
+
+
+def shape_differences(
+    directory: pathlib.Path | str, shapes: Any, *, step: int | None = None
+) -> list[str]:
+    """Parameters of a step (default: the newest) that don't fit `shapes`, each with both shapes."""
+    step = latest_step(directory) if step is None else step
+    manager = Checkpoints(directory)
+    differences = manager.shape_differences(step, shapes)
+    manager.close()
+    return differences
 
 
 def read_card(directory: pathlib.Path | str, *, step: int | None = None) -> Card:

@@ -48,12 +48,12 @@ ROOMS = {
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "pyarrow", "rensa"}
+        | {"IPython", "identify", "license_expression", "licenseclassifier", "pyarrow", "rensa"}
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -78,7 +78,7 @@ ROOMS = {
 # from floors below its own. Rooms without a row have no folders.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
-        {"documents", "languages", "dedup", "packing"},
+        {"documents", "languages", "dedup", "packing", "skipped_folders"},
         {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
@@ -96,12 +96,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
     ],
     "sample": [
         {"sampling"},
@@ -116,6 +118,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"problems"},
         {"judging"},
         {"report", "verdict_log"},
+        {"references"},
         {"evaluate"},
     ],
 }

@@ -9,6 +9,7 @@ from codex_jax import InputError
 
 if TYPE_CHECKING:
     from codex_jax.sample.engine.engine import Engine
+    from codex_jax.sample.sampling.text_ends import TextEnds
     from codex_jax.tokenizer import Tokenizer
 
 
@@ -18,6 +19,7 @@ class Model:
 
     engine: "Engine"
     tokenizer: "Tokenizer"
+    ends: "TextEnds"
 
     def complete(
         self,
@@ -54,12 +56,15 @@ class Model:
         from codex_jax.sample.sampling.detokenizer import encode_prompt
         from codex_jax.sample.sampling.params import SamplingParams
 
-        tokens = encode_prompt(self.tokenizer, prompt, None, prepend_eos=True)
+        tokens = encode_prompt(self.tokenizer, prompt, None, begin_ids=self.ends.begin_ids)
         params = SamplingParams(**sampling)
         request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
         samples = [sample for batch in self.engine.batches([request]) for sample in batch]
         samples.sort(key=lambda sample: sample.sample_index)
-        return [to_completion(sample, self.tokenizer, stops).completion for sample in samples]
+        return [
+            to_completion(sample, self.tokenizer, self.ends.eos_ids, stops).completion
+            for sample in samples
+        ]
 
 
 def load(
@@ -91,6 +96,7 @@ def load(
     """
     from codex_jax.sample.engine.capacity import plan
     from codex_jax.sample.engine.load import load_engine, read_card
+    from codex_jax.sample.sampling.text_ends import read_ends
     from codex_jax.sharding import MeshShape
     from codex_jax.tokenizer import Tokenizer
 
@@ -106,4 +112,5 @@ def load(
         max_new_tokens=max_new_tokens,
         dtype=dtype,
     )
-    return Model(load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary), vocabulary)
+    engine = load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary)
+    return Model(engine, vocabulary, read_ends(card, vocabulary))

@@ -101,7 +101,7 @@ def train_decoder(
     checkpoint: pathlib.Path | str,
     *,
     steps: int,
-    decoder: "Mapping[str, Any] | DecoderConfig",
+    decoder: "Mapping[str, Any] | DecoderConfig | None" = None,
     optimizer: "Mapping[str, Any] | Optimizer | None" = None,
     **settings: Any,
 ) -> dict[str, float]:
@@ -111,7 +111,8 @@ def train_decoder(
       rows: The rows, as `read_rows` opens them.
       checkpoint: Folder for the checkpoints and metrics.jsonl.
       steps: Optimizer steps of the complete run.
-      decoder: Fields of DecoderConfig; `vocab_size` comes from the rows.
+      decoder: Fields of DecoderConfig; `vocab_size` comes from the rows. None with `init_from`, the
+        folder of a checkpoint whose model and weights training begins with.
       optimizer: Fields of Optimizer.
       settings: Further settings of `codex-jax train`.
 

@@ -26,16 +26,16 @@ class Sampling:
       samples: Samples of each prompt.
       max_prompt_tokens: Tokens of the longest prompt.
       max_new_tokens: Most new tokens of a sample.
-      weights: As they are kept: the compute dtype, unless "int8".
-      cache: As keys and values are kept: the compute dtype, unless "int8".
+      weights_dtype: Type of the stored weights: the compute dtype if unset, or "int8".
+      kv_cache_dtype: Type of the stored keys and values: likewise.
     """
 
     batch_size: int = 128
     samples: int = 100
     max_prompt_tokens: int = 512
     max_new_tokens: int = 512
-    weights: str | None = None
-    cache: str | None = None
+    weights_dtype: str | None = None
+    kv_cache_dtype: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,8 @@ class SampleTarget(Target):
             rows=sampling.batch_size,
             max_new_tokens=sampling.max_new_tokens,
             dtype=self.dtype,
-            weights_dtype=sampling.weights,
-            kv_cache_dtype=sampling.cache,
+            weights_dtype=sampling.weights_dtype,
+            kv_cache_dtype=sampling.kv_cache_dtype,
             platform="tpu",
         )
 

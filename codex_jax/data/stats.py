@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from codex_jax.data.packing.row_store import RowsInfo
+from codex_jax.progress import printable
 
 
 @dataclasses.dataclass
@@ -128,7 +129,7 @@ def describe_sources(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
             for title in ("redacted", "licenses", "contaminated", "names")
             if counts[title]
         ]
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _table(name: str, counts: Mapping[str, Any]) -> list[str]:
@@ -155,4 +156,4 @@ def _row(
 def _list_counts(counts: dict[str, int], most: int = 12) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(f"{count:,} {name}" for name, count in ordered[:most]) + more
+    return ", ".join(f"{count:,} {' '.join(name.split())}" for name, count in ordered[:most]) + more

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError, files, records
+from codex_jax import InputError, files, progress, records
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.metrics.mbr_exec import probe_problems, vote_counts
@@ -14,12 +14,14 @@ from codex_jax.evaluate.metrics.selection import paired_bootstrap, selection
 from codex_jax.evaluate.metrics.summary import count_passes, markdown, summary, table
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
+from codex_jax.evaluate.references import check_references
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdict_log import VerdictLog
 
 _VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
 _OWN_FILES = {
     "verdicts.jsonl": _VERDICTS,
+    "references.jsonl": _VERDICTS,
     "mbr_exec.jsonl": _VERDICTS,
     "report.json": files.has_json_keys("samples", "problems", "causes"),
     "report.md": files.has_text("| cause | samples |"),
@@ -75,7 +77,7 @@ def evaluate(
         "workers": workers or len(os.sched_getaffinity(0)),
     }
     folder = pathlib.Path(output)
-    log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings)
+    log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings, references=True)
     votes = _mbr_exec_votes(folder, tasks, samples, settings) if mbr_exec else None
     verdicts = log.verdicts(samples)
     report = summary(tasks, verdicts, ks, samples)
@@ -84,7 +86,7 @@ def evaluate(
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
-    print(table(report))
+    print(progress.printable(table(report)))
     return report
 
 
@@ -93,11 +95,23 @@ def _judge(
     tasks: Mapping[str, records.Problem],
     samples: Sequence[records.Completion],
     settings: Mapping[str, Any],
+    references: bool = False,
 ) -> tuple[VerdictLog, dict[str, str]]:
-    """Judges the samples; returns their log, and the names of the sandbox and its Python."""
+    """Judges the samples, after their problems' references if `references`.
+
+    Returns:
+      The samples' log, and the names of the sandbox and its Python.
+    """
     with Pool(tasks, **settings) as pool:
         backend, python = pool.sandbox_info()
-        log = VerdictLog(path, tasks, [backend, python, str(settings["limits"])])
+        conditions = [backend, python, str(settings["limits"])]
+        by_key: dict[str, records.Verdict] = {}
+        if references:
+            log_path = path.with_name("references.jsonl")
+            judged = {sample.task_id: tasks[sample.task_id] for sample in samples}
+            tasks, by_key = check_references(judged, log_path, conditions, pool)
+        log = VerdictLog(path, tasks, conditions)
+        log.by_key |= by_key
         log.judge(samples, pool)
     return log, {"isolation": backend, "python": python}
 

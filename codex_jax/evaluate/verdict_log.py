@@ -56,12 +56,16 @@ class VerdictLog:
         self.rows[row.task_id, row.sample_index] = row
         self.by_key[row.extra.get("key", "")] = row
 
-    def judge(self, samples: Sequence[records.Completion], pool: Pool) -> None:
+    def judge(
+        self, samples: Sequence[records.Completion], pool: Pool, name: str = "judging"
+    ) -> None:
         """Judges the samples that have no valid verdict; equal programs once.
 
         Raises:
           InputError: the infrastructure failed for some programs; the next run judges them.
         """
+        if not samples:
+            return
         pending: dict[str, list[records.Completion]] = collections.defaultdict(list)
         for sample in samples:
             key = self.key(sample)
@@ -71,11 +75,13 @@ class VerdictLog:
         done = len(samples) - sum(map(len, pending.values()))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            progress.bar(desc="judging", total=len(samples), done=done, unit="program") as bar,
+            progress.bar(desc=name, total=len(samples), done=done, unit="program") as bar,
             records.open_text(self.path, "a") as out,
         ):
-            for key in [key for key in pending if key in self.by_key]:
-                bar.update(self._write(out, pending.pop(key), self.by_key[key]))
+            for key, row in [
+                (k, row) for k in pending if (row := self._row_without_a_run(k, pending[k]))
+            ]:
+                bar.update(self._write(out, pending.pop(key), row))
             errors = self._judge_pending(pending, pool, out, bar)
             out.flush()
             os.fsync(out.fileno())
@@ -84,6 +90,15 @@ class VerdictLog:
                 f"{len(errors)} programs have no verdict ({errors[0]}); expected a sandbox for "
                 "each; run again: the verdicts so far are saved"
             )
+
+    def _row_without_a_run(
+        self, key: str, samples: Sequence[records.Completion]
+    ) -> records.Verdict | None:
+        """Returns the verdict on an equal program, or that the problem is left out, or None."""
+        problem = self.tasks[samples[0].task_id]
+        if reason := problem.extra.get("left_out"):
+            return self._row(problem, key, Outcome(Cause.LEFT_OUT, reason))
+        return self.by_key.get(key)
 
     def _judge_pending(
         self, pending: Mapping[str, list[records.Completion]], pool: Pool, out: IO[str], bar: Any

@@ -17,6 +17,7 @@ class Cause(enum.StrEnum):
     PROCESS_LIMIT = "process_limit"
     EXITED_EARLY = "exited_early"
     PROTOCOL_VIOLATION = "protocol_violation"
+    LEFT_OUT = "left_out"  # the problem's reference fails: the program has no verdict
     INFRA_ERROR = "infra_error"  # the infrastructure's error: the program has no verdict
 
 
@@ -31,6 +32,7 @@ VERDICT_OF = {
     Cause.PROCESS_LIMIT: "crashed",
     Cause.EXITED_EARLY: "crashed",
     Cause.PROTOCOL_VIOLATION: "crashed",
+    Cause.LEFT_OUT: "left out",
     Cause.INFRA_ERROR: "infra_error",
 }
 # After these a sandbox is not used again: memory, processes or files may be used up.

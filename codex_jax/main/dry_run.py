@@ -7,18 +7,25 @@ from typing import Any
 from codex_jax.main import sweep
 
 
-def train(*, batches: Any, model: Any, mesh: Any, compute: Any, steps: int, **rest: Any) -> str:
+def train(
+    *, batches: Any, mesh: Any, compute: Any, steps: int, model: Any = None, **rest: Any
+) -> str:
     """Returns parameters, mesh, bytes a device holds, tokens of a step and of the run.
 
     Raises:
       InputError: data, model, mesh and microbatches that don't fit one another.
     """
     from codex_jax import sharding
+    from codex_jax.checkpoint import has_steps
     from codex_jax.model import abstract_params
-    from codex_jax.train import checks, optimizer, state
+    from codex_jax.train import checks, initialization, optimizer, state
 
+    source = initialization.Source(rest.get("init_from", ""), rest.get("init_step"))
+    model = initialization.select_model(model, rest["checkpoint_dir"], source)
+    if source.directory and not has_steps(rest["checkpoint_dir"]):
+        initialization.check_source(source, model, batches)
     devices = sharding.make_mesh(mesh)
-    checks.check(batches, model, compute, devices)
+    checks.check(batches, model, compute, devices, has_source=bool(source.directory))
     shapes, axes = abstract_params(model)
     sharding.report(shapes, axes, devices)
     tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)

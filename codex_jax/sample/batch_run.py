@@ -18,6 +18,7 @@ from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.inputs import InputLine
 from codex_jax.sample.sampling.detokenizer import detokenize, encode_prompt
 from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -37,7 +38,7 @@ class BatchRun:
     rows: int
     dtypes: dict[str, Any]
     mesh_shape: MeshShape
-    prepend_eos: bool
+    ends: TextEnds
     ordered: bool
 
     def sample(
@@ -87,7 +88,7 @@ class BatchRun:
                     f"{problem.task_id}: suffix must be a string, found {type(suffix).__name__}"
                 )
             tokens = encode_prompt(
-                self.tokenizer, problem.prompt, suffix, prepend_eos=self.prepend_eos
+                self.tokenizer, problem.prompt, suffix, begin_ids=self.ends.begin_ids
             )
             is_default = request.sampling_params is self.default.sampling_params
             params = sampling_params if is_default else request.sampling_params
@@ -115,7 +116,8 @@ class BatchRun:
             "max_new_tokens": self.default.max_new_tokens,
             "stops": list(self.default.stops),
             "seed": self.default.seed,
-            "prepend_eos": self.prepend_eos,
+            "begin_ids": list(self.ends.begin_ids),
+            "eos_ids": list(self.ends.eos_ids),
             **self.dtypes,
         }
 
@@ -129,7 +131,9 @@ class BatchRun:
             for samples in _in_order(batches, requests) if self.ordered else batches:
                 for sample in samples:
                     request = by_id[sample.request_id]
-                    completion = to_completion(sample, self.tokenizer, request.stops)
+                    completion = to_completion(
+                        sample, self.tokenizer, self.ends.eos_ids, request.stops
+                    )
                     completion.extra["temperature"] = request.sampling_params.temperature
                     file.append(completion)
                     tokens += len(sample.tokens)
@@ -151,13 +155,15 @@ def _in_order(batches: Iterable[list[Sample]], requests: list[Request]) -> Itera
         yield ready
 
 
-def to_completion(sample: Sample, tokenizer: Tokenizer, stops: Sequence[str]) -> Completion:
+def to_completion(
+    sample: Sample, tokenizer: Tokenizer, eos_ids: Sequence[int], stops: Sequence[str]
+) -> Completion:
     """A sample as a record, its text up to the stop string."""
     tokens = sample.tokens.tolist()
     total = float(sample.logprobs.astype("float64").sum())
     return Completion(
         task_id=sample.request_id,
-        completion=detokenize(tokens, tokenizer.token_bytes, eos_id=tokenizer.eos_id, stops=stops),
+        completion=detokenize(tokens, tokenizer.token_bytes, eos_ids=eos_ids, stops=stops),
         sample_index=sample.sample_index,
         mean_logprob=total / len(tokens),
         sum_logprob=total,

@@ -9,6 +9,7 @@ from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.inputs import read_inputs
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
+from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -31,7 +32,7 @@ def generate(
     weights_dtype: str | None = None,
     kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
-    prepend_eos: bool = True,
+    prepend_eos: bool | None = None,
     ordered: bool = False,
 ) -> int:
     """Samples completions of every problem; returns the number of samples in the output.
@@ -55,7 +56,7 @@ def generate(
       weights_dtype: Storage dtype of the weights: dtype (default) or "int8".
       kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
       mesh: Devices along each mesh axis; by default every device is a replica.
-      prepend_eos: Prepend end of text, as in our training data; False for most imported models.
+      prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
       ordered: Write samples in the order of the problems, rather than as they finish.
     """
     bpe = Tokenizer.load(tokenizer)
@@ -68,7 +69,8 @@ def generate(
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     mesh = mesh or MeshShape()
-    run = BatchRun(lines, default, bpe, output, batch_size, dtypes, mesh, prepend_eos, ordered)
+    ends = read_ends(cards[0], bpe, prepend_eos)
+    run = BatchRun(lines, default, bpe, output, batch_size, dtypes, mesh, ends, ordered)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 

@@ -11,19 +11,29 @@ from codex_jax.train.compute import Compute
 _DTYPES = ("float32", "bfloat16")
 
 
-def check(batches: BatchShape, config: DecoderConfig, compute: Compute, mesh: Mesh) -> None:
+def check(
+    batches: BatchShape,
+    config: DecoderConfig,
+    compute: Compute,
+    mesh: Mesh,
+    *,
+    has_source: bool = False,
+) -> None:
     """Checks that data, model, mesh and compute fit one another.
+
+    With `has_source`, weights come from a checkpoint, which may have more ids than its tokenizer.
 
     Raises:
       InputError: the first setting that doesn't fit.
     """
-    _check_model(batches, config)
+    _check_model(batches, config, has_source=has_source)
     _check_compute(compute)
     _check_mesh(batches, compute, mesh)
 
 
-def _check_model(batches: BatchShape, config: DecoderConfig) -> None:
-    if batches.vocab_size != config.vocab_size:
+def _check_model(batches: BatchShape, config: DecoderConfig, *, has_source: bool) -> None:
+    is_padded = has_source and batches.vocab_size < config.vocab_size
+    if batches.vocab_size != config.vocab_size and not is_padded:
         raise InputError(
             f"the data has {batches.vocab_size} ids, DecoderConfig.vocab_size is "
             f"{config.vocab_size}; set them equal"

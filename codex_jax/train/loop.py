@@ -6,22 +6,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
-import jax.numpy as jnp
-
-from codex_jax import files, progress, sharding
-from codex_jax import model as models
+from codex_jax import files, progress
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
-from codex_jax.train import optimizer as optimizers
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
-from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute, jit_step
+from codex_jax.train.initialization import Source, select_model
+from codex_jax.train.job import Job, make_job
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
-from codex_jax.train.resume import make_card, restore_or_init
+from codex_jax.train.resume import restore_or_init
 from codex_jax.train.state import TrainState
 from codex_jax.train.validation import Evaluator, Validation, make_evaluator
 
@@ -31,12 +28,14 @@ _METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 def train(
     *,
     batches: Batches,
-    model: DecoderConfig,
+    model: DecoderConfig | None = None,
     checkpoint_dir: str,
     steps: int,
     optimizer: Optimizer = Optimizer(),
     mesh: MeshShape = MeshShape(),
     compute: Compute = Compute(),
+    init_from: str = "",
+    init_step: int | None = None,
     validation: Validation = Validation(),
     seed: int = 0,
     log_every: int = 10,
@@ -48,12 +47,15 @@ def train(
 
     Args:
       batches: The packed rows; batch n is a pure function of (fingerprint, seed, n).
-      model: The decoder.
+      model: The decoder; unset, the checkpoint's that is continued, or init_from's.
       checkpoint_dir: Directory of the checkpoints and metrics.jsonl.
       steps: Optimizer steps of the whole run.
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
+      init_from: Directory of a checkpoint, imported ones too, whose weights the run begins with;
+        optimizer and step begin anew.
+      init_step: Step of that checkpoint; default: the newest.
       validation: Evaluations on the rows of the validation split, where the data has any.
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
@@ -69,25 +71,44 @@ def train(
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
-    devices = sharding.make_mesh(mesh)
-    check(batches, model, compute, devices)
-    tx = optimizers.make(optimizer, steps=steps, axes=models.abstract_params(model)[1])
-    settings = {"steps": steps, "seed": seed}
-    card = make_card(batches, model, optimizer, compute, settings, operative_config)
+    source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
+    model = select_model(model, checkpoint_dir, source)
+    job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
     checkpoints = Checkpoints(checkpoint_dir, keep=keep_checkpoints)
-    dtype = jnp.dtype(compute.param_dtype)
-    state, start = restore_or_init(checkpoints, model, tx, devices, card, seed=seed, dtype=dtype)
-    rows = batches.batches(start, host_rows(devices, batches))
-    metrics = Metrics(pathlib.Path(checkpoint_dir) / "metrics.jsonl", start=start)
-    schedule = LoopSchedule(start, steps, log_every, save_every, validation.every)
-    step = on_global_batches(jit_step(model, tx, compute, devices), devices, batches)
+    metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
+    schedule = LoopSchedule(steps, log_every, save_every, validation.every)
+    return _run_job(job, checkpoints, schedule, metrics, validation)
+
+
+def _run_job(
+    job: Job,
+    checkpoints: Checkpoints,
+    schedule: "LoopSchedule",
+    metrics_file: pathlib.Path,
+    validation: Validation,
+) -> dict[str, Any]:
+    """Runs a job from its newest checkpoint on; returns the last step's metrics."""
+    state, start = restore_or_init(checkpoints, job)
+    rows = job.batches.batches(start, host_rows(job.mesh, job.batches))
+    metrics = Metrics(metrics_file, start=start)
+    compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
+    step = on_global_batches(compiled, job.mesh, job.batches)
     with PreemptionNotice() as notice:
-        evaluator = make_evaluator(batches, model, compute, devices, validation)
-        save = _saver(checkpoints, card)
-        last = run(schedule, state, step, rows, metrics, notice, save=save, evaluator=evaluator)
+        evaluator = make_evaluator(job.batches, job.model, job.compute, job.mesh, validation)
+        last = run(
+            schedule,
+            start,
+            state,
+            step,
+            rows,
+            metrics,
+            notice,
+            save=_saver(checkpoints, job.card),
+            evaluator=evaluator,
+        )
         checkpoints.finish()
         checkpoints.close()
-    return metrics.last if last == steps else _stop_preempted(last)
+    return metrics.last if last == schedule.steps else _stop_preempted(last)
 
 
 def _stop_preempted(step: int) -> NoReturn:
@@ -97,9 +118,8 @@ def _stop_preempted(step: int) -> NoReturn:
 
 
 class LoopSchedule(NamedTuple):
-    """First and last step of a run; steps between log lines, checkpoints and evaluations."""
+    """Last step of a run; steps between log lines, checkpoints and evaluations."""
 
-    start: int
     steps: int
     log_every: int
     save_every: int
@@ -108,6 +128,7 @@ class LoopSchedule(NamedTuple):
 
 def run(
     schedule: LoopSchedule,
+    start: int,
     state: TrainState,
     take_step: Callable,
     rows: Iterator[Batch],
@@ -123,10 +144,10 @@ def run(
       The steps taken: fewer than the schedule's after a preemption notice, which saves at once.
     """
     steps = schedule.steps
-    with progress.bar(desc="train", total=steps, unit="step", done=schedule.start) as bar:
-        for step in range(schedule.start, steps + 1):
+    with progress.bar(desc="train", total=steps, unit="step", done=start) as bar:
+        for step in range(start, steps + 1):
             is_preempted = step < steps and notice.is_due(step)
-            is_validated = step > schedule.start and is_due(step, schedule.validate_every, steps)
+            is_validated = step > start and is_due(step, schedule.validate_every, steps)
             if evaluator and is_validated and not is_preempted:
                 metrics.extend(functools.partial(evaluator.evaluate, state.params))
             is_logged = is_preempted or is_due(step, schedule.log_every, steps)

@@ -71,10 +71,11 @@ def test_mbpp_s_assertions_are_its_prompt_and_its_test(tmp_path):
 
 def test_mbpp_s_objects_are_tested_in_process(tmp_path):
     setup = "root = Node(1)\nroot.next = Node(2)"
-    row = MBPP | {"test_setup_code": setup, "test_list": ["assert add(root, root.next) == 3"]}
-    task = load(tmp_path, row | {"challenge_test_list": []})["MBPP/7"]
-    assert task.extra["mode"] == "in-process"
     head = "class Node:\n    def __init__(self, v): self.v, self.next = v, None\n"
+    row = MBPP | {"test_setup_code": setup, "test_list": ["assert add(root, root.next) == 3"]}
+    row |= {"code": head + "def add(a, b): return b.v + a.v\n", "challenge_test_list": []}
+    task = load(tmp_path, row)["MBPP/7"]
+    assert task.extra["mode"] == "in-process"
     bodies = [
         "def add(a, b): return a.v + b.v\n",
         "def add(a, b): return 4\n",

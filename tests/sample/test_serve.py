@@ -152,7 +152,7 @@ def test_bias_and_penalties_reach_the_sampling_params():
     body = {"model": "counts", "prompt": "0", "logit_bias": {"49": -100}, "top_p": 0.5}
     body |= {"presence_penalty": -2, "frequency_penalty": 1.5, "temperature": 0.25}
     limits = completion_request.ServerLimits(max_prompt_tokens=9, max_new_tokens=16, max_context=40)
-    request = completion_request.parse_request(body, ByteTokenizer(), 64, limits, prepend_eos=False)
+    request = completion_request.parse_request(body, ByteTokenizer(), 64, limits, begin_ids=[])
     assert request.sampling_params == SamplingParams(
         temperature=0.25,
         top_p=0.5,
@@ -166,7 +166,7 @@ def test_a_suffix_requests_infilling():
     bpe = Tokenizer.train(["def f(x):"] * 3, vocab_size=400)
     body = {"model": "counts", "prompt": ["a", ""], "suffix": "b"}
     limits = completion_request.ServerLimits(max_prompt_tokens=9, max_new_tokens=16, max_context=40)
-    request = completion_request.parse_request(body, bpe, bpe.vocab_size, limits, prepend_eos=False)
+    request = completion_request.parse_request(body, bpe, bpe.vocab_size, limits, begin_ids=[])
     before, between, after = map(bpe.special_id, SPECIALS[1:])
     end = [after, *bpe.encode("b"), between]
     assert request.prompts == [[before, *bpe.encode("a"), *end], [before, *end]]
@@ -297,7 +297,7 @@ def test_half_a_surrogate_pair_is_refused_in_text(server, field):
 
 def test_a_character_split_over_tokens_is_emitted_in_one_piece():
     token_bytes = [b"a", b"\xc3", b"\xa9", b"b"]
-    builder = ChoiceBuilder(token_bytes.__getitem__, eos_id=9, stops=(), top_logprobs=0)
+    builder = ChoiceBuilder(token_bytes.__getitem__, eos_ids=[9], stops=(), top_logprobs=0)
     pieces = []
     for token in range(4):
         reason = "length" if token == 3 else ""

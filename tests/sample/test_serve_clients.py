@@ -3,6 +3,8 @@
 import pytest
 
 from codex_jax.sample.engine.requests import fold_seed
+from codex_jax.sample.sampling.text_ends import TextEnds
+from tests.sample import models
 from tests.sample.server import run_server
 
 ORIGIN = "https://example.org"
@@ -12,7 +14,7 @@ BODY = {"prompt": "012", "max_tokens": 1, "temperature": 0}
 @pytest.fixture(scope="module")
 def server():
     options = {"aliases": ["other/name"], "fingerprint": "abc", "cors_origins": [ORIGIN]}
-    with run_server(prepend_eos=True, **options) as test_server:
+    with run_server(ends=TextEnds((models.EOS,), (models.EOS,)), **options) as test_server:
         yield test_server
 
 

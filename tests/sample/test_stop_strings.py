@@ -67,7 +67,7 @@ def test_the_table_is_small():
 
 def test_automata_share_a_table_and_reuse_the_space_of_unused_ones():
     token_bytes = [bytes([n]) for n in range(128)]
-    automata = StopAutomata(token_bytes, eos_id=0, states=6)
+    automata = StopAutomata(token_bytes, eos_ids=[0], states=6)
     first = automata.acquire(["abc"])
     assert automata.acquire(["abc"]) == first
     assert automata.acquire(["xyz!"]) is None  # four states, of which one is left

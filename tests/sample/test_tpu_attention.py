@@ -92,7 +92,7 @@ def sample(kernel, devices, **mesh):
         random_params(CONFIG),
         dataclasses.replace(shape, flat_cache=kernel),
         token_bytes=TOKEN_BYTES,
-        eos_id=EOS,
+        eos_ids=[EOS],
         mesh=sharding.make_mesh(sharding.MeshShape(**mesh), jax.devices()[:devices]),
     )
     prompts = [[3, 5, 7], list(range(40)) * 2, [11]]

@@ -136,14 +136,20 @@ class _Worker:
         if self.process is not None:
             self.process.terminate()
 
+    def end_input(self) -> None:
+        """Closes the input of the process, which then ends by itself."""
+        if self.process is not None and self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+
     def close(self) -> None:
         """Ends the process, by force if it must be, and waits for it."""
         if self.process is None:
             return
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+        self.end_input()
+        with contextlib.suppress(OSError):
+            if self.process.stdout is not None:
+                self.process.stdout.close()
         for end in (self.process.terminate, self.process.kill):
             try:
                 self.process.wait(timeout=10)
@@ -226,7 +232,7 @@ class Pool:
         limits: Limits,
         workers: int,
     ):
-        self.problems, self.sandbox, self.limits = problems, sandbox, limits
+        self.problems, self.sandbox, self.limits = dict(problems), sandbox, limits
         self.outcomes: dict[str, dict[str, dict]] = collections.defaultdict(dict)
         cores = sorted(os.sched_getaffinity(0))
         self._workers = [_Worker(self, cores[i % len(cores)]) for i in range(workers)]
@@ -239,7 +245,17 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
+            worker.end_input()
+        for worker in self._workers:
             worker.close()
+
+    def replace(self, problems: Mapping[str, records.Problem]) -> None:
+        """Replaces problems by others of the same keys; nothing may be running."""
+        self.problems |= problems
+        for key in problems:
+            self.outcomes.pop(key, None)
+            for worker in self._workers:
+                worker.sent.pop(key, None)
 
     def sandbox_info(self) -> tuple[str, str]:
         """Returns the names of the sandbox and of the Python in it; starts the first worker.
@@ -292,7 +308,7 @@ class Pool:
 
     def _serve(self, jobs_left: _JobQueue, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
-            if worker is not self._workers[0]:
+            if worker is not self._workers[0] and worker.process is None:
                 while not jobs_left.exhausted.wait(_MIN_REMAINING_S):
                     if jobs_left.is_worth_another_worker():
                         break
@@ -302,7 +318,6 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             finished.put(error)
         finally:
-            worker.close()
             finished.put(None)
 
     def _outcomes(

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging import check_plan, judge
+from codex_jax.evaluate.judging import call_results, check_plan, judge
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
@@ -48,6 +48,7 @@ class Worker:
         self.outcomes: dict[str, dict[str, dict]] = collections.defaultdict(dict)
         self.sandbox: python_sandbox.PythonSandbox | None = None
         self.info: SandboxInfo | None = None
+        self.unfit: dict[str, str] = {}  # problem -> why it can't be judged outside
         self.programs = 0
         self.foreign: ForeignJudge | None = None  # for other languages; imported if needed
 
@@ -66,7 +67,8 @@ class Worker:
             self.reply({"unusable": str(error)})
 
     def problem(self, key: str, problem: dict[str, Any]) -> None:
-        """Prepares a problem; replies {"unusable": reason} if its test can't be judged here."""
+        """Prepares a problem; replies {"unusable": reason} if the run can't go on with it."""
+        self.unfit.pop(key, None)
         reply: dict[str, str] = {}
         try:
             if problem.get("extra", {}).get("mode"):
@@ -74,12 +76,12 @@ class Worker:
             else:
                 namespace = types.SimpleNamespace(**problem)
                 self.plans[key] = check_plan.CheckPlan(namespace)
-        except check_plan.UnserializableValue as error:
-            reply["unusable"] = f"its test passes arguments that aren't plain data ({error})"
+        except call_results.UnserializableValue as error:
+            self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
             reply["unusable"] = str(error)
-        except (SyntaxError, ValueError) as error:
-            reply["unusable"] = f"its test doesn't parse ({error})"
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reference raises
+            self.unfit[key] = f"its reference raises {type(error).__name__}: {error}"[:300]
         self.reply(reply)
 
     def _add_foreign_problem(self, key: str, problem: dict[str, Any]) -> None:
@@ -109,6 +111,8 @@ class Worker:
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
         if self.foreign is not None and key in self.foreign.problems:
             return self.foreign.judge(key, source)._asdict()
+        if key in self.unfit:
+            return Outcome(Cause.LEFT_OUT, self.unfit[key])._asdict()
         sandbox, outcomes = self._ensure_sandbox(), self.outcomes[key]
         digest, error = sandbox.compile(source)
         if not digest:

@@ -13,6 +13,7 @@ import numpy as np
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.metrics.pass_at_k import bootstrap_means, pass_at_k, percentile_interval
+from codex_jax.evaluate.verdicts import Cause
 
 Selector = Callable[[Sequence[records.Completion]], Sequence[float]]
 
@@ -73,6 +74,8 @@ def selection(
     """
     groups: dict[str, list[tuple[records.Completion, bool]]] = collections.defaultdict(list)
     for sample, verdict in zip(samples, verdicts, strict=True):
+        if verdict.cause == Cause.LEFT_OUT:
+            continue
         groups[sample.task_id].append((sample, verdict.passed))
     selectors: dict[str, Selector] = {"random": lambda group: [0.0] * len(group)}
     if any(sample.mean_logprob is not None for sample in samples):

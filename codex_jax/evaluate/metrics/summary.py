@@ -6,6 +6,7 @@ from typing import Any
 
 from codex_jax import records
 from codex_jax.evaluate.metrics.pass_at_k import Estimate, estimate
+from codex_jax.evaluate.verdicts import Cause
 
 PROBLEM_GROUPS = ("blocks", "language")  # fields of problems by which pass@k is grouped
 SAMPLE_GROUPS = ("temperature",)  # fields of completions by which pass@k is grouped
@@ -35,7 +36,7 @@ def summary(
                 groups.setdefault(field, {}).setdefault(value, {})[task_id] = count
     for field in SAMPLE_GROUPS:
         for sample, row in zip(samples, verdicts, strict=bool(samples)):
-            if field in sample.extra:
+            if field in sample.extra and row.cause != Cause.LEFT_OUT:
                 members = groups.setdefault(field, {}).setdefault(str(sample.extra[field]), {})
                 n, c = members.get(row.task_id, (0, 0))
                 members[row.task_id] = (n + 1, c + row.passed)
@@ -43,6 +44,7 @@ def summary(
     return {
         "problems": len(counts),
         "samples": len(verdicts),
+        "references": _references(tasks, verdicts),
         "pass_at_k": _as_json(estimate(counts, ks)),
         "curve": _as_json(estimate(counts, [k for k in _CURVE if k <= most])),
         "modes": dict(collections.Counter(row.extra.get("mode", "outside") for row in verdicts)),
@@ -57,10 +59,46 @@ def summary(
     }
 
 
+def _references(
+    tasks: Mapping[str, records.Problem], verdicts: Iterable[records.Verdict]
+) -> dict[str, Any]:
+    """Counts the references, and names the problems for whose samples theirs made a difference."""
+    rows = {row.task_id: row for row in verdicts}
+    moved = [
+        name
+        for name, row in rows.items()
+        if row.extra.get("mode") == "in-process" and not tasks[name].extra.get("mode")
+    ]
+    return {
+        "checked": sum(bool(tasks[name].canonical_solution) for name in rows),
+        "judged_in_process": moved,
+        "left_out": {n: row.detail for n, row in rows.items() if row.cause == Cause.LEFT_OUT},
+    }
+
+
+def references_lines(report: Mapping[str, Any]) -> list[str]:
+    """Formats how many references were run, and each problem that is judged otherwise or not."""
+    counts = report.get("references") or {"checked": 0, "judged_in_process": [], "left_out": {}}
+    moved, left_out = counts["judged_in_process"], counts["left_out"]
+    if not (counts["checked"] or moved or left_out):
+        return []
+    lines = [
+        f"{counts['checked']} references were run first: {len(moved)} problems are judged "
+        f"in-process, {len(left_out)} are left out of pass@k"
+    ]
+    if moved:
+        lines.append(
+            f"judged in-process, as their references can't be judged outside: {', '.join(moved)}"
+        )
+    return lines + [f"left out: {name} ({reason})" for name, reason in left_out.items()]
+
+
 def count_passes(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
     """Counts (samples, correct samples) by task_id."""
     counts: dict[str, tuple[int, int]] = {}
     for row in verdicts:
+        if row.cause == Cause.LEFT_OUT:
+            continue
         n, c = counts.get(row.task_id, (0, 0))
         counts[row.task_id] = (n + 1, c + row.passed)
     return counts
@@ -79,7 +117,7 @@ def table(report: Mapping[str, Any]) -> str:
         lines.append(f"{name:12}" + "".join(f"{cell:>24}" for cell in cells))
     causes = ", ".join(f"{cause} {count}" for cause, count in report["causes"].items())
     lines.append(f"{report['samples']} samples of {report['problems']} problems: {causes}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *references_lines(report)])
 
 
 def grouped_rows(report: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
@@ -119,6 +157,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     size = f"{report['samples']:,} samples of {report['problems']} problems"
     modes = ", ".join(f"{n:,} {mode}" for mode, n in report["modes"].items())
     sandbox = f" in {report['isolation']}" if "isolation" in report else ""
+    lines += ["", *references_lines(report)]
     return "\n".join([f"{size}; judged{sandbox}: {modes}.", "", *lines]) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from codex_jax import InputError, files, records
 from codex_jax.evaluate.metrics.selection import selection
-from codex_jax.evaluate.metrics.summary import grouped_rows, summary
+from codex_jax.evaluate.metrics.summary import grouped_rows, references_lines, summary
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.report import plots
@@ -64,7 +64,7 @@ def write_report(
         "tiles": _tiles(report, rows),
         "sections": sections,
         "table": _table(report),
-        "causes": _causes(report["causes"]),
+        "causes": _causes(report["causes"]) + _references(report),
         "selection": _selection(selection(samples, rows)),
         "data": _data(tasks, samples, rows),
     }
@@ -157,6 +157,10 @@ def _causes(causes: Mapping[str, int]) -> str:
         f"<span>{count:,} · {count / total:.1%}</span></div>"
         for cause, count in causes.items()
     )
+
+
+def _references(report: Mapping[str, Any]) -> str:
+    return "".join(f"<p>{html.escape(line)}</p>" for line in references_lines(report))
 
 
 def _selection(shares: Mapping[str, float]) -> str:

@@ -1,6 +1,6 @@
 """The engine's host side: takes requests, returns samples, keeps the device busy.
 
-    engine = Engine(config, params, plan(...), token_bytes=..., eos_id=..., mesh=...)
+    engine = Engine(config, params, plan(...), token_bytes=..., eos_ids=..., mesh=...)
     engine.submit(Request(id, tokens, ...))      at any time; requests may differ in everything
     for output in engine.step(steps=8):          one call of the compiled loop
         ...                                      Sample (or a piece of one), or PromptLogprobs
@@ -55,7 +55,7 @@ class Engine:
         shape: EngineShape,
         *,
         token_bytes: Sequence[bytes],
-        eos_id: int,
+        eos_ids: Sequence[int],
         mesh: Mesh,
         stop_states: int = STOP_STATES,
         prompt_tokens: int = 1,
@@ -67,7 +67,7 @@ class Engine:
           params: Parameters, or a function that returns them, called in parallel with compilation.
           shape: Sizes that are compiled in.
           token_bytes: The bytes of each token of the vocabulary.
-          eos_id: The end-of-text token.
+          eos_ids: Tokens that end a text.
           mesh: Devices.
           stop_states: States of all stop automata together; stops that exceed it are checked by
             the host, after each call of the loop.
@@ -77,7 +77,7 @@ class Engine:
             shape = dataclasses.replace(shape, flat_cache=kernel)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
-        self._automata = StopAutomata(token_bytes, eos_id=eos_id, states=stop_states)
+        self._automata = StopAutomata(token_bytes, eos_ids=eos_ids, states=stop_states)
         self._table_version = self._automata.version
         self._executor = Executor(
             config, params, shape, mesh, self._automata.table, prompt_tokens=prompt_tokens

@@ -9,6 +9,7 @@ from codex_jax.host_runtime import gc_disabled
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -71,6 +72,7 @@ def load_engine(
     mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
     shapes = shardings.params_shapes(config, mesh)
     token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    token_bytes += [b""] * (config.vocab_size - len(token_bytes))
     with gc_disabled(), concurrent.futures.ThreadPoolExecutor(1) as thread:
         params = thread.submit(checkpoint.restore_params, checkpoint_dir, shapes, step=card.step)
         return Engine(
@@ -78,7 +80,7 @@ def load_engine(
             params.result,
             shape,
             token_bytes=token_bytes,
-            eos_id=tokenizer.eos_id,
+            eos_ids=read_ends(card, tokenizer).eos_ids,
             mesh=mesh,
             prompt_tokens=prompt_tokens,
         )

@@ -1,7 +1,7 @@
 """Text of tokens as they arrive: up to the stop string, and never half a character."""
 
 import codecs
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from codex_jax.sample.sampling.stop_strings import truncate_at_stop
 from codex_jax.tokenizer import SPECIALS, Tokenizer
@@ -17,9 +17,13 @@ class Detokenizer:
     """
 
     def __init__(
-        self, token_bytes: Callable[[int], bytes], *, eos_id: int, stops: Sequence[str] = ()
+        self,
+        token_bytes: Callable[[int], bytes],
+        *,
+        eos_ids: Collection[int],
+        stops: Sequence[str] = (),
     ):
-        self._token_bytes, self._eos_id, self._stops = token_bytes, eos_id, tuple(stops)
+        self._token_bytes, self._eos_ids, self._stops = token_bytes, eos_ids, tuple(stops)
         self._encoded_stops = [stop.encode() for stop in stops]
         self._pending = b""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -31,7 +35,7 @@ class Detokenizer:
         for token in map(int, tokens):
             if self.stopped:
                 break
-            if token == self._eos_id:
+            if token in self._eos_ids:
                 self.stopped = True
                 break
             pending = self._pending + self._token_bytes(token)
@@ -61,16 +65,16 @@ def detokenize(
     tokens: Iterable[int],
     token_bytes: Callable[[int], bytes],
     *,
-    eos_id: int,
+    eos_ids: Collection[int],
     stops: Sequence[str] = (),
 ) -> str:
     """The text of a finished sample."""
-    detokenizer = Detokenizer(token_bytes, eos_id=eos_id, stops=stops)
+    detokenizer = Detokenizer(token_bytes, eos_ids=eos_ids, stops=stops)
     return detokenizer.feed(tokens) + detokenizer.flush()
 
 
 def encode_prompt(
-    tokenizer: Tokenizer, prompt: str, suffix: str | None, *, prepend_eos: bool
+    tokenizer: Tokenizer, prompt: str, suffix: str | None, *, begin_ids: Sequence[int]
 ) -> list[int]:
     """A prompt's tokens; with a suffix, in fill-in-the-middle order (prefix, suffix, middle).
 
@@ -78,8 +82,8 @@ def encode_prompt(
       tokenizer: The model's.
       prompt: Text before the completion.
       suffix: Text after the completion; None without infilling.
-      prepend_eos: Begin with the end-of-text token, as training documents do; an empty prompt is
-        that token alone in any case.
+      begin_ids: Tokens in front, as training documents have them; an empty prompt without any is
+        the end-of-text token.
 
     Raises:
       InputError: a suffix, and a tokenizer without infilling tokens.
@@ -88,4 +92,4 @@ def encode_prompt(
     if suffix is not None:
         before, between, after = map(tokenizer.special_id, (_PREFIX, _MIDDLE, _SUFFIX))
         ids = [before, *ids, after, *tokenizer.encode(suffix), between]
-    return [tokenizer.eos_id, *ids] if prepend_eos or not ids else ids
+    return [*begin_ids, *ids] or [tokenizer.eos_id]

@@ -44,11 +44,11 @@ class StopAutomata:
     needed. State 0 stops at end of text alone; `STOPPED_STATE` is common to all.
     """
 
-    def __init__(self, token_bytes: Sequence[bytes], *, eos_id: int, states: int):
-        self._token_bytes, self._eos_id = token_bytes, eos_id
+    def __init__(self, token_bytes: Sequence[bytes], *, eos_ids: Sequence[int], states: int):
+        self._token_bytes, self._eos_ids = token_bytes, list(eos_ids)
         self.table = np.zeros((max(states, 2), len(token_bytes)), np.int16)
         self.table[STOPPED_STATE] = STOPPED_STATE
-        self.table[:, eos_id] = STOPPED_STATE
+        self.table[:, self._eos_ids] = STOPPED_STATE
         self.version = 0  # increases when the table changes
         self._spans: dict[tuple[str, ...], tuple[int, int]] = {(): (0, 2)}
         self._users: collections.Counter[tuple[str, ...]] = collections.Counter({(): 1})
@@ -80,7 +80,7 @@ class StopAutomata:
         renumbered = np.r_[first, STOPPED_STATE, np.arange(first + 1, first + size)]
         rows = states[np.arange(len(states)) != STOPPED_STATE]
         self.table[first : first + size] = renumbered.astype(np.int16)[rows]
-        self.table[first : first + size, self._eos_id] = STOPPED_STATE
+        self.table[first : first + size, self._eos_ids] = STOPPED_STATE
         self._spans[key] = (first, first + size)
         self.version += 1
         return True

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.serve import responses
 from codex_jax.sample.serve.completion import Completion
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
@@ -38,7 +39,7 @@ class Service:
       aliases: More names of it.
       vocab_size: The model's.
       limits: Limits of a request.
-      prepend_eos: Prepend the end-of-text token to prompts that are strings.
+      ends: Tokens that begin and end a text; by default the tokenizer's end of text ends one.
       keys: API keys; without any, everybody is let in.
       fingerprint: Changes with the weights and their dtypes; by default the tokenizer's hash.
       cors_origins: Origins whose pages browsers let in; "*" is any.
@@ -52,7 +53,7 @@ class Service:
         model: str,
         vocab_size: int,
         limits: ServerLimits,
-        prepend_eos: bool = True,
+        ends: TextEnds | None = None,
         keys: Sequence[str] = (),
         aliases: Sequence[str] = (),
         fingerprint: str = "",
@@ -60,7 +61,8 @@ class Service:
     ):
         self.engine_thread, self.tokenizer = engine_thread, tokenizer
         self.model, self.vocab_size, self.limits = model, vocab_size, limits
-        self.prepend_eos, self.cors_origins = prepend_eos, list(cors_origins)
+        self.ends = ends or TextEnds((), (tokenizer.eos_id,))
+        self.cors_origins = list(cors_origins)
         self.names = [model, *aliases]
         self.fingerprint = fingerprint or tokenizer.hash[:12]
         self.keys = [key.encode() for key in keys]
@@ -153,7 +155,7 @@ class Service:
     async def _parse(self, request: Request) -> Completion:
         body = _add_engine(await self._read_body(request), request.path_params.get("engine"))
         completion_request = parse_request(
-            body, self.tokenizer, self.vocab_size, self.limits, prepend_eos=self.prepend_eos
+            body, self.tokenizer, self.vocab_size, self.limits, begin_ids=self.ends.begin_ids
         )
         self._check_model(body["model"])
         completion_id = f"cmpl-{next(self._numbers)}-{secrets.token_hex(8)}"
@@ -162,6 +164,7 @@ class Service:
             body["model"],
             completion_request,
             self.tokenizer,
+            self.ends.eos_ids,
             self.engine_thread,
             self.fingerprint,
         )

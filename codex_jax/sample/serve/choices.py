@@ -2,7 +2,7 @@
 
 import codecs
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class ChoiceBuilder:
 
     Args:
       token_bytes: The bytes of a token.
-      eos_id: The end-of-text token.
+      eos_ids: Tokens that end a text.
       stops: Stop strings.
       top_logprobs: Likeliest tokens at each position; None leaves log-probabilities out.
       start: Characters of the prompt, from whose beginning offsets count, echoed or not.
@@ -55,13 +55,13 @@ class ChoiceBuilder:
         self,
         token_bytes: Callable[[int], bytes],
         *,
-        eos_id: int,
+        eos_ids: Collection[int],
         stops: Sequence[str],
         top_logprobs: int | None,
         start: int = 0,
     ):
-        self._token_bytes, self._eos_id, self._top_logprobs = token_bytes, eos_id, top_logprobs
-        self._detokenizer = Detokenizer(token_bytes, eos_id=eos_id, stops=stops)
+        self._token_bytes, self._eos_ids, self._top_logprobs = token_bytes, eos_ids, top_logprobs
+        self._detokenizer = Detokenizer(token_bytes, eos_ids=eos_ids, stops=stops)
         self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._offset = start  # characters before the next token
         self._pending = Logprobs()
@@ -96,7 +96,7 @@ class ChoiceBuilder:
         self.total_logprob += float(sample.logprobs.astype(np.float64).sum())
         text = ""
         for n, token in enumerate(sample.tokens.tolist()):
-            if token != self._eos_id and not self._detokenizer.stopped:
+            if token not in self._eos_ids and not self._detokenizer.stopped:
                 self._append(token, float(sample.logprobs[n]), self._top(sample.top, n))
             text += self._detokenizer.feed([token])
         if sample.finish_reason and not self._detokenizer.stopped:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
@@ -33,11 +33,12 @@ class Completion:
         model: str,
         request: CompletionRequest,
         tokenizer: Tokenizer,
+        eos_ids: Collection[int],
         engine_thread: EngineThread,
         fingerprint: str,
     ):
         self.id, self.request = completion_id, request
-        self._tokenizer, self._engine_thread = tokenizer, engine_thread
+        self._tokenizer, self._eos_ids, self._engine_thread = tokenizer, eos_ids, engine_thread
         self._requests = request.engine_requests(completion_id)
         self._head = {
             "id": completion_id,
@@ -151,7 +152,7 @@ class Completion:
         if key not in self._builders:
             self._builders[key] = ChoiceBuilder(
                 self._tokenizer.token_bytes,
-                eos_id=self._tokenizer.eos_id,
+                eos_ids=self._eos_ids,
                 stops=self.request.stops,
                 top_logprobs=self.request.logprobs,
                 start=self.request.prompt_characters[number],

@@ -95,7 +95,7 @@ def parse_request(
     vocab_size: int,
     limits: ServerLimits,
     *,
-    prepend_eos: bool,
+    begin_ids: Sequence[int],
 ) -> CompletionRequest:
     """Parses and checks a body.
 
@@ -104,7 +104,7 @@ def parse_request(
       tokenizer: Encodes prompts that are strings.
       vocab_size: The model's.
       limits: The server's.
-      prepend_eos: Prepend the end-of-text token to prompts that are strings.
+      begin_ids: Tokens in front of prompts that are strings.
 
     Raises:
       ApiError: 400, naming the field.
@@ -113,7 +113,7 @@ def parse_request(
         fields = openai_schema.parse_body(body)
         if fields["model"] is None:
             raise FieldError("you must provide a model parameter", "model")
-        prompts = _tokenize(fields, tokenizer, prepend_eos)
+        prompts = _tokenize(fields, tokenizer, begin_ids)
         max_tokens = _MAX_TOKENS if fields["max_tokens"] is None else fields["max_tokens"]
         _check_counts(fields, limits)
         _check_prompts(prompts, max_tokens, vocab_size, limits)
@@ -123,7 +123,7 @@ def parse_request(
     n = fields["n"] or 1
     return CompletionRequest(
         prompts=prompts,
-        begin_tokens=[_count_begin_tokens(p, prepend_eos) for p in _prompt_list(fields)],
+        begin_tokens=[_count_begin_tokens(p, begin_ids) for p in _prompt_list(fields)],
         prompt_characters=[_count_characters(p, tokenizer) for p in _prompt_list(fields)],
         n=n,
         best_of=fields["best_of"] or n,
@@ -139,16 +139,14 @@ def parse_request(
 
 
 def _tokenize(
-    fields: openai_schema.Fields, tokenizer: Tokenizer, prepend_eos: bool
+    fields: openai_schema.Fields, tokenizer: Tokenizer, begin_ids: Sequence[int]
 ) -> list[list[int]]:
     """Prompts as tokens."""
     prompts, suffix = _prompt_list(fields), fields["suffix"]
     if isinstance(prompts[0], list):
         return prompts
     try:
-        return [
-            encode_prompt(tokenizer, prompt, suffix, prepend_eos=prepend_eos) for prompt in prompts
-        ]
+        return [encode_prompt(tokenizer, prompt, suffix, begin_ids=begin_ids) for prompt in prompts]
     except InputError as error:
         raise FieldError(f"suffix: this model can't infill: {error}", "suffix") from None
 
@@ -159,9 +157,11 @@ def _prompt_list(fields: openai_schema.Fields) -> list:
     return prompt if isinstance(prompt, list) and not isinstance(prompt[0], int) else [prompt]
 
 
-def _count_begin_tokens(prompt: str | list[int], prepend_eos: bool) -> int:
+def _count_begin_tokens(prompt: str | list[int], begin_ids: Sequence[int]) -> int:
     """The tokens that `encode_prompt` puts in front of a prompt."""
-    return int(isinstance(prompt, str) and (prepend_eos or not prompt))
+    if not isinstance(prompt, str):
+        return 0
+    return len(begin_ids) or int(not prompt)
 
 
 def _count_characters(prompt: str | list[int], tokenizer: Tokenizer) -> int:

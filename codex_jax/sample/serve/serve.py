@@ -19,6 +19,7 @@ from codex_jax import InputError, checkpoint
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
 from codex_jax.sample.engine.state import EngineShape
+from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -44,7 +45,7 @@ def serve(
     weights_dtype: str | None = None,
     kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
-    prepend_eos: bool = True,
+    prepend_eos: bool | None = None,
 ) -> None:
     """Serves a checkpoint: POST /v1/completions as OpenAI's, and a page to try it at /.
 
@@ -66,7 +67,7 @@ def serve(
       weights_dtype: Storage dtype of the weights: dtype (default) or "int8".
       kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
       mesh: Devices along each mesh axis; by default every device is a replica.
-      prepend_eos: Prepend end of text, as in our training data; False for most imported models.
+      prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
     """
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
@@ -83,7 +84,7 @@ def serve(
     model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
-    options |= {"prepend_eos": prepend_eos, "keys": _read_keys(api_keys)}
+    options |= {"ends": read_ends(card, bpe, prepend_eos), "keys": _read_keys(api_keys)}
     options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)

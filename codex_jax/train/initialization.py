@@ -1,0 +1,122 @@
+"""The state of step 0: random weights, or those of another checkpoint (`train --init_from`)."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from codex_jax import InputError, checkpoint
+from codex_jax.checkpoint import Card
+from codex_jax.model import DecoderConfig, abstract_params
+from codex_jax.train import state as states
+from codex_jax.train.batches import Batches
+from codex_jax.train.state import TrainState
+
+
+class Source(NamedTuple):
+    """A checkpoint whose weights a run begins with; none if `directory` is empty."""
+
+    directory: str = ""
+    step: int | None = None  # None is the newest
+
+    def read_card(self) -> Card:
+        """Reads the card.
+
+        Raises:
+          InputError: no such checkpoint.
+        """
+        return checkpoint.read_card(self.directory, step=self.step)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the entries of a run's card; none without a source."""
+        return {"init_from": self.directory, "init_step": self.step} if self.directory else {}
+
+
+def select_model(model: DecoderConfig | None, checkpoint_dir: str, source: Source) -> DecoderConfig:
+    """Returns the model that is set, else the checkpoint's to continue, else the source's.
+
+    Raises:
+      InputError: there is none of the three.
+    """
+    if model is not None:
+        return model
+    if checkpoint.has_steps(checkpoint_dir):
+        return DecoderConfig.from_json(checkpoint.read_card(checkpoint_dir).model)
+    if source.directory:
+        return DecoderConfig.from_json(source.read_card().model)
+    raise InputError(
+        "not set: DecoderConfig.layers, DecoderConfig.width, DecoderConfig.heads; set a file of "
+        "gin_configs/model, or set init_from to a checkpoint whose weights training begins with"
+    )
+
+
+def check_source(source: Source, model: DecoderConfig, batches: Batches) -> Card:
+    """Checks that a source's weights are of this model, and its tokenizer the data's.
+
+    Returns:
+      Its card.
+
+    Raises:
+      InputError: they aren't; all differences are named.
+    """
+    card = source.read_card()
+    name = f"init_from: {source.directory} step {card.step}"
+    if card.tokenizer_hash != batches.tokenizer_hash:
+        raise InputError(
+            f"{name} was trained with the tokenizer {card.tokenizer_hash[:12] or 'unknown'}, the "
+            f"rows were made with {batches.tokenizer_hash[:12]}; build the rows with the "
+            "checkpoint's tokenizer"
+        )
+    shapes = abstract_params(model)[0]
+    differences = _differences(DecoderConfig.from_json(card.model), model)
+    differences += checkpoint.shape_differences(source.directory, shapes, step=card.step)
+    if differences:
+        raise InputError(
+            f"{name} is another model (saved, set now): {'; '.join(differences)}; leave the "
+            "model unset to take the checkpoint's"
+        )
+    return card
+
+
+def _differences(saved: DecoderConfig, config: DecoderConfig) -> list[str]:
+    """Fields that change the function that the same weights compute."""
+    ignored = {"vocab_multiple"} | ({"max_length"} if config.positions == "rotary" else set())
+    pairs = [
+        (field.name, getattr(saved, field.name), getattr(config, field.name))
+        for field in dataclasses.fields(config)
+        if field.name not in ignored
+    ]
+    return [f"DecoderConfig.{name}: {old!r}, {new!r}" for name, old, new in pairs if old != new]
+
+
+def initial_state(
+    source: Source,
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    batches: Batches,
+    seed: int,
+    dtype: Any = jnp.float32,
+) -> TrainState:
+    """State at step 0: weights of the source or random ones, and a new state of the optimizer.
+
+    Raises:
+      InputError: the source is of another model or another tokenizer.
+    """
+    if not source.directory:
+        return states.init_sharded(config, tx, mesh, seed=seed, dtype=dtype)
+    card = check_source(source, config, batches)
+    target = states.abstract_state(config, tx, mesh, dtype=dtype)
+    params = checkpoint.restore_params(source.directory, target.params, step=card.step)
+
+    def init_optimizer(params: Any) -> Any:
+        return tx.init(jax.tree.map(lambda p: p.astype(jnp.float32), params))
+
+    placement = states.shardings(config, tx, mesh)
+    optimizer = jax.jit(init_optimizer, out_shardings=placement.optimizer)(params)
+    step = jax.device_put(jnp.zeros((), jnp.int32), placement.step)
+    return TrainState(step, params, optimizer)

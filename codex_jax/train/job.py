@@ -1,0 +1,101 @@
+"""A training job: the data, the model, the optimizer, the devices and the card, made once."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from codex_jax import model as models
+from codex_jax import sharding
+from codex_jax.checkpoint import Card
+from codex_jax.model import DecoderConfig
+from codex_jax.sharding import MeshShape
+from codex_jax.train import optimizer as optimizers
+from codex_jax.train.batches import Batches
+from codex_jax.train.checks import check
+from codex_jax.train.compute import Compute
+from codex_jax.train.initialization import Source
+from codex_jax.train.optimizer import Optimizer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a run computes with, but its state.
+
+    Args:
+      batches: The packed rows.
+      model: The decoder.
+      tx: The optimizer's chain.
+      mesh: The devices.
+      compute: Precision and memory savers.
+      source: The checkpoint whose weights the run begins with.
+      seed: Of the weights without one.
+      card: The card of its checkpoints.
+    """
+
+    batches: Batches
+    model: DecoderConfig
+    tx: optax.GradientTransformation
+    mesh: Mesh
+    compute: Compute
+    source: Source
+    seed: int
+    card: Card
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the stored weights."""
+        return jnp.dtype(self.compute.param_dtype)
+
+
+def make_job(
+    batches: Batches,
+    model: DecoderConfig,
+    source: Source,
+    optimizer: Optimizer,
+    mesh: MeshShape,
+    compute: Compute,
+    settings: dict[str, int],
+    operative_config: str = "",
+) -> Job:
+    """Checks a run's settings against one another, and makes its job.
+
+    Args:
+      batches: The packed rows.
+      model: The decoder.
+      source: The checkpoint whose weights the run begins with.
+      optimizer: The optimizer and its schedule.
+      mesh: Devices along each mesh axis.
+      compute: Precision and memory savers.
+      settings: "steps", and "seed" of the initial weights.
+      operative_config: The configuration's text, for the card.
+
+    Raises:
+      InputError: settings that don't fit the data, the devices or one another.
+    """
+    devices = sharding.make_mesh(mesh)
+    check(batches, model, compute, devices, has_source=bool(source.directory))
+    axes = models.abstract_params(model)[1]
+    tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes)
+    run: dict[str, Any] = settings | source.settings() | {"batch_size": batches.batch_size}
+    run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
+    run |= {f"compute.{k}": getattr(compute, k) for k in ("dtype", "param_dtype", "z_loss")}
+    card = Card(
+        model=model.to_json(),
+        tokenizer_hash=batches.tokenizer_hash,
+        data_fingerprint=batches.fingerprint,
+        run=run,
+        operative_config=operative_config,
+    )
+    return Job(
+        batches=batches,
+        model=model,
+        tx=tx,
+        mesh=devices,
+        compute=compute,
+        source=source,
+        seed=settings["seed"],
+        card=card,
+    )
