@@ -1,7 +1,8 @@
 """The state of step 0: random weights, or those of another checkpoint (`train --init_from`)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,16 @@ from codex_jax.train.batches import Batches
 from codex_jax.train.state import TrainState
 
 
-class Source(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Source:
     """A checkpoint whose weights a run begins with; none if `directory` is empty."""
 
     directory: str = ""
     step: int | None = None  # None is the newest
 
-    def read_card(self) -> Card:
-        """Reads the card.
+    @functools.cached_property
+    def card(self) -> Card:
+        """The card.
 
         Raises:
           InputError: no such checkpoint.
@@ -44,9 +47,11 @@ def select_model(model: DecoderConfig | None, checkpoint_dir: str, source: Sourc
     if model is not None:
         return model
     if checkpoint.has_steps(checkpoint_dir):
-        return DecoderConfig.from_json(checkpoint.read_card(checkpoint_dir).model)
+        return DecoderConfig.from_json(
+            checkpoint.read_card(checkpoint_dir, check_content=False).model
+        )
     if source.directory:
-        return DecoderConfig.from_json(source.read_card().model)
+        return DecoderConfig.from_json(source.card.model)
     raise InputError(
         "not set: DecoderConfig.layers, DecoderConfig.width, DecoderConfig.heads; set a file of "
         "gin_configs/model, or set init_from to a checkpoint whose weights training begins with"
@@ -62,7 +67,7 @@ def check_source(source: Source, model: DecoderConfig, batches: Batches) -> Card
     Raises:
       InputError: they aren't; all differences are named.
     """
-    card = source.read_card()
+    card = source.card
     name = f"init_from: {source.directory} step {card.step}"
     if card.tokenizer_hash != batches.tokenizer_hash:
         raise InputError(

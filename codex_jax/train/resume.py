@@ -14,15 +14,15 @@ def restore_or_init(checkpoints: Checkpoints, job: Job) -> tuple[TrainState, int
     Raises:
       InputError: the checkpoint is of another run; every difference is named.
     """
-    step = checkpoints.latest
-    if step is None:
+    if checkpoints.latest is None:
         options = {"batches": job.batches, "seed": job.seed, "dtype": job.dtype}
         return initial_state(job.source, job.model, job.tx, job.mesh, **options), 0
+    step = checkpoints.steps[0]
     if differences := checkpoints.card(step).differences(job.card):
         raise InputError(
             f"{checkpoints.directory} holds step {step} of another run (saved, set now): "
             f"{'; '.join(differences)}; set another checkpoint_dir, or delete it"
         )
     target = states.abstract_state(job.model, job.tx, job.mesh, dtype=job.dtype)
-    params, rest = checkpoints.restore(step, target.params, target._replace(params=None))
+    params, rest, step = checkpoints.restore(target.params, target._replace(params=None))
     return rest._replace(params=params), step

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, checkpoint, sharding
-from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.checkpoint import Card, Checkpoints, Retention
 from codex_jax.model import DecoderConfig, abstract_params, init
 from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
@@ -25,7 +25,7 @@ TX = optimizers.make(Optimizer(warmup_steps=1), steps=4, axes=abstract_params(CO
 def trained(tmp_path_factory):
     """A run of 40 steps on counting rows, whose loss is below 1."""
     folder = tmp_path_factory.mktemp("trained")
-    run(folder, steps=40, keep_checkpoints=9)
+    run(folder, steps=40, retention=Retention(keep_latest=9))
     return folder
 
 
