@@ -53,7 +53,7 @@ ROOMS = {
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "pyarrow", "rensa"}
+        | {"IPython", "identify", "license_expression", "licenseclassifier", "pyarrow", "rensa"}
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -78,7 +78,7 @@ ROOMS = {
 # from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
-        {"documents", "languages", "dedup", "packing"},
+        {"documents", "languages", "dedup", "packing", "skipped_folders"},
         {"corpus", "destination", "stats"},
         {"examples"},
         {"readers"},

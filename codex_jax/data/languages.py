@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+import re
 import typing
 from collections.abc import Sequence
 
@@ -38,7 +39,28 @@ LANGUAGES = {
 }
 NOTEBOOK = "Jupyter"  # a container: its cells have a language of their own
 
+_ALIASES = {
+    "Python": ("py", "ipython", "pypy", "xpython"),
+    "JavaScript": ("js", "node", "nodejs", "node.js", "reactjs"),
+    "TypeScript": ("deno",),
+    "Go": ("golang", "gophernotes"),
+    "Ruby": ("rb",),
+    "Perl": ("pl",),
+    "C++": ("cpp", "cxx", "xcpp"),
+    "C#": ("csharp", "c-sharp", "cs", ".net-csharp"),
+    "Rust": ("rs",),
+    "Shell": ("sh", "zsh", "ksh", "dash"),
+}
+_VERSION = re.compile(r"[-\s]?\d[\d.x]*$")
 _NAME_OF_TAG = {tag: name for name, row in LANGUAGES.items() for tag in row.tags}
+_NAME_OF_WORD = {name.lower(): name for name in LANGUAGES} | _NAME_OF_TAG
+_NAME_OF_WORD |= {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
+
+
+def language_named(word: str) -> str | None:
+    """Returns the table's name of a language that a tag, kernel or magic names: "c++17", "py"."""
+    word = word.strip().lower()
+    return _NAME_OF_WORD.get(word) or _NAME_OF_WORD.get(_VERSION.sub("", word))
 
 
 def detect(path: str, content: bytes | None = None) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from codex_jax.data.packing.row_store import RowsInfo
+from codex_jax.progress import printable
 
 
 @dataclasses.dataclass
@@ -72,7 +73,7 @@ def describe(info: RowsInfo) -> str:
         f"{info.rows:,} rows of {info.sequence_length}: {info.tokens:,} tokens, 0 lost, "
         f"{info.fill_rate:.1%} full; fingerprint {info.fingerprint[:12]}"
     )
-    return "\n".join(lines)
+    return printable("\n".join(lines))
 
 
 def _table(name: str, counts: dict[str, Any]) -> list[str]:
@@ -99,4 +100,4 @@ def _row(
 def _list_counts(counts: dict[str, int], most: int = 12) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     more = f", and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(f"{count:,} {name}" for name, count in ordered[:most]) + more
+    return ", ".join(f"{count:,} {' '.join(name.split())}" for name, count in ordered[:most]) + more

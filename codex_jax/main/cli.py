@@ -136,5 +136,7 @@ def _exit_with(words: Sequence[str], line: str, status: int) -> int:
         prefix = f"codex-jax {select_command(words)[0].name}"
     except InputError:
         prefix = f"codex-jax {words[0]}" if words[0] in GROUPS else "codex-jax"
-    print(f"{prefix}: {line}", file=sys.stderr)
+    from codex_jax.progress import printable  # a message may quote a stranger's file
+
+    print(f"{prefix}: {printable(line)}", file=sys.stderr)
     return status

@@ -205,8 +205,8 @@ def subcommands(group: str) -> dict[str, Command]:
 # Extra of pyproject.toml → the packages that it brings, by their import names.
 _PACKAGES = {
     "data": (
-        *("identify", "license_expression", "licenseclassifier", "nbformat", "rensa", "seqio"),
-        *("sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
+        *("identify", "IPython", "license_expression", "licenseclassifier", "pyarrow", "rensa"),
+        *("seqio", "sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
         "tree_sitter_language_pack",
     ),
     "beam": ("apache_beam",),
