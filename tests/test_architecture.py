@@ -48,7 +48,7 @@ ROOMS = {
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
@@ -89,7 +89,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
     ],
-    "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"bpe"}],
+    "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
     "sharding": [{"chips", "logical_axes", "mesh"}, {"topology"}],
     "checkpoint": [
         {"card", "checksums", "own_files", "processes"},
@@ -104,12 +104,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
     ],
     "train": [
         {"attention_choice", "batches", "loss", "metrics", "optimizer", "preemption"}

@@ -23,6 +23,8 @@ COVERED_BY = {
         "tokenizer.bpe",
         "tokenizer.byte_alphabet",
         "tokenizer.formats",
+        "tokenizer.library",
+        "tokenizer.ranked",
         "tokenizer.whitespace",
     ],
     "compile/test_compile.py": ["compile.search"],
@@ -33,7 +35,6 @@ COVERED_BY = {
         "convert.foreign_config",
         "convert.gguf",
         "convert.hf_folder",
-        "convert.tokenizers",
     ],
     "convert/test_hf_params.py": [
         "convert.families",
@@ -83,7 +84,10 @@ COVERED_BY = {
         "evaluate.sandbox.python_sandbox",
     ],
     "evaluate/test_toolchain_server.py": ["evaluate.sandbox.guest.child_process"],
-    "evaluate/test_value_codec.py": ["evaluate.judging.call_results"],
+    "evaluate/test_value_codec.py": [
+        "evaluate.judging.call_results",
+        "evaluate.sandbox.guest.module_types",
+    ],
     "main/test_cli.py": ["main.help_text"],
     "main/test_run.py": ["main.dry_run"],
     "main/test_bindings.py": ["main.suggestions"],

@@ -11,7 +11,8 @@ class Card:
 
     `run` holds the settings that a resumed run must share (batch size, seed, optimizer, steps).
     `eos_ids` end a text and `begin_ids` begin one, where an imported model has its own; empty and
-    None are the tokenizer's end of text, as in our training documents.
+    None are the tokenizer's end of text, as in our training documents. `origin` holds an imported
+    model's family and its fields that an export writes again.
     `checksums` holds those of its arrays, by name.
     """
 
@@ -23,6 +24,7 @@ class Card:
     operative_config: str = ""
     eos_ids: list[int] = dataclasses.field(default_factory=list)
     begin_ids: list[int] | None = None
+    origin: dict[str, Any] = dataclasses.field(default_factory=dict)
     checksums: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def differences(self, other: "Card") -> list[str]:
@@ -46,7 +48,7 @@ def _flat(card: Card) -> dict[str, Any]:
 
 # Field → the type of its value in JSON.
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("model", "run", "checksums"), dict),
+    **dict.fromkeys(("model", "run", "origin", "checksums"), dict),
     **dict.fromkeys(("tokenizer_hash", "data_fingerprint", "operative_config"), str),
     "step": int,
     "eos_ids": list,

@@ -110,11 +110,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "import",
             "codex_jax.convert.convert:import_weights",
-            "convert GPT-2, Llama-like or StarCoder2 weights to a checkpoint",
+            "convert Hugging Face or GGUF weights to a checkpoint",
         ),
         Command(
             "export",
-            "codex_jax.convert.convert:export_weights",
+            "codex_jax.convert.export:export_weights",
             "write a checkpoint as a Hugging Face folder",
         ),
     ),

@@ -88,7 +88,6 @@ def make_job(
         data_fingerprint=batches.fingerprint,
         run=run,
         operative_config=operative_config,
-        eos_ids=source.card.eos_ids if source.directory else [],
     )
     return Job(
         batches=batches,

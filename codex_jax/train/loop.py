@@ -72,7 +72,7 @@ def train(
     """
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
     source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
-    model = select_model(model, checkpoint_dir, source)
+    model = select_model(model, checkpoint_dir, source, batches)
     job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
     metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
@@ -92,7 +92,7 @@ def _run_job(
     validation: Validation,
 ) -> dict[str, Any]:
     """Runs a job from its newest checkpoint on; returns the last step's metrics."""
-    state, start = restore_or_init(checkpoints, job)
+    state, start, card = restore_or_init(checkpoints, job)
     rows = job.batches.batches(start, host_rows(job.mesh, job.batches))
     metrics = Metrics(metrics_file, start=start)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
@@ -107,7 +107,7 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, job.card),
+            save=_saver(checkpoints, lock, card),
             evaluator=evaluator,
         )
         checkpoints.finish()

@@ -2,21 +2,23 @@
 
 import contextlib
 import copy
+import importlib
 import json
 import pathlib
 import random
 import resource
 import signal
+import sys
 import time
 import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from codex_jax import InputError
 from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
-from codex_jax.evaluate.sandbox.guest import program, value_codec
+from codex_jax.evaluate.sandbox.guest import compiler, program, value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause
 
@@ -33,16 +35,14 @@ class UnexpectedCall(BaseException):
     """The test made a call that is not the next one of its plan."""
 
 
-class UnserializableValue(BaseException):
-    """The test passes an argument that can't be sent into the sandbox."""
-
-
 class CheckTimeout(BaseException):
     """check() itself has used up its CPU time on the answers."""
 
 
 class CheckPlan:
     """The compiled test of one problem and the calls it will make."""
+
+    shares_arguments = True  # whether programs are told which arguments are one object
 
     def __init__(self, problem: "records.Problem | types.SimpleNamespace"):
         self.entry_point = problem.entry_point
@@ -55,6 +55,7 @@ class CheckPlan:
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
         self.least_cpu_s, self.least_answer_mb = 0.0, 0
+        self._classes: dict[str, Any] = {}  # the test's namespace, which has the prompt's classes
         self._verdicts: dict[bytes, tuple[Cause, str]] = {}
         if "plus_input" in problem.extra:
             self._answer_inputs(problem)
@@ -77,6 +78,7 @@ class CheckPlan:
         return namespace
 
     def _run_test(self, namespace: dict[str, Any], candidate: Callable) -> None:
+        self._classes = namespace
         random.seed(0)  # tests that draw inputs draw the same ones each time
         namespace[self.entry_point] = candidate
         exec(self.test, namespace)
@@ -88,7 +90,7 @@ class CheckPlan:
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
         inputs = mbpp_plus.call_arguments(problem.extra)
-        self.calls = [encode_call(tuple(arguments), {}) for arguments in inputs]
+        self.calls = [call_results.encode_call(tuple(a), {})[0] for a in inputs]
         self.complete = True
         reference = self._namespace()[self.entry_point]
         start = time.process_time()
@@ -114,8 +116,9 @@ class CheckPlan:
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
             namespace = self._namespace()
-            self._run_test(namespace, self._recorder(namespace[self.entry_point], lines))
-            self.complete = True
+            caller = self._recorder(namespace[self.entry_point], lines)
+            self._run_test(namespace, caller)
+            self.complete = caller.stopped is None
         if self.complete:
             answers = b"".join(map(program.to_json_line, lines))
             self.cache_verdict(answers, (Cause.PASSED, ""))
@@ -127,22 +130,30 @@ class CheckPlan:
           UnserializableValue: they can't be sent.
         """
 
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            encode_call(arguments, named)
+        def ask(_: str) -> NoReturn:
             raise UnexpectedCall
 
         errors = (Exception, CheckTimeout, UnexpectedCall)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
-            self._run_test(self._namespace(), candidate)
+            self._run_test(self._namespace(), call_results.Caller(ask, self.find_class))
 
-    def _recorder(self, reference: Callable, lines: list[dict]) -> Callable:
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            call = encode_call(arguments, named)
+    def _recorder(self, reference: Callable, lines: list[dict]) -> call_results.Caller:
+        caller = program.Caller(reference)
+
+        def ask(call: str) -> dict[str, Any]:
             self.calls.append(call)
-            lines.append(program.call_function(reference, call))
-            return call_results.decode_result(lines[-1], arguments)
+            lines.append(caller.answer(call))
+            return lines[-1]
 
-        return candidate
+        return call_results.Caller(ask, self.find_class)
+
+    def find_class(self, module: str, name: str) -> type | None:
+        """Returns the test's or a module's exception class of this name; None for others."""
+        found = self._classes.get(name)
+        if found is None and module.partition(".")[0] in compiler.PRELOADED:
+            importlib.import_module(module.partition(".")[0])
+            found = getattr(sys.modules.get(module), name, None)
+        return found if isinstance(found, type) and issubclass(found, Exception) else None
 
     def set_calls(self, calls: list[str]) -> None:
         """Sets the calls to a program that passed, which the next programs will get."""
@@ -170,22 +181,6 @@ def _setup_code(problem: "records.Problem | types.SimpleNamespace") -> Any:
         with contextlib.suppress(SyntaxError):
             return compile(problem.prompt + body + suffix, "prompt", "exec", dont_inherit=True)
     return None
-
-
-def encode_call(arguments: tuple, named: dict) -> str:
-    """Returns a call as a line of JSON.
-
-    Raises:
-      UnserializableValue: an argument isn't plain data.
-    """
-    try:
-        plain = [
-            value_codec.encode(list(arguments), strict=True),
-            value_codec.encode(named, strict=True),
-        ]
-    except TypeError as error:
-        raise UnserializableValue(str(error)) from None
-    return json.dumps(plain)
 
 
 @contextlib.contextmanager

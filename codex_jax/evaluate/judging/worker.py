@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging import check_plan, judge
+from codex_jax.evaluate.judging import call_results, check_plan, judge
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
@@ -76,7 +76,7 @@ class Worker:
             else:
                 namespace = types.SimpleNamespace(**problem)
                 self.plans[key] = check_plan.CheckPlan(namespace)
-        except check_plan.UnserializableValue as error:
+        except call_results.UnserializableValue as error:
             self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
             reply["unusable"] = str(error)
