@@ -53,7 +53,15 @@ ROOMS = {
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"IPython", "identify", "license_expression", "licenseclassifier", "pyarrow", "rensa"}
+        | {
+            "IPython",
+            "detect_secrets",
+            "identify",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        }
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
