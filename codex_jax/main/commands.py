@@ -205,7 +205,15 @@ def subcommands(group: str) -> dict[str, Command]:
 # Extra of pyproject.toml → the packages that it brings, by their import names.
 _PACKAGES = {
     "data": (
-        *("identify", "IPython", "license_expression", "licenseclassifier", "pyarrow", "rensa"),
+        *(
+            "detect_secrets",
+            "identify",
+            "IPython",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        ),
         *("seqio", "sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
         "tree_sitter_language_pack",
     ),

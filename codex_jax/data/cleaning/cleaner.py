@@ -140,10 +140,12 @@ def _check_contamination(
 
 
 def _redact(document: Document, stats: FileStats) -> Document:
-    text, counts = redact(document.text)
+    text, counts = redact(document.text, document.language)
     stats.redacted.update(counts)
     pairs = (
-        dataclasses.replace(pair, prose=redact(pair.prose)[0], code=redact(pair.code)[0])
+        dataclasses.replace(
+            pair, prose=redact(pair.prose)[0], code=redact(pair.code, pair.language)[0]
+        )
         for pair in document.pairs
     )
     return dataclasses.replace(document, text=text, pairs=tuple(pairs))
