@@ -28,6 +28,8 @@ COVERED_BY = {
         "tokenizer.whitespace",
     ],
     "compile/test_compile.py": ["compile.search"],
+    "checkpoint/test_lock.py": ["checkpoint.processes"],
+    "checkpoint/test_writer.py": ["checkpoint.own_files"],
     "convert/test_convert.py": [
         "convert.foreign",
         "convert.foreign_config",
