@@ -178,6 +178,11 @@ class Tokenizer:
         """An imported tokenizer's tokenizer_config.json: chat_template, bos_token, and so on."""
         return self._vocabulary.settings
 
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that no text has."""
+        return self._vocabulary.special_ids
+
     def special_id(self, name: str) -> int:
         """Id of one of `SPECIALS`.
 

@@ -44,6 +44,7 @@ class LibraryVocabulary:
       ids: of the tokens that aren't added.
       tokens: the bytes of each id; added tokens are their text, ids without a token empty.
       specials: ids of those of `SPECIALS` that it has under any of their foreign names.
+      special_ids: ids of added tokens that are special, which no text has.
       settings: its tokenizer_config.json.
     """
 
@@ -61,6 +62,9 @@ class LibraryVocabulary:
         if END_OF_TEXT not in self.specials:  # beyond the model's vocabulary: never sampled
             self.specials[END_OF_TEXT] = len(self.tokens)
             self.tokens.append(END_OF_TEXT.encode())
+        added = self._engine.get_added_tokens_decoder()
+        special_ids = {number for number, token in added.items() if token.special}
+        self.special_ids = frozenset({*special_ids, *self.specials.values()})
         self._check_bytes()
 
     def content(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class RankedVocabulary:
       ids: of the tokens that text encodes to.
       tokens: the bytes of each id, and the names of special tokens.
       specials: ids of `SPECIALS`.
+      special_ids: the same ids, which no text has.
       settings: empty; an imported vocabulary has its tokenizer_config.json.
     """
 
@@ -39,6 +40,7 @@ class RankedVocabulary:
             if self.specials.setdefault(name, len(self.tokens)) == len(self.tokens):
                 self.tokens.append(b"")
             self.tokens[self.specials[name]] = name.encode()
+        self.special_ids = frozenset(self.specials.values())
         self._names = re.compile(f"({'|'.join(map(re.escape, self.specials))})")
 
     @classmethod
