@@ -46,8 +46,8 @@ class VerdictLog:
 
     def source(self, sample: records.Completion) -> str:
         """Text of the sample's program."""
-        whole = is_whole_program(sample)
-        return formats.program(self.tasks[sample.task_id], sample.completion, whole=whole)
+        is_program = is_whole_program(sample)
+        return formats.program(self.tasks[sample.task_id], sample.completion, is_program=is_program)
 
     def _digest_problem(self, problem: records.Problem) -> str:
         language = problem.extra.get("language", "") if problem.extra.get("mode") else ""

@@ -9,7 +9,7 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.judging import oracles
+from codex_jax.evaluate.judging import check_plan, oracles
 from codex_jax.evaluate.problems import formats, mbpp_plus
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -67,6 +67,58 @@ def test_mbpp_s_assertions_are_its_prompt_and_its_test(tmp_path):
     assert "add(-1, 1)" not in task.prompt
     samples = [("MBPP/7", MBPP["code"]), ("MBPP/7", "def add(a, b): return a | b\n")]
     assert causes(tmp_path, [task], samples) == ["passed", "wrong_answer"]
+
+
+def test_mbpp_plus_is_tested_by_its_own_test_and_named_as_evalplus_does(tmp_path):
+    """Rows of evalplus/mbppplus: three assertions for the prompt, and a test of many inputs."""
+    test = "import numpy as np\n\nfor a in range(9):\n    assert np.allclose(add(a, 5), a + 5)\n"
+    row = {k: MBPP[k] for k in ("task_id", "code", "test_list")}
+    row |= {"prompt": MBPP["text"], "source_file": "x", "test_imports": [], "test": test}
+    task = load(tmp_path, row)["Mbpp/7"]
+    samples = [("Mbpp/7", MBPP["code"]), ("Mbpp/7", "def add(a, b): return a + b - (a == 8)\n")]
+    assert causes(tmp_path, [task], samples) == ["passed", "wrong_answer"]
+
+
+def test_a_function_may_be_called_check(tmp_path):
+    """It isn't the test's check(): Mbpp/56."""
+    row = MBPP | {"code": "def check(n):\n    return n == 1\n", "challenge_test_list": []}
+    task = load(tmp_path, row | {"test_list": ["assert check(1) == True"]})["MBPP/7"]
+    samples = [("MBPP/7", row["code"]), ("MBPP/7", "def check(n): return 0\n")]
+    assert causes(tmp_path, [task], samples) == ["passed", "wrong_answer"]
+
+
+def test_a_type_may_be_an_argument(tmp_path):
+    """Mbpp/533 passes `int`: it runs next to the program, and so does no other problem."""
+    code = "def drop(values, t): return [v for v in values if type(v) is not t]\n"
+    row = MBPP | {"code": code, "challenge_test_list": []}
+    row |= {"task_id": 533, "test_list": ["assert drop([1, 'a'], int) == ['a']"]}
+    tasks = load(tmp_path, row, MBPP).values()
+    samples = [("MBPP/533", code), ("MBPP/533", "def drop(values, t): return values\n")]
+    samples.append(("MBPP/7", MBPP["code"]))
+    assert causes(tmp_path, tasks, samples) == ["passed", "wrong_answer", "passed"]
+
+
+def test_multipl_e_s_completions_end_at_their_stop_tokens():
+    """Its harness cuts them; a sampler that doesn't stop there gets the same verdicts."""
+    problem = records.Problem(task_id="t", prompt="p{", extra={"stop_tokens": ["\n}", "\n//"]})
+    assert formats.program(problem, " x;\n}\nint main() {}") == "p{ x;"
+    assert formats.program(problem, " x;\n// more\n}") == "p{ x;"
+    assert formats.program(problem, " x; }") == "p{ x; }"
+
+
+def test_answers_that_are_too_large_to_send_are_left_out():
+    """Mbpp/255 has five inputs whose answers have 6 to 128 million items."""
+    problem = records.Problem(
+        task_id="Mbpp/255",
+        prompt="",
+        entry_point="f",
+        canonical_solution="def f(n): return [(n, n)] * n\n",
+        extra={"base_input": [[1 << 20], [2]], "plus_input": [[3], [1 << 21]], "atol": 0},
+    )
+    plan = check_plan.CheckPlan(problem)
+    assert [arguments for arguments, _ in plan.cases or ()] == [[2], [3]]
+    assert len(plan.calls) == 2
+    assert plan.base_count == 1
 
 
 def test_mbpp_s_objects_are_tested_in_process(tmp_path):

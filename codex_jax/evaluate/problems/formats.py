@@ -96,16 +96,16 @@ def has_inputs(problem: records.Problem) -> bool:
     return "plus_input" in problem.extra
 
 
-def program(problem: records.Problem, completion: str, *, whole: bool = False) -> str:
+def program(problem: records.Problem, completion: str, *, is_program: bool = False) -> str:
     """Returns the text to run: what the problem's owners put before, prompt, completion, suffix.
 
     Args:
       problem: the problem.
       completion: what follows the prompt; MultiPL-E's is cut at the first of its stop tokens.
-      whole: whether the completion is a whole program, which repeats the prompt.
+      is_program: whether the completion is a whole program, which repeats the prompt.
     """
     extra = problem.extra
-    if whole:
+    if is_program:
         return f"{completion}\n" + extra.get("suffix", "")
     for stop in extra.get("stop_tokens") or ():
         completion = completion.partition(stop)[0]

@@ -12,17 +12,34 @@ from codex_jax.evaluate.languages import registry
 
 _HUMANEVAL_X = ("CPP", "Java", "JavaScript", "Go", "Rust", "Python")
 # What HumanEval-X puts before every program, unless its prompt has it.
-_CPP_HEAD = [
-    f"#include<{name}>"
-    for name in "stdlib.h algorithm math.h stdio.h vector string climits cstring iostream".split()
-]
-_PYTHON_HEAD = [
-    f"import {name}"
-    for name in "math re sys copy datetime itertools collections heapq statistics functools "
-    "hashlib string".split()
-] + ["from typing import *", "from collections import *"]
+_HEADS = {
+    "cpp": """#include<stdlib.h>
+#include<algorithm>
+#include<math.h>
+#include<stdio.h>
+#include<vector>
+#include<string>
+#include<climits>
+#include<cstring>
+#include<iostream>""",
+    "python": """import math
+import re
+import sys
+import copy
+import datetime
+import itertools
+import collections
+import heapq
+import statistics
+import functools
+import hashlib
+import string
+from typing import *
+from collections import *""",
+}
 # What it imports where a program in Go uses it and the test doesn't.
-_GO_PACKAGES = "math strings fmt strconv time bytes regexp sort math/rand crypto/md5".split()
+_GO_PACKAGES = ["math", "strings", "fmt", "strconv", "time", "bytes", "regexp", "sort"]
+_GO_PACKAGES += ["math/rand", "crypto/md5"]
 
 
 def is_humaneval_x(row: dict[str, Any]) -> bool:
@@ -72,11 +89,9 @@ def head(problem: records.Problem, completion: str) -> str:
     extra, language = problem.extra, str(problem.extra.get("language"))
     if extra.get("rules") != "HumanEval-X":
         return ""
-    if language in ("cpp", "python"):
-        lines = _CPP_HEAD if language == "cpp" else _PYTHON_HEAD
-        return "".join(f"{line}\n" for line in lines if line not in problem.prompt)
     if language != "go":
-        return ""
+        lines = _HEADS.get(language, "").splitlines()
+        return "".join(f"{line}\n" for line in lines if line not in problem.prompt)
     setup = extra.get("test_setup") or "package main\n"
     used = [
         f'import "{name}"\n'
