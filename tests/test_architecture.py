@@ -44,16 +44,24 @@ ROOMS = {
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
-    "checkpoint": Room(set(), ARRAYS | {"orbax"}),
+    "checkpoint": Room(set(), ARRAYS | {"etils", "orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "pyarrow", "rensa"}
+        | {
+            "IPython",
+            "detect_secrets",
+            "identify",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        }
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -75,11 +83,12 @@ ROOMS = {
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
-# from floors below its own. Rooms without a row have no folders.
+# from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
-        {"documents", "languages", "dedup", "packing"},
-        {"corpus", "destination", "stats"},
+        {"ambiguous_names"},
+        {"documents", "languages", "dedup", "packing", "skipped_folders"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
@@ -89,6 +98,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
     ],
+    "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
+    "sharding": [{"chips", "logical_axes", "mesh"}, {"topology"}],
+    "checkpoint": [
+        {"card", "checksums", "own_files", "processes"},
+        {"lock", "step_folder"},
+        {"reader"},
+        {"writer"},
+    ],
     "model": [
         {"config", "linear"},
         {"quantization", "rotary_scaling"},
@@ -96,12 +113,30 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
+    ],
+    "train": [
+        {"attention_choice", "batches", "loss", "metrics", "optimizer", "preemption"}
+        | {"remat", "state"},
+        {"initialization", "step"},
+        {"compute"},
+        {"checks", "validation"},
+        {"job"},
+        {"resume"},
+        {"loop"},
+    ],
+    "compile": [
+        {"hlo", "targets"},
+        {"estimate", "sampling_target"},
+        {"report", "search"},
+        {"compile"},
     ],
     "sample": [
         {"sampling"},
@@ -268,7 +303,7 @@ def test_folders_follow_their_floors(room):
 
 def test_every_room_with_folders_has_floors():
     folders = {p.parent.parent.name for p in PACKAGE.glob("*/*/__init__.py")}
-    assert folders == set(FLOORS)
+    assert folders <= set(FLOORS)
 
 
 def test_a_broken_floor_is_named_with_file_and_line():

@@ -110,11 +110,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "import",
             "codex_jax.convert.convert:import_weights",
-            "convert GPT-2, Llama-like or StarCoder2 weights to a checkpoint",
+            "convert Hugging Face or GGUF weights to a checkpoint",
         ),
         Command(
             "export",
-            "codex_jax.convert.convert:export_weights",
+            "codex_jax.convert.export:export_weights",
             "write a checkpoint as a Hugging Face folder",
         ),
     ),
@@ -205,8 +205,16 @@ def subcommands(group: str) -> dict[str, Command]:
 # Extra of pyproject.toml → the packages that it brings, by their import names.
 _PACKAGES = {
     "data": (
-        *("identify", "license_expression", "licenseclassifier", "nbformat", "rensa", "seqio"),
-        *("sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
+        *(
+            "detect_secrets",
+            "identify",
+            "IPython",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        ),
+        *("seqio", "sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
         "tree_sitter_language_pack",
     ),
     "beam": ("apache_beam",),

@@ -1,8 +1,10 @@
 """Completions of a problem file, with distinct sample indices in every task."""
 
 import collections
+import itertools
 import json
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +13,15 @@ from codex_jax.evaluate.problems import formats
 
 
 def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
-    """Reads completions by task; renumbers a task's samples if their indices aren't distinct.
+    """Reads completions by task; samples without an index get the next one of their task.
+
+    Equal completions of one task_id and index are one, with a note on standard error.
 
     EvalPlus's `solution`, a whole program, and HumanEval-X's `generation` are read, too.
 
     Raises:
-      InputError: a completion has no problem in `tasks`, or there are no completions.
+      InputError: a completion has no problem in `tasks`, there are no completions, or different
+        ones have the same task_id and index.
     """
     names = _other_names(tasks)
     by_task: dict[str, list[records.Completion]] = collections.defaultdict(list)
@@ -33,7 +38,11 @@ def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[re
         by_task[task_id].append(records.Completion(**vars(completion) | {"task_id": task_id}))
     if not by_task:
         raise InputError(f"{path}: no completions; expected JSON Lines of completions")
-    return [sample for group in by_task.values() for sample in _renumber(group)]
+    samples = [sample for group in by_task.values() for sample in _number(group, path)]
+    if merged := sum(map(len, by_task.values())) - len(samples):
+        note = "completions repeat a task_id, an index and a text, and are counted once"
+        print(f"{path}: {merged} {note}", file=sys.stderr)
+    return samples
 
 
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
@@ -57,10 +66,23 @@ def _other_names(tasks: Mapping[str, records.Problem]) -> dict[str, str]:
     return by_number | {name.lower(): name for name in tasks}
 
 
-def _renumber(group: list[records.Completion]) -> Sequence[records.Completion]:
-    if len({sample.sample_index for sample in group}) == len(group):
-        return group
+def _number(group: Sequence[records.Completion], path: str) -> list[records.Completion]:
+    """Returns a task's samples with distinct indices, in their order."""
+    numbered: dict[int, records.Completion] = {}
+    for sample in group:
+        index = sample.sample_index
+        if index is records.UNNUMBERED:
+            continue
+        if numbered.setdefault(index, sample).completion != sample.completion:
+            raise InputError(
+                f"{path}: two different completions of {sample.task_id} with sample_index {index}; "
+                "expected one; set sample_index to distinct numbers, or leave it out"
+            )
+    free = (index for index in itertools.count() if index not in numbered)
     return [
-        records.Completion(**{**vars(sample), "sample_index": index})
-        for index, sample in enumerate(group)
+        records.Completion(**{**vars(sample), "sample_index": next(free)})
+        if sample.sample_index is records.UNNUMBERED
+        else sample
+        for sample in group
+        if sample.sample_index is records.UNNUMBERED or numbered[sample.sample_index] is sample
     ]
