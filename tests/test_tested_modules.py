@@ -45,6 +45,9 @@ COVERED_BY = {
         "convert.hf_weights",
         "convert.positions",
     ],
+    "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
+    "curate/test_functions.py": ["curate.execution"],
+    "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
     "data/test_build.py": ["data.assemble"],
     "data/test_corpus.py": ["data.skipped_folders"],
     "data/test_files.py": ["data.readers.json_lines", "data.readers.open_file"],
@@ -54,6 +57,7 @@ COVERED_BY = {
     "data/test_render.py": ["data.documents"],
     "data/test_pairs.py": ["data.examples.dedent"],
     "data/test_tasks.py": ["data.seqio_tasks.lazy_import"],
+    "evaluate/test_command_runner.py": ["evaluate.sandbox.guest.command"],
     "sample/test_stop_strings.py": ["sample.sampling.byte_automaton"],
     "evaluate/test_evaluate.py": [
         "evaluate.judging.check_plan",
