@@ -67,7 +67,12 @@ COVERED_BY = {
         "evaluate.judging.worker",
         "evaluate.metrics.summary",
     ],
-    "evaluate/test_formats.py": ["evaluate.judging.oracles", "evaluate.problems.mbpp_plus"],
+    "evaluate/test_benchmarks.py": ["evaluate.problems.translated"],
+    "evaluate/test_formats.py": [
+        "evaluate.judging.oracles",
+        "evaluate.problems.mbpp",
+        "evaluate.problems.mbpp_plus",
+    ],
     "evaluate/test_guest.py": [
         "evaluate.sandbox.guest.cleanup",
         "evaluate.sandbox.guest.compiler",
