@@ -45,6 +45,7 @@ COVERED_BY = {
         "convert.hf_weights",
         "convert.positions",
     ],
+    "curate/test_contests.py": ["curate.contests.formats", "curate.contests.judging"],
     "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
     "curate/test_functions.py": ["curate.execution"],
     "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
@@ -66,7 +67,12 @@ COVERED_BY = {
         "evaluate.judging.worker",
         "evaluate.metrics.summary",
     ],
-    "evaluate/test_formats.py": ["evaluate.judging.oracles", "evaluate.problems.mbpp_plus"],
+    "evaluate/test_benchmarks.py": ["evaluate.problems.translated"],
+    "evaluate/test_formats.py": [
+        "evaluate.judging.oracles",
+        "evaluate.problems.mbpp",
+        "evaluate.problems.mbpp_plus",
+    ],
     "evaluate/test_guest.py": [
         "evaluate.sandbox.guest.cleanup",
         "evaluate.sandbox.guest.compiler",
