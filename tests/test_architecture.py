@@ -71,7 +71,7 @@ ROOMS = {
     "sample": Room(
         {"records", "files", "progress", "host_runtime"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"prometheus_client", "starlette", "uvicorn"},
+        ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),

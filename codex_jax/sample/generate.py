@@ -35,6 +35,7 @@ def generate(
     prepend_eos: bool | None = None,
     ordered: bool = False,
     token_healing: bool = True,
+    batch_output: str = "",
 ) -> int:
     """Samples completions of every problem; returns the number of samples in the output.
 
@@ -60,6 +61,7 @@ def generate(
       prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
       ordered: Write samples in the order of the problems, rather than as they finish.
       token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
+      batch_output: The samples again, in OpenAI's Batch output format; braces as in output.
     """
     bpe = Tokenizer.load(tokenizer)
     _check_sizes(samples_per_problem, max_new_tokens, batch_size)
@@ -67,11 +69,12 @@ def generate(
     default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
-    _check_output(output, step=steps, temperature=temperatures)
+    for path in (output, *[batch_output] * bool(batch_output)):
+        _check_output(path, step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     ends = read_ends(cards[0], bpe, prepend_eos)
-    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing)
+    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing, batch_output)
     run = BatchRun(lines, default, bpe, output, batch_size, *options)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
