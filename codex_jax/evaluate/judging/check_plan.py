@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay fo
 _SLOWDOWN = 4  # times the reference's CPU seconds that a program has on HumanEval+'s inputs
 _JUDGE_BYTES = 6 << 30  # of memory, whatever values a test works on
 _CACHED_VERDICTS = 10_000  # of one problem
+_KILL_CPU_S = 10.0  # for a reference that loops in C
+_ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
 
 
@@ -94,7 +96,8 @@ class CheckPlan:
         self.complete = True
         reference = self._namespace()[self.entry_point]
         start = time.process_time()
-        self.cases = [(arguments, reference(*copy.deepcopy(arguments))) for arguments in inputs]
+        with cpu_time_limit(_ANSWERS_CPU_S):
+            self.cases = [(a, reference(*copy.deepcopy(a))) for a in inputs]
         self.least_cpu_s = _SLOWDOWN * (time.process_time() - start)
         size = sum(len(json.dumps(value_codec.encode(answer))) for _, answer in self.cases)
         self.least_answer_mb = 2 * size >> 20
@@ -114,7 +117,7 @@ class CheckPlan:
         """
         lines: list[dict] = [{"ready": True}]
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
-        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
+        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace = self._namespace()
             caller = self._recorder(namespace[self.entry_point], lines)
             self._run_test(namespace, caller)
@@ -134,7 +137,7 @@ class CheckPlan:
             raise UnexpectedCall
 
         errors = (Exception, CheckTimeout, UnexpectedCall)
-        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
+        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             self._run_test(self._namespace(), call_results.Caller(ask, self.find_class))
 
     def _recorder(self, reference: Callable, lines: list[dict]) -> call_results.Caller:
@@ -184,8 +187,12 @@ def _setup_code(problem: "records.Problem | types.SimpleNamespace") -> Any:
 
 
 @contextlib.contextmanager
-def cpu_time_limit(cpu_s: float) -> Iterator[None]:
-    """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory."""
+def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
+    """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory.
+
+    No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
+    a second later, or at `kill_cpu_s`.
+    """
 
     def raise_timeout(*_: object) -> None:
         raise CheckTimeout
@@ -195,6 +202,10 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
     most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
     soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    cpu_hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    kill_s = int(time.process_time() + max(cpu_s, kill_cpu_s)) + 1
+    cpu_soft = kill_s if cpu_hard == resource.RLIM_INFINITY else min(kill_s, cpu_hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_soft, cpu_hard))
     previous = signal.signal(signal.SIGPROF, raise_timeout)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
     try:
@@ -202,4 +213,5 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_hard, cpu_hard))
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # a sandbox may need more

@@ -31,8 +31,6 @@ from codex_jax.evaluate.sandbox.guest.value_codec import call_deeply
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
-CHECK_CPU_S = 20.0  # for one check(): the values it works on come from programs
-
 
 class Candidate:
     """Stand-in for the program: check() calls it, and the sandbox answers.
@@ -186,9 +184,10 @@ def _cached_verdict(candidate: Candidate, plan: CheckPlan) -> tuple[Cause, str]:
 
 def _check(candidate: Candidate, plan: CheckPlan, answers: bytes) -> tuple[Cause, str]:
     candidate.add(answers)
+    check_cpu_s = 3 * candidate.limits.cpu_s  # the values it works on come from programs
     caller = Caller(candidate.ask, plan.find_class, shared=plan.shares_arguments)
     try:
-        with cpu_time_limit(CHECK_CPU_S):
+        with cpu_time_limit(check_cpu_s):
             candidate.wait_until_ready()
             plan.check(caller)
     except (UnexpectedCall, SandboxLostError):
@@ -196,7 +195,7 @@ def _check(candidate: Candidate, plan: CheckPlan, answers: bytes) -> tuple[Cause
     except ProgramExited as exited:
         return exited.cause, exited.detail
     except CheckTimeout:
-        return Cause.PROTOCOL_VIOLATION, "its answers kept the test busy"
+        return Cause.TIME_LIMIT, f"the test took {check_cpu_s:.0f} s of CPU on its answers"
     except UnserializableValue:
         pass
     except BaseException as error:  # noqa: BLE001 - whatever a test raises
