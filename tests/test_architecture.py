@@ -140,7 +140,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "sample": [
         {"sampling"},
         {"engine", "openai_schema"},
-        {"completions_file", "inputs"},
+        {"batch_output", "chat_schema", "completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
     ],

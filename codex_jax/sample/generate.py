@@ -37,9 +37,7 @@ def generate(
     token_healing: bool = True,
     batch_output: str = "",
 ) -> int:
-    """Samples completions of every problem; returns the number of samples in the output.
-
-    Run again, it resumes: the file is that of an uninterrupted run, up to the order of its lines.
+    """Samples completions of every problem; returns their number. Run again, it resumes.
 
     Args:
       checkpoint_dir: Directory that train wrote.
@@ -69,8 +67,7 @@ def generate(
     default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
-    for path in (output, *[batch_output] * bool(batch_output)):
-        _check_output(path, step=steps, temperature=temperatures)
+    _check_outputs([output, batch_output or output], step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     ends = read_ends(cards[0], bpe, prepend_eos)
@@ -86,11 +83,13 @@ def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
             raise InputError(f"{name} is {value}; expected 1 or more")
 
 
-def _check_output(output: str, **lists: Sequence[object]) -> None:
+def _check_outputs(outputs: Sequence[str], **lists: Sequence[object]) -> None:
     """Checks that every file of a run has a name of its own."""
-    format_output(output, 0, 0.0)
-    for name, values in lists.items():
-        if len(values) > 1 and f"{{{name}}}" not in output:
-            raise InputError(
-                f"output is {output}; with {len(values)} {name}s set it to a name with {{{name}}}"
-            )
+    for output in outputs:
+        format_output(output, 0, 0.0)
+        for name, values in lists.items():
+            if len(values) > 1 and f"{{{name}}}" not in output:
+                raise InputError(
+                    f"output is {output}; with {len(values)} {name}s set it to a name with "
+                    f"{{{name}}}"
+                )

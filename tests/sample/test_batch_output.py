@@ -11,9 +11,9 @@ from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.generate import generate
 
 
-def batch_line(n, **body):
-    body = {"prompt": f"def f{n}(x):\n", "max_tokens": 4} | body
-    line = {"custom_id": f"c/{n}", "method": "POST", "url": "/v1/completions", "body": body}
+def batch_line(number, **body):
+    body = {"prompt": f"def f{number}(x):\n", "max_tokens": 4} | body
+    line = {"custom_id": f"c/{number}", "method": "POST", "url": "/v1/completions", "body": body}
     return json.dumps(line) + "\n"
 
 
