@@ -45,6 +45,9 @@ COVERED_BY = {
         "convert.hf_weights",
         "convert.positions",
     ],
+    "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
+    "curate/test_functions.py": ["curate.execution"],
+    "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
     "data/test_build.py": ["data.assemble"],
     "data/test_corpus.py": ["data.skipped_folders"],
     "data/test_files.py": ["data.readers.json_lines", "data.readers.open_file"],
@@ -54,6 +57,7 @@ COVERED_BY = {
     "data/test_render.py": ["data.documents"],
     "data/test_pairs.py": ["data.examples.dedent"],
     "data/test_tasks.py": ["data.seqio_tasks.lazy_import"],
+    "evaluate/test_command_runner.py": ["evaluate.sandbox.guest.command"],
     "sample/test_stop_strings.py": ["sample.sampling.byte_automaton"],
     "evaluate/test_evaluate.py": [
         "evaluate.judging.check_plan",
@@ -62,7 +66,12 @@ COVERED_BY = {
         "evaluate.judging.worker",
         "evaluate.metrics.summary",
     ],
-    "evaluate/test_formats.py": ["evaluate.judging.oracles", "evaluate.problems.mbpp_plus"],
+    "evaluate/test_benchmarks.py": ["evaluate.problems.translated"],
+    "evaluate/test_formats.py": [
+        "evaluate.judging.oracles",
+        "evaluate.problems.mbpp",
+        "evaluate.problems.mbpp_plus",
+    ],
     "evaluate/test_guest.py": [
         "evaluate.sandbox.guest.cleanup",
         "evaluate.sandbox.guest.compiler",
