@@ -112,7 +112,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "new_folder", "tokenizer_settings"},
+        {"families", "new_folder", "rope_factors", "tokenizer_settings"},
         {"tokenizers"},
         {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
