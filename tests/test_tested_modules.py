@@ -73,6 +73,7 @@ COVERED_BY = {
         "evaluate.sandbox.guest.template",
     ],
     "evaluate/test_html_report.py": ["evaluate.report.plots"],
+    "evaluate/test_infrastructure.py": ["evaluate.sandbox.processes"],
     "evaluate/test_languages.py": [
         "evaluate.languages.drivers.driver",
         "evaluate.languages.toolchain_sandbox",
