@@ -44,7 +44,7 @@ ROOMS = {
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
-    "checkpoint": Room(set(), ARRAYS | {"orbax"}),
+    "checkpoint": Room(set(), ARRAYS | {"etils", "orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
@@ -75,7 +75,8 @@ ROOMS = {
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "files", "progress"}, {"numpy"}),
+    # A script of traces runs within a package's own environment, and imports its pytest.
+    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
@@ -83,11 +84,12 @@ ROOMS = {
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
-# from floors below its own. Rooms without a row have no folders.
+# from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
+        {"ambiguous_names"},
         {"documents", "languages", "dedup", "packing", "skipped_folders"},
-        {"corpus", "destination", "stats"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
@@ -96,6 +98,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"assemble", "blend"},
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
+    ],
+    "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
+    "sharding": [{"chips", "logical_axes", "mesh"}, {"topology"}],
+    "checkpoint": [
+        {"card", "checksums", "own_files", "processes"},
+        {"lock", "step_folder"},
+        {"reader"},
+        {"writer"},
     ],
     "model": [
         {"config", "linear"},
@@ -113,12 +123,35 @@ FLOORS: dict[str, list[set[str]]] = {
         {"hf_params"},
         {"convert", "export"},
     ],
+    "train": [
+        {"attention_choice", "batches", "loss", "metrics", "optimizer", "preemption"}
+        | {"remat", "state"},
+        {"initialization", "step"},
+        {"compute"},
+        {"checks", "validation"},
+        {"job"},
+        {"resume"},
+        {"loop"},
+    ],
+    "compile": [
+        {"hlo", "targets"},
+        {"estimate", "sampling_target"},
+        {"report", "search"},
+        {"compile"},
+    ],
     "sample": [
         {"sampling"},
         {"engine", "openai_schema"},
         {"completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
+    ],
+    "curate": [
+        {"chains", "execution", "package_runs", "packages"},
+        {"inputs"},
+        {"problems"},
+        {"functions"},
+        {"candidates", "contests", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},
@@ -141,6 +174,7 @@ NOT_LOADED = [
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.curate.candidates", ["jax", "flax", "tensorflow", "numpy"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
 ]
 
@@ -278,7 +312,7 @@ def test_folders_follow_their_floors(room):
 
 def test_every_room_with_folders_has_floors():
     folders = {p.parent.parent.name for p in PACKAGE.glob("*/*/__init__.py")}
-    assert folders == set(FLOORS)
+    assert folders <= set(FLOORS)
 
 
 def test_a_broken_floor_is_named_with_file_and_line():

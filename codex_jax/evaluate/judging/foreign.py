@@ -66,8 +66,9 @@ class ForeignJudge:
             channel = ToolchainChannel(sandbox, language, entry_point)
             outcome = judge_foreign_call(channel, plan, source, self.limits)
         else:
+            rules = problem["extra"].get("rules", "")
             outcome = toolchain_sandbox.run_tests(
-                sandbox, language, source, problem["test"], entry_point, self.limits
+                sandbox, language, source, problem["test"], entry_point, self.limits, rules
             )
         self.programs += 1
         is_worn = self.programs >= _PROGRAMS_PER_SANDBOX or outcome.cause in TAINTING_CAUSES

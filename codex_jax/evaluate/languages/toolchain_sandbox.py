@@ -169,13 +169,14 @@ def run_tests(
     test: str,
     entry_point: str,
     limits: Limits,
+    rules: str = "",
 ) -> Outcome:
     """Returns the outcome of a program's own tests, run next to it.
 
     Raises:
       SandboxLostError: the sandbox crashed; the program has no outcome.
     """
-    files = language.files(program, test)
+    files = language.files(program, test, rules)
     entry_point = language.main(f"{program}\n{test}", entry_point)
     result = _compile_cached(sandbox, language, files)
     if not result["ok"]:
