@@ -151,7 +151,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"inputs"},
         {"problems"},
         {"functions"},
-        {"candidates", "contests", "traces"},
+        {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},
