@@ -75,7 +75,8 @@ ROOMS = {
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "files", "progress"}, {"numpy"}),
+    # A script of traces runs within a package's own environment, and imports its pytest.
+    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
@@ -86,8 +87,9 @@ ROOMS = {
 # from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
+        {"ambiguous_names"},
         {"documents", "languages", "dedup", "packing", "skipped_folders"},
-        {"corpus", "destination", "stats"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
@@ -144,6 +146,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"batch_run"},
         {"generate", "serve"},
     ],
+    "curate": [
+        {"chains", "execution", "package_runs", "packages"},
+        {"inputs"},
+        {"problems"},
+        {"functions"},
+        {"candidates", "contests", "filters", "traces"},
+    ],
     "evaluate": [
         {"sandbox", "verdicts"},
         {"languages", "metrics"},
@@ -165,6 +174,7 @@ NOT_LOADED = [
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.curate.candidates", ["jax", "flax", "tensorflow", "numpy"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
 ]
 
