@@ -114,7 +114,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "new_folder", "tokenizer_settings"},
+        {"families", "new_folder", "rope_factors", "tokenizer_settings"},
         {"tokenizers"},
         {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
@@ -151,7 +151,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"inputs"},
         {"problems"},
         {"functions"},
-        {"candidates", "traces"},
+        {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},
