@@ -29,7 +29,8 @@ class Command:
       name: The words after `codex-jax`; two words make a subcommand of the first.
       target: "module:function", imported only when the command runs.
       summary: A line of `codex-jax --help`.
-      dependencies: Parameter → the object that main makes for it.
+      dependencies: Parameter → the object that main makes for it; for a parameter with a default,
+        only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
     """
 
@@ -49,6 +50,8 @@ _BATCHES = Dependency(
     "codex_jax.data.packing.batches:BatchReader",
     provides={"DecoderConfig.vocab_size": "vocab_size"},
 )
+
+_TASK_METRICS = Dependency("codex_jax.data.task_metrics:TaskMetrics")
 
 # Section of `codex-jax --help` → its rows. A new command is a new row.
 SECTIONS: dict[str, tuple[Command, ...]] = {
@@ -94,7 +97,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "train",
             "codex_jax.train.loop:train",
             "train a decoder on packed rows; continues from its newest checkpoint",
-            dependencies={"batches": _BATCHES},
+            dependencies={"batches": _BATCHES, "task_metrics": _TASK_METRICS},
             repeats=True,
         ),
         Command(
