@@ -33,7 +33,6 @@ COVERED_BY = {
     "convert/test_convert.py": [
         "convert.foreign",
         "convert.foreign_config",
-        "convert.gguf",
         "convert.hf_folder",
     ],
     "convert/test_hf_params.py": [

@@ -247,7 +247,7 @@ _PACKAGES = {
     "beam": ("apache_beam",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
-    "serve": ("prometheus_client", "starlette", "uvicorn"),
+    "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),
 }
 _EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 
