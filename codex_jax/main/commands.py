@@ -50,6 +50,8 @@ _BATCHES = Dependency(
     provides={"DecoderConfig.vocab_size": "vocab_size"},
 )
 
+_RUNNER = Dependency("codex_jax.evaluate.sandbox.program_runner:ProgramRunner")
+
 # Section of `codex-jax --help` → its rows. A new command is a new row.
 SECTIONS: dict[str, tuple[Command, ...]] = {
     "Start here": (
@@ -123,6 +125,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "sample",
             "codex_jax.sample.generate:generate",
             "complete problems with a checkpoint",
+            repeats=True,
+        ),
+        Command(
+            "solve",
+            "codex_jax.solve.solve:solve",
+            "solve prompts that list steps: programs by pieces, merged by what they do",
+            dependencies={"runner": _RUNNER},
             repeats=True,
         ),
         Command(
