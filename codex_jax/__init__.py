@@ -50,6 +50,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'codex_jax' has no attribute {name!r}")
     import importlib
 
+    importlib.import_module("codex_jax.host_runtime").quiet_libtpu()
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 

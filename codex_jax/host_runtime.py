@@ -1,4 +1,4 @@
-"""Settings of the host's allocator and garbage collector that suit XLA."""
+"""Settings of the host that suit XLA: its allocator, garbage collector, and libtpu."""
 
 import contextlib
 import ctypes
@@ -8,6 +8,14 @@ import os
 from collections.abc import Iterator
 
 _ACCELERATORS = ("/dev/accel*", "/dev/vfio/*", "/dev/nvidia*", "/dev/kfd")
+
+_TPUS = ("/dev/accel*", "/dev/vfio/[0-9]*")
+# What libtpu otherwise queries from the cloud's metadata server, and reports as an error block.
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5p-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
 
 # glibc's malloc.h: one arena (the others map all above 64 MiB), nothing mapped, nothing returned.
 _M_ARENA_MAX, _M_MMAP_MAX, _M_TRIM_THRESHOLD = -8, -4, -1
@@ -29,6 +37,17 @@ def keep_freed_pages() -> bool:
         return False
     options = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
     return sum(libc.mallopt(name, value) for name, value in options) == len(options)
+
+
+def quiet_libtpu() -> None:
+    """Sets libtpu's environment where no TPU is; what is set already stays as it is.
+
+    Where libtpu is installed, JAX loads it to look for TPUs, and without one it prints errors of
+    its own. Call it before JAX is imported.
+    """
+    if not any(map(glob.glob, _TPUS)):
+        for name, value in _NO_TPU.items():
+            os.environ.setdefault(name, value)
 
 
 @contextlib.contextmanager

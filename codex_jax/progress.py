@@ -1,11 +1,24 @@
-"""Progress: a bar with rate and time left on a terminal, else a line per interval."""
+"""Progress: a bar with rate and time left on a terminal, else a line per interval.
 
+Also text of strangers' files, made safe to print.
+"""
+
+import re
 import sys
 from collections.abc import Iterable
 
 from tqdm import tqdm
 
 _INTERVAL_S = 10.0
+# Controls but for tab and newline; marks that reverse text; halves of surrogate pairs.
+_UNPRINTABLE = re.compile(
+    r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Returns text with its control characters spelled out, so that a terminal obeys none."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class _Lines:

@@ -34,13 +34,20 @@ class Problem:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
+class _Unnumbered(int):
+    """The index of a sample whose row has none: 0, and unlike a 0 that is written there."""
+
+
+UNNUMBERED = _Unnumbered(0)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Completion:
     """One sample of one problem. Log-probabilities are in nats, of the raw distribution."""
 
     task_id: str
     completion: str
-    sample_index: int = 0
+    sample_index: int = UNNUMBERED
     mean_logprob: float | None = None
     sum_logprob: float | None = None
     tokens: int | None = None  # sampled tokens, the ending one included
@@ -65,6 +72,22 @@ class Verdict:
     def passed(self) -> bool:
         """Whether the completion passed its tests."""
         return self.verdict == "passed"
+
+
+class Answer(NamedTuple):
+    """Plain values that one call of a program in the sandbox gave: a value, or an exception."""
+
+    value: Any = None  # a list where the program returned an iterator
+    arguments: list[Any] | None = None  # after the call, if it changed them
+    error: str = ""  # "ValueError: message" if it raised
+
+
+class Run(NamedTuple):
+    """Answers of a program to its calls, in order; fewer than the calls if it ended early."""
+
+    answers: list[Answer]
+    cpu_s: float
+    reason: str = ""  # why there are fewer answers, in a line
 
 
 Record = TypeVar("Record", Problem, Completion, Verdict)
@@ -126,10 +149,11 @@ _FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type:
 
 
 def to_line(record: Problem | Completion | Verdict) -> str:
-    """Formats the record as one line of JSON: `extra` merged with its fields, None left out."""
+    """Formats the record as a line of JSON: `extra` merged with its fields, None left out."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
-    line = json.dumps({k: v for k, v in fields.items() if v is not None}, ensure_ascii=False)
+    present = {k: v for k, v in fields.items() if v is not None and v is not UNNUMBERED}
+    line = json.dumps(present, ensure_ascii=False)
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)  # UTF-8 has no form of it
 
 

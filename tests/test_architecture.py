@@ -44,16 +44,24 @@ ROOMS = {
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
-    "checkpoint": Room(set(), ARRAYS | {"orbax"}),
+    "checkpoint": Room(set(), ARRAYS | {"etils", "orbax"}),
     "model": Room(set(), ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
-        ARRAYS | {"gguf", "safetensors"},
+        ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
-        | {"identify", "license_expression", "licenseclassifier", "nbformat", "pyarrow", "rensa"}
+        | {
+            "IPython",
+            "detect_secrets",
+            "identify",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        }
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
@@ -67,7 +75,8 @@ ROOMS = {
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "files", "progress"}, {"numpy"}),
+    # A script of traces runs within a package's own environment, and imports its pytest.
+    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
@@ -76,11 +85,12 @@ ROOMS = {
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
-# from floors below its own. Rooms without a row have no folders.
+# from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
-        {"documents", "languages", "dedup", "packing"},
-        {"corpus", "destination", "stats"},
+        {"ambiguous_names"},
+        {"documents", "languages", "dedup", "packing", "skipped_folders"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
@@ -90,6 +100,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cache_command", "explain", "inspect", "train_tokenizer"},
         {"build"},
     ],
+    "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
+    "sharding": [{"chips", "logical_axes", "mesh"}, {"topology"}],
+    "checkpoint": [
+        {"card", "checksums", "own_files", "processes"},
+        {"lock", "step_folder"},
+        {"reader"},
+        {"writer"},
+    ],
     "model": [
         {"config", "linear"},
         {"quantization", "rotary_scaling"},
@@ -97,12 +115,30 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "foreign", "tokenizers"},
+        {"families", "new_folder", "tokenizer_settings"},
+        {"tokenizers"},
+        {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
         {"gguf", "hf_folder", "positions"},
         {"hf_config"},
         {"hf_params"},
-        {"convert"},
+        {"convert", "export"},
+    ],
+    "train": [
+        {"attention_choice", "batches", "loss", "metrics", "optimizer", "preemption"}
+        | {"remat", "state"},
+        {"initialization", "step"},
+        {"compute"},
+        {"checks", "validation"},
+        {"job"},
+        {"resume"},
+        {"loop"},
+    ],
+    "compile": [
+        {"hlo", "targets"},
+        {"estimate", "sampling_target"},
+        {"report", "search"},
+        {"compile"},
     ],
     "sample": [
         {"sampling"},
@@ -110,6 +146,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
+    ],
+    "curate": [
+        {"chains", "execution", "package_runs", "packages"},
+        {"inputs"},
+        {"problems"},
+        {"functions"},
+        {"candidates", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},
@@ -132,6 +175,7 @@ NOT_LOADED = [
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.curate.candidates", ["jax", "flax", "tensorflow", "numpy"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
 ]
 
@@ -269,7 +313,7 @@ def test_folders_follow_their_floors(room):
 
 def test_every_room_with_folders_has_floors():
     folders = {p.parent.parent.name for p in PACKAGE.glob("*/*/__init__.py")}
-    assert folders == set(FLOORS)
+    assert folders <= set(FLOORS)
 
 
 def test_a_broken_floor_is_named_with_file_and_line():

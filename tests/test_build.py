@@ -13,7 +13,12 @@ import pytest
 from tests.test_architecture import ROOMS, ROOT, sources
 
 # import name: name of the distribution, where they differ
-PIP_NAMES = {"absl": "absl_py", "gin": "gin_config", "orbax": "orbax_checkpoint"}
+PIP_NAMES = {
+    "IPython": "ipython",
+    "absl": "absl_py",
+    "gin": "gin_config",
+    "orbax": "orbax_checkpoint",
+}
 
 
 def glob(

@@ -1,11 +1,14 @@
-"""keep_freed_pages: what XLA's CPU client frees isn't given back to the kernel."""
+"""What XLA's CPU client frees isn't given back to the kernel; libtpu says nothing without a TPU."""
 
 import gc
+import glob
+import os
 import subprocess
 import sys
 
 import pytest
 
+from codex_jax import host_runtime
 from codex_jax.host_runtime import gc_disabled
 
 _STEPS = """
@@ -52,3 +55,67 @@ def test_no_garbage_is_looked_for_within():
     with gc_disabled():
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+_LOADS_LIBTPU = """
+{before}
+import jax
+print(jax.default_backend())
+"""
+_VARIABLES = ("TPU_SKIP_MDS_QUERY", "TPU_ACCELERATOR_TYPE", "TPU_WORKER_HOSTNAMES")
+
+
+def run_python(code, *arguments):
+    """A process that looks for TPUs as a user's does, though others may have loaded libtpu."""
+    ours = {"JAX_PLATFORMS", *_VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "from codex_jax import host_runtime; host_runtime.quiet_libtpu()",
+        "import codex_jax as cj; cj.Completion",
+    ],
+    ids=["host_runtime", "interface"],
+)
+def test_libtpu_prints_nothing_without_a_tpu(before):
+    ended = run_python(_LOADS_LIBTPU.format(before=before))
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["sample", "serve", "train", "compile"])
+def test_a_command_looks_for_tpus_in_silence(command):
+    """Settings are read with JAX's backends at hand, as later in the command."""
+    code = """
+import sys
+from codex_jax.main import run
+from codex_jax.main.cli import main
+def bind(*arguments):
+    import jax
+    jax.default_backend()
+    raise SystemExit(7)
+run.bind = bind
+main(sys.argv[1:])
+"""
+    ended = run_python(code, command)
+    assert (ended.returncode, ended.stderr) == (7, "")
+
+
+def test_a_users_own_setting_wins(monkeypatch):
+    environment = {"TPU_ACCELERATOR_TYPE": "v4-8"}
+    monkeypatch.setattr(glob, "glob", lambda _: [])
+    monkeypatch.setattr(os, "environ", environment)
+    host_runtime.quiet_libtpu()
+    assert [environment[name] for name in _VARIABLES] == ["1", "v4-8", "localhost"]
+
+
+def test_a_hosts_tpus_are_left_alone(monkeypatch):
+    monkeypatch.setattr(glob, "glob", lambda pattern: [pattern] if "accel" in pattern else [])
+    monkeypatch.setattr(os, "environ", {})
+    host_runtime.quiet_libtpu()
+    assert os.environ == {}

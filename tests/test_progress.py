@@ -46,3 +46,9 @@ def test_a_postfix_alone_makes_no_line(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "loss 4" in lines[-1]
+
+
+def test_text_of_strangers_is_spelled_out():
+    text = "a\tb\nc\r\x1b[2J\x07\x9b\u202e\udcff é日"
+    assert progress.printable(text) == "a\tb\nc\\r\\x1b[2J\\x07\\x9b\\u202e\\udcff é日"
+    assert progress.printable(progress.printable(text)) == progress.printable(text)

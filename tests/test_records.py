@@ -89,3 +89,14 @@ def test_a_missing_file(tmp_path):
 def test_passed():
     assert Verdict(task_id="a", verdict="passed").passed
     assert not Verdict(task_id="a", verdict="crashed").passed
+
+
+def test_an_index_that_was_not_written_is_not_written_again(tmp_path):
+    rows = [
+        records.Completion(task_id="t", completion="x"),
+        records.Completion(task_id="t", completion="y", sample_index=0),
+    ]
+    records.write_jsonl(tmp_path / "c.jsonl", rows)
+    again = list(records.read_jsonl(tmp_path / "c.jsonl", records.Completion))
+    assert again == rows
+    assert [row.sample_index is records.UNNUMBERED for row in again] == [True, False]

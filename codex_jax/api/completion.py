@@ -10,6 +10,7 @@ from codex_jax import InputError
 if TYPE_CHECKING:
     from codex_jax.sample.engine.engine import Engine
     from codex_jax.sample.sampling.text_ends import TextEnds
+    from codex_jax.sample.sampling.token_healing import TokenHealer
     from codex_jax.tokenizer import Tokenizer
 
 
@@ -20,6 +21,7 @@ class Model:
     engine: "Engine"
     tokenizer: "Tokenizer"
     ends: "TextEnds"
+    healer: "TokenHealer"
 
     def complete(
         self,
@@ -59,6 +61,7 @@ class Model:
         tokens = encode_prompt(self.tokenizer, prompt, None, begin_ids=self.ends.begin_ids)
         params = SamplingParams(**sampling)
         request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
+        request = request._replace(healed=self.healer.count(prompt, tokens))
         samples = [sample for batch in self.engine.batches([request]) for sample in batch]
         samples.sort(key=lambda sample: sample.sample_index)
         return [
@@ -97,6 +100,7 @@ def load(
     from codex_jax.sample.engine.capacity import plan
     from codex_jax.sample.engine.load import load_engine, read_card
     from codex_jax.sample.sampling.text_ends import read_ends
+    from codex_jax.sample.sampling.token_healing import MAX_TAIL, TokenHealer
     from codex_jax.sharding import MeshShape
     from codex_jax.tokenizer import Tokenizer
 
@@ -111,6 +115,8 @@ def load(
         rows=batch_size,
         max_new_tokens=max_new_tokens,
         dtype=dtype,
+        tail_bytes=MAX_TAIL,
     )
     engine = load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary)
-    return Model(engine, vocabulary, read_ends(card, vocabulary))
+    ends, healer = read_ends(card, vocabulary), TokenHealer.of(vocabulary)
+    return Model(engine, vocabulary, ends, healer)

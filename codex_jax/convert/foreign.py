@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from codex_jax import InputError
+from codex_jax.convert.tokenizers import ForeignTokenizer
 
 # Buffers that a model computes itself: causal masks and rotary frequencies.
 _BUFFERS = re.compile(r"(^|\.)(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")
@@ -68,6 +69,6 @@ class ForeignCheckpoint(NamedTuple):
     family: str
     config: dict[str, Any]
     weights: ForeignWeights
-    tokens: list[str]  # in GPT-2's byte alphabet, in the order of ids
-    special: set[int]
-    pattern: str  # splits text into words
+    tokenizer: ForeignTokenizer
+    eos_ids: list[int]
+    generation: dict[str, Any]  # its generation_config.json

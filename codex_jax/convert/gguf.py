@@ -7,7 +7,7 @@ import numpy as np
 
 from codex_jax import InputError
 from codex_jax.convert.foreign import ForeignCheckpoint, ForeignWeights
-from codex_jax.convert.tokenizers import PATTERNS
+from codex_jax.convert.gguf_tokenizer import read_eos_ids, read_tokenizer
 
 
 def open_gguf(path: pathlib.Path) -> ForeignCheckpoint:
@@ -22,7 +22,8 @@ def open_gguf(path: pathlib.Path) -> ForeignCheckpoint:
     try:
         fields = {name: field.contents() for name, field in reader.fields.items()}
         architecture = str(fields["general.architecture"])
-        tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+        vocab_size = len(fields["tokenizer.ggml.tokens"])
+        _ = fields["tokenizer.ggml.token_type"]
     except KeyError as error:
         raise InputError(f"{path}: no key {error.args[0]}; expected a language model") from None
     tensors = {tensor.name: tensor for tensor in reader.tensors}
@@ -36,20 +37,11 @@ def open_gguf(path: pathlib.Path) -> ForeignCheckpoint:
                 "import an F16 or Q8_0 file"
             ) from None
 
-    if fields.get("tokenizer.ggml.model") != "gpt2" or "tokenizer.ggml.pre" not in fields:
-        raise InputError(
-            f"{path}: its tokenizer is {fields.get('tokenizer.ggml.model')!r} and has no name of "
-            "its word-splitter (tokenizer.ggml.pre); expected byte-level BPE"
-        )
-    special = {n for n, token_type in enumerate(types) if token_type != gguf.TokenType.NORMAL}
-    name = fields["tokenizer.ggml.pre"]
-    if name not in PATTERNS:
-        raise InputError(f"{path}: its tokenizer splits by {name!r}; no pattern of ours does")
+    tokenizer = read_tokenizer(path, fields)
     weights = ForeignWeights(str(path), tensors, read)
-    config = _config(fields, architecture, weights, len(tokens))
-    return ForeignCheckpoint(
-        f"gguf:{architecture}", config, weights, tokens, special, PATTERNS[name]
-    )
+    config = _config(fields, architecture, weights, vocab_size)
+    eos_ids = read_eos_ids(fields)
+    return ForeignCheckpoint(f"gguf:{architecture}", config, weights, tokenizer, eos_ids, {})
 
 
 def _read(path: pathlib.Path):

@@ -1,4 +1,4 @@
-"""Hugging Face folders: config.json, tokenizer.json, and their weights."""
+"""Hugging Face folders: config.json, the tokenizer's files, and the weights."""
 
 import json
 import pathlib
@@ -7,34 +7,56 @@ from typing import Any
 from codex_jax import InputError
 from codex_jax.convert.foreign import ForeignCheckpoint
 from codex_jax.convert.hf_weights import open_weights
-from codex_jax.convert.tokenizers import read_pattern
+from codex_jax.convert.text_ends import read_eos_ids
+from codex_jax.convert.tokenizers import ForeignTokenizer
 
 
 def open_folder(folder: pathlib.Path) -> ForeignCheckpoint:
     """Opens a Hugging Face folder.
 
     Raises:
-      InputError: a missing file, or a tokenizer that none of our patterns equals.
+      InputError: a missing file, or a tokenizer that can't be reproduced.
     """
     config = _read_json(folder / "config.json")
     weights = open_weights(folder)
-    vocabulary = _read_json(folder / "tokenizer.json")
-    tokens, added = _read_tokens(vocabulary, folder)
+    tokenizer = ForeignTokenizer.read(_read_tokenizer(folder), _read_settings(folder))
+    generation = _read_optional(folder / "generation_config.json")
+    eos_ids = read_eos_ids(config, generation, tokenizer)
     family = config.get("model_type", "")
-    return ForeignCheckpoint(family, config, weights, tokens, added, read_pattern(vocabulary))
+    return ForeignCheckpoint(family, config, weights, tokenizer, eos_ids, generation)
 
 
-def _read_tokens(vocabulary: dict[str, Any], folder: pathlib.Path) -> tuple[list[str], set[int]]:
-    """(spellings in the order of ids, ids of added tokens) of a tokenizer.json."""
-    added = {token["id"]: token["content"] for token in vocabulary.get("added_tokens", [])}
-    spellings = {n: spelling for spelling, n in vocabulary["model"]["vocab"].items()} | added
-    if gaps := set(range(len(spellings))) - spellings.keys():
-        raise InputError(f"{folder}/tokenizer.json: no token has the id {min(gaps)}")
-    return [spellings[n] for n in range(len(spellings))], set(added)
+def _read_tokenizer(folder: pathlib.Path) -> str:
+    path = folder / "tokenizer.json"
+    fields = _read_json(path)
+    if not isinstance(fields.get("model"), dict):
+        raise InputError(f"{path}: it has no model; save it again with transformers")
+    return path.read_text("utf-8")
+
+
+def _read_settings(folder: pathlib.Path) -> dict[str, Any]:
+    """tokenizer_config.json, completed by the files that older and newer versions write."""
+    settings = _read_optional(folder / "tokenizer_config.json")
+    settings = _read_optional(folder / "special_tokens_map.json") | settings
+    if (template := folder / "chat_template.jinja").is_file():
+        settings["chat_template"] = template.read_text("utf-8")
+    return settings
+
+
+def _read_optional(path: pathlib.Path) -> dict[str, Any]:
+    return _read_json(path) if path.is_file() else {}
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+      InputError: there is none.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
+        fields = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}; expected a Hugging Face folder") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{path}: {str(fields)[:40]!r}; expected an object")
+    return fields

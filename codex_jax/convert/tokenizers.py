@@ -1,88 +1,89 @@
-"""Vocabularies of foreign checkpoints as our tokenizer."""
+"""Foreign tokenizers as ours."""
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from codex_jax import InputError
+from codex_jax.convert.tokenizer_settings import apply_settings
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 from codex_jax.tokenizer.byte_alphabet import unspell
+from codex_jax.tokenizer.formats import to_hugging_face
+from codex_jax.tokenizer.library import load_engine
 
 END_OF_TEXT, PREFIX, MIDDLE, SUFFIX = SPECIALS
 
-_GPT2_WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+"
-_GPT2_SPACES = r"|\s+(?!\S)|\s+"
-
-# Patterns that split text into words before it is merged, by GGUF's names. SmolLM and StarCoder
-# split off every digit first; a run of spaces before a digit then stays a word.
-PATTERNS = {
-    "gpt-2": _GPT2_WORDS + r"| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + _GPT2_SPACES,
-    "smollm": _GPT2_WORDS + r"|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})" + _GPT2_SPACES,
-    "starcoder": _GPT2_WORDS + r"|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})" + _GPT2_SPACES,
-    "qwen2": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    ),
-}
-# Pre-tokenizers of tokenizer.json without a regex of their own, by their types.
-_PATTERN_NAMES = {("Digits", "ByteLevel"): "smollm", ("ByteLevel",): "gpt-2"}
 # Foreign names of our special tokens; the first one in the vocabulary counts.
 _SPECIAL_NAMES = {
-    END_OF_TEXT: (END_OF_TEXT, "<|end_of_text|>", "</s>"),
-    PREFIX: (PREFIX, "<fim_prefix>", "<fim-prefix>"),
-    MIDDLE: (MIDDLE, "<fim_middle>", "<fim-middle>"),
-    SUFFIX: (SUFFIX, "<fim_suffix>", "<fim-suffix>"),
+    END_OF_TEXT: (END_OF_TEXT, "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>", "<eos>"),
+    PREFIX: (PREFIX, "<fim_prefix>", "<fim-prefix>", "<｜fim▁begin｜>"),
+    MIDDLE: (MIDDLE, "<fim_middle>", "<fim-middle>", "<｜fim▁end｜>"),
+    SUFFIX: (SUFFIX, "<fim_suffix>", "<fim-suffix>", "<｜fim▁hole｜>"),
 }
 
 
-def make_tokenizer(spellings: Iterable[str], special: set[int], pattern: str) -> Tokenizer:
-    """Our tokenizer of a byte-level vocabulary; its merges are in the order of ids.
+class ForeignTokenizer(NamedTuple):
+    """A tokenizer.json with its settings applied, and the settings, tokenizer_config.json."""
+
+    text: str
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, text: str, settings: Mapping[str, Any]) -> "ForeignTokenizer":
+        """Applies the settings to the file's text.
+
+        Raises:
+          InputError: a file or a setting that can't be reproduced.
+        """
+        return cls(apply_settings(text, settings), settings)
+
+    def ids(self) -> dict[str, int]:
+        """Ids by spelling, those of added tokens by their text."""
+        return dict(load_engine(self.text).get_vocab(with_added_tokens=True))
+
+
+def make_tokenizer(
+    foreign: ForeignTokenizer, *, vocab_size: int, eos_ids: Sequence[int]
+) -> Tokenizer:
+    """Our tokenizer of a foreign one; one that we exported is what it was.
 
     Args:
-      spellings: of the tokens in GPT-2's byte alphabet, in the order of ids.
-      special: ids of special tokens.
-      pattern: splits text into words.
+      foreign: The foreign tokenizer.
+      vocab_size: The model's.
+      eos_ids: Tokens that end a text; the first one does where none has a known name.
 
     Raises:
-      InputError: a spelling outside the byte alphabet.
+      InputError: a vocabulary whose tokens aren't bytes.
     """
-    ids: dict[bytes, int] = {}
-    special_ids: dict[str, int] = {}
-    for number, spelling in enumerate(spellings):
-        if number in special:
-            special_ids[spelling] = number
-        else:
-            ids[_to_bytes(number, spelling)] = number
+    if exported := _read_exported(foreign.text):
+        return exported
+    ids = foreign.ids()
     specials = {
-        name: special_ids[foreign_name]
+        name: ids[foreign_name]
         for name, foreign_names in _SPECIAL_NAMES.items()
         for foreign_name in reversed(foreign_names)
-        if foreign_name in special_ids
+        if foreign_name in ids
     }
-    return Tokenizer(ids, pattern=pattern, specials=specials)
+    if eos_ids:
+        specials.setdefault(END_OF_TEXT, eos_ids[0])
+    return Tokenizer.read_hugging_face(
+        foreign.text, settings=foreign.settings, specials=specials, vocab_size=vocab_size
+    )
 
 
-def _to_bytes(number: int, spelling: str) -> bytes:
-    try:
-        return unspell(spelling)
-    except ValueError:
-        raise InputError(
-            f"token {number} is {spelling!r}; expected GPT-2's byte alphabet"
-        ) from None
-
-
-def read_pattern(vocabulary: dict[str, Any]) -> str:
-    """The pattern by which a tokenizer.json splits text into words.
-
-    Raises:
-      InputError: a pre-tokenizer that none of our patterns equals.
-    """
-    pre_tokenizer = vocabulary.get("pre_tokenizer") or {}
-    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    types = tuple(step.get("type") for step in steps)
-    if types == ("Split", "ByteLevel") and "Regex" in steps[0].get("pattern", {}):
-        return steps[0]["pattern"]["Regex"]
-    if types not in _PATTERN_NAMES:
-        raise InputError(
-            f"tokenizer.json splits words by {str(pre_tokenizer)[:120]}; no pattern of ours does"
-        )
-    return PATTERNS[_PATTERN_NAMES[types]]
+def _read_exported(text: str) -> Tokenizer | None:
+    """The tokenizer of a file that `Tokenizer.export` wrote; None for any other file."""
+    fields = json.loads(text)
+    fields.pop("post_processor", None)
+    if fields.keys() != {"version", "added_tokens", "pre_tokenizer", "decoder", "model"}:
+        return None
+    steps = fields["pre_tokenizer"].get("pretokenizers") or [{}]
+    pattern = steps[0].get("pattern", {}).get("Regex")
+    names = {token["content"]: token["id"] for token in fields["added_tokens"]}
+    specials = {name: names[name] for name in SPECIALS if name in names}
+    if not pattern or not specials:
+        return None
+    ids = {unspell(spelling): number for spelling, number in fields["model"]["vocab"].items()}
+    tokenizer = Tokenizer(ids, pattern=pattern, specials=specials)
+    tokens = [tokenizer.token_bytes(n) for n in range(tokenizer.vocab_size)]
+    is_same = json.loads(to_hugging_face(ids, pattern, tokens)) == fields
+    return tokenizer if is_same else None

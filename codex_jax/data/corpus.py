@@ -9,10 +9,11 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.data.languages import LANGUAGES, may_contain
+from codex_jax.data.skipped_folders import SKIPPED_FOLDERS, is_skipped
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl", ".crate")
 JSONL = (".jsonl", ".jsonl.gz")
@@ -33,6 +34,8 @@ class SourceTree:
       language_weights: Factors by which the weight of a language's documents is multiplied.
       languages: Names of `languages.LANGUAGES` to take, or "*" for all.
       exclude: Globs of paths below `path` to leave out; `*` also matches across "/".
+      skip_folders: Names of folders to leave out; () takes every folder. Names that sources have
+        too, such as "build", count only beside a manifest, such as package.json.
       open: Containers to open: "archives", "notebooks", "jsonl", "posts".
       max_bytes: Larger files are left out; the default is the Codex paper's (section 3.1).
       render_as: "code", or "prose to code" or "code to prose": functions with their docstrings,
@@ -42,11 +45,14 @@ class SourceTree:
         their path, once each.
     """
 
+    shorthand: ClassVar = ("path", "weight")  # what a plain entry of a corpus stands for
+
     path: str
     weight: float = 1.0
     language_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     languages: Sequence[str] = ("Python",)
     exclude: Sequence[str] = ()
+    skip_folders: Sequence[str] = SKIPPED_FOLDERS
     open: Sequence[str] = ()
     max_bytes: int = 1_000_000
     render_as: str = "code"
@@ -91,6 +97,11 @@ def read_corpus(corpus: Corpus) -> dict[str, SourceTree]:
 
 
 def _check(name: str, tree: SourceTree) -> None:
+    for setting in ("languages", "exclude", "skip_folders", "open"):
+        if isinstance(value := getattr(tree, setting), str):
+            raise InputError(
+                f"corpus {name!r}: {setting} is {value!r}; set {setting} to [{value!r}]"
+            )
     if not tree.weight > 0:
         raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
     for language, weight in tree.language_weights.items():
@@ -126,22 +137,56 @@ def _to_tree(entry: Any) -> SourceTree:
 
 
 def list_files(tree: SourceTree) -> Iterator[Entry]:
-    """Yields each file that the tree may take, sorted; links are listed, not followed."""
-    root = pathlib.Path(tree.path)
-    errors: list[OSError] = []
-    for directory, folders, names in os.walk(root, onerror=errors.append):
-        folders.sort()
-        below = pathlib.Path(directory).relative_to(root)
-        links = [name for name in folders if pathlib.Path(directory, name).is_symlink()]
-        for name in sorted([*names, *links]):
-            relative = (below / name).as_posix()
-            if (name in links or _selects(tree, relative)) and not is_excluded(tree, relative):
-                yield _entry(pathlib.Path(directory, name), relative)
-    for error in errors:
-        yield Entry(pathlib.Path(error.filename).relative_to(root).as_posix(), reason="unreadable")
+    """Yields each file that the tree may take, sorted; links are listed, not followed.
+
+    Folders that can't be read or are left out are listed too, but for those of byte code. Of a
+    file with several names, hard links, the first is taken.
+    """
+    seen: set[tuple[int, int]] = set()
+    for relative, reason in _walk(tree):
+        if is_excluded(tree, relative):
+            continue
+        if reason:
+            yield Entry(relative, reason=reason)
+        elif _selects(tree, relative):
+            yield _entry(pathlib.Path(tree.path, relative), relative, seen)
 
 
-def _entry(path: pathlib.Path, relative: str) -> Entry:
+def _walk(tree: SourceTree) -> Iterator[tuple[str, str]]:
+    """Yields each path below the tree, and why a folder isn't entered; "" for what is none."""
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        folder = pathlib.Path(tree.path, below)
+        try:
+            with os.scandir(folder) as entries:
+                folder_states = {each.name: _folder_state(each) for each in entries}
+        except OSError:
+            yield below or ".", "unreadable"
+            continue
+        inner = []
+        for name, state in sorted(folder_states.items()):
+            relative = f"{below}/{name}".lstrip("/")
+            if state != "folder":
+                yield relative, state
+            elif not is_skipped(folder / name, folder_states, tree.skip_folders):
+                inner.append(relative)
+            elif name != "__pycache__":
+                yield relative, "skipped folder"
+        stack.extend(reversed(inner))
+
+
+def _folder_state(entry: os.DirEntry[str]) -> str:
+    """Returns "folder", "link" for a link to one, or ""."""
+    try:
+        if entry.is_dir():
+            return "link" if entry.is_symlink() else "folder"
+    except OSError:
+        pass  # a link in a loop
+    return ""
+
+
+def _entry(path: pathlib.Path, relative: str, seen: set[tuple[int, int]] | None = None) -> Entry:
     try:
         status = path.lstat()
     except OSError:
@@ -150,6 +195,10 @@ def _entry(path: pathlib.Path, relative: str) -> Entry:
         return Entry(relative, reason="link")
     if not stat.S_ISREG(status.st_mode):
         return Entry(relative, reason="no regular file")
+    if seen is not None and status.st_nlink > 1:
+        if (number := (status.st_dev, status.st_ino)) in seen:
+            return Entry(relative, reason="hard link")
+        seen.add(number)
     return Entry(relative, status.st_size, status.st_mtime_ns)
 
 

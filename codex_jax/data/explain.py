@@ -7,6 +7,7 @@ from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import CONTAINERS, SourceTree, list_files
 from codex_jax.data.packing.row_store import DROPPED
+from codex_jax.progress import printable
 
 
 def explain(
@@ -51,9 +52,9 @@ def explain_file(
         if not absolute.is_relative_to(root):
             continue
         relative = absolute.relative_to(root).as_posix()
-        lines.append(f"{name}: {relative}")
+        lines.append(printable(f"{name}: {relative}"))
         if relative not in {entry.path for entry in list_files(tree)}:
-            lines.append("not selected: see the tree's languages, open and exclude")
+            lines.append("not selected: see the tree's languages, open, exclude and skip_folders")
             continue
         lines.append(_check_table(tree, relative, cleaning) or "in no selected language")
         lines += _dropped_lines(rows, name, relative)
@@ -71,7 +72,8 @@ def _check_table(tree: SourceTree, name: str, cleaning: Cleaning) -> str:
     lines = []
     for path, check in Cleaner(cleaning).explain(tree, name):
         verdict = "stays" if check.passed else "DROPPED"
-        lines.append(f"{path:<40} {check.step:<20} {verdict:<8} {check.value}")
+        line = f"{path:<40} {check.step:<20} {verdict:<8} {check.value}"
+        lines.append(printable(line.replace("\n", "\\n")))
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from codex_jax import InputError
 from codex_jax.data.packing.batches import BatchReader
 from codex_jax.data.packing.row_store import read_info
 from codex_jax.data.stats import describe
+from codex_jax.progress import printable
 from codex_jax.records import Batch
 from codex_jax.tokenizer import Tokenizer
 
@@ -77,7 +78,7 @@ def _render_runs(
     """Yields text by runs of equal weighing; `paint` is the segment's number, 0 for no color."""
     pairs = zip(targets, weights > 0, strict=True)
     for has_weight, run in itertools.groupby(pairs, key=lambda pair: pair[1]):
-        text = ids.decode(token for token, _ in run)
+        text = printable(ids.decode(token for token, _ in run))
         if paint:
             code = f"{_COLORS[paint % len(_COLORS)]}" + ("" if has_weight else f";{_DIM}")
             yield f"\033[{code}m{text}\033[0m"

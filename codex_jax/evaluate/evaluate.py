@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError, files, records
+from codex_jax import InputError, files, progress, records
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.metrics.mbr_exec import probe_problems, vote_counts
@@ -86,7 +86,7 @@ def evaluate(
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
-    print(table(report))
+    print(progress.printable(table(report)))
     return report
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import codex_jax
-from codex_jax import InputError
+from codex_jax import InputError, host_runtime
 from codex_jax.main import help_text
 from codex_jax.main.commands import GROUPS, Command, missing_package, select_command
 
@@ -92,6 +92,7 @@ def parse(argv: Sequence[str]) -> Request:
 
 def _run(command: Command, request: Request) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings
+    host_runtime.quiet_libtpu()
     # Imported here: describing a command imports its packages, and --help must not.
     from codex_jax.main import gin_files, run, schema
 
@@ -136,5 +137,7 @@ def _exit_with(words: Sequence[str], line: str, status: int) -> int:
         prefix = f"codex-jax {select_command(words)[0].name}"
     except InputError:
         prefix = f"codex-jax {words[0]}" if words[0] in GROUPS else "codex-jax"
-    print(f"{prefix}: {line}", file=sys.stderr)
+    from codex_jax.progress import printable  # a message may quote a stranger's file
+
+    print(f"{prefix}: {printable(line)}", file=sys.stderr)
     return status

@@ -51,6 +51,7 @@ _BATCHES = Dependency(
 )
 
 _RUNNER = Dependency("codex_jax.evaluate.sandbox.program_runner:ProgramRunner")
+_COMMANDER = Dependency("codex_jax.evaluate.sandbox.command_runner:CommandRunner")
 
 # Section of `codex-jax --help` → its rows. A new command is a new row.
 SECTIONS: dict[str, tuple[Command, ...]] = {
@@ -66,6 +67,18 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "curate chains",
             "codex_jax.curate.chains:write_chains",
             "make problems: chains of string building blocks",
+        ),
+        Command(
+            "curate candidates",
+            "codex_jax.curate.candidates:write_candidates",
+            "make problems: documented functions of packages, with inputs that are made here",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "curate traces",
+            "codex_jax.curate.traces.traces:write_traces",
+            "make problems: functions that packages' own tests call, with what they saw",
+            dependencies={"runner": _RUNNER, "commander": _COMMANDER},
         ),
         Command(
             "tokenizer",
@@ -112,11 +125,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "import",
             "codex_jax.convert.convert:import_weights",
-            "convert GPT-2, Llama-like or StarCoder2 weights to a checkpoint",
+            "convert Hugging Face or GGUF weights to a checkpoint",
         ),
         Command(
             "export",
-            "codex_jax.convert.convert:export_weights",
+            "codex_jax.convert.export:export_weights",
             "write a checkpoint as a Hugging Face folder",
         ),
     ),
@@ -214,8 +227,16 @@ def subcommands(group: str) -> dict[str, Command]:
 # Extra of pyproject.toml → the packages that it brings, by their import names.
 _PACKAGES = {
     "data": (
-        *("identify", "license_expression", "licenseclassifier", "nbformat", "rensa", "seqio"),
-        *("sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
+        *(
+            "detect_secrets",
+            "identify",
+            "IPython",
+            "license_expression",
+            "licenseclassifier",
+            "pyarrow",
+            "rensa",
+        ),
+        *("seqio", "sentencepiece", "tensorflow", "tensorflow_text", "tree_sitter"),
         "tree_sitter_language_pack",
     ),
     "beam": ("apache_beam",),

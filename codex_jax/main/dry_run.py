@@ -16,14 +16,11 @@ def train(
       InputError: data, model, mesh and microbatches that don't fit one another.
     """
     from codex_jax import sharding
-    from codex_jax.checkpoint import has_steps
     from codex_jax.model import abstract_params
     from codex_jax.train import checks, initialization, optimizer, state
 
     source = initialization.Source(rest.get("init_from", ""), rest.get("init_step"))
-    model = initialization.select_model(model, rest["checkpoint_dir"], source)
-    if source.directory and not has_steps(rest["checkpoint_dir"]):
-        initialization.check_source(source, model, batches)
+    model = initialization.select_model(model, rest["checkpoint_dir"], source, batches)
     devices = sharding.make_mesh(mesh)
     checks.check(batches, model, compute, devices, has_source=bool(source.directory))
     shapes, axes = abstract_params(model)

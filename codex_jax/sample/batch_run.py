@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from codex_jax.sample.inputs import InputLine
 from codex_jax.sample.sampling.detokenizer import detokenize, encode_prompt
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.sampling.text_ends import TextEnds
+from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -40,6 +42,7 @@ class BatchRun:
     mesh_shape: MeshShape
     ends: TextEnds
     ordered: bool
+    token_healing: bool = True
 
     def sample(
         self, checkpoint_dir: str, card: checkpoint.Card, temperatures: Sequence[float]
@@ -90,10 +93,17 @@ class BatchRun:
             tokens = encode_prompt(
                 self.tokenizer, problem.prompt, suffix, begin_ids=self.ends.begin_ids
             )
+            healed = 0
+            if self.token_healing and suffix is None:
+                healed = self._healer.count(problem.prompt, tokens)
             is_default = request.sampling_params is self.default.sampling_params
             params = sampling_params if is_default else request.sampling_params
-            requests.append(request._replace(tokens=tokens, sampling_params=params))
+            requests.append(request._replace(tokens=tokens, healed=healed, sampling_params=params))
         return requests
+
+    @functools.cached_property
+    def _healer(self) -> TokenHealer:
+        return TokenHealer.of(self.tokenizer)
 
     def _plan(self, config: dict[str, Any]) -> EngineShape:
         """Sizes for all requests, so that they don't depend on the samples that remain."""
@@ -103,6 +113,7 @@ class BatchRun:
             samples_per_prompt=max(len(request.samples) for request in requests),
             rows=self.rows,
             max_new_tokens=max(_max_new_tokens(request) for request in requests),
+            tail_bytes=max(len(self.tokenizer.decode_bytes(_removed(r))) for r in requests),
             **self.dtypes,
         )
 
@@ -118,6 +129,7 @@ class BatchRun:
             "seed": self.default.seed,
             "begin_ids": list(self.ends.begin_ids),
             "eos_ids": list(self.ends.eos_ids),
+            "token_healing": self.token_healing,
             **self.dtypes,
         }
 
@@ -163,9 +175,15 @@ def to_completion(
     total = float(sample.logprobs.astype("float64").sum())
     return Completion(
         task_id=sample.request_id,
-        completion=detokenize(tokens, tokenizer.token_bytes, eos_ids=eos_ids, stops=stops),
+        completion=detokenize(
+            tokens,
+            tokenizer.token_bytes,
+            eos_ids=eos_ids,
+            stops=stops,
+            skip=sample.tail_bytes,
+        ),
         sample_index=sample.sample_index,
-        mean_logprob=total / len(tokens),
+        mean_logprob=total / max(1, len(tokens)),
         sum_logprob=total,
         tokens=len(tokens),
         finish_reason=sample.finish_reason,
@@ -192,7 +210,7 @@ def _fingerprint(request: Request, default: Request, params: SamplingParams) -> 
     names = ("sampling_params", "seed", "max_new_tokens", "stops")
     values = {name: getattr(request, name) for name in names}
     own = {name: repr(v) for name, v in values.items() if v != getattr(default, name)}
-    content = json.dumps([list(request.tokens), own], sort_keys=True)
+    content = json.dumps([list(request.tokens), request.healed, own], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -202,6 +220,11 @@ def _remaining(requests: list[Request], done: set[tuple[str, int]]) -> Iterator[
         missing = [index for index in request.samples if (request.id, index) not in done]
         if missing:
             yield request._replace(samples=missing)
+
+
+def _removed(request: Request) -> Sequence[int]:
+    """The prompt's tokens that are sampled anew."""
+    return request.tokens[len(request.context) :]
 
 
 def _max_new_tokens(request: Request) -> int:

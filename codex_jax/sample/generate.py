@@ -34,6 +34,7 @@ def generate(
     mesh: MeshShape | None = None,
     prepend_eos: bool | None = None,
     ordered: bool = False,
+    token_healing: bool = True,
 ) -> int:
     """Samples completions of every problem; returns the number of samples in the output.
 
@@ -58,6 +59,7 @@ def generate(
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
       ordered: Write samples in the order of the problems, rather than as they finish.
+      token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
     """
     bpe = Tokenizer.load(tokenizer)
     _check_sizes(samples_per_problem, max_new_tokens, batch_size)
@@ -68,9 +70,9 @@ def generate(
     _check_output(output, step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
-    mesh = mesh or MeshShape()
     ends = read_ends(cards[0], bpe, prepend_eos)
-    run = BatchRun(lines, default, bpe, output, batch_size, dtypes, mesh, ends, ordered)
+    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing)
+    run = BatchRun(lines, default, bpe, output, batch_size, *options)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 

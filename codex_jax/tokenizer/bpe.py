@@ -1,34 +1,34 @@
 """Text ↔ ids: byte-level BPE, GPT-2's scheme with the whitespace runs of `whitespace`.
 
 Ids 0..255 are the bytes (so id 0 is "!", an ordinary token). The special tokens are the last ids,
-and no text ever encodes to them. `tokenizers` learns; `tiktoken` encodes, eight times as fast.
+and no text ever encodes to them. `tokenizers` learns; `tiktoken` encodes, eight times as fast. An
+imported vocabulary is encoded by `tokenizers`, as its own model was trained.
 """
 
 import functools
 import json
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import tiktoken
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from codex_jax import InputError, files
 from codex_jax.tokenizer import formats, whitespace
 from codex_jax.tokenizer.byte_alphabet import spell, unspell
-from codex_jax.tokenizer.formats import END_OF_TEXT
+from codex_jax.tokenizer.formats import END_OF_TEXT, SPECIALS
+from codex_jax.tokenizer.library import LibraryVocabulary
+from codex_jax.tokenizer.ranked import RankedVocabulary
 from codex_jax.tokenizer.whitespace import PATTERN, WHITESPACE_RUNS
-
-SPECIALS = (END_OF_TEXT, "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
 
 # GPT-2's, with quantifiers that don't back-track.
 _GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
 
 class Tokenizer:
-    """A vocabulary; make one by `train`, `load`, `read_gpt2` or `read_tiktoken`."""
+    """A vocabulary; make one by `train`, `load`, or one of the readers of foreign files."""
 
     def __init__(
         self,
@@ -47,20 +47,9 @@ class Tokenizer:
           specials: ids of others of `SPECIALS`; those without one get the next ids.
         """
         special_ids = dict(specials or {}) | ({} if eos_id is None else {END_OF_TEXT: eos_id})
-        self._ids = ids
-        self._pattern = pattern
-        # tiktoken gets no special tokens, so no text can encode to one.
-        self._engine = tiktoken.Encoding(
-            "codex_jax", pat_str=pattern, mergeable_ranks=ids, special_tokens={}
+        self._vocabulary: RankedVocabulary | LibraryVocabulary = RankedVocabulary(
+            ids, pattern, special_ids
         )
-        self._tokens = [b""] * (max([*ids.values(), *special_ids.values()]) + 1)
-        for token, number in ids.items():
-            self._tokens[number] = token
-        self._specials = {name: special_ids[name] for name in SPECIALS if name in special_ids}
-        for name in SPECIALS:
-            if self._specials.setdefault(name, len(self._tokens)) == len(self._tokens):
-                self._tokens.append(b"")
-            self._tokens[self._specials[name]] = name.encode()
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> "Tokenizer":
@@ -98,9 +87,41 @@ class Tokenizer:
         Raises:
           InputError: the file is missing, of another format, or differs from its hash.
         """
-        content, ids = formats.read_content(pathlib.Path(path))
-        tokenizer = cls(ids, pattern=content["pattern"], specials=content["specials"])
-        tokenizer.hash = content["hash"]
+        content = formats.read_content(pathlib.Path(path))
+        digest = content.pop("hash")
+        is_imported = content["format"] == formats.LIBRARY_FORMAT
+        read = LibraryVocabulary if is_imported else RankedVocabulary.from_content
+        tokenizer = cls._wrap(read(content))
+        tokenizer.hash = digest
+        return tokenizer
+
+    @classmethod
+    def read_hugging_face(
+        cls,
+        text: str,
+        *,
+        settings: Mapping[str, Any],
+        specials: Mapping[str, int],
+        vocab_size: int,
+    ) -> "Tokenizer":
+        """Reads a tokenizer.json, which then encodes exactly as its own library does.
+
+        Args:
+          text: of the file.
+          settings: its tokenizer_config.json.
+          specials: ids of those of `SPECIALS` that it has.
+          vocab_size: the model's, in which ids without a token are empty.
+
+        Raises:
+          InputError: a file that the library can't read, or whose tokens aren't bytes.
+        """
+        content = formats.to_library_content(text, settings, specials, vocab_size)
+        return cls._wrap(LibraryVocabulary(content))
+
+    @classmethod
+    def _wrap(cls, vocabulary: RankedVocabulary | LibraryVocabulary) -> "Tokenizer":
+        tokenizer = cls.__new__(cls)
+        tokenizer._vocabulary = vocabulary
         return tokenizer
 
     @classmethod
@@ -125,54 +146,74 @@ class Tokenizer:
 
     def save(self, path: pathlib.Path | str) -> None:
         """Writes a JSON file, completely or not at all."""
-        content = {"hash": self.hash, **self._content()}
+        content = {"hash": self.hash, **self._vocabulary.content()}
         files.atomic_write(path, json.dumps(content, ensure_ascii=False, indent=0) + "\n")
 
-    def export(self, folder: pathlib.Path | str) -> None:
-        """Writes Hugging Face's tokenizer.json and tokenizer_config.json."""
-        formats.write_hugging_face(pathlib.Path(folder), self._ids, self._pattern, self._tokens)
+    def export(self, folder: pathlib.Path | str, *, begin_ids: Sequence[int] = ()) -> None:
+        """Writes Hugging Face's tokenizer.json and tokenizer_config.json.
 
-    def _content(self) -> dict:
-        return formats.to_content(self._ids, self._pattern, self._specials)
+        Args:
+          folder: to write.
+          begin_ids: tokens that the file puts in front of a text; an imported one has its own.
+        """
+        self._vocabulary.export(pathlib.Path(folder), begin_ids)
 
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the content, which checkpoints and data carry."""
-        return formats.digest(self._content())
+        return formats.digest(self._vocabulary.content())
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
-        return len(self._tokens)
+        return len(self._vocabulary.tokens)
 
     @property
     def eos_id(self) -> int:
         """Id of <|endoftext|>, which begins and ends every document."""
-        return self._specials[END_OF_TEXT]
+        return self._vocabulary.specials[END_OF_TEXT]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """An imported tokenizer's tokenizer_config.json: chat_template, bos_token, and so on."""
+        return self._vocabulary.settings
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of tokens that no text has."""
+        return self._vocabulary.special_ids
 
     def special_id(self, name: str) -> int:
-        """Id of one of `SPECIALS`."""
-        return self._specials[name]
+        """Id of one of `SPECIALS`.
 
-    def encode(self, text: str) -> list[int]:
+        Raises:
+          InputError: an imported tokenizer without it.
+        """
+        try:
+            return self._vocabulary.specials[name]
+        except KeyError:
+            raise InputError(f"this tokenizer has no token {name}; leave suffix out") from None
+
+    def encode(self, text: str, *, specials: bool = False) -> list[int]:
         """Ids of `text`; "<|endoftext|>" inside it is ordinary text.
+
+        Args:
+          text: any.
+          specials: Names of special tokens are these tokens, as in a chat template's text.
 
         Raises:
           InputError: `text` has a lone surrogate, which UTF-8 can't encode.
         """
-        return self.encode_batch([text])[0]
+        return self.encode_batch([text], specials=specials)[0]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_batch(self, texts: Sequence[str], *, specials: bool = False) -> list[list[int]]:
         """Encodes each text, on all cores, without Python's lock."""
         try:
             for text in texts:
                 text.encode()
         except UnicodeEncodeError:
             raise InputError("text has a lone surrogate; expected a UTF-8 string") from None
-        if len(texts) == 1:
-            return [self._engine.encode_ordinary(texts[0])]
-        threads = os.cpu_count() or 1
-        return self._engine.encode_ordinary_batch(list(texts), num_threads=threads)
+        return self._vocabulary.encode_batch(texts, specials=specials)
 
     def token_bytes(self, token: int) -> bytes:
         """Bytes of an id; the name of a special token.
@@ -180,9 +221,9 @@ class Tokenizer:
         Raises:
           InputError: `token` isn't an id of this vocabulary.
         """
-        if not 0 <= token < len(self._tokens):
-            raise InputError(f"token id {token}; expected 0 ≤ id < {len(self._tokens)}")
-        return self._tokens[token]
+        if not 0 <= token < len(self._vocabulary.tokens):
+            raise InputError(f"token id {token}; expected 0 ≤ id < {len(self._vocabulary.tokens)}")
+        return self._vocabulary.tokens[token]
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The exact bytes of `ids`, even if they aren't valid UTF-8."""
@@ -194,11 +235,11 @@ class Tokenizer:
 
     def newline_mask(self) -> np.ndarray:
         """Bool (V,): True for tokens with a newline."""
-        return whitespace.newline_mask(self._tokens)
+        return whitespace.newline_mask(self._vocabulary.tokens)
 
     def indent_split_table(self) -> np.ndarray:
         """int32 (V, 2): ids of the newlines and of the indentation of each newline+indent token.
 
         Rows of other tokens are -1.
         """
-        return whitespace.indent_split_table(self._tokens, self._ids)
+        return whitespace.indent_split_table(self._vocabulary.tokens, self._vocabulary.ids)

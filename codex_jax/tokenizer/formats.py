@@ -1,4 +1,4 @@
-"""Tokenizer files: ours, GPT-2's, tiktoken's; and Hugging Face's, written only."""
+"""Tokenizer files: ours, GPT-2's, tiktoken's; and Hugging Face's."""
 
 import base64
 import hashlib
@@ -11,8 +11,16 @@ from codex_jax import InputError
 from codex_jax.tokenizer.byte_alphabet import spell, unspell
 
 END_OF_TEXT = "<|endoftext|>"
+SPECIALS = (END_OF_TEXT, "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>")
+LIBRARY_FORMAT = "codex_jax tokenizer 2"  # an imported tokenizer.json
 
 _FORMAT = "codex_jax tokenizer 1"
+OUR_SETTINGS = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "bos_token": END_OF_TEXT,
+    "eos_token": END_OF_TEXT,
+    "clean_up_tokenization_spaces": False,
+}
 _ADDED_TOKEN = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 
 
@@ -37,8 +45,16 @@ def digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def read_content(path: pathlib.Path) -> tuple[dict[str, Any], dict[bytes, int]]:
-    """(fields, ids) of our file.
+def to_library_content(
+    text: str, settings: Mapping[str, Any], specials: Mapping[str, int], vocab_size: int
+) -> dict[str, Any]:
+    """The fields of our file of an imported tokenizer.json, without its hash."""
+    fields = {"tokenizer": text, "settings": dict(settings), "specials": dict(specials)}
+    return {"format": LIBRARY_FORMAT, "vocab_size": vocab_size} | fields
+
+
+def read_content(path: pathlib.Path) -> dict[str, Any]:
+    """The fields of our file, its hash among them.
 
     Raises:
       InputError: the file is missing, of another format, or differs from its hash.
@@ -49,13 +65,15 @@ def read_content(path: pathlib.Path) -> tuple[dict[str, Any], dict[bytes, int]]:
         raise InputError(f"{path}: no such tokenizer; make one by `tokenizer`") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a tokenizer's JSON ({error})") from None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in (
+        _FORMAT,
+        LIBRARY_FORMAT,
+    ):
         raise InputError(f"{path}: not a tokenizer of ours; expected format {_FORMAT!r}")
     expected = content.pop("hash", None)
     if (actual := digest(content)) != expected:
         raise InputError(f"{path}: hashes to {actual[:12]}, the file says {expected}; altered")
-    ids = {unspell(spelling): number for spelling, number in content["vocabulary"].items()}
-    return content | {"hash": expected}, ids
+    return content | {"hash": expected}
 
 
 def read_gpt2(path: pathlib.Path) -> Vocabulary:
@@ -95,15 +113,14 @@ def _check_complete(ids: dict[bytes, int]) -> dict[bytes, int]:
     return ids
 
 
-def write_hugging_face(
-    folder: pathlib.Path, ids: Mapping[bytes, int], pattern: str, tokens: Sequence[bytes]
-) -> None:
-    """Writes tokenizer.json and tokenizer_config.json.
+def to_hugging_face(
+    ids: Mapping[bytes, int], pattern: str, tokens: Sequence[bytes], begin_ids: Sequence[int] = ()
+) -> str:
+    """A tokenizer.json of our vocabulary, which puts `begin_ids` in front of a text.
 
     Our encoder merges the pair whose union has the lowest id, whichever pair that is; the file
     lists every such pair, in the order of the unions' ids.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     special = {n: token.decode() for n, token in enumerate(tokens) if ids.get(token) != n}
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
@@ -126,9 +143,32 @@ def write_hugging_face(
             "merges": _merges(ids),
         },
     }
-    (folder / "tokenizer.json").write_text(json.dumps(fields, ensure_ascii=False), "utf-8")
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+    names = [tokens[n].decode() for n in begin_ids]
+    if names:
+        fields["post_processor"] = _begin_template(dict(zip(names, begin_ids, strict=True)))
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _begin_template(begin: Mapping[str, int]) -> dict[str, Any]:
+    """The step of a tokenizer.json that puts special tokens in front of each text."""
+    front = [{"SpecialToken": {"id": name, "type_id": 0}} for name in begin]
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [*front, first],
+        "pair": [*front, first, second],
+        "special_tokens": {
+            name: {"id": name, "ids": [number], "tokens": [name]} for name, number in begin.items()
+        },
+    }
+
+
+def write_hugging_face(folder: pathlib.Path, text: str, settings: Mapping[str, Any]) -> None:
+    """Writes tokenizer.json and tokenizer_config.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(text, "utf-8")
+    config = json.dumps(settings, indent=1, ensure_ascii=False)
+    (folder / "tokenizer_config.json").write_text(config + "\n", "utf-8")
 
 
 def _merges(ids: Mapping[bytes, int]) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """The state of step 0: random weights, or those of another checkpoint (`train --init_from`)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +17,16 @@ from codex_jax.train.batches import Batches
 from codex_jax.train.state import TrainState
 
 
-class Source(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Source:
     """A checkpoint whose weights a run begins with; none if `directory` is empty."""
 
     directory: str = ""
     step: int | None = None  # None is the newest
 
-    def read_card(self) -> Card:
-        """Reads the card.
+    @functools.cached_property
+    def card(self) -> Card:
+        """The card.
 
         Raises:
           InputError: no such checkpoint.
@@ -35,34 +38,37 @@ class Source(NamedTuple):
         return {"init_from": self.directory, "init_step": self.step} if self.directory else {}
 
 
-def select_model(model: DecoderConfig | None, checkpoint_dir: str, source: Source) -> DecoderConfig:
+def select_model(
+    model: DecoderConfig | None, checkpoint_dir: str, source: Source, batches: Batches
+) -> DecoderConfig:
     """Returns the model that is set, else the checkpoint's to continue, else the source's.
 
     Raises:
-      InputError: there is none of the three.
+      InputError: there is none of the three, or the source doesn't fit model and data.
     """
+    if checkpoint.has_steps(checkpoint_dir):
+        if model is None:
+            card = checkpoint.read_card(checkpoint_dir, check_content=False)
+            model = DecoderConfig.from_json(card.model)
+        return model
+    if source.directory:
+        model = model or DecoderConfig.from_json(source.card.model)
+        check_source(source, model, batches)
     if model is not None:
         return model
-    if checkpoint.has_steps(checkpoint_dir):
-        return DecoderConfig.from_json(checkpoint.read_card(checkpoint_dir).model)
-    if source.directory:
-        return DecoderConfig.from_json(source.read_card().model)
     raise InputError(
         "not set: DecoderConfig.layers, DecoderConfig.width, DecoderConfig.heads; set a file of "
         "gin_configs/model, or set init_from to a checkpoint whose weights training begins with"
     )
 
 
-def check_source(source: Source, model: DecoderConfig, batches: Batches) -> Card:
+def check_source(source: Source, model: DecoderConfig, batches: Batches) -> None:
     """Checks that a source's weights are of this model, and its tokenizer the data's.
-
-    Returns:
-      Its card.
 
     Raises:
       InputError: they aren't; all differences are named.
     """
-    card = source.read_card()
+    card = source.card
     name = f"init_from: {source.directory} step {card.step}"
     if card.tokenizer_hash != batches.tokenizer_hash:
         raise InputError(
@@ -78,7 +84,6 @@ def check_source(source: Source, model: DecoderConfig, batches: Batches) -> Card
             f"{name} is another model (saved, set now): {'; '.join(differences)}; leave the "
             "model unset to take the checkpoint's"
         )
-    return card
 
 
 def _differences(saved: DecoderConfig, config: DecoderConfig) -> list[str]:
@@ -98,18 +103,17 @@ def initial_state(
     tx: optax.GradientTransformation,
     mesh: Mesh,
     *,
-    batches: Batches,
     seed: int,
     dtype: Any = jnp.float32,
 ) -> TrainState:
     """State at step 0: weights of the source or random ones, and a new state of the optimizer.
 
     Raises:
-      InputError: the source is of another model or another tokenizer.
+      InputError: the source is damaged.
     """
     if not source.directory:
         return states.init_sharded(config, tx, mesh, seed=seed, dtype=dtype)
-    card = check_source(source, config, batches)
+    card = source.card
     target = states.abstract_state(config, tx, mesh, dtype=dtype)
     params = checkpoint.restore_params(source.directory, target.params, step=card.step)
 

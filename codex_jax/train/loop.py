@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from codex_jax import files, progress
-from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints
+from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
@@ -40,7 +40,7 @@ def train(
     seed: int = 0,
     log_every: int = 10,
     save_every: int = 200,
-    keep_checkpoints: int = 2,
+    retention: Retention = Retention(),
     operative_config: str = "",
 ) -> dict[str, Any]:
     """Trains a decoder, or resumes from the newest checkpoint in checkpoint_dir.
@@ -60,7 +60,7 @@ def train(
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
-      keep_checkpoints: Number of newest checkpoints to keep.
+      retention: Checkpoints that are kept.
       operative_config: The configuration's text, for the card.
 
     Returns:
@@ -72,23 +72,27 @@ def train(
     """
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
     source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
-    model = select_model(model, checkpoint_dir, source)
+    model = select_model(model, checkpoint_dir, source, batches)
     job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
-    checkpoints = Checkpoints(checkpoint_dir, keep=keep_checkpoints)
     metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
-    return _run_job(job, checkpoints, schedule, metrics, validation)
+    with (
+        FolderLock(checkpoint_dir) as lock,
+        Checkpoints(checkpoint_dir, retention=retention) as checkpoints,
+    ):
+        return _run_job(job, checkpoints, lock, schedule, metrics, validation)
 
 
 def _run_job(
     job: Job,
     checkpoints: Checkpoints,
+    lock: FolderLock,
     schedule: "LoopSchedule",
     metrics_file: pathlib.Path,
     validation: Validation,
 ) -> dict[str, Any]:
     """Runs a job from its newest checkpoint on; returns the last step's metrics."""
-    state, start = restore_or_init(checkpoints, job)
+    state, start, card = restore_or_init(checkpoints, job)
     rows = job.batches.batches(start, host_rows(job.mesh, job.batches))
     metrics = Metrics(metrics_file, start=start)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
@@ -103,11 +107,10 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, job.card),
+            save=_saver(checkpoints, lock, card),
             evaluator=evaluator,
         )
         checkpoints.finish()
-        checkpoints.close()
     return metrics.last if last == schedule.steps else _stop_preempted(last)
 
 
@@ -170,8 +173,11 @@ def is_due(step: int, every: int, last: int) -> bool:
     return step == last or (step > 0 and step % every == 0)
 
 
-def _saver(checkpoints: Checkpoints, card: Card) -> Callable[[int, TrainState], None]:
+def _saver(
+    checkpoints: Checkpoints, lock: FolderLock, card: Card
+) -> Callable[[int, TrainState], None]:
     def save(step: int, state: TrainState) -> None:
+        lock.check()
         if step != checkpoints.latest:
             checkpoints.save(step, state.params, state._replace(params=None), card)
 

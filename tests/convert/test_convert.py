@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import jax
@@ -7,48 +6,12 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from codex_jax import InputError, checkpoint, model
-from codex_jax.convert.convert import export_weights, import_weights
-from codex_jax.convert.tokenizers import make_tokenizer, read_pattern
+from codex_jax.convert.convert import import_weights
 from codex_jax.tokenizer import Tokenizer
+from tests.convert.conftest import write_tokenizer
 
 pytest.importorskip("safetensors")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A Hugging Face folder of a small Llama with a tokenizer like SmolLM2's."""
-    root = tmp_path_factory.mktemp("foreign")
-    config = model.DecoderConfig(
-        vocab_size=300,
-        layers=1,
-        width=16,
-        heads=2,
-        norm="rmsnorm",
-        positions="rotary",
-        activation="swiglu",
-        bias=False,
-        vocab_multiple=1,
-    )
-    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
-    saved = checkpoint.Checkpoints(root / "ours")
-    saved.save(3, params, {"step": 3}, checkpoint.Card(model=config.to_json()))
-    saved.finish()
-    saved.close()
-    export_weights(checkpoint_dir=str(root / "ours"), output=str(root / "theirs"))
-    write_tokenizer(root / "theirs")
-    return root
-
-
-def write_tokenizer(folder, splitting=("Digits", "ByteLevel")):
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    spellings = ["<|endoftext|>", "<extra>", *alphabet, "ab", "abc", "Ġab"]
-    vocabulary = {spelling: n for n, spelling in enumerate(spellings)}
-    fields = {
-        "model": {"vocab": vocabulary},
-        "added_tokens": [{"id": n, "content": spellings[n]} for n in range(2)],
-        "pre_tokenizer": {"pretokenizers": [{"type": name} for name in splitting]},
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(fields))
+WORD_PIECE = {"type": "WordPiece", "prefix": "##", "cleanup": True}
 
 
 def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
@@ -79,52 +42,10 @@ def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):
     spelled = [text.token_bytes(n) for n in text.encode("abc ab 12  3")]
     assert spelled == [b"abc", b" ab", b" ", b"1", b"2", b" ", b" ", b"3"]
     assert text.eos_id == 0
-    assert text.token_bytes(1) == b""  # a foreign special token, which no text encodes to
-
-
-def test_an_exported_tokenizer_is_imported_with_the_same_hash(tmp_path):
-    text = Tokenizer.train(["def f(x):\n    return x\n"] * 3, vocab_size=400)
-    text.save(tmp_path / "tokenizer.json")
-    config = model.DecoderConfig(
-        vocab_size=text.vocab_size, layers=1, width=16, heads=2, max_length=64, vocab_multiple=1
-    )
-    saved = checkpoint.Checkpoints(tmp_path / "ours")
-    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
-    card = checkpoint.Card(model=config.to_json(), tokenizer_hash=text.hash)
-    saved.save(0, params, {"step": 0}, card)
-    saved.finish()
-    saved.close()
-    settings = {"checkpoint_dir": str(tmp_path / "ours"), "family": "gpt2"}
-    export_weights(
-        **settings, output=str(tmp_path / "theirs"), tokenizer=str(tmp_path / "tokenizer.json")
-    )
-    import_weights(
-        source=str(tmp_path / "theirs"),
-        output=str(tmp_path / "again"),
-        tokenizer=str(tmp_path / "again.json"),
-    )
-    again = Tokenizer.load(tmp_path / "again.json")
-    assert again.hash == text.hash
-    assert checkpoint.read_card(tmp_path / "again").tokenizer_hash == text.hash
-    assert again.special_id("<|fim_middle|>") == text.special_id("<|fim_middle|>")
-    Tokenizer.train(["other\n"] * 3, vocab_size=400).save(tmp_path / "other.json")
-    other = str(tmp_path / "other.json")
-    with pytest.raises(InputError, match="the checkpoint was trained with"):
-        export_weights(**settings, output=str(tmp_path / "no"), tokenizer=other)
-
-
-def test_foreign_special_tokens_by_name(tmp_path):
-    write_tokenizer(tmp_path)
-    fields = json.loads((tmp_path / "tokenizer.json").read_text())
-    vocabulary, size = fields["model"]["vocab"], len(fields["model"]["vocab"])
-    names = ["<fim_prefix>", "<fim_middle>", "<fim_suffix>"]
-    fields["added_tokens"] += [{"id": size + n, "content": name} for n, name in enumerate(names)]
-    (tmp_path / "tokenizer.json").write_text(json.dumps(fields))
-    spellings = [*vocabulary, *names]
-    special = {0, 1, size, size + 1, size + 2}
-    text = make_tokenizer(spellings, special, read_pattern(fields))
-    assert [text.special_id(f"<|{n[1:-1]}|>") for n in names] == [size, size + 1, size + 2]
-    assert text.vocab_size == len(spellings)
+    assert text.token_bytes(1) == b"<extra>"
+    assert text.encode("<extra>") != [1]
+    assert text.encode("<extra>", specials=True) == [1]
+    assert (text.vocab_size, text.token_bytes(299)) == (300, b"")  # as the model has rows
 
 
 @pytest.mark.parametrize(
@@ -133,9 +54,12 @@ def test_foreign_special_tokens_by_name(tmp_path):
         (lambda f: (f / "config.json").unlink(), "expected a Hugging Face folder"),
         (lambda f: (f / "model.safetensors").unlink(), "no \\*.safetensors in it"),
         (lambda f: (f / "config.json").write_text('{"model_type": "mamba"}'), "family 'mamba'"),
-        (lambda f: write_tokenizer(f, ["Metaspace"]), "splits words by"),
+        (lambda f: write_tokenizer(f, decoder={"type": "WordPiece"}), "can't be read"),
+        (lambda f: write_tokenizer(f, decoder=WORD_PIECE), "tokenizer.json decodes by WordPiece"),
+        (lambda f: (f / "tokenizer.json").write_text("[1]"), "expected an object"),
+        (lambda f: (f / "tokenizer.json").write_text("{}"), "it has no model"),
     ],
-    ids=["config", "weights", "family", "tokenizer"],
+    ids=["config", "weights", "family", "tokenizer", "word-piece", "list", "empty"],
 )
 def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
     copy = tmp_path / "copy"
@@ -145,17 +69,6 @@ def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
         import_weights(
             source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
         )
-
-
-def test_a_config_that_a_family_cannot_express_is_refused(folder, tmp_path):
-    with pytest.raises(InputError, match="starcoder2 always has"):
-        export_weights(
-            checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="starcoder2"
-        )
-    with pytest.raises(
-        InputError, match="expected one of codegen, gemma, gpt2, gpt_neox, gptj, granite, llama"
-    ):
-        export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="bert")
 
 
 def test_a_missing_gguf_is_one_line(tmp_path):

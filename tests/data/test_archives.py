@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -70,7 +71,60 @@ def test_a_path_that_escapes_is_refused_and_nothing_is_written(tmp_path):
 def test_links_and_devices_in_a_tar_are_passed_over(tmp_path):
     write_tar(tmp_path / "a.tar", {"a.py": b""}, "w", type=tarfile.SYMTYPE, linkname="/etc/passwd")
     write_tar(tmp_path / "b.tar", {"b.py": b""}, "w", type=tarfile.CHRTYPE)
-    assert read_tree(tmp_path) == ({}, {})
+    write_tar(tmp_path / "c.tar", {"c.py": b""}, "w", type=tarfile.LNKTYPE, linkname="a.py")
+    write_tar(tmp_path / "d.tar", {"d.py": b"", "d.png": b""}, "w", type=tarfile.FIFOTYPE)
+    assert read_tree(tmp_path) == ({}, {"link": 2, "no regular file": 2})
+
+
+def _replace(path, old, new, start=0):
+    content = path.read_bytes()
+    at = content.index(old, start)
+    path.write_bytes(content[:at] + new + content[at + len(old) :])
+
+
+def test_a_broken_member_of_a_zip_costs_itself_alone(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:  # stored
+        for name in "abcd":
+            archive.writestr(f"{name}.py", f"{name} = 'content'\n")
+        link = zipfile.ZipInfo("link.py")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    _replace(tmp_path / "a.zip", b"a = 'content'", b"a = 'CONTENT'")  # another sum
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    directory = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", directory + 1)
+    content[second + 8] |= 1  # encrypted
+    third = content.index(b"PK\x01\x02", second + 1)
+    content[third + 10] = 99  # an unknown method
+    (tmp_path / "a.zip").write_bytes(content)
+    good, reasons = read_tree(tmp_path)
+    assert list(good) == ["a.zip/d.py"]
+    assert reasons == {"broken member": 2, "encrypted": 1, "link": 1}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_behind_a_broken_header_of_a_tar_the_next_member_is_read(tmp_path, mode):
+    write_tar(tmp_path / "plain", {f"{n}.py": CODE.encode() for n in range(4)}, "w")
+    content = bytearray((tmp_path / "plain").read_bytes())
+    content[1024 + 148 : 1024 + 156] = b"garbage!"  # the second's sum
+    opener = {"w": open, "w:gz": gzip.open, "w:xz": lzma.open}[mode]
+    with opener(tmp_path / "a.tar", "wb") as out:
+        out.write(bytes(content))
+    good, reasons = read_tree(tmp_path)
+    assert [path[-4:] for path in good] == ["0.py", "2.py", "3.py"]
+    assert reasons == {"broken member": 1}
+
+
+def test_a_gzip_with_a_wrong_sum_or_cut_is_told(tmp_path):
+    write_tar(tmp_path / "a.tar.gz", {"a.py": CODE.encode()})
+    content = (tmp_path / "a.tar.gz").read_bytes()
+    (tmp_path / "b.tar.gz").write_bytes(content[:-8] + b"\0\0\0\0" + content[-4:])
+    (tmp_path / "c.tar.gz").write_bytes(content[:-20])
+    write_tar(tmp_path / "d.tar", {"a.py": CODE.encode()}, "w")
+    (tmp_path / "d.tar").write_bytes((tmp_path / "d.tar").read_bytes()[:1024])
+    good, reasons = read_tree(tmp_path)
+    assert {"a.tar.gz/a.py", "b.tar.gz/a.py", "d.tar/a.py"} <= set(good)
+    assert reasons == {"broken archive": 3}
 
 
 def test_a_zip_bomb_stops_at_its_budget(tmp_path):

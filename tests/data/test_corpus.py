@@ -1,12 +1,13 @@
 """A tree's selection of files, their order, and the reasons of those left out."""
 
 import os
+import subprocess
 
 import pytest
 
 from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
-from codex_jax.data.corpus import SourceTree, read_corpus, repeat_count, scan
+from codex_jax.data.corpus import SourceTree, list_files, read_corpus, repeat_count, scan
 from codex_jax.data.stats import FileStats
 
 from .conftest import write_tree
@@ -114,3 +115,63 @@ def test_a_bad_corpus_is_one_line(corpus, message):
     with pytest.raises(InputError, match=message) as error:
         read_corpus(corpus)
     assert "\n" not in str(error.value)
+
+
+def _names(root, **settings):
+    entries = list(list_files(SourceTree(path=str(root), **settings)))
+    return [entry.path for entry in entries if not entry.reason], {
+        entry.path: entry.reason for entry in entries if entry.reason
+    }
+
+
+def test_folders_without_sources_of_the_trees_own_are_left_out(tmp_path):
+    skipped = ["p/.git/a.py", "node_modules/b/b.py", ".venv/c.py", "p/build/d.py", "my/e.py"]
+    taken = ["lib/build/f.py", "venv/g.py", "p/src/h.py", "dist/i.py"]
+    marks = ["p/setup.py", "my/pyvenv.cfg", "__pycache__/x.py"]
+    write_tree(tmp_path, dict.fromkeys([*skipped, *taken, *marks], "x = 1\n"))
+    paths, reasons = _names(tmp_path)
+    assert sorted(paths) == sorted([*taken, "p/setup.py"])
+    folders = {".venv", "node_modules", "p/.git", "p/build", "my"}
+    assert reasons == dict.fromkeys(folders, "skipped folder")
+    assert len(_names(tmp_path, skip_folders=())[0]) == len([*skipped, *taken]) + 2
+    assert "p/build/d.py" in _names(tmp_path, skip_folders=[".git"])[0]
+
+
+def test_of_a_files_names_the_first_is_taken(tmp_path):
+    write_tree(tmp_path, {"b.py": "x = 1\n", "z/d.py": "y = 1\n"})
+    os.link(tmp_path / "b.py", tmp_path / "a.py")
+    os.link(tmp_path / "b.py", tmp_path / "z" / "c.py")
+    paths, reasons = _names(tmp_path)
+    assert paths == ["a.py", "z/d.py"]
+    assert reasons == {"b.py": "hard link", "z/c.py": "hard link"}
+
+
+def test_folders_deeper_than_any_path_cost_a_line(tmp_path):
+    write_tree(tmp_path, {"z.py": "x = 1\n"})
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1200):  # deeper than Python's stack, and over 4,096 characters
+            os.mkdir("deep")  # noqa: PTH102
+            os.chdir("deep")
+    finally:
+        os.fchdir(before)
+        os.close(before)
+    paths, reasons = _names(tmp_path)
+    assert paths == ["z.py"]
+    assert list(reasons.values()) == ["unreadable"]
+    subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)
+
+
+def test_a_list_and_a_tuple_of_languages_are_the_same(root):
+    (root / "run").write_text("#!python\nx = 1\n")
+    trees = [SourceTree(path=str(root), languages=names) for names in (("Python",), ["Python"])]
+    assert [*list_files(trees[0])] == [*list_files(trees[1])]
+    assert scan({"a": trees[0]}).state == scan({"a": trees[1]}).state
+    assert "run" in _read(trees[0])[0]
+
+
+@pytest.mark.parametrize("setting", ["languages", "exclude", "skip_folders", "open"])
+def test_a_word_is_no_sequence_of_words(root, setting):
+    with pytest.raises(InputError, match=rf"{setting} is 'C'; set {setting} to \['C'\]"):
+        read_corpus({"a": SourceTree(path=str(root), **{setting: "C"})})

@@ -1,12 +1,15 @@
 """The page shows every token of the batch, segment by segment."""
 
+import json
 import re
 
 import pytest
 
 from codex_jax import InputError
 from codex_jax.data.build import build
+from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import SourceTree
+from codex_jax.data.explain import explain
 from codex_jax.data.inspect import inspect
 from codex_jax.data.packing.batches import BatchReader
 from codex_jax.tokenizer import Tokenizer
@@ -52,3 +55,21 @@ def test_another_tokenizer_is_refused(rows, tmp_path):
     Tokenizer.train(["other"], vocab_size=360).save(other)
     with pytest.raises(InputError, match="the rows were made with"):
         inspect(rows=rows, tokenizer=other)
+
+
+def test_no_escape_code_of_a_file_reaches_the_terminal(tokenizer_file, tmp_path, capsys):
+    source = "# \x1b[2J \x1b]0;title\x07 \x9b1m\nx = '\u202e'\n" + "y = 1\n" * 9
+    license = json.dumps({"content": source, "lang": "Python", "licenses": ["\x1b[31mMIT"]})
+    files = {"\x1b[1m.py": source + "z = 2\n", "a.jsonl": license}
+    root = write_tree(tmp_path / "root", files)
+    settings = {"tokenizer": tokenizer_file, "output": tmp_path / "c", "sequence_length": 64}
+    tree = SourceTree(path=str(root), open=("jsonl",))
+    settings |= {"corpus": {"tree": tree}, "cleaning": Cleaning(licenses=("*",))}
+    build(**settings)
+    build(**settings, explain=str(root / "\x1b[1m.py"))
+    explain(file=root / "a.jsonl")
+    inspect(rows=tmp_path / "c", tokenizer=tokenizer_file, color=False)
+    output = "".join(capsys.readouterr())
+    assert "\\x1b[2J" in output
+    assert "31mMIT" in output
+    assert not set(output) & {"\x1b", "\x07", "\x9b", "\u202e"}

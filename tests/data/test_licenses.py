@@ -1,5 +1,6 @@
 """The license of each file, and which licenses an allow-list admits."""
 
+import os
 import pathlib
 import shutil
 
@@ -80,3 +81,66 @@ def test_allow_lists_read_expressions(tmp_path, license, allowed):
 def test_an_unknown_identifier_is_refused(tmp_path):
     with pytest.raises(InputError, match="'MITT' isn't an SPDX identifier"):
         Licenses(tmp_path, ["MITT"])
+
+
+@pytest.mark.parametrize(
+    ("files", "license"),
+    [
+        ({"package.json": '{"license": "(MIT OR CC0-1.0)"}'}, "MIT OR CC0-1.0"),
+        ({"package.json": '{"licenses": [{"type": "MIT"}, {"type": "Apache 2.0"}]}'}, None),
+        ({"package.json": '{"license": "UNLICENSED"}', "LICENSE": MIT}, "UNLICENSED"),
+        ({"package.json": "{broken", "LICENSE": MIT}, "MIT"),
+        ({"pyproject.toml": '[project]\nlicense = "Apache-2.0"'}, "Apache-2.0"),
+        ({"pyproject.toml": '[project]\nlicense = {text = "BSD 3-Clause"}'}, "BSD-3-Clause"),
+        ({"pyproject.toml": '[tool.poetry]\nlicense = "MIT"'}, "MIT"),
+        ({"Cargo.toml": '[package]\nlicense = "MIT/Apache-2.0"'}, "MIT OR Apache-2.0"),
+        ({"PKG-INFO": "Name: x\nLicense: MIT License\n\nLicense: no"}, "MIT"),
+        ({"LICENSES/MIT.txt": "", "LICENSES/CC0-1.0.txt": ""}, "CC0-1.0 AND MIT"),
+        ({"LICENSES/GPL-3.0-or-later.txt": ""}, "GPL-3.0-or-later"),
+    ],
+)
+def test_manifests_declare_licences(tmp_path, files, license):
+    root = write_tree(tmp_path, {"p/src/a.js": "", **{f"p/{k}": v for k, v in files.items()}})
+    found = Licenses(root, None).license_of("p/src/a.js", "")
+    assert found == (license or "MIT OR Apache-2.0")
+
+
+GPL = """/* This file is part of a library.
+   Copyright (C) 2020 Somebody.
+
+   The library is free software; you can redistribute it under the terms of the GNU Lesser
+   General Public License as published by the Free Software Foundation; either
+   version 2.1 of the License, or (at your option) any later version.  */
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "license"),
+    [
+        (GPL, "LGPL-2.1-or-later"),
+        ("/**\n * @license MIT\n */\n", "MIT"),
+        ("// Distributed under the Boost Software License,\n// Version 1.0. (See it)\n", "BSL-1.0"),
+        ("#!/bin/sh\n# Licensed under the Apache License, Version 2.0.\n", "Apache-2.0"),
+        ("<?php\n/* Released under the MIT license. */\n", "MIT"),
+        ("# " + MIT.replace("\n", "\n# "), "MIT"),
+        ("-- License: BSD-2-Clause\n", "BSD-2-Clause"),
+        ("# Use of this code needs a license of ours.\n", "unknown"),
+        ("x = 1\n# Released under the MIT license\n", "unknown"),
+    ],
+)
+def test_a_files_first_comment_names_its_licence(tmp_path, head, license):
+    assert Licenses(tmp_path, None).license_of("a", head + "code();\n") == license
+
+
+@pytest.mark.parametrize("path", ["x.jsonl:1/" + "a/" * 5000, "a.zip/../../b.py", "a\0/b.py"])
+def test_no_path_leads_out_of_the_tree_or_into_an_error(tmp_path, path):
+    root = write_tree(tmp_path, {"LICENSE": MIT, "in/a.zip": ""}) / "in"
+    assert Licenses(root, None).license_of(path, "") == "unknown"
+
+
+def test_a_licence_file_that_cant_be_read_declares_nothing(tmp_path):
+    root = write_tree(tmp_path, {"a.py": ""})
+    (root / "LICENSE").mkdir()
+    (root / "COPYING").symlink_to("COPYING")
+    os.mkfifo(root / "LICENSE.txt")
+    assert Licenses(root, None).license_of("a.py", "") == "unknown"

@@ -75,8 +75,8 @@ def test_each_costs_a_line_and_the_build_goes_on_in_small_memory(tokenizer_file,
     assert int(done.stdout.splitlines()[-1]) < 1_000_000  # kB
     counts = read_info(tmp_path / "c").sources["tree"]
     assert counts["dropped"] == {
-        "too large": 3,
-        "broken XML": 2,
+        "too large": 4,
+        "broken XML": 1,
         "not UTF-8": 1,
         "not a notebook": 1,
         "broken archive": 1,

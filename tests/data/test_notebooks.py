@@ -39,6 +39,55 @@ def test_markdown_is_matched_to_the_cells_below_it(tmp_path):
     assert file.language == "Python"
 
 
+def test_the_language_is_the_kernels_in_any_format(tmp_path):
+    code = [{"cell_type": "code", "source": ["f <-", " 1"], "metadata": {}, "outputs": []}]
+    old = [{"cell_type": "heading", "level": 2, "source": "Adds two numbers."}]
+    old += [{"cell_type": "code", "input": "puts 1 + 1", "language": "ruby", "outputs": []}]
+    metadata = {
+        "a": {"language_info": {"name": "javascript"}, "kernelspec": {"name": "python3"}},
+        "b": {"kernelspec": {"name": "xcpp17", "display_name": "C++17"}},
+        "c": {"kernelspec": {"name": "my-env", "display_name": "Python [conda env:x]"}},
+        "d": {},
+        "e": {"kernelspec": {"name": "ir", "display_name": "R"}},
+    }
+    pages = {
+        f"{name}.ipynb": json.dumps({"nbformat": 4, "cells": code, "metadata": fields})
+        for name, fields in metadata.items()
+    }
+    pages["f.ipynb"] = json.dumps({"nbformat": 3, "worksheets": [{"cells": old}], "metadata": {}})
+    write_tree(tmp_path, pages)
+    good, reasons = read_tree(tmp_path)
+    languages = [file.language for file in good.values()]
+    assert languages == ["JavaScript", "C++", "Python", "Python", "Ruby"]
+    assert good["f.ipynb"].pairs[0].prose == "## Adds two numbers."
+    assert reasons == {"unknown language": 1}
+
+
+def test_cells_in_other_languages_are_files_of_their_own(tmp_path):
+    cells = [
+        ("markdown", "Lists the folder, in two ways."),
+        ("code", "import os\nos.listdir()"),
+        ("code", "%%bash\nls -l | wc -l"),
+        ("code", "%%html\n<b>no</b>"),
+    ]
+    write_tree(tmp_path, {"a.ipynb": _notebook(cells)})
+    good, _ = read_tree(tmp_path)
+    assert {name: file.language for name, file in good.items()} == {
+        "a.ipynb": "Python",
+        "a.ipynb#Shell": "Shell",
+    }
+    assert good["a.ipynb#Shell"].pairs[0].code == "ls -l | wc -l"
+    assert list(read_tree(tmp_path, languages=["Shell"])[0]) == ["a.ipynb#Shell"]
+
+
+def test_a_notebook_with_half_a_surrogate_pair_is_no_text(tmp_path):
+    write_tree(tmp_path, {"a.ipynb": _notebook([("code", "x = '\ud800'"), ("markdown", "a")])})
+    stats = FileStats()
+    tree = SourceTree(path=str(tmp_path), open=("notebooks",))
+    assert list(Cleaner(Cleaning()).documents(tree, stats)) == []
+    assert stats.reasons() == {"not UTF-8": 1}
+
+
 @pytest.mark.parametrize(
     "content",
     ["not json", "[1]", '{"cells": 3}', "[" * 100_000, b"\xff\xfe", _notebook([], "cobol"), "{}"],

@@ -31,3 +31,32 @@ def test_an_entity_bomb_is_broken_xml(tmp_path):
     bomb = f'<!DOCTYPE p [<!ENTITY e0 "boom">{entities}]><posts><row Id="&e12;"/></posts>'
     write_tree(tmp_path, {"Posts.xml": bomb})
     assert read_tree(tmp_path) == ({}, {"broken XML": 1})
+
+
+def test_a_broken_row_costs_itself_alone(tmp_path):
+    rows = POSTS.splitlines(keepends=True)
+    broken = [
+        '<row Id="7" Body="\x01" />\n',
+        '<row Id="8" Body="no end\n',
+        '<row Id="10" Body="&nowhere;" />\n',
+    ]
+    text = "".join([*rows[:2], *broken[:2], *rows[2:], *broken[2:]]) + "</posts>"
+    write_tree(tmp_path, {"Posts.xml": text})
+    good, reasons = read_tree(tmp_path)
+    assert list(good) == ["Posts.xml#3"]
+    assert reasons == {"broken XML": 3}
+
+
+def test_a_row_beyond_all_limits_and_a_file_without_its_end(tmp_path):
+    long_row = f'<row Id="6" Body="{"x" * 200_000}" />\n'
+    text = POSTS.replace('<row Id="2"', long_row + '<row Id="2"')
+    write_tree(tmp_path, {"a/Posts.xml": text + "</posts>", "b/Posts.xml": POSTS})
+    good, reasons = read_tree(tmp_path, max_bytes=10_000)
+    assert sorted(good) == ["a/Posts.xml#3", "b/Posts.xml#3"]
+    assert reasons == {"too large": 1, "broken XML": 1}
+
+
+def test_html_that_the_parser_refuses(tmp_path):
+    text = POSTS.replace("So: ", "&lt;![x[") + "</posts>"
+    write_tree(tmp_path, {"Posts.xml": text})
+    assert sum(read_tree(tmp_path)[1].values()) <= 1

@@ -203,6 +203,12 @@ CARRIED = {
         "return x",
         "return list(x)",
     ),
+    "a new list returned": Pair(
+        "def f(x):\n    return sorted(x)\n",
+        "x = [1, 2]\ny = c(x)\nassert y == x and y is not x",
+        "sorted(x)",
+        "x",
+    ),
     "a part of its argument returned": Pair(
         "def f(x):\n    return max(x)\n",
         "x = [[1], [3], [2]]\nassert c(x) is x[1]\nt = ((1,), (2,))\nassert c(t) is t[1]",

@@ -87,14 +87,54 @@ def test_other_architectures_die():
 
 
 def call(function, *arguments):
-    return program.call_function(function, json.dumps([list(arguments), {"dict": []}]))
+    return program.Caller(function).answer(json.dumps([list(arguments), {"dict": []}]))
 
 
 def test_outcomes():
     assert call(lambda x: x + 1, 2) == {"value": 3}
-    assert call(list.append, [1], 2) == {"value": None, "arguments": [[1, 2], 2]}
+    assert call(list.append, [1], 2) == {
+        "value": None,
+        "changed": [[{"same": 1}, 2], [1, 2], {"dict": []}],
+    }
     assert call(lambda x: 1 // x, 0)["raised"][:2] == ["ZeroDivisionError"] * 2
     assert call(lambda: None, 1)["raised"][0] == "TypeError"
+    assert call(lambda x: x, [1]) == {"value": {"same": 1}}
+
+
+def test_iterators_are_drawn_from_one_by_one():
+    """A draw has its own answer: an item, an exception, and what it changed in the arguments."""
+
+    def pop_all(items):
+        while items:
+            yield items.pop()
+
+    caller = program.Caller(pop_all)
+    arguments = {"items": [1, [2]]}
+    assert caller.answer(json.dumps([[arguments["items"]], {"dict": []}])) == {
+        "value": {"iterator": 0}
+    }
+    second = caller.answer('{"next": 0}')
+    assert second["value"] == {"same": 2}
+    assert second["changed"][1] == [1]
+    assert caller.answer('{"next": 0}')["changed"][1] == []
+    assert caller.answer('{"next": 0}')["raised"][0] == "StopIteration"
+    assert caller.answer('{"next": 1}')["raised"][0] == "IndexError"
+    assert program.Caller(len).answer('{"next": 0}')["raised"][0] == "IndexError"
+
+
+def test_exceptions_have_their_args_and_attributes():
+    class CodeError(LookupError):
+        def __init__(self, code):
+            super().__init__("code", code)
+            self.code = [code]
+
+    def fail(code):
+        raise CodeError(code)
+
+    classes, args, attributes = call(fail, 7)["raised"][4]
+    assert [name for _, name in classes] == ["CodeError"]
+    assert args == {"tuple": ["code", 7]}
+    assert attributes == {"dict": [["code", [7]]]}
 
 
 def test_exceptions_are_described_by_their_nearest_builtin():

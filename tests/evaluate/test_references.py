@@ -57,9 +57,9 @@ def test_an_honest_reference_passes_and_a_wrong_program_does_not(judged, name):
     right, wrong = rows[name, 0], rows[name, 1]
     assert right.verdict == "passed", right
     assert wrong.verdict == "failed", wrong
-    if name in IN_PROCESS:
-        assert right.extra["mode"] == wrong.extra["mode"] == "in-process"
-        assert name in report["references"]["judged_in_process"]
+    mode = "in-process" if name in IN_PROCESS else "outside"
+    assert right.extra["mode"] == wrong.extra["mode"] == mode
+    assert (name in report["references"]["judged_in_process"]) == (mode == "in-process")
 
 
 def test_a_problem_whose_reference_fails_everywhere_is_left_out_by_name(tmp_path, capsys):

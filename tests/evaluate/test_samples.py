@@ -17,26 +17,52 @@ def write(path, lines: list[dict]) -> str:
     return str(path)
 
 
-def test_indices_stay_where_they_are_distinct_and_are_renumbered_where_not(tmp_path):
-    lines = [{"task_id": "a", "completion": text, "sample_index": i} for text, i in ("x7", "y3")]
+def test_samples_without_an_index_get_the_next_one_of_their_task(tmp_path):
+    lines = [
+        {"task_id": "a", "completion": text, "sample_index": i} for text, i in (("x", 7), ("y", 1))
+    ]
+    lines += [{"task_id": "a", "completion": text} for text in "pqq"]
     lines += [{"task_id": "b", "completion": text, "mean_logprob": -1.0} for text in "zw"]
     rows = samples.load_completions(write(tmp_path / "c.jsonl", lines), TASKS)
     assert [(row.completion, int(row.sample_index)) for row in rows] == [
-        *(("x", 7), ("y", 3)),
+        *(("x", 7), ("y", 1), ("p", 0), ("q", 2), ("q", 3)),
         *(("z", 0), ("w", 1)),
     ]
-    assert rows[3].mean_logprob == -1.0  # numbering loses nothing else
+    assert rows[6].mean_logprob == -1.0  # numbering loses nothing else
 
 
-@hypothesis.given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), min_size=1))
-def test_task_and_index_name_a_sample(tmp_path_factory, pairs):
-    lines = [
-        {"task_id": t, "completion": str(n), "sample_index": i} for n, (t, i) in enumerate(pairs)
-    ]
-    path = write(tmp_path_factory.getbasetemp() / "pairs.jsonl", lines)
-    rows = samples.load_completions(path, TASKS)
-    assert len({(row.task_id, row.sample_index) for row in rows}) == len(pairs)
-    assert {row.completion for row in rows} == {line["completion"] for line in lines}
+@hypothesis.given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.sampled_from("xy")), min_size=1)
+)
+def test_a_repeated_index_is_one_sample_or_refused(tmp_path_factory, triples):
+    lines = [{"task_id": t, "completion": c, "sample_index": i} for t, i, c in triples]
+    path = write(tmp_path_factory.getbasetemp() / "triples.jsonl", lines)
+    if len({(t, i) for t, i, _ in triples}) < len(set(triples)):
+        with pytest.raises(
+            InputError, match=r"two different completions of [ab] with sample_index"
+        ):
+            samples.load_completions(path, TASKS)
+    else:
+        rows = samples.load_completions(path, TASKS)
+        assert {(r.task_id, r.sample_index, r.completion) for r in rows} == set(triples)
+        assert len(rows) == len(set(triples))
+
+
+def test_equal_ones_are_counted_once_with_a_note(tmp_path, capsys):
+    line = {"task_id": "a", "completion": "x", "sample_index": 0}
+    path = write(tmp_path / "c.jsonl", [line, line, line, line | {"sample_index": 2}])
+    assert [int(row.sample_index) for row in samples.load_completions(path, TASKS)] == [0, 2]
+    assert capsys.readouterr().err.endswith(
+        "c.jsonl: 2 completions repeat a task_id, an index and a text, and are counted once\n"
+    )
+
+
+def test_the_first_that_differs_is_named_in_one_line(tmp_path):
+    rows = (("a", "x", 0), ("b", "x", 5), ("b", "y", 5), ("a", "x", 0))
+    lines = [{"task_id": t, "completion": c, "sample_index": i} for t, c, i in rows]
+    with pytest.raises(InputError, match=r"of b with sample_index 5; expected one; set") as caught:
+        samples.load_completions(write(tmp_path / "c.jsonl", lines), TASKS)
+    assert "\n" not in str(caught.value)
 
 
 def test_completions_that_fit_no_problem_are_one_line(tmp_path):

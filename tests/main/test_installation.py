@@ -65,7 +65,8 @@ def test_the_table_of_extras_is_pyproject_s():
         if extra in commands._PACKAGES
     }
     listed["beam"] -= {"codex_jax"}
-    assert {extra: set(packages) for extra, packages in commands._PACKAGES.items()} == listed
+    imported = {extra: {*map(str.lower, each)} for extra, each in commands._PACKAGES.items()}
+    assert imported == listed
     assert set(EXTRAS) - set(listed) == {"dev", "docs", "tpu"}
 
 

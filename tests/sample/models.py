@@ -52,7 +52,9 @@ def counting_model():
     return config, params
 
 
-def start_engine(config, params, *, devices=1, mesh=None, stop_states=64, **sizes):
+def start_engine(
+    config, params, *, devices=1, mesh=None, stop_states=64, token_bytes=TOKEN_BYTES, **sizes
+):
     """An engine on the first devices."""
     sizes = {
         "max_prompt_tokens": 200,
@@ -69,7 +71,7 @@ def start_engine(config, params, *, devices=1, mesh=None, stop_states=64, **size
         config,
         params,
         shape,
-        token_bytes=TOKEN_BYTES,
+        token_bytes=token_bytes,
         eos_ids=[EOS],
         mesh=mesh,
         stop_states=stop_states,

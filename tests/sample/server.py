@@ -21,6 +21,7 @@ class ByteTokenizer(Tokenizer):
     """A tokenizer of bytes below 64: digits, some signs, and "?" for end of text."""
 
     eos_id, vocab_size, hash = models.EOS, models.V, "0" * 64
+    special_ids = frozenset({models.EOS})
 
     def __init__(self):
         """Needs no vocabulary."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, checkpoint, sharding
-from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.checkpoint import Card, Checkpoints, Retention
 from codex_jax.model import DecoderConfig, abstract_params, init
 from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
@@ -25,7 +25,7 @@ TX = optimizers.make(Optimizer(warmup_steps=1), steps=4, axes=abstract_params(CO
 def trained(tmp_path_factory):
     """A run of 40 steps on counting rows, whose loss is below 1."""
     folder = tmp_path_factory.mktemp("trained")
-    run(folder, steps=40, keep_checkpoints=9)
+    run(folder, steps=40, retention=Retention(keep_latest=9))
     return folder
 
 
@@ -34,7 +34,7 @@ def params_of(folder, config=CONFIG, step=None):
 
 
 def load(folder, mesh=sharding.MeshShape(), dtype=jnp.float32, step=None):
-    options = {"batches": CountingBatches(), "seed": 0, "dtype": dtype}
+    options = {"seed": 0, "dtype": dtype}
     source = Source(str(folder), step)
     return initial_state(source, CONFIG, TX, sharding.make_mesh(mesh), **options)
 
@@ -135,11 +135,26 @@ def test_an_imported_model_may_have_more_ids_than_its_tokenizer(tmp_path):
 
 
 def test_the_model_is_the_one_set_then_the_runs_then_the_sources(trained, tmp_path):
+    rows = CountingBatches()
     other = DecoderConfig(vocab_size=64, layers=1, width=8, heads=1)
-    assert select_model(other, str(trained), Source()) == other
-    assert select_model(None, str(trained), Source()) == CONFIG
-    assert select_model(None, str(tmp_path), Source(str(trained))) == CONFIG
+    assert select_model(other, str(trained), Source(), rows) == other
+    assert select_model(None, str(trained), Source(), rows) == CONFIG
+    assert select_model(None, str(tmp_path), Source(str(trained)), rows) == CONFIG
     with pytest.raises(InputError, match=r"not set: DecoderConfig.layers.*set init_from"):
-        select_model(None, str(tmp_path), Source())
+        select_model(None, str(tmp_path), Source(), rows)
     with pytest.raises(InputError, match="no checkpoint here"):
-        select_model(None, str(tmp_path), Source(str(tmp_path)))
+        select_model(None, str(tmp_path), Source(str(tmp_path)), rows)
+
+
+def test_ends_of_a_text_are_the_sources_after_a_resume_too(tmp_path):
+    card = Card(model=CONFIG.to_json(), tokenizer_hash="none", eos_ids=[3, 5])
+    saved = Checkpoints(tmp_path / "imported")
+    saved.save(0, init(CONFIG, jax.random.key(1)), {"imported": np.int32(1)}, card)
+    saved.finish()
+    saved.close()
+    settings = {"model": None, "init_from": str(tmp_path / "imported"), "steps": 5}
+    run(tmp_path / "run", **settings, save_every=3)
+    shutil.rmtree(tmp_path / "imported")
+    shutil.rmtree(tmp_path / "run" / "5")
+    run(tmp_path / "run", **settings, save_every=3)
+    assert checkpoint.read_card(tmp_path / "run").eos_ids == [3, 5]

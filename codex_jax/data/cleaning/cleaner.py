@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from codex_jax.data.cleaning.decontamination import Decontaminator
@@ -15,6 +16,8 @@ from codex_jax.data.readers.files import File, read_files
 from codex_jax.data.readers.licenses import Licenses
 from codex_jax.data.stats import FileStats
 from codex_jax.progress import bar
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,8 @@ class Cleaner:
             size = len(file.content or text.encode())
             stats.accepted[file.language] += 1
             stats.bytes[file.language] += size
-            document = Document(file.path, text, file.language, file.pairs, size)
+            path = file.path.encode("utf-8", "backslashreplace").decode()  # it becomes a key
+            document = Document(path, text, file.language, file.pairs, size)
             yield _redact(document, stats) if self._cleaning.secrets else document
 
     def explain(self, tree: SourceTree, name: str) -> Iterator[tuple[str, CheckResult]]:
@@ -114,7 +118,8 @@ def _decode(file: File) -> tuple[str, str]:
     if file.reason:
         return "", file.reason
     if file.pairs:
-        return "\n".join(span.text for pair in file.pairs for span in prose_to_code(pair)), ""
+        text = "\n".join(span.text for pair in file.pairs for span in prose_to_code(pair))
+        return ("", "not UTF-8") if _SURROGATE.search(text) else (text, "")
     if b"\0" in file.content:
         return "", "binary"
     try:
@@ -135,10 +140,12 @@ def _check_contamination(
 
 
 def _redact(document: Document, stats: FileStats) -> Document:
-    text, counts = redact(document.text)
+    text, counts = redact(document.text, document.language)
     stats.redacted.update(counts)
     pairs = (
-        dataclasses.replace(pair, prose=redact(pair.prose)[0], code=redact(pair.code)[0])
+        dataclasses.replace(
+            pair, prose=redact(pair.prose)[0], code=redact(pair.code, pair.language)[0]
+        )
         for pair in document.pairs
     )
     return dataclasses.replace(document, text=text, pairs=tuple(pairs))

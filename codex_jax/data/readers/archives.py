@@ -10,18 +10,23 @@ import gzip
 import io
 import lzma
 import pathlib
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, cast
 
-from codex_jax.data.readers.licenses import is_license_file
+from codex_jax.data.readers.license_files import is_license_file
 
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError)
-_MISLEADING = (NotImplementedError, RuntimeError, ValueError)  # encrypted, unknown method, header
+_MISLEADING = (NotImplementedError, RuntimeError, ValueError)  # unknown method, header
 _MOST_MEMBERS = 1_000_000
 _LARGEST_DIRECTORY = 64_000_000  # bytes: zipfile reads a zip's entire list of members
+_SEARCHED_BLOCKS = 1 << 16  # of a tar, for the header after a broken one
+_CHUNK = 1 << 20
+_UNIX = 3  # a zip's number of the system whose file modes it holds
+_ENCRYPTED = 1  # bit of a zip's flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,19 +38,20 @@ class Member:
     reason: str = ""
 
 
-def read_archive(path: pathlib.Path, *, max_bytes: int, max_ratio: int = 200) -> Iterator[Member]:
-    """Yields the archive's regular files in their order in it, of a zip's its licenses first.
+def read_archive(
+    stream: BinaryIO, name: str, *, max_bytes: int, max_ratio: int = 200
+) -> Iterator[Member]:
+    """Yields the archive's files in their order in it, of a zip its licenses first.
 
-    A member over `max_bytes` is passed over unread; an archive that would grow to over `max_ratio`
-    times its own size (and over 100 MB) is a bomb, and left at that point.
+    A member over `max_bytes` is passed over unread, and so is one that is broken, encrypted, a link
+    or no regular file; an archive that would grow to over `max_ratio` times its own size (and over
+    100 MB) is a bomb, and left at that point.
     """
-    budget = max(100_000_000, path.stat().st_size * max_ratio)
-    read_members = _read_zip if path.name.lower().endswith((".zip", ".whl")) else _read_tar
+    budget = max(100_000_000, stream.seek(0, io.SEEK_END) * max_ratio)
+    stream.seek(0)
+    read_members = _read_zip if name.lower().endswith((".zip", ".whl")) else _read_tar
     try:
-        with (
-            path.open("rb") as stream,
-            contextlib.closing(read_members(stream, max_bytes, budget)) as members,
-        ):
+        with contextlib.closing(read_members(stream, max_bytes, budget)) as members:
             for number, member in enumerate(members):
                 if number >= _MOST_MEMBERS:
                     yield Member("", reason="archive bomb")
@@ -60,19 +66,59 @@ def _escapes(member: Member) -> bool:
     return path.is_absolute() or ".." in path.parts
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar; behind a broken one, tarfile's end of the archive, it is the next."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
+        """Reads the next header that is sound.
+
+        Raises:
+          tarfile.ReadError: the archive is cut, or there is none in reach.
+        """
+        stream = cast(_BoundedReader, archive.fileobj)
+        for _ in range(_SEARCHED_BLOCKS if archive.offset else 1):
+            try:
+                return super().fromtarfile(archive)
+            except tarfile.HeaderError:
+                is_end = len(stream.last) == tarfile.BLOCKSIZE and not any(stream.last)
+                if is_end or not archive.offset:
+                    raise
+                if len(stream.last) < tarfile.BLOCKSIZE:
+                    raise tarfile.ReadError("cut before its end") from None
+                cast(_Tar, archive).broken_headers += 1
+        raise tarfile.ReadError("a long stretch without a header")
+
+
+class _Tar(tarfile.TarFile):
+    tarinfo = _Header
+    broken_headers = 0  # met so far
+
+
 def _read_tar(stream: BinaryIO, max_bytes: int, budget: int) -> Generator[Member]:
-    bounded = cast(BinaryIO, _BoundedReader(_decompress(stream), max_bytes + (1 << 20)))
-    with tarfile.open(fileobj=bounded, mode="r:") as archive:
+    bounded = cast(BinaryIO, _BoundedReader(_decompress(stream), max_bytes + _CHUNK))
+    broken = 0
+    with _Tar.open(fileobj=bounded, mode="r:") as archive:
         for info in archive:
+            if archive.broken_headers > broken:
+                broken = archive.broken_headers
+                yield Member("", reason="broken member")
             budget -= info.size  # before the next header is sought behind it
             if budget < 0:
                 yield Member("", reason="archive bomb")
                 return
-            if info.isfile():
+            if not info.isdir():
                 yield _read_member(archive, info, max_bytes)
+    for _ in range(0, budget, _CHUNK):  # a compressed stream's sum is at its end
+        if not bounded.read(_CHUNK):
+            break
 
 
 def _read_member(archive: tarfile.TarFile, info: tarfile.TarInfo, max_bytes: int) -> Member:
+    if info.issym() or info.islnk():
+        return Member(info.name, reason="link")
+    if not info.isfile():
+        return Member(info.name, reason="no regular file")
     if info.size > max_bytes:
         return Member(info.name, reason="too large")
     content = archive.extractfile(info)
@@ -89,7 +135,7 @@ def _decompress(stream: BinaryIO) -> BinaryIO:
 
 
 class _BoundedReader:
-    """A stream that refuses reads larger than any well-formed archive needs.
+    """A stream that refuses reads larger than any well-formed archive needs, and holds the last.
 
     The size in a header is untrusted.
     """
@@ -97,12 +143,14 @@ class _BoundedReader:
     def __init__(self, stream: BinaryIO, longest: int):
         self._stream = stream
         self._longest = longest
+        self.last = b""  # read
         self.seek, self.tell = stream.seek, stream.tell
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= self._longest:
             raise tarfile.ReadError(f"a header asks for {size} bytes")
-        return self._stream.read(size)
+        self.last = self._stream.read(size)
+        return self.last
 
 
 def _read_zip(stream: BinaryIO, max_bytes: int, budget: int) -> Generator[Member]:
@@ -114,15 +162,28 @@ def _read_zip(stream: BinaryIO, max_bytes: int, budget: int) -> Generator[Member
         for info in infos:  # a license before the files that it covers
             if info.is_dir():
                 continue
-            if info.file_size > max_bytes:
-                yield Member(info.filename, reason="too large")
-                continue
-            budget -= info.file_size
+            budget -= min(info.file_size, max_bytes)
             if budget < 0:
                 yield Member("", reason="archive bomb")
                 return
-            with archive.open(info) as member:
-                yield Member(info.filename, member.read(max_bytes))
+            yield _read_zip_member(archive, info, max_bytes)
+
+
+def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> Member:
+    mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
+    if stat.S_ISLNK(mode):
+        return Member(info.filename, reason="link")
+    if stat.S_IFMT(mode) and not stat.S_ISREG(mode):
+        return Member(info.filename, reason="no regular file")
+    if info.flag_bits & _ENCRYPTED:
+        return Member(info.filename, reason="encrypted")
+    if info.file_size > max_bytes:
+        return Member(info.filename, reason="too large")
+    try:
+        with archive.open(info) as member:
+            return Member(info.filename, member.read(max_bytes))
+    except _BROKEN + _MISLEADING:
+        return Member(info.filename, reason="broken member")
 
 
 def _directory_bytes(stream: BinaryIO) -> int:

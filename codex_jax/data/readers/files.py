@@ -4,23 +4,24 @@ Whatever can't be read comes out as a File with a reason, so that nothing vanish
 """
 
 import dataclasses
-import gzip
-import json
+import os
 import pathlib
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, cast
-from xml.etree import ElementTree
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 from codex_jax.data.corpus import JSONL, POSTS, Entry, SourceTree, is_archive, is_excluded
 from codex_jax.data.documents import Pair
-from codex_jax.data.languages import LANGUAGES, NOTEBOOK, detect, may_contain
+from codex_jax.data.languages import NOTEBOOK, detect, may_contain
 from codex_jax.data.readers.archives import read_archive
-from codex_jax.data.readers.licenses import identify, is_license_file
+from codex_jax.data.readers.json_lines import read_rows
+from codex_jax.data.readers.license_files import is_license_file, read_license
 from codex_jax.data.readers.notebooks import NotANotebookError, read_notebook
+from codex_jax.data.readers.open_file import open_regular
 from codex_jax.data.readers.stack_exchange import read_posts
+from codex_jax.data.skipped_folders import is_in_skipped
 
-_STACK_NAMES = {name.lower(): name for name in LANGUAGES} | {"c-sharp": "C#", "bash": "Shell"}
+_HEAD = 256  # bytes that hold a shebang
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,124 +38,118 @@ class File:
 
 def read_files(tree: SourceTree, entries: Iterable[Entry]) -> Iterator[File]:
     """Yields the files of `entries`, as `list_files` lists them, containers opened."""
-    for relative, size, _, reason in entries:
-        path = pathlib.Path(tree.path, relative)
-        if reason:
-            yield _unread(relative, reason)
-        elif is_archive(relative):
-            yield from _read_members(tree, path, relative)
-        elif relative.endswith(JSONL):
-            yield from _read_records(tree, path, relative)
-        elif path.name == POSTS:
-            yield from _read_posts(tree, path, relative)
-        elif size > tree.max_bytes:
-            yield _unread(relative, "too large")
+    for entry in entries:
+        if entry.reason:
+            yield _unread(entry.path, entry.reason)
         else:
-            yield from _read_file(tree, path, relative)
+            yield from _read_entry(tree, entry)
+
+
+def _read_entry(tree: SourceTree, entry: Entry) -> Iterator[File]:
+    """Reads a file as far as it was listed; one that has another size by then isn't taken."""
+    read = _reader_of(entry.path)
+    if read is _read_file and entry.size > tree.max_bytes and detect(entry.path):
+        yield _unread(entry.path, "too large")
+        return
+    try:
+        with open_regular(pathlib.Path(tree.path, entry.path)) as stream:
+            yield from read(tree, stream, entry)
+            has_changed = os.fstat(stream.fileno()).st_size != entry.size
+    except (OSError, EOFError, zlib.error):
+        yield _unread(entry.path, "unreadable")
+        return
+    if has_changed and read is not _read_file:
+        yield _unread(entry.path, "changed while read")
+
+
+def _reader_of(path: str) -> Callable[[SourceTree, BinaryIO, Entry], Iterator[File]]:
+    if is_archive(path):
+        return _read_members
+    if path.endswith(JSONL):
+        return _read_records
+    return _read_posts if pathlib.PurePosixPath(path).name == POSTS else _read_file
 
 
 def _unread(name: str, reason: str) -> File:
     return File(name, language=detect(name) or "unknown", reason=reason)
 
 
-def _read_file(tree: SourceTree, path: pathlib.Path, relative: str) -> Iterator[File]:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        yield _unread(relative, "unreadable")
+def _read_file(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
+    head = stream.read(_HEAD)
+    if not detect(entry.path, head):
         return
-    yield from _identify(tree, relative, content)
+    if entry.size > tree.max_bytes:
+        yield _unread(entry.path, "too large")
+        return
+    content = head + stream.read(max(0, entry.size + 1 - len(head)))
+    if len(content) == entry.size:
+        yield from _identify(tree, entry.path, content)
+    else:
+        yield _unread(entry.path, "changed while read")
 
 
-def _identify(tree: SourceTree, path: str, content: bytes) -> Iterator[File]:
-    language = detect(path, content)
-    if language == NOTEBOOK:
-        yield _open_notebook(path, content)
-    elif language and tree.accepts(language):
+def _identify(
+    tree: SourceTree, path: str, content: bytes, language: str | None = None
+) -> Iterator[File]:
+    """Yields the file, its pairs if it is a notebook, or nothing if it isn't to be taken."""
+    language = language or detect(path, content)
+    if language == NOTEBOOK and "notebooks" in tree.open:
+        yield from _open_notebook(tree, path, content)
+    elif language and language != NOTEBOOK and tree.accepts(language):
         yield File(path, content, language)
 
 
-def _open_notebook(path: str, content: bytes) -> File:
+def _open_notebook(tree: SourceTree, path: str, content: bytes) -> Iterator[File]:
     try:
-        pairs = tuple(read_notebook(content))
-    except NotANotebookError:
-        return File(path, language=NOTEBOOK, reason="not a notebook")
+        pairs = read_notebook(content)
+    except NotANotebookError as error:
+        yield File(path, language=NOTEBOOK, reason=str(error))
+        return
     if not pairs:
-        return File(path, language=NOTEBOOK, reason="empty")
-    return File(path, language=pairs[0].language, pairs=pairs)
+        yield File(path, language=NOTEBOOK, reason="empty")
+    for number, language in enumerate(dict.fromkeys(pair.language for pair in pairs)):
+        if tree.accepts(language):
+            same = tuple(pair for pair in pairs if pair.language == language)
+            yield File(f"{path}#{language}" if number else path, language=language, pairs=same)
 
 
-def _read_members(tree: SourceTree, path: pathlib.Path, relative: str) -> Iterator[File]:
-    license = ""  # the archive's first license file holds for all of it
-    for member in read_archive(path, max_bytes=tree.max_bytes):
+def _read_members(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
+    license = ""  # the archive's first manifest or license text holds for all of it
+    for member in read_archive(stream, entry.path, max_bytes=tree.max_bytes):
+        name = f"{entry.path}/{member.path}" if member.path else entry.path
+        if is_excluded(tree, member.path) or is_in_skipped(member.path, tree.skip_folders):
+            continue
         if not license and is_license_file(member.path):
-            license = identify(member.content)
-        name = f"{relative}/{member.path}" if member.path else relative
+            license = read_license(member.path, member.content)
         if is_archive(member.path):
             yield File(name, reason="archive in an archive")
+        elif not member.path:
+            yield _unread(name, member.reason)
+        elif may_contain(member.path, tree.languages, "notebooks" in tree.open):
+            if not member.reason:
+                for file in _identify(tree, name, member.content):
+                    yield dataclasses.replace(file, license=license)
+            elif detect(member.path):
+                yield _unread(name, member.reason)
+
+
+def _read_records(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
+    for row in read_rows(stream, tree.max_bytes):
+        name = f"{entry.path}:{row.name}"
+        language = row.language or detect(row.path, row.content)
+        if row.reason or not language:
+            yield File(
+                name, language=language or "unknown", reason=row.reason or "unknown language"
+            )
             continue
-        if member.path and not may_contain(member.path, tree.languages, "notebooks" in tree.open):
-            continue
-        if is_excluded(tree, member.path):
-            continue
-        if member.reason:
-            language = detect(member.path) or "unknown"
-            yield File(name, language=language, reason=member.reason)
-        else:
-            for file in _identify(tree, name, member.content):
-                yield dataclasses.replace(file, license=license)
+        for file in _identify(tree, name, row.content, language):
+            yield dataclasses.replace(file, license=row.license)
 
 
-def _read_records(tree: SourceTree, path: pathlib.Path, relative: str) -> Iterator[File]:
-    longest = 2 * tree.max_bytes + 100_000  # escapes need space in JSON
-    try:
-        with _open_lines(path) as lines:
-            number = 0
-            while line := lines.readline(longest):
-                number += 1
-                name = f"{relative}:{number}"
-                if not line.endswith(b"\n") and len(line) == longest:
-                    _skip_line(lines, longest)
-                    yield File(name, reason="too large")
-                elif line.strip():
-                    yield from _parse_record(tree, line, name)
-    except (OSError, EOFError, zlib.error):
-        yield File(relative, reason="unreadable")
-
-
-def _open_lines(path: pathlib.Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb", buffering=1 << 20)
-
-
-def _skip_line(lines: BinaryIO, longest: int) -> None:
-    while (rest := lines.readline(longest)) and not rest.endswith(b"\n"):
-        pass
-
-
-def _parse_record(tree: SourceTree, line: bytes, name: str) -> Iterator[File]:
-    """Reads a line that has The Stack's fields."""
-    try:
-        fields = json.loads(line)
-        content = fields["content"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        yield File(name, reason="not a record")
-        return
-    path = str(fields.get("max_stars_repo_path") or fields.get("path") or "")
-    label = str(fields.get("lang") or fields.get("language") or "").lower()
-    language = _STACK_NAMES.get(label) or detect(path, content)
-    if not language or not tree.accepts(language):
-        return
-    licenses = fields.get("max_stars_repo_licenses") or fields.get("licenses") or []
-    license = " OR ".join(map(str, licenses)) if isinstance(licenses, list) else str(licenses)
-    too_large = "too large" if len(content) > tree.max_bytes else ""
-    yield File(f"{name}/{path}", content, language, license, reason=too_large)
-
-
-def _read_posts(tree: SourceTree, path: pathlib.Path, relative: str) -> Iterator[File]:
-    try:
-        for name, pair in read_posts(path, longest=2 * tree.max_bytes + 100_000):
-            yield File(f"{relative}#{name}", language=pair.language, pairs=(pair,))
-    except (ElementTree.ParseError, OSError):
-        yield File(relative, reason="broken XML")
+def _read_posts(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
+    for post in read_posts(stream, longest=2 * tree.max_bytes + 100_000):
+        path = f"{entry.path}#{post.name}"
+        if post.pair is None:
+            yield File(path, reason=post.reason)
+        elif tree.accepts(post.pair.language):
+            yield File(path, language=post.pair.language, pairs=(post.pair,))

@@ -1,55 +1,45 @@
 """A file's license, as an SPDX expression, and whether an allow-list admits it."""
 
 import functools
+import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import license_expression
-import licenseclassifier
 
 from codex_jax import InputError
+from codex_jax.data.readers.license_files import is_license_file, rank, read_license
+from codex_jax.data.readers.license_names import (
+    LONGEST,
+    debian_license,
+    identify,
+    named_at,
+    to_spdx,
+)
+from codex_jax.data.readers.open_file import read_head
 
 UNKNOWN, ANY = "unknown", "*"
-_DECLARED = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|\n|$)")
-_NAMES = re.compile(r"(?:licen[sc]e|copying|unlicense)(?:[.-].*)?", re.IGNORECASE)
-_FILES_ALL = re.compile(
-    r"^Files:[ \t]*\*[ \t]*\n(?:\S.*\n|[ \t].*\n)*?License:[ \t]*(\S.*)$", re.MULTILINE
+_SPDX_LINE = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|\n|$)")
+_ANY_LINE = re.IGNORECASE | re.MULTILINE
+_DECLARED = re.compile(r"(?:@licen[sc]e|^[ \t*#/;-]*Licen[sc]e:)[ \t]+(.{2,60})", _ANY_LINE)
+_UNDER = re.compile(
+    r"(?:licensed|released|distributed|available) under (?:the )?(?:terms of (?:the )?)?(.{2,60})",
+    re.IGNORECASE,
 )
-_GNU = re.compile(r"(?i)\b([AL]?GPL)-(\d)(?:\.(\d))?(?:\.0)?(\+|-or-later|-only)?(?![\w.+-])")
-_HEAD = 2000  # characters in which a file declares its license
-_LONGEST = 200_000
-
-
-def is_license_file(path: str) -> bool:
-    """Tells whether a file of this name holds a license's text."""
-    return bool(_NAMES.fullmatch(pathlib.PurePosixPath(path).name))
-
-
-def identify(content: bytes) -> str:
-    """Returns the SPDX identifiers of a license's text; "" for an unknown one."""
-    text = content[:_LONGEST].decode("utf-8", "replace")
-    return " AND ".join(sorted({match.id for match in licenseclassifier.identify_license(text)}))
-
-
-def debian_license(content: bytes) -> str:
-    """Reads the license of all files from a Debian copyright file, as SPDX (else as `identify`).
-
-    Its format names licenses in its own way (copyright-format 1.0, section 7): "GPL-2+", "Expat".
-    """
-    text = content[:_LONGEST].decode("utf-8", "replace")
-    if not (match := _FILES_ALL.search(text)):
-        return identify(content)
-    expression = _GNU.sub(_to_spdx, match[1]).replace(",", "").replace("Expat", "MIT")
-    expression = re.sub(r"\s+(and|or)\s+", lambda word: f" {word[1].upper()} ", expression)
-    symbols = license_expression.get_spdx_licensing().known_symbols
-    names = {name.lower(): name for name in symbols}
-    return " ".join(names.get(word.lower(), word) for word in expression.split())
-
-
-def _to_spdx(name: re.Match[str]) -> str:
-    end = "only" if name[4] in (None, "-only") else "or-later"
-    return f"{name[1].upper()}-{name[2]}.{name[3] or 0}-{end}"
+_GNU = re.compile(
+    r"GNU (Affero |Lesser |Library )?General Public License.{0,80}?version (\d)(\.\d)?(.{0,60})",
+    re.IGNORECASE,
+)
+_GNU_NAMES = {"affero ": "AGPL", "lesser ": "LGPL", "library ": "LGPL", "": "GPL"}
+_MARKS = re.compile(r"[\s*#/;]+")
+_COMMENT = re.compile(
+    r"(?:\s*(?:(?:#|//|--|;|%)[^\n]*(?:\n|$)|/\*.*?(?:\*/|$)|<!--.*?(?:-->|$)"
+    r"|\"\"\".*?(?:\"\"\"|$)|'''.*?(?:'''|$)))*",
+    re.DOTALL,
+)
+_SIGN = re.compile(r"licen[sc]e|permission", re.IGNORECASE)
+_HEAD = 4000  # characters in which a file declares its license
 
 
 class Licenses:
@@ -67,13 +57,11 @@ class Licenses:
         if invalid := [name for name in allowed or () if name not in valid]:
             raise InputError(f"license {invalid[0]!r} isn't an SPDX identifier; e.g. Apache-2.0")
         self._allowed = set(allowed or ())
-        self._license_of_directory = functools.cache(self._search)
+        self._declared_in = functools.cache(_declared_in)
 
     def license_of(self, path: str, text: str, declared: str = "") -> str:
-        """Returns the license by the file's head, else its container, else the nearest file."""
-        match = _DECLARED.search(text[:_HEAD])
-        head = match[1] if match else ""
-        return head or declared or self._license_of_directory(pathlib.Path(path).parent)
+        """Returns the license by the file's head, else its container, else the nearest files."""
+        return license_in_head(text) or declared or self._nearest(path)
 
     def allows(self, license: str) -> bool:
         """Tells whether the list admits the expression: one side of an OR, both of an AND."""
@@ -91,17 +79,63 @@ class Licenses:
             return any(map(self._is_satisfied, expression.args))
         return str(expression) in self._allowed
 
-    def _search(self, relative: pathlib.Path) -> str:
-        """Returns SPDX identifiers of the license file here, or in the nearest directory above."""
-        directory = self._root / relative
-        files = sorted(directory.iterdir()) if directory.is_dir() else []
-        readers = [(file, identify) for file in files if is_license_file(file.name)]
-        debian = sorted(directory.glob("usr/share/doc/*/copyright"))
-        readers += [(file, debian_license) for file in debian]
-        for file, reader in readers:
-            is_regular = file.is_file() and not file.is_symlink()
-            if is_regular and (license := reader(file.read_bytes()[:_LONGEST])):
-                return license
-        if relative == pathlib.Path():
-            return UNKNOWN
-        return self._license_of_directory(relative.parent)
+    def _nearest(self, path: str) -> str:
+        """Returns the license that the nearest folder above a file declares."""
+        folder, license = self._root, self._declared_in(self._root)
+        for name in path.split("/")[:-1]:
+            folder = folder / name
+            if name in ("", ".", "..") or not os.path.isdir(folder):  # noqa: PTH112 (never raises)
+                break  # from here on the path is within a container
+            license = self._declared_in(folder) or license
+        return license or UNKNOWN
+
+
+def license_in_head(text: str) -> str:
+    """Returns the license that a file's first comment names: an SPDX line, a notice, a text."""
+    head = text[:_HEAD]
+    if match := _SPDX_LINE.search(head):
+        return match[1]
+    comment = (_COMMENT.match(head.removeprefix("<?php\n")) or [""])[0]
+    if not _SIGN.search(comment):
+        return ""
+    return _license_in_comment(comment)
+
+
+@functools.lru_cache(maxsize=10_000)  # most files of a package begin with the same comment
+def _license_in_comment(comment: str) -> str:
+    if license := identify(comment.encode("utf-8", "replace"), coverage=0):
+        return license
+    words = _MARKS.sub(" ", comment)
+    names = [to_spdx(match[1]) or named_at(match[1]) for match in _DECLARED.finditer(comment)]
+    names += [named_at(match[1]) for match in _UNDER.finditer(words)]
+    return next(filter(None, names), "") or _gnu_license(words)
+
+
+def _gnu_license(notice: str) -> str:
+    """Returns the GNU license that a notice names with its version, whatever words are around."""
+    if not (match := _GNU.search(notice)):
+        return ""
+    name, end = _GNU_NAMES[(match[1] or "").lower()], "later" in match[4]
+    return f"{name}-{match[2]}{match[3] or '.0'}-{'or-later' if end else 'only'}"
+
+
+def _declared_in(folder: pathlib.Path) -> str:
+    """Returns the license that a folder's own files declare; "" where none does."""
+    return next(filter(None, _declarations(folder)), "")
+
+
+def _declarations(folder: pathlib.Path) -> Iterator[str]:
+    """Yields what the manifests say, then license texts, LICENSES/ (REUSE), Debian's copyright."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (names alone)
+    except OSError:
+        return
+    for name in sorted(filter(is_license_file, names), key=rank):
+        if not (folder / name).is_symlink():
+            yield read_license(name, read_head(folder / name, LONGEST))
+    if "LICENSES" in names and (folder / "LICENSES").is_dir():
+        texts = sorted(path.stem for path in (folder / "LICENSES").iterdir())
+        yield " AND ".join(filter(None, map(to_spdx, texts)))
+    if "usr" in names:
+        for copyright_file in sorted(folder.glob("usr/share/doc/*/copyright")):
+            yield debian_license(read_head(copyright_file, LONGEST))

@@ -1,8 +1,12 @@
-"""Decodes the result of one call: a value, or an exception, for the test that made the call."""
+"""Calls of a program, and its answers: values and exceptions, for the test that made the call."""
 
 import builtins
+import contextlib
 import errno
-from typing import Any
+import functools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
 from codex_jax.evaluate.sandbox.guest import value_codec
 from codex_jax.evaluate.verdicts import Cause
@@ -20,46 +24,143 @@ class ProgramError(Exception):
     """An exception of the program's that has no builtin name."""
 
 
-def decode_result(answer: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
-    """Returns the value of a call, and changes `arguments` as the program changed its copies.
+class UnserializableValue(BaseException):
+    """The test passes an argument that can't be sent into the sandbox."""
+
+
+class Caller:
+    """Calls a program: encodes calls, and decodes answers.
+
+    Args:
+      ask: returns the answer to a call in JSON.
+      find_class: returns the exception class of a module and a name, or None.
+      shared: whether the program is told which arguments are one object.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[str], dict[str, Any]],
+        find_class: Callable[[str, str], type | None],
+        *,
+        shared: bool = True,
+    ):
+        self.ask, self.find_class, self.shared = ask, find_class, shared
+        self.iterators: dict[int, Iterator[Any]] = {}
+        self.inexact = ""  # the class of an answer that was decoded approximately
+        self.stopped: ProgramExited | UnserializableValue | None = None  # if a test catches it
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Returns the value of a call, and changes the arguments as the program changed its copies.
+
+        Raises:
+          Exception: the program's own, or its nearest builtin class.
+          ProgramExited: the exception is none, or the answer isn't one of ours.
+          UnserializableValue: an argument isn't plain data.
+        """
+        try:
+            call, objects = encode_call(arguments, named, shared=self.shared)
+        except UnserializableValue as refused:
+            self.stopped = self.stopped or refused
+            raise
+        return self._run(call, objects)
+
+    def _run(self, call: str, objects: Sequence[Any]) -> Any:
+        if self.stopped:
+            raise self.stopped
+        try:
+            answer = self.ask(call)
+            value = value_codec.call_deeply(self._decode, answer, objects)
+        except ProgramExited as stopped:
+            self.stopped = stopped
+            raise
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a forged answer leads to
+            detail = f"an answer that isn't plain data: {error}"[:300]
+            self.stopped = ProgramExited(Cause.PROTOCOL_VIOLATION, detail)
+            raise self.stopped from None
+        if "raised" in answer:
+            raise value
+        return value
+
+    def _decode(self, answer: dict[str, Any], objects: Sequence[Any]) -> Any:
+        def find_iterator(number: int) -> Iterator[Any]:
+            draw = functools.partial(self._run, json.dumps({"next": number}), objects)
+            return self.iterators.setdefault(number, DrawnIterator(draw))
+
+        decoder = value_codec.Decoder(objects, find_iterator=find_iterator)
+        if "changed" in answer:
+            for container, form in zip(objects, answer["changed"], strict=True):
+                decoder.refill(container, form)
+        if "raised" in answer:
+            value = self._decode_exception(decoder, answer["raised"])
+        else:
+            value = decoder.decode(answer["value"])
+        self.inexact = self.inexact or decoder.inexact
+        return value
+
+    def _decode_exception(self, decoder: value_codec.Decoder, description: Any) -> Exception:
+        cause, detail = classify_exception(description)
+        if cause != Cause.EXCEPTION:
+            raise ProgramExited(cause, detail)
+        classes, args, attributes = [], (description[2],), {}
+        if len(description) == 5:
+            classes, *forms = description[4]
+            args, attributes = map(decoder.decode, forms)
+        error = self._create_exception(classes, description, args)
+        vars(error).update(attributes)
+        vars(error)["_of_program"] = detail  # how the judge tells it from others
+        return error
+
+    def _create_exception(self, classes: list, description: list, args: tuple) -> Exception:
+        """Returns an exception of the first class that is here, too, or of the builtin one."""
+        for module, name in classes:
+            if own := self.find_class(module, name):
+                return own.__new__(own, *args)
+        if classes:
+            self.inexact = self.inexact or classes[0][1]
+        builtin = getattr(builtins, description[0], None)
+        if isinstance(builtin, type) and issubclass(builtin, Exception):
+            with contextlib.suppress(TypeError):
+                return builtin(*args)
+        return ProgramError(description[2])
+
+
+def encode_call(arguments: tuple, named: dict, *, shared: bool = True) -> tuple[str, list[Any]]:
+    """Returns a call in JSON, and the containers in it in the order of their numbers.
 
     Raises:
-      Exception: the program's own, as its nearest builtin class.
-      ProgramExited: the exception is none, or the answer isn't one of ours.
+      UnserializableValue: an argument isn't plain data.
     """
+    encoder = value_codec.Encoder(strict=True, shared=shared)
+
+    def encode() -> str:
+        return json.dumps([encoder.encode(list(arguments)), encoder.encode(named)])
+
     try:
-        if "raised" in answer:
-            exception = _decode_exception(answer["raised"])
-        else:
-            if "arguments" in answer:
-                _copy_back_arguments(arguments, value_codec.decode(answer["arguments"]))
-            return value_codec.decode(answer["value"])
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
-        detail = f"an answer that isn't plain data: {error}"[:300]
-        raise ProgramExited(Cause.PROTOCOL_VIOLATION, detail) from None
-    raise exception
+        return value_codec.call_deeply(encode), encoder.objects
+    except (TypeError, RecursionError) as error:
+        raise UnserializableValue(str(error)) from None
 
 
-def _decode_exception(description: Any) -> Exception:
-    cause, detail = classify_exception(description)
-    if cause != Cause.EXCEPTION:
-        raise ProgramExited(cause, detail)
-    exception_type = getattr(builtins, description[0], None)
-    if not (isinstance(exception_type, type) and issubclass(exception_type, Exception)):
-        exception_type = ProgramError
-    try:
-        error = exception_type(description[2])
-    except TypeError:  # UnicodeDecodeError and its like take more arguments
-        error = ProgramError(detail)
-    error._of_program = detail  # type: ignore[attr-defined]  # how the judge tells it from others
-    return error
+class DrawnIterator:
+    """An iterator of the program's: each item is drawn there when the test asks for it."""
+
+    def __init__(self, draw: Callable[[], Any]):
+        self._draw = draw
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self._draw()
 
 
 def classify_exception(description: Any) -> tuple[Cause, str]:
     """Returns the cause that an exception stands for, and its detail."""
-    if not (isinstance(description, list) and len(description) == 4):
+    if not (isinstance(description, list) and len(description) in (4, 5)):
         return Cause.PROTOCOL_VIOLATION, "an exception that no program can have raised"
-    builtin, name, message, number = description
+    builtin, name, message, number = description[:4]
     detail = f"{name}: {message}"[:300]
     if builtin == "MemoryError" or (builtin == "OSError" and number == errno.ENOMEM):
         return Cause.MEMORY_LIMIT, detail
@@ -69,15 +170,3 @@ def classify_exception(description: Any) -> tuple[Cause, str]:
     if is_fork_refused or "can't start new thread" in detail:
         return Cause.PROCESS_LIMIT, detail
     return Cause.EXCEPTION, detail
-
-
-def _copy_back_arguments(arguments: tuple[Any, ...], changed: list[Any]) -> None:
-    """Changes the caller's arguments as the program changed its copies."""
-    for argument, copy in zip(arguments, changed, strict=True):
-        if type(argument) is not type(copy):
-            continue
-        if isinstance(argument, list | bytearray):
-            argument[:] = copy
-        elif isinstance(argument, dict | set):
-            argument.clear()
-            argument.update(copy)

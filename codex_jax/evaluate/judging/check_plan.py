@@ -2,21 +2,23 @@
 
 import contextlib
 import copy
+import importlib
 import json
 import pathlib
 import random
 import resource
 import signal
+import sys
 import time
 import types
 from _blake2 import blake2b  # hashlib would load all of OpenSSL
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from codex_jax import InputError
 from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
-from codex_jax.evaluate.sandbox.guest import program, value_codec
+from codex_jax.evaluate.sandbox.guest import compiler, program, value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause
 
@@ -26,15 +28,13 @@ if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay fo
 _SLOWDOWN = 4  # times the reference's CPU seconds that a program has on HumanEval+'s inputs
 _JUDGE_BYTES = 6 << 30  # of memory, whatever values a test works on
 _CACHED_VERDICTS = 10_000  # of one problem
+_KILL_CPU_S = 10.0  # for a reference that loops in C
+_ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
 
 
 class UnexpectedCall(BaseException):
     """The test made a call that is not the next one of its plan."""
-
-
-class UnserializableValue(BaseException):
-    """The test passes an argument that can't be sent into the sandbox."""
 
 
 class CheckTimeout(BaseException):
@@ -43,6 +43,8 @@ class CheckTimeout(BaseException):
 
 class CheckPlan:
     """The compiled test of one problem and the calls it will make."""
+
+    shares_arguments = True  # whether programs are told which arguments are one object
 
     def __init__(self, problem: "records.Problem | types.SimpleNamespace"):
         self.entry_point = problem.entry_point
@@ -55,6 +57,7 @@ class CheckPlan:
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
         self.least_cpu_s, self.least_answer_mb = 0.0, 0
+        self._classes: dict[str, Any] = {}  # the test's namespace, which has the prompt's classes
         self._verdicts: dict[bytes, tuple[Cause, str]] = {}
         if "plus_input" in problem.extra:
             self._answer_inputs(problem)
@@ -77,6 +80,7 @@ class CheckPlan:
         return namespace
 
     def _run_test(self, namespace: dict[str, Any], candidate: Callable) -> None:
+        self._classes = namespace
         random.seed(0)  # tests that draw inputs draw the same ones each time
         namespace[self.entry_point] = candidate
         exec(self.test, namespace)
@@ -88,11 +92,12 @@ class CheckPlan:
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
         inputs = mbpp_plus.call_arguments(problem.extra)
-        self.calls = [encode_call(tuple(arguments), {}) for arguments in inputs]
+        self.calls = [call_results.encode_call(tuple(a), {})[0] for a in inputs]
         self.complete = True
         reference = self._namespace()[self.entry_point]
         start = time.process_time()
-        self.cases = [(arguments, reference(*copy.deepcopy(arguments))) for arguments in inputs]
+        with cpu_time_limit(_ANSWERS_CPU_S):
+            self.cases = [(a, reference(*copy.deepcopy(a))) for a in inputs]
         self.least_cpu_s = _SLOWDOWN * (time.process_time() - start)
         size = sum(len(json.dumps(value_codec.encode(answer))) for _, answer in self.cases)
         self.least_answer_mb = 2 * size >> 20
@@ -112,10 +117,11 @@ class CheckPlan:
         """
         lines: list[dict] = [{"ready": True}]
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
-        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
+        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace = self._namespace()
-            self._run_test(namespace, self._recorder(namespace[self.entry_point], lines))
-            self.complete = True
+            caller = self._recorder(namespace[self.entry_point], lines)
+            self._run_test(namespace, caller)
+            self.complete = caller.stopped is None
         if self.complete:
             answers = b"".join(map(program.to_json_line, lines))
             self.cache_verdict(answers, (Cause.PASSED, ""))
@@ -127,22 +133,30 @@ class CheckPlan:
           UnserializableValue: they can't be sent.
         """
 
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            encode_call(arguments, named)
+        def ask(_: str) -> NoReturn:
             raise UnexpectedCall
 
         errors = (Exception, CheckTimeout, UnexpectedCall)
-        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S):
-            self._run_test(self._namespace(), candidate)
+        with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
+            self._run_test(self._namespace(), call_results.Caller(ask, self.find_class))
 
-    def _recorder(self, reference: Callable, lines: list[dict]) -> Callable:
-        def candidate(*arguments: Any, **named: Any) -> Any:
-            call = encode_call(arguments, named)
+    def _recorder(self, reference: Callable, lines: list[dict]) -> call_results.Caller:
+        caller = program.Caller(reference)
+
+        def ask(call: str) -> dict[str, Any]:
             self.calls.append(call)
-            lines.append(program.call_function(reference, call))
-            return call_results.decode_result(lines[-1], arguments)
+            lines.append(caller.answer(call))
+            return lines[-1]
 
-        return candidate
+        return call_results.Caller(ask, self.find_class)
+
+    def find_class(self, module: str, name: str) -> type | None:
+        """Returns the test's or a module's exception class of this name; None for others."""
+        found = self._classes.get(name)
+        if found is None and module.partition(".")[0] in compiler.PRELOADED:
+            importlib.import_module(module.partition(".")[0])
+            found = getattr(sys.modules.get(module), name, None)
+        return found if isinstance(found, type) and issubclass(found, Exception) else None
 
     def set_calls(self, calls: list[str]) -> None:
         """Sets the calls to a program that passed, which the next programs will get."""
@@ -172,25 +186,13 @@ def _setup_code(problem: "records.Problem | types.SimpleNamespace") -> Any:
     return None
 
 
-def encode_call(arguments: tuple, named: dict) -> str:
-    """Returns a call as a line of JSON.
-
-    Raises:
-      UnserializableValue: an argument isn't plain data.
-    """
-    try:
-        plain = [
-            value_codec.encode(list(arguments), strict=True),
-            value_codec.encode(named, strict=True),
-        ]
-    except TypeError as error:
-        raise UnserializableValue(str(error)) from None
-    return json.dumps(plain)
-
-
 @contextlib.contextmanager
-def cpu_time_limit(cpu_s: float) -> Iterator[None]:
-    """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory."""
+def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
+    """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory.
+
+    No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
+    a second later, or at `kill_cpu_s`.
+    """
 
     def raise_timeout(*_: object) -> None:
         raise CheckTimeout
@@ -200,6 +202,10 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
     most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
     soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    cpu_hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    kill_s = int(time.process_time() + max(cpu_s, kill_cpu_s)) + 1
+    cpu_soft = kill_s if cpu_hard == resource.RLIM_INFINITY else min(kill_s, cpu_hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_soft, cpu_hard))
     previous = signal.signal(signal.SIGPROF, raise_timeout)
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
     try:
@@ -207,4 +213,5 @@ def cpu_time_limit(cpu_s: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_hard, cpu_hard))
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # a sandbox may need more

@@ -140,6 +140,8 @@ class ToolchainChannel:
 class ForeignCheckPlan(CheckPlan):
     """A plan whose check() gets answers with the types of the reference's."""
 
+    shares_arguments = False  # which the drivers do not read
+
     def __init__(self, problem: dict[str, Any]):
         extra = problem["extra"]
         name = extra.get("reference_entry_point") or problem["entry_point"]

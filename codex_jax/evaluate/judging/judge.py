@@ -11,27 +11,25 @@ import collections
 import json
 import math
 import signal
-from typing import Any, NoReturn
+from typing import Any
 
 from codex_jax.evaluate.judging.call_results import (
+    Caller,
     ProgramExited,
+    UnserializableValue,
     classify_exception,
-    decode_result,
 )
 from codex_jax.evaluate.judging.check_plan import (
     CheckPlan,
     CheckTimeout,
     UnexpectedCall,
-    UnserializableValue,
     cpu_time_limit,
-    encode_call,
 )
 from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.channel import ProgramChannel
+from codex_jax.evaluate.sandbox.guest.value_codec import call_deeply
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
-
-CHECK_CPU_S = 20.0  # for one check(): the values it works on come from programs
 
 
 class Candidate:
@@ -48,7 +46,6 @@ class Candidate:
         self.channel, self.limits, self.live = channel, limits, live
         self.calls, self.call_count = list(calls), 0
         self.has_diverged = False
-        self.exited: ProgramExited | None = None
         self.end: dict[str, Any] | None = None
         self._wall_s = 10 * limits.cpu_s + 30
         self._lines: collections.deque[bytes] = collections.deque()
@@ -62,20 +59,17 @@ class Candidate:
         """
         answer = self._next_answer()
         if "unready" in answer:
-            self._exit(*classify_exception(answer["unready"]))
+            raise ProgramExited(*classify_exception(answer["unready"]))
         if answer != {"ready": True}:
-            self._exit(Cause.PROTOCOL_VIOLATION, "it answered before it was called")
+            raise ProgramExited(Cause.PROTOCOL_VIOLATION, "it answered before it was called")
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Has the program called, and returns its value or raises its exception.
+    def ask(self, call: str) -> dict[str, Any]:
+        """Has the program called, and returns its answer.
 
         Raises:
           ProgramExited: it gives no more answers.
           UnexpectedCall: the program was started with other calls.
         """
-        if self.exited is not None:
-            raise self.exited
-        call = encode_call(arguments, named)
         is_set = self.call_count < len(self.calls)
         if (is_set and call != self.calls[self.call_count]) or not (is_set or self.live):
             self.has_diverged = True
@@ -84,24 +78,20 @@ class Candidate:
             self.channel.send_call(call)
             self.calls.append(call)
         self.call_count += 1
-        try:
-            return decode_result(self._next_answer(), arguments)
-        except ProgramExited as exited:
-            self.exited = exited
-            raise
+        return self._next_answer()
 
     def _next_answer(self) -> dict[str, Any]:
         """Returns the next answer; the fork server limits its size."""
         while not self._lines:
             if self.end is not None:
-                self._exit(*_cause_of_end(self.end, self.limits))
+                raise ProgramExited(*_cause_of_end(self.end, self.limits))
             self.add(self.receive())
         try:
-            answer = json.loads(self._lines.popleft())
+            answer = call_deeply(json.loads, self._lines.popleft())
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            self._exit(Cause.PROTOCOL_VIOLATION, "an answer that is no JSON object")
+            raise ProgramExited(Cause.PROTOCOL_VIOLATION, "an answer that is no JSON object")
         return answer
 
     def receive(self) -> bytes:
@@ -119,10 +109,6 @@ class Candidate:
             self._lines.extend([b"".join(self._unfinished) + lines[0], *lines[1:]])
             self._unfinished = []
         self._unfinished.append(rest)
-
-    def _exit(self, cause: Cause, detail: str) -> NoReturn:
-        self.exited = ProgramExited(cause, detail)
-        raise self.exited
 
     def finish(self) -> dict[str, Any]:
         """Ends the program, if it hasn't ended, and returns how it ended."""
@@ -198,26 +184,31 @@ def _cached_verdict(candidate: Candidate, plan: CheckPlan) -> tuple[Cause, str]:
 
 def _check(candidate: Candidate, plan: CheckPlan, answers: bytes) -> tuple[Cause, str]:
     candidate.add(answers)
+    check_cpu_s = 3 * candidate.limits.cpu_s  # the values it works on come from programs
+    caller = Caller(candidate.ask, plan.find_class, shared=plan.shares_arguments)
     try:
-        with cpu_time_limit(CHECK_CPU_S):
+        with cpu_time_limit(check_cpu_s):
             candidate.wait_until_ready()
-            plan.check(candidate)
+            plan.check(caller)
     except (UnexpectedCall, SandboxLostError):
         raise
     except ProgramExited as exited:
         return exited.cause, exited.detail
     except CheckTimeout:
-        return Cause.PROTOCOL_VIOLATION, "its answers kept the test busy"
-    except UnserializableValue as error:  # the reference got plain data: this is the program's
-        return Cause.WRONG_ANSWER, f"the test passed on an answer that isn't plain data: {error}"
+        return Cause.TIME_LIMIT, f"the test took {check_cpu_s:.0f} s of CPU on its answers"
+    except UnserializableValue:
+        pass
     except BaseException as error:  # noqa: BLE001 - whatever a test raises
-        if candidate.exited is None and not candidate.has_diverged:
+        if caller.stopped is None and not candidate.has_diverged:
             return _cause_of_failure(error)
     if candidate.has_diverged:
         raise UnexpectedCall  # the test had caught it
-    if candidate.exited is not None:
-        return candidate.exited.cause, candidate.exited.detail
-    return Cause.PASSED, ""
+    if isinstance(caller.stopped, ProgramExited):
+        return caller.stopped.cause, caller.stopped.detail
+    if caller.stopped is not None:  # the reference got plain data: this is the program's
+        detail = f"the test passed on an answer that isn't plain data: {caller.stopped}"
+        return Cause.WRONG_ANSWER, detail
+    return Cause.PASSED, f"judged by plain data for {caller.inexact}" if caller.inexact else ""
 
 
 def _cause_of_failure(error: BaseException) -> tuple[Cause, str]:

@@ -8,8 +8,11 @@ import os
 import pathlib
 import queue
 import select
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,13 +52,16 @@ class _Worker:
     def __init__(self, pool: "Pool", core: int):
         self.pool, self.core = pool, core
         self.process: subprocess.Popen | None = None
+        self.scratch: pathlib.Path | None = None  # its folder, which it deletes unless it is killed
         self.sent: dict[str, set[str]] = {}  # by problem sent: digests whose outcomes it has
         self._lines: collections.deque[bytes] = collections.deque()
         self._rest = b""
 
     def start(self) -> dict:
         """Starts it; returns its sandbox: {"backend": …, "python": …}, or {"unusable": reason}."""
+        self.scratch = pathlib.Path(tempfile.gettempdir(), f"codex-jax-judge-{os.urandom(8).hex()}")
         settings = {
+            "scratch": str(self.scratch),
             "sandbox": self.pool.sandbox,
             "limits": self.pool.limits._asdict(),
             "core": self.core,
@@ -136,28 +142,24 @@ class _Worker:
         if self.process is not None:
             self.process.terminate()
 
-    def end_input(self) -> None:
-        """Closes the input of the process, which then ends by itself."""
-        if self.process is not None and self.process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self.process.stdin.close()
-
-    def close(self) -> None:
-        """Ends the process, by force if it must be, and waits for it."""
+    def close(self) -> int:
+        """Ends the process, by force if it must be; returns its exit status or minus a signal."""
         if self.process is None:
-            return
-        self.end_input()
-        with contextlib.suppress(OSError):
-            if self.process.stdout is not None:
-                self.process.stdout.close()
+            return 0
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
         for end in (self.process.terminate, self.process.kill):
             try:
                 self.process.wait(timeout=10)
                 break
             except subprocess.TimeoutExpired:
                 end()
-        self.process.wait()
+        status = self.process.wait()
         self.process = None
+        shutil.rmtree(self.scratch or "", ignore_errors=True)
+        return status
 
 
 class _JobQueue:
@@ -245,8 +247,6 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.end_input()
-        for worker in self._workers:
             worker.close()
 
     def replace(self, problems: Mapping[str, records.Problem]) -> None:
@@ -308,7 +308,7 @@ class Pool:
 
     def _serve(self, jobs_left: _JobQueue, finished: queue.SimpleQueue, worker: _Worker) -> None:
         try:
-            if worker is not self._workers[0] and worker.process is None:
+            if worker is not self._workers[0]:
                 while not jobs_left.exhausted.wait(_MIN_REMAINING_S):
                     if jobs_left.is_worth_another_worker():
                         break
@@ -318,6 +318,8 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             finished.put(error)
         finally:
+            if worker is not self._workers[0]:  # it ends with this thread, which started it
+                worker.close()
             finished.put(None)
 
     def _outcomes(
@@ -338,9 +340,13 @@ class Pool:
                 return
             except (WorkerLostError, InfraError) as error:
                 reason = error
-                worker.close()
+                status = worker.close()
                 if self._stopped.is_set():
                     return
+            if status == -signal.SIGXCPU:
+                yield chunk[done], Outcome(Cause.TIME_LIMIT, "the test didn't end on its answers")
+                jobs_left.requeue(chunk[done + 1 :])
+                return
             if len(chunk) > 1:
                 jobs_left.requeue(chunk[done:])
                 return

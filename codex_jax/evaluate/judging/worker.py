@@ -15,14 +15,12 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
-import time
 import types
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.judging import check_plan, judge
+from codex_jax.evaluate.judging import call_results, check_plan, judge
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
-_FLUSH_S = 0.05
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,7 +39,8 @@ class Worker:
     def __init__(self, settings: dict[str, Any], replies: IO[str]):
         self.backend, self.limits = settings["sandbox"], Limits(**settings["limits"])
         self.replies = replies
-        self.scratch_dir = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-judge-"))
+        self.scratch_dir = pathlib.Path(settings["scratch"])
+        self.scratch_dir.mkdir()
         self.scratch_dir.chmod(0o755)
         self.plans: dict[str, check_plan.CheckPlan] = {}
         self.outcomes: dict[str, dict[str, dict]] = collections.defaultdict(dict)
@@ -76,11 +74,11 @@ class Worker:
             else:
                 namespace = types.SimpleNamespace(**problem)
                 self.plans[key] = check_plan.CheckPlan(namespace)
-        except check_plan.UnserializableValue as error:
+        except call_results.UnserializableValue as error:
             self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
             reply["unusable"] = str(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a reference raises
+        except (Exception, SystemExit, check_plan.CheckTimeout) as error:  # noqa: BLE001 - whatever a reference raises
             self.unfit[key] = f"its reference raises {type(error).__name__}: {error}"[:300]
         self.reply(reply)
 
@@ -101,15 +99,18 @@ class Worker:
           outcomes: of programs that other workers have judged, by digest.
         """
         self.outcomes[key].update(outcomes)
-        flushed = time.monotonic()
-        for index, source in enumerate(sources, 1):
+        for source in sources:
             outcome = self._with_retries(functools.partial(self._outcome, key, source))
-            flush = index == len(sources) or time.monotonic() - flushed > _FLUSH_S
-            self.reply(outcome, flush=flush)
-            flushed = time.monotonic() if flush else flushed
+            self.reply(outcome, flush=False)
+        self.replies.flush()
 
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
+        """Judges a program, unless an equal one was; earlier outcomes are out before it starts.
+
+        If its answers end this process, the pool knows that they are this program's.
+        """
         if self.foreign is not None and key in self.foreign.problems:
+            self.replies.flush()
             return self.foreign.judge(key, source)._asdict()
         if key in self.unfit:
             return Outcome(Cause.LEFT_OUT, self.unfit[key])._asdict()
@@ -120,6 +121,7 @@ class Worker:
                 self.close()
             return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, error)._asdict()
         if digest not in outcomes:
+            self.replies.flush()
             outcome = judge.judge(sandbox, self.plans[key], self.limits)
             outcomes[digest] = outcome._asdict() | {"digest": digest}
             self._retire_if_worn(outcome.cause)

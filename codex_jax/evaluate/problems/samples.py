@@ -1,16 +1,21 @@
 """Completions of a problem file, with distinct sample indices in every task."""
 
 import collections
+import itertools
+import sys
 from collections.abc import Mapping, Sequence
 
 from codex_jax import InputError, records
 
 
 def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[records.Completion]:
-    """Reads completions by task; renumbers a task's samples if their indices aren't distinct.
+    """Reads completions by task; samples without an index get the next one of their task.
+
+    Equal completions of one task_id and index are one, with a note on standard error.
 
     Raises:
-      InputError: a completion has no problem in `tasks`, or there are no completions.
+      InputError: a completion has no problem in `tasks`, there are no completions, or different
+        ones have the same task_id and index.
     """
     by_task: dict[str, list[records.Completion]] = collections.defaultdict(list)
     for completion in records.read_jsonl(path, records.Completion):
@@ -22,13 +27,30 @@ def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[re
         by_task[completion.task_id].append(completion)
     if not by_task:
         raise InputError(f"{path}: no completions; expected JSON Lines of completions")
-    return [sample for group in by_task.values() for sample in _renumber(group)]
+    samples = [sample for group in by_task.values() for sample in _number(group, path)]
+    if merged := sum(map(len, by_task.values())) - len(samples):
+        note = "completions repeat a task_id, an index and a text, and are counted once"
+        print(f"{path}: {merged} {note}", file=sys.stderr)
+    return samples
 
 
-def _renumber(group: list[records.Completion]) -> Sequence[records.Completion]:
-    if len({sample.sample_index for sample in group}) == len(group):
-        return group
+def _number(group: Sequence[records.Completion], path: str) -> list[records.Completion]:
+    """Returns a task's samples with distinct indices, in their order."""
+    numbered: dict[int, records.Completion] = {}
+    for sample in group:
+        index = sample.sample_index
+        if index is records.UNNUMBERED:
+            continue
+        if numbered.setdefault(index, sample).completion != sample.completion:
+            raise InputError(
+                f"{path}: two different completions of {sample.task_id} with sample_index {index}; "
+                "expected one; set sample_index to distinct numbers, or leave it out"
+            )
+    free = (index for index in itertools.count() if index not in numbered)
     return [
-        records.Completion(**{**vars(sample), "sample_index": index})
-        for index, sample in enumerate(group)
+        records.Completion(**{**vars(sample), "sample_index": next(free)})
+        if sample.sample_index is records.UNNUMBERED
+        else sample
+        for sample in group
+        if sample.sample_index is records.UNNUMBERED or numbered[sample.sample_index] is sample
     ]

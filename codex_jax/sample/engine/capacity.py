@@ -25,6 +25,7 @@ def plan(
     weights_dtype: str | None = None,
     kv_cache_dtype: str | None = None,
     platform: str | None = None,
+    tail_bytes: int = 0,
 ) -> EngineShape:
     """Sizes for a workload: rows, and space for the prompts that fill them and that come next.
 
@@ -41,6 +42,7 @@ def plan(
       weights_dtype: "int8" or a dtype.
       kv_cache_dtype: "int8" or a dtype.
       platform: Of the devices; JAX's default if None.
+      tail_bytes: Of the longest tail of a prompt that its samples spell again; 0 if none does.
 
     Raises:
       InputError: an unknown dtype.
@@ -62,6 +64,8 @@ def plan(
         tile=tile,
         group=group,
         queue=max(4 * rows, samples_per_prompt),
+        healing=tail_bytes > 0,
+        spare_tokens=tail_bytes,
         dtype=dtype,
         weights_dtype=weights_dtype,
         kv_cache_dtype=kv_cache_dtype,

@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Int16
+from jaxtyping import Array, Bool, Float, Int, Int16
 
 from codex_jax import model
 from codex_jax.model.attention.core import Attend
-from codex_jax.sample.engine import flat_cache, prefix_attention
+from codex_jax.sample.engine import flat_cache, healing, prefix_attention
 from codex_jax.sample.engine.state import (
     FULL,
     RUNNING,
@@ -61,6 +61,7 @@ def _refill(state: State, params: SlotParams) -> State:
         length=jnp.where(starts, 0, rows.length),
         token=jnp.where(starts, last, rows.token),
         stop_state=jnp.where(starts, stop_state, rows.stop_state),
+        healing=healing.start(rows.healing, starts),
     )
     return state._replace(rows=rows, queue=queue._replace(head=queue.head + starts.sum()))
 
@@ -84,14 +85,20 @@ def _record(
     logprobs: Float[Array, "B"],
     stop_state: Int[Array, "B"],
     finish_reason: Int[Array, "B"],
+    visible: Int[Array, "B"],
 ) -> State:
-    """Writes the rows' new tokens to the output, and idles the rows whose samples ended."""
+    """Writes the rows' new tokens to the output, and idles the rows whose samples ended.
+
+    Samples have no length in the output before their first visible token.
+    """
     rows, output = state.rows, state.output
     at = rows.slot, rows.length
     output = output._replace(
         tokens=output.tokens.at[at].set(tokens, mode="drop"),
         logprobs=output.logprobs.at[at].set(logprobs, mode="drop"),
-        length=output.length.at[rows.slot].set(rows.length + 1, mode="drop"),
+        length=output.length.at[rows.slot].set(
+            jnp.where(visible > 0, rows.length + 1, 0), mode="drop"
+        ),
         finish_reason=output.finish_reason.at[rows.slot].set(finish_reason, mode="drop"),
     )
     live = rows.slot < len(output.finish_reason)
@@ -154,19 +161,33 @@ def _sample_tokens(
     row_params: SlotParams,
     logits: Float[Array, "B V"],
     adjustments: LogitAdjustments | None,
-) -> tuple[State, Int[Array, "B"]]:
-    """(state, a token a row); with adjustments, the state also has top log-probabilities."""
+    stop_table: Int16[Array, "A V"],
+) -> tuple[State, Int[Array, "B"], Float[Array, "B"], Bool[Array, "B"]]:
+    """(state, a token a row, its log-probability, rows that begin anew).
+
+    With adjustments, the state also has top log-probabilities.
+    """
     rows = state.rows
     raw = jax.lax.optimization_barrier(logits)  # both variants then draw by the same code
+    adjusted = raw
     if adjustments is not None:
-        state = _record_top_logprobs(state, raw)
         tokens = state.output.tokens.at[rows.slot].get(mode="clip")
         is_valid = jnp.arange(tokens.shape[1]) < rows.length[:, None]
-        raw = jax.lax.optimization_barrier(apply_adjustments(raw, tokens, is_valid, adjustments))
+        adjusted = apply_adjustments(raw, tokens, is_valid, adjustments)
+        adjusted = jax.lax.optimization_barrier(adjusted)
+    position = healing.key_position(rows)
     prompt_hash = state.prompts.hash[row_params.prompt]
-    keys = sample_key(row_params.seed, prompt_hash, row_params.sample_index, rows.length)
+    keys = sample_key(row_params.seed, prompt_hash, row_params.sample_index, position)
+    restarts = jnp.zeros(len(keys), bool)
+    if rows.healing is not None:
+        raw, adjusted, restarts = healing.constrain(
+            rows, row_params, stop_table, keys, raw, adjusted
+        )
+    if adjustments is not None:
+        state = _record_top_logprobs(state, raw)
     filters = (row_params.temperature, row_params.top_k, row_params.min_p, row_params.top_p)
-    return state, sample_token(raw, keys, SamplingArrays(*filters))
+    tokens = sample_token(adjusted, keys, SamplingArrays(*filters))
+    return state, tokens, logprob(raw, tokens), restarts
 
 
 def decode(
@@ -208,12 +229,22 @@ def decode(
         row_params, adjustments = jax.tree.map(of_rows, (inputs.params, inputs.adjustments))
         live = rows.slot < shape.output_slots
         state, logits = _forward(config, shape, params, state, row_params, mesh)
-        state, tokens = _sample_tokens(state, row_params, logits, adjustments)
+        state, tokens, logprobs, restarts = _sample_tokens(
+            state, row_params, logits, adjustments, stop_table
+        )
         stop_state = stop_table[rows.stop_state, tokens].astype(jnp.int32)
-        full = jnp.where(rows.length + 1 >= row_params.max_new_tokens, FULL, RUNNING)
-        finish_reason = jnp.where(stop_state == STOPPED_STATE, STOPPED, full)
+        visible = healing.count_visible(rows, row_params, stop_state, restarts)
+        is_full = visible >= row_params.max_new_tokens
+        if shape.healing:
+            position = state.prompts.length[row_params.prompt] + rows.length + 1
+            is_out = (rows.length + 1 >= shape.positions) | (position >= config.max_length)
+            is_full |= ~restarts & is_out
+        finish_reason = jnp.where(is_full, FULL, RUNNING)
+        stopped = (stop_state == STOPPED_STATE) & ~restarts
+        finish_reason = jnp.where(stopped, STOPPED, finish_reason)
         finish_reason = jnp.where(live, finish_reason, RUNNING)
-        return _record(state, tokens, logprob(logits, tokens), stop_state, finish_reason)
+        state = _record(state, tokens, logprobs, stop_state, finish_reason, visible)
+        return healing.restart(state, row_params, restarts, visible)
 
     return jax.lax.while_loop(continues, step, state)
 

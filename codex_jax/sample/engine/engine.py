@@ -19,7 +19,7 @@ length) alone.
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -40,6 +40,7 @@ from codex_jax.sample.engine.requests import (
 from codex_jax.sample.engine.sample_slots import PendingSample, SampleSlots
 from codex_jax.sample.engine.state import RUNNING, STOPPED, EngineShape
 from codex_jax.sample.sampling.stop_strings import StopAutomata, truncate_at_stop
+from codex_jax.sample.sampling.token_healing import MAX_TAIL
 
 STEPS = 64  # of one call of the loop
 STOP_STATES = 256
@@ -59,6 +60,7 @@ class Engine:
         mesh: Mesh,
         stop_states: int = STOP_STATES,
         prompt_tokens: int = 1,
+        special_ids: Collection[int] = (),
     ):
         """Compiles the loop and places the parameters.
 
@@ -72,12 +74,15 @@ class Engine:
           stop_states: States of all stop automata together; stops that exceed it are checked by
             the host, after each call of the loop.
           prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
+          special_ids: Tokens that no text has.
         """
         if kernel := flat_cache.choose_kernel(config, shape.dtype, shape.kv_cache_dtype, mesh):
             shape = dataclasses.replace(shape, flat_cache=kernel)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
-        self._automata = StopAutomata(token_bytes, eos_ids=eos_ids, states=stop_states)
+        self._automata = StopAutomata(
+            token_bytes, eos_ids=eos_ids, states=stop_states, special_ids=special_ids
+        )
         self._table_version = self._automata.version
         self._executor = Executor(
             config, params, shape, mesh, self._automata.table, prompt_tokens=prompt_tokens
@@ -131,7 +136,19 @@ class Engine:
         new = limit if request.max_new_tokens is None else request.max_new_tokens
         if request.samples and not 1 <= new <= limit:
             raise InputError(f"{request.id}: {new} new tokens; expected 1 to {limit}")
+        self._check_tail(request)
         self._pending.append(request._replace(max_new_tokens=new))
+
+    def _check_tail(self, request: Request) -> None:
+        if not request.healed:
+            return
+        tail = len(request.tail(self._token_bytes))
+        limit = min(self.shape.positions - 1, MAX_TAIL) if self.shape.healing else 0
+        if not (0 < request.healed < len(request.tokens) and 0 < tail <= limit):
+            raise InputError(
+                f"{request.id}: {request.healed} of {len(request.tokens)} tokens to spell again, "
+                f"with {tail} bytes; expected fewer than all, of at most {limit} bytes"
+            )
 
     def cancel(self, request_id: str, index: int | None = None) -> None:
         """Drops the samples of the requests with this id (or the one with this index)."""
@@ -180,20 +197,32 @@ class Engine:
         """Inserts pending prompts while there are slots; their samples then wait."""
         while self._pending and len(self._waiting) < self.shape.queue:
             request = self._pending[0]
-            slot = 0
-            if request.samples:
-                acquired = self._prompt_slots.acquire(request.tokens, len(request.samples))
-                if acquired is None:
-                    return
-                slot, is_new = acquired
-                if is_new:
-                    self._executor.insert_prompt(slot, request.tokens)
+            if request.samples and not self._queue_samples(request):
+                return
             if request.echo:
                 self._scores.append((request, self._executor.score_prompt(request.tokens)))
             self._pending.popleft()
-            for index in request.samples:
-                stop_state = self._automata.acquire(request.stops)
-                self._waiting.append(PendingSample(request, index, slot, stop_state))
+
+    def _queue_samples(self, request: Request) -> bool:
+        """Makes a prompt resident, and its samples wait; False if there is no space for it."""
+        tail, stops = request.tail(self._token_bytes), request.stops
+        start = self._automata.acquire(stops, tail, users=len(request.samples))
+        if start is None:
+            stops = ()
+            start = self._automata.acquire(stops, tail, users=len(request.samples))
+        if start is None:
+            return False
+        acquired = self._prompt_slots.acquire(request.context, len(request.samples))
+        if acquired is None:
+            self._automata.release(stops, tail, users=len(request.samples))
+            return False
+        slot, is_new = acquired
+        if is_new:
+            self._executor.insert_prompt(slot, request.context)
+        host_stops = request.stops if stops != request.stops else ()
+        for index in request.samples:
+            self._waiting.append(PendingSample(request, index, slot, start, tail, host_stops))
+        return True
 
     def _fill_queue(self) -> None:
         while self._waiting and self._slots.has_space:
@@ -218,7 +247,8 @@ class Engine:
         for slot, sample in self._slots.started():
             size, finish_reason = self._progress(slot, sample, output)
             if finish_reason or (sample.request.stream and size > sample.reported):
-                results.append(_cut_piece(slot, sample, output, size, finish_reason))
+                piece = _cut_piece(slot, sample, output, size, finish_reason)
+                results.append(_hide_tail(piece, sample, self._token_bytes))
                 sample.reported = size
             if finish_reason:
                 self._release(self._slots.remove(slot))
@@ -228,25 +258,25 @@ class Engine:
         """(a sample's tokens so far, its finish reason or "")."""
         size, reason = int(output.length[slot]), output.finish_reason[slot]
         finish_reason = "" if reason == RUNNING else "stop" if reason == STOPPED else "length"
-        if sample.stop_state is None:
-            stop = self._find_stop_on_host(output.tokens[slot, :size], sample.request.stops)
+        if sample.host_stops:
+            stop = self._find_stop_on_host(output.tokens[slot, :size], sample)
             return (size, finish_reason) if stop is None else (stop, "stop")
         return size, finish_reason
 
-    def _find_stop_on_host(self, tokens: np.ndarray, stops: Sequence[str]) -> int | None:
+    def _find_stop_on_host(self, tokens: np.ndarray, sample: PendingSample) -> int | None:
         """The number of tokens up to the first complete stop; None without one."""
         text = b""
         for size, token in enumerate(tokens, 1):
             text += self._token_bytes[token]
-            if truncate_at_stop(text, stops)[1]:
+            if truncate_at_stop(text[len(sample.tail) :], sample.host_stops)[1]:
                 return size
         return None
 
     def _release(self, sample: PendingSample) -> None:
         """Gives back a sample's share of its prompt and stop automaton."""
         self._prompt_slots.release(sample.prompt_slot)
-        if sample.stop_state is not None:
-            self._automata.release(sample.request.stops)
+        stops = () if sample.host_stops else sample.request.stops
+        self._automata.release(stops, sample.tail)
 
 
 def _cut_piece(
@@ -266,6 +296,27 @@ def _cut_piece(
         output.logprobs[slot, piece],
         finish_reason,
         top,
+    )
+
+
+def _hide_tail(piece: Sample, sample: PendingSample, token_bytes: Sequence[bytes]) -> Sample:
+    """A piece without the tokens that end within the prompt's tail, which begin the first piece.
+
+    Their log-probabilities are added to the first visible token's.
+    """
+    if sample.reported or not sample.tail:
+        return piece
+    ends = itertools.accumulate(len(token_bytes[token]) for token in piece.tokens)
+    hidden = sum(end <= len(sample.tail) for end in ends)
+    logprobs = piece.logprobs[hidden:].copy()
+    logprobs[:1] += piece.logprobs[:hidden].sum()
+    spelled = sum(len(token_bytes[token]) for token in piece.tokens[:hidden])
+    top = piece.top and TopLogprobs(*(x[hidden:] for x in piece.top))
+    return piece._replace(
+        tokens=piece.tokens[hidden:],
+        logprobs=logprobs,
+        top=top,
+        tail_bytes=len(sample.tail) - spelled,
     )
 
 

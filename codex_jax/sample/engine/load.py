@@ -81,6 +81,7 @@ def load_engine(
             shape,
             token_bytes=token_bytes,
             eos_ids=read_ends(card, tokenizer).eos_ids,
+            special_ids=tokenizer.special_ids,
             mesh=mesh,
             prompt_tokens=prompt_tokens,
         )

@@ -23,6 +23,8 @@ class Request(NamedTuple):
       stops: Strings that end a sample; the stop string's tokens are part of the sample.
       want_top_logprobs: Also return the likeliest tokens at each position.
       echo: Also return log-probabilities of the prompt.
+      healed: Last tokens of the prompt, at most all but one, that are taken off; a sample spells
+        their bytes again (see token_healing) with tokens that aren't returned.
       stream: Return a sample piece by piece, rather than once it is finished.
     """
 
@@ -36,6 +38,16 @@ class Request(NamedTuple):
     want_top_logprobs: bool = False
     echo: bool = False
     stream: bool = False
+    healed: int = 0
+
+    @property
+    def context(self) -> Sequence[int]:
+        """The prompt's tokens that stay, after which samples begin."""
+        return self.tokens[: len(self.tokens) - self.healed]
+
+    def tail(self, token_bytes: Sequence[bytes]) -> bytes:
+        """The bytes of the prompt's tokens that are taken off."""
+        return b"".join(token_bytes[token] for token in self.tokens[len(self.context) :])
 
 
 class TopLogprobs(NamedTuple):
@@ -48,7 +60,8 @@ class TopLogprobs(NamedTuple):
 class Sample(NamedTuple):
     """A sample, or the next piece of one: `finish_reason` is "" while it continues.
 
-    Log-probabilities are raw (of the model's logits, before temperature and filters), in nats.
+    Log-probabilities are raw (of the model's logits, before temperature and filters), in nats. In a
+    healed sample they are conditional on the prompt's tail, whose own count with the first token.
     """
 
     request_id: str
@@ -57,6 +70,7 @@ class Sample(NamedTuple):
     logprobs: np.ndarray  # float32 (T,)
     finish_reason: str  # "stop" (a stop string or end of text) or "length"
     top: TopLogprobs | None = None
+    tail_bytes: int = 0  # first bytes of the first token that the prompt has already
 
 
 class PromptLogprobs(NamedTuple):
@@ -73,12 +87,16 @@ def hash_prompt(tokens: Sequence[int] | np.ndarray) -> np.uint32:
     return np.uint32(int.from_bytes(digest[:4], "little"))
 
 
-def fold_seed(seed: int) -> int:
-    """A seed of 64 bits in the 32 that the device's keys have; those below 2³² stay as they are."""
+def fold_seed(seed: int, tail: bytes = b"") -> int:
+    """A seed of 64 bits in the 32 that the device's keys have; those below 2³² stay as they are.
+
+    With a tail, the result depends on it too.
+    """
     seed %= 1 << 64
-    if seed < 1 << 32:
+    if seed < 1 << 32 and not tail:
         return seed
-    return int.from_bytes(hashlib.sha256(seed.to_bytes(8, "little")).digest()[:4], "little")
+    digest = hashlib.sha256(seed.to_bytes(8, "little") + tail).digest()
+    return int.from_bytes(digest[:4], "little")
 
 
 def check_tokens(tokens: Iterable[int], vocab_size: int, *, where: str) -> None:

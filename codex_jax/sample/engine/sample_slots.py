@@ -1,7 +1,7 @@
 """Output slots of the samples on the device, and the loop's inputs that describe them."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,14 +23,18 @@ class PendingSample:
       request: Its request.
       sample_index: Its index among the prompt's samples.
       prompt_slot: The slot of its prompt.
-      stop_state: The start state of its automaton; None if the host must check for stops.
+      stop_state: The start state of its automaton.
+      tail: Bytes of the prompt that it spells first.
+      host_stops: Stop strings that the host must check for, as the automaton doesn't.
       reported: Tokens that have been returned.
     """
 
     request: Request
     sample_index: int
     prompt_slot: int
-    stop_state: int | None
+    stop_state: int
+    tail: bytes = b""
+    host_stops: Sequence[str] = ()
     reported: int = 0
 
 
@@ -66,9 +70,10 @@ class SampleSlots:
         values = {
             "prompt": sample.prompt_slot,
             "sample_index": sample.sample_index,
-            "seed": fold_seed(request.seed),
+            "seed": fold_seed(request.seed, sample.tail),
             "max_new_tokens": request.max_new_tokens,
-            "stop_state": sample.stop_state or 0,
+            "stop_state": sample.stop_state,
+            "tail": len(sample.tail),
             "temperature": params.temperature,
             "top_k": params.top_k,
             "min_p": params.min_p,

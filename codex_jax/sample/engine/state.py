@@ -35,6 +35,8 @@ class EngineShape:
       kv_cache_dtype: Of keys and values: a dtype, or "int8" with a scale for each position and
         head.
       flat_cache: The kernel, "gpu" or "tpu", for which keys and values are one array a layer.
+      healing: Whether samples may spell the tails of their prompts first.
+      spare_tokens: Space for that beyond `max_new_tokens`.
     """
 
     rows: int
@@ -48,6 +50,13 @@ class EngineShape:
     weights_dtype: str = "float32"
     kv_cache_dtype: str = "float32"
     flat_cache: str = ""
+    healing: bool = False
+    spare_tokens: int = 0
+
+    @property
+    def positions(self) -> int:
+        """Most tokens of a sample, with those that spell the tail of its prompt."""
+        return self.max_new_tokens + self.spare_tokens
 
     @property
     def output_slots(self) -> int:
@@ -72,6 +81,7 @@ class SlotParams(NamedTuple):
     seed: UInt[Array, "O"]
     max_new_tokens: Int[Array, "O"]
     stop_state: Int[Array, "O"]  # start of its stop automaton
+    tail: Int[Array, "O"]  # bytes of the prompt to spell first, which have a state each
     temperature: Float[Array, "O"]
     top_k: Int[Array, "O"]
     min_p: Float[Array, "O"]
@@ -116,6 +126,13 @@ def empty_inputs(shape: EngineShape) -> LoopInputs:
     return LoopInputs._make((params, queue, dropped, np.int32(0), np.bool_(False), None))
 
 
+class HealingRows(NamedTuple):
+    """How far each row has spelled its prompt's tail."""
+
+    hidden: Int[Array, "B"]  # tokens that end within the tail
+    attempt: Int[Array, "B"]  # times that the sample has begun anew
+
+
 class ActiveRows(NamedTuple):
     """Running samples. `slot` is the index of a row's parameters and output, O for an idle row."""
 
@@ -124,6 +141,7 @@ class ActiveRows(NamedTuple):
     length: Int[Array, "B"]
     token: Int[Array, "B"]
     stop_state: Int[Array, "B"]
+    healing: HealingRows | None = None
 
 
 class Output(NamedTuple):
@@ -155,15 +173,16 @@ def init_state(config: model.DecoderConfig, shape: EngineShape) -> State:
         return jnp.zeros(sizes, dtype)
 
     dtype = jnp.dtype(shape.kv_cache_dtype)
-    B, P, N, slots = shape.rows, shape.resident_prompts, shape.max_new_tokens, shape.output_slots
+    B, P, N, slots = shape.rows, shape.resident_prompts, shape.positions, shape.output_slots
     positions = shape.max_prompt_tokens
     empty_cache = flat_cache.empty_cache if shape.flat_cache else kv_cache.empty_cache
     prefix = empty_cache(config, rows=P, positions=positions, dtype=dtype)
     suffix = empty_cache(config, rows=B, positions=N, dtype=dtype)
+    healing = HealingRows(zeros(B), zeros(B)) if shape.healing else None
     return State(
         Prompts(prefix, zeros(P), zeros(P), zeros(P, dtype=jnp.uint32)),
         Queue(zeros(shape.queue), zeros(), zeros()),
-        ActiveRows(suffix, zeros(B) + slots, zeros(B), zeros(B), zeros(B)),
+        ActiveRows(suffix, zeros(B) + slots, zeros(B), zeros(B), zeros(B), healing),
         Output(
             zeros(slots, N),
             zeros(slots, N, dtype=jnp.float32),

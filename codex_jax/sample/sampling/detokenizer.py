@@ -30,15 +30,16 @@ class Detokenizer:
         self.stopped = False  # by a stop string or end of text
         self.emitted = 0  # bytes so far
 
-    def feed(self, tokens: Iterable[int]) -> str:
-        """Text that these tokens complete; none once stopped."""
+    def feed(self, tokens: Iterable[int], *, skip: int = 0) -> str:
+        """Text that these tokens complete, without `skip` first bytes; none once stopped."""
         for token in map(int, tokens):
             if self.stopped:
                 break
             if token in self._eos_ids:
                 self.stopped = True
                 break
-            pending = self._pending + self._token_bytes(token)
+            pending = self._pending + self._token_bytes(token)[skip:]
+            skip = 0
             self._pending, self.stopped = truncate_at_stop(pending, self._stops)
         end = len(self._pending) - (0 if self.stopped else self._possible_stop_length())
         return self._emit(end)
@@ -67,10 +68,11 @@ def detokenize(
     *,
     eos_ids: Collection[int],
     stops: Sequence[str] = (),
+    skip: int = 0,
 ) -> str:
-    """The text of a finished sample."""
+    """The text of a finished sample, without `skip` bytes of its first token."""
     detokenizer = Detokenizer(token_bytes, eos_ids=eos_ids, stops=stops)
-    return detokenizer.feed(tokens) + detokenizer.flush()
+    return detokenizer.feed(tokens, skip=skip) + detokenizer.flush()
 
 
 def encode_prompt(

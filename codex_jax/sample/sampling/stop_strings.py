@@ -1,17 +1,18 @@
 """Stop strings: an automaton over tokens for the device, exact truncation of bytes for the host."""
 
 import collections
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from jaxtyping import Int16
 
 from codex_jax import InputError
+from codex_jax.sample.sampling.byte_automaton import STOPPED_STATE, make_automaton, run
+from codex_jax.sample.sampling.token_healing import TextTokens, tail_states
 
 # Ends of a Python function, as in the Codex paper (section 2.1).
 PAPER_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-
-STOPPED_STATE = 1  # the automaton's absorbing state; 0 is its start
 
 
 def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> Int16[np.ndarray, "states V"]:
@@ -25,65 +26,102 @@ def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> Int16[np.n
     """
     if "" in stops:
         raise InputError("stops contains an empty string, which every text contains; remove it")
-    by_byte = _automaton([stop.encode() for stop in stops])
-    lengths = np.array([len(token) for token in token_bytes])
-    padded = np.zeros((len(token_bytes), max(lengths, default=0)), np.uint8)
-    for row, token in zip(padded, token_bytes, strict=True):
-        row[: len(token)] = np.frombuffer(token, np.uint8)
-    states = np.repeat(np.arange(len(by_byte), dtype=np.int16)[:, None], len(token_bytes), axis=1)
-    for position in range(padded.shape[1]):
-        longer = np.flatnonzero(lengths > position)
-        states[:, longer] = by_byte[states[:, longer], padded[longer, position]]
-    return states
+    automaton = make_automaton([stop.encode() for stop in stops])
+    return run(automaton, np.arange(len(automaton), dtype=np.int16), token_bytes)
+
+
+_Key = tuple[tuple[str, ...], bytes]  # stops, and the tail of a prompt to spell first
 
 
 class StopAutomata:
     """Stop automata of several requests in one table of fixed size, `table`, int16 (states, V).
 
     An automaton stays in the table while a sample uses it, and afterwards until its space is
-    needed. State 0 stops at end of text alone; `STOPPED_STATE` is common to all.
+    needed. State 0 stops at end of text alone; `STOPPED_STATE` is common to all. A sample that
+    begins with a prompt's tail (see token_healing) has states of its own in front of its stops'.
     """
 
-    def __init__(self, token_bytes: Sequence[bytes], *, eos_ids: Sequence[int], states: int):
+    def __init__(
+        self,
+        token_bytes: Sequence[bytes],
+        *,
+        eos_ids: Sequence[int],
+        states: int,
+        special_ids: Collection[int] = (),
+    ):
         self._token_bytes, self._eos_ids = token_bytes, list(eos_ids)
+        self._special_ids = {*eos_ids, *special_ids}
         self.table = np.zeros((max(states, 2), len(token_bytes)), np.int16)
         self.table[STOPPED_STATE] = STOPPED_STATE
         self.table[:, self._eos_ids] = STOPPED_STATE
         self.version = 0  # increases when the table changes
-        self._spans: dict[tuple[str, ...], tuple[int, int]] = {(): (0, 2)}
-        self._users: collections.Counter[tuple[str, ...]] = collections.Counter({(): 1})
+        self._spans: dict[_Key, tuple[int, int]] = {((), b""): (0, 2)}
+        self._users: collections.Counter[_Key] = collections.Counter({((), b""): 1})
 
-    def acquire(self, stops: Sequence[str]) -> int | None:
+    def acquire(self, stops: Sequence[str], tail: bytes = b"", *, users: int = 1) -> int | None:
         """The start state of these stops; None (and nothing to release) if there is no space."""
-        key = tuple(stops)
-        if key not in self._spans and not self._add(key):
+        key = tuple(stops), tail
+        if tail and self.acquire(stops, users=users) is None:
             return None
-        self._users[key] += 1
+        if key not in self._spans and not (self._add_tail(key) if tail else self._add(key)):
+            if tail:
+                self.release(stops, users=users)
+            return None
+        self._users[key] += users
         return self._spans[key][0]
 
-    def release(self, stops: Sequence[str]) -> None:
-        """Undoes one `acquire`."""
-        self._users[tuple(stops)] -= 1
+    def release(self, stops: Sequence[str], tail: bytes = b"", *, users: int = 1) -> None:
+        """Subtracts users."""
+        for part in {b"", tail}:
+            self._users[tuple(stops), part] -= users
 
-    def _add(self, key: tuple[str, ...]) -> bool:
+    def _add(self, key: _Key) -> bool:
+        stops = key[0]
         # Every byte of every stop is at most one state: an upper bound without building it.
-        if sum(len(stop.encode()) for stop in key) > 4 * len(self.table):
+        if sum(len(stop.encode()) for stop in stops) > 4 * len(self.table):
             return False
-        states = stop_table(self._token_bytes, key)
-        size = len(states) - 1  # all states but STOPPED_STATE
+        states = stop_table(self._token_bytes, stops)
+        first = self._reserve(key, len(states) - 1)  # all states but STOPPED_STATE
+        if first is None:
+            return False
+        numbers = _state_numbers(first, len(states))
+        rows = numbers[states[np.arange(len(states)) != STOPPED_STATE]]
+        rows[:, self._eos_ids] = STOPPED_STATE
+        self.table[first : first + len(rows)] = rows
+        return True
+
+    def _add_tail(self, key: _Key) -> bool:
+        """Adds the states of a tail, whose stops are in the table."""
+        stops, tail = key
+        first = self._reserve(key, len(tail) + 1)
+        if first is None:
+            return False
+        start = self._spans[stops, b""][0]
+        automaton = make_automaton([stop.encode() for stop in stops])
+        self.table[first : first + len(tail) + 1] = tail_states(
+            self._text_tokens,
+            tail,
+            first=first,
+            automaton=automaton,
+            to_state=_state_numbers(start, len(automaton)),
+            after=self.table[start],
+        )
+        return True
+
+    @functools.cached_property
+    def _text_tokens(self) -> TextTokens:
+        return TextTokens(self._token_bytes, self._special_ids)
+
+    def _reserve(self, key: _Key, size: int) -> int | None:
+        """Reserves `size` states and returns the first, if need be where nobody uses others."""
         first = self._find_gap(size)
         if first is None:
             self._spans = {key: span for key, span in self._spans.items() if self._users[key]}
             first = self._find_gap(size)
-        if first is None:
-            return False
-        renumbered = np.r_[first, STOPPED_STATE, np.arange(first + 1, first + size)]
-        rows = states[np.arange(len(states)) != STOPPED_STATE]
-        self.table[first : first + size] = renumbered.astype(np.int16)[rows]
-        self.table[first : first + size, self._eos_ids] = STOPPED_STATE
-        self._spans[key] = (first, first + size)
-        self.version += 1
-        return True
+        if first is not None:
+            self._spans[key] = (first, first + size)
+            self.version += 1
+        return first
 
     def _find_gap(self, size: int) -> int | None:
         """The first of `size` consecutive free states."""
@@ -95,54 +133,9 @@ class StopAutomata:
         return end if len(self.table) - end >= size else None
 
 
-def _automaton(stops: Sequence[bytes]) -> Int16[np.ndarray, "states 256"]:
-    """The next state for each byte, from each state."""
-    children = _trie(stops)
-    table = np.zeros((len(children), 256), np.int16)
-    fallback = [0] * len(children)
-    queue = collections.deque([0])
-    while queue:
-        state = queue.popleft()
-        if state:
-            table[state] = table[fallback[state]]
-        for byte, child in children[state].items():
-            fallback[child] = int(table[state, byte]) if state else 0
-            table[state, byte] = child
-            queue.append(child)
-    return _make_absorbing(table, fallback)
-
-
-def _trie(stops: Sequence[bytes]) -> list[dict[int, int]]:
-    """The next states by byte, of each state; a complete stop leads to `STOPPED_STATE`."""
-    children: list[dict[int, int]] = [{}, {}]
-    for stop in stops:
-        state = 0
-        for position, byte in enumerate(stop):
-            if state == STOPPED_STATE:
-                break  # a stop that begins with another stop is never reached
-            if position == len(stop) - 1:
-                children[state][byte] = STOPPED_STATE
-            elif byte not in children[state]:
-                children.append({})
-                children[state][byte] = len(children) - 1
-            state = children[state][byte]
-    return children
-
-
-def _make_absorbing(
-    table: Int16[np.ndarray, "states 256"], fallback: list[int]
-) -> Int16[np.ndarray, "states 256"]:
-    """Makes `STOPPED_STATE` final, and replaces by it every state that ends with a stop."""
-    final = {STOPPED_STATE}
-    for state in range(2, len(table)):
-        suffix = fallback[state]  # a shorter suffix of the same text, down to the empty one
-        while suffix > STOPPED_STATE:
-            suffix = fallback[suffix]
-        if suffix == STOPPED_STATE:
-            final.add(state)
-    table[np.isin(table, list(final))] = STOPPED_STATE
-    table[STOPPED_STATE] = STOPPED_STATE
-    return table
+def _state_numbers(first: int, count: int) -> Int16[np.ndarray, "states"]:
+    """The numbers in the table of an automaton's states, whose start is `first` there."""
+    return np.r_[first, STOPPED_STATE, np.arange(first + 1, first + count - 1)].astype(np.int16)
 
 
 def truncate_at_stop(text: bytes, stops: Sequence[str]) -> tuple[bytes, bool]:

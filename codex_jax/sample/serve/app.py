@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from codex_jax.sample.sampling.text_ends import TextEnds
+from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve import responses
 from codex_jax.sample.serve.completion import Completion
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
@@ -43,6 +44,7 @@ class Service:
       keys: API keys; without any, everybody is let in.
       fingerprint: Changes with the weights and their dtypes; by default the tokenizer's hash.
       cors_origins: Origins whose pages browsers let in; "*" is any.
+      token_healing: Heal prompts that are strings; the engine's shape must have space for it.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Service:
         aliases: Sequence[str] = (),
         fingerprint: str = "",
         cors_origins: Sequence[str] = (),
+        token_healing: bool = False,
     ):
         self.engine_thread, self.tokenizer = engine_thread, tokenizer
         self.model, self.vocab_size, self.limits = model, vocab_size, limits
         self.ends = ends or TextEnds((), (tokenizer.eos_id,))
         self.cors_origins = list(cors_origins)
         self.names = [model, *aliases]
+        self.healer = TokenHealer.of(tokenizer) if token_healing else None
         self.fingerprint = fingerprint or tokenizer.hash[:12]
         self.keys = [key.encode() for key in keys]
         self.metrics = Metrics(engine_thread, model)
@@ -155,7 +159,12 @@ class Service:
     async def _parse(self, request: Request) -> Completion:
         body = _add_engine(await self._read_body(request), request.path_params.get("engine"))
         completion_request = parse_request(
-            body, self.tokenizer, self.vocab_size, self.limits, begin_ids=self.ends.begin_ids
+            body,
+            self.tokenizer,
+            self.vocab_size,
+            self.limits,
+            begin_ids=self.ends.begin_ids,
+            healer=self.healer,
         )
         self._check_model(body["model"])
         completion_id = f"cmpl-{next(self._numbers)}-{secrets.token_hex(8)}"

@@ -96,17 +96,22 @@ class ChoiceBuilder:
         self.total_logprob += float(sample.logprobs.astype(np.float64).sum())
         text = ""
         for n, token in enumerate(sample.tokens.tolist()):
+            skip = 0 if n else sample.tail_bytes
             if token not in self._eos_ids and not self._detokenizer.stopped:
-                self._append(token, float(sample.logprobs[n]), self._top(sample.top, n))
-            text += self._detokenizer.feed([token])
+                tail = self._token_bytes(token)[:skip]
+                top = self._top(sample.top, n, tail)
+                self._append(token, float(sample.logprobs[n]), top, skip)
+            text += self._detokenizer.feed([token], skip=skip)
         if sample.finish_reason and not self._detokenizer.stopped:
             text += self._detokenizer.flush()
         return text, self._pop_emitted(is_finished=bool(sample.finish_reason))
 
-    def _append(self, token: int, logprob: float | None, top: dict[str, float]) -> None:
+    def _append(
+        self, token: int, logprob: float | None, top: dict[str, float], skip: int = 0
+    ) -> None:
         if self._top_logprobs is None:
             return
-        token_bytes, pending = self._token_bytes(token), self._pending
+        token_bytes, pending = self._token_bytes(token)[skip:], self._pending
         name = token_string(token_bytes)
         pending.text_offset.append(self._offset)
         pending.tokens.append(name)
@@ -127,11 +132,17 @@ class ChoiceBuilder:
         self._spans = self._spans[count:]
         return self._pending.pop(count)
 
-    def _top(self, top: TopLogprobs | None, n: int) -> dict[str, float]:
+    def _top(self, top: TopLogprobs | None, n: int, tail: bytes = b"") -> dict[str, float]:
+        """The likeliest tokens; those that go beyond a prompt's tail, without it."""
         if not self._top_logprobs or top is None:
             return {}
         likeliest = zip(top.tokens[n].tolist(), top.logprobs[n].tolist(), strict=True)
-        pairs = [(token_string(self._token_bytes(t)), _finite(x)) for t, x in likeliest]
+        strings = [(self._token_bytes(token), _finite(logprob)) for token, logprob in likeliest]
+        pairs = [
+            (token_string(string[len(tail) :]), logprob)
+            for string, logprob in strings
+            if not tail or (string.startswith(tail) and string != tail)
+        ]
         return dict(reversed(pairs[: self._top_logprobs]))  # of two equal strings, the likelier
 
 

@@ -11,6 +11,7 @@ from codex_jax.sample.engine.requests import Request, check_tokens
 from codex_jax.sample.openai_schema import FieldError
 from codex_jax.sample.sampling.detokenizer import encode_prompt
 from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve.errors import ApiError
 from codex_jax.tokenizer import Tokenizer
 
@@ -59,6 +60,7 @@ class CompletionRequest(NamedTuple):
     prompts: list[list[int]]
     prompt_characters: list[int]
     begin_tokens: list[int]  # of each prompt, tokens that the request didn't contain
+    healed: list[int]  # of each prompt, last tokens to sample anew
     n: int
     best_of: int
     max_tokens: int
@@ -84,6 +86,7 @@ class CompletionRequest(NamedTuple):
                 want_top_logprobs=bool(self.logprobs),
                 echo=self.echo and self.logprobs is not None,
                 stream=self.stream,
+                healed=self.healed[number] if self.max_tokens else 0,
             )
             for number, tokens in enumerate(self.prompts)
         ]
@@ -96,6 +99,7 @@ def parse_request(
     limits: ServerLimits,
     *,
     begin_ids: Sequence[int],
+    healer: TokenHealer | None = None,
 ) -> CompletionRequest:
     """Parses and checks a body.
 
@@ -105,6 +109,7 @@ def parse_request(
       vocab_size: The model's.
       limits: The server's.
       begin_ids: Tokens in front of prompts that are strings.
+      healer: Heals prompts that are strings, unless they have a suffix; None heals none.
 
     Raises:
       ApiError: 400, naming the field.
@@ -124,6 +129,7 @@ def parse_request(
     return CompletionRequest(
         prompts=prompts,
         begin_tokens=[_count_begin_tokens(p, begin_ids) for p in _prompt_list(fields)],
+        healed=_count_healed(fields, prompts, healer),
         prompt_characters=[_count_characters(p, tokenizer) for p in _prompt_list(fields)],
         n=n,
         best_of=fields["best_of"] or n,
@@ -162,6 +168,16 @@ def _count_begin_tokens(prompt: str | list[int], begin_ids: Sequence[int]) -> in
     if not isinstance(prompt, str):
         return 0
     return len(begin_ids) or int(not prompt)
+
+
+def _count_healed(
+    fields: openai_schema.Fields, prompts: list[list[int]], healer: TokenHealer | None
+) -> list[int]:
+    """The last tokens of each prompt that are sampled anew."""
+    texts = _prompt_list(fields)
+    if healer is None or fields["suffix"] is not None or isinstance(texts[0], list):
+        return [0] * len(prompts)
+    return [healer.count(text, tokens) for text, tokens in zip(texts, prompts, strict=True)]
 
 
 def _count_characters(prompt: str | list[int], tokenizer: Tokenizer) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -16,10 +17,11 @@ from typing import Any
 import uvicorn
 
 from codex_jax import InputError, checkpoint
-from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.capacity import bucket, plan
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
+from codex_jax.sample.sampling.token_healing import MAX_TAIL
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -46,6 +48,7 @@ def serve(
     kv_cache_dtype: str | None = None,
     mesh: MeshShape | None = None,
     prepend_eos: bool | None = None,
+    token_healing: bool = True,
 ) -> None:
     """Serves a checkpoint: POST /v1/completions as OpenAI's, and a page to try it at /.
 
@@ -68,27 +71,41 @@ def serve(
       kv_cache_dtype: Storage dtype of keys and values: dtype (default) or "int8".
       mesh: Devices along each mesh axis; by default every device is a replica.
       prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
+      token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
     """
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
     limits = limits.clamped_to(card.model["max_length"])
-    shape = plan(
-        max_prompt_tokens=limits.max_prompt_tokens,
-        samples_per_prompt=1,
-        rows=batch_size,
-        max_new_tokens=limits.max_new_tokens,
-        dtype=dtype,
-        weights_dtype=weights_dtype,
-        kv_cache_dtype=kv_cache_dtype,
-    )
+    dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
+    shape = _plan(limits, batch_size, dtypes, token_healing=token_healing)
     model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
     options |= {"ends": read_ends(card, bpe, prepend_eos), "keys": _read_keys(api_keys)}
+    options["token_healing"] = token_healing
     options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         _run(Service(EngineThread(engine), bpe, **options), listener)
+
+
+def _plan(
+    limits: ServerLimits, rows: int, dtypes: dict[str, Any], *, token_healing: bool
+) -> EngineShape:
+    """Sizes for the limits.
+
+    The cache isn't doubled for healing: a sample of exactly the limit may end a little earlier.
+    """
+    shape = plan(
+        max_prompt_tokens=limits.max_prompt_tokens,
+        samples_per_prompt=1,
+        rows=rows,
+        max_new_tokens=limits.max_new_tokens,
+        tail_bytes=MAX_TAIL if token_healing else 0,
+        **dtypes,
+    )
+    spare = min(shape.spare_tokens, bucket(shape.max_new_tokens) - shape.max_new_tokens)
+    return dataclasses.replace(shape, spare_tokens=spare)
 
 
 def _split_names(model_name: str) -> list[str]:

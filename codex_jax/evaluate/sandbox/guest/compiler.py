@@ -25,13 +25,15 @@ class CompileError(Exception):
 def compile_source(source):
     """Returns (digest, marshalled code, names of modules to preload) of a source in bytes.
 
-    Programs that differ in layout only have equal digests.
+    The text is compiled as exec() of it would: it is text already, whatever its first lines say of
+    an encoding. Programs that differ in layout only have equal digests.
 
     Raises:
       CompileError: it doesn't compile.
     """
     try:
-        code = compile(source, "<program>", "exec", dont_inherit=True)
+        text = source.decode("utf-8", "surrogatepass")
+        code = compile(text, "<program>", "exec", dont_inherit=True)
         bare = marshal.dumps(strip_line_numbers(code), 2)
         marshalled = marshal.dumps(code)
     except _ERRORS as error:

@@ -20,17 +20,76 @@ class CallPlan:
         fields = json.loads(body)
         self.entry_point, self.limits = fields["entry_point"], fields["limits"]
         decode = sum(map(len, fields["calls"])) < _DECODED_BYTES
-        self.calls = [Call(text) if decode else text for text in fields["calls"]]
+        calls = fields["calls"]
+        self.calls = [value_codec.call_deeply(Call, text) for text in calls] if decode else calls
 
 
 class Call:
-    """A call to make: decoded arguments, and their encoded form to find out what changed."""
+    """A call to make, or an iterator to draw from: decoded, with its encoded form."""
 
     def __init__(self, text):
-        self.form = json.loads(text)
-        self.arguments, self.named = value_codec.decode(self.form)
-        containers = (list, dict, set, bytearray)
-        self.may_change = any(type(argument) in containers for argument in self.arguments)
+        form = json.loads(text)
+        self.iterator = form["next"] if type(form) is dict else None
+        if self.iterator is None:
+            decoder = value_codec.Decoder()
+            self.form = form
+            self.arguments, self.named = map(decoder.decode, form)
+            self.objects = decoder.objects  # the first two hold all arguments
+            self.may_change = any(type(value) is not tuple for value in self.objects[2:])
+
+    def encode_changes(self, encoder):
+        """Returns the contents of all containers of the arguments; None if nothing changed."""
+        if not self.may_change:
+            return None
+        fresh = value_codec.Encoder(number_iterator=encoder.number_iterator)
+        form = [fresh.encode(self.arguments), fresh.encode(self.named)]
+        if form == self.form:
+            return None
+        self.form = form
+        return [encoder.content(value) for value in self.objects]
+
+
+class Caller:
+    """Calls a program's function, and draws from the iterators that it returned."""
+
+    def __init__(self, function):
+        self.function, self.call = function, None
+        self.iterators, self.numbers = [], {}  # each with the call that returned it; by id
+
+    def answer(self, call):
+        """Returns the answer to a Call or its text.
+
+        It is a value or an exception, with the contents of the arguments' containers if any of them
+        changed.
+        """
+        try:
+            if type(call) is not Call:
+                call = value_codec.call_deeply(Call, call)
+            if call.iterator is None:
+                self.call = call
+                tag, value = "value", self.function(*call.arguments, **call.named)
+            else:
+                iterator, self.call = self.iterators[call.iterator]
+                tag, value = "value", next(iterator)
+        except BaseException as error:  # noqa: BLE001 - whatever a program raises
+            tag, value = "raised", error
+        try:
+            return value_codec.call_deeply(self._encode, tag, value)
+        except BaseException as error:  # noqa: BLE001 - likewise
+            return {"raised": describe_exception(error)}
+
+    def _encode(self, tag, value):
+        objects = self.call.objects if self.call else ()
+        encoder = value_codec.Encoder(objects, number_iterator=self._number)
+        changes = self.call.encode_changes(encoder) if self.call else None
+        form = encoder.encode(value) if tag == "value" else describe_exception(value, encoder)
+        return {tag: form} if changes is None else {tag: form, "changed": changes}
+
+    def _number(self, iterator):
+        number = self.numbers.setdefault(id(iterator), len(self.iterators))
+        if number == len(self.iterators):
+            self.iterators.append((iterator, self.call))
+        return number
 
 
 class Program:
@@ -70,12 +129,13 @@ class Program:
             self.write({"unready": describe_exception(error)})
             return
         self.write({"ready": True})
+        caller = Caller(function)
         for call in self.plan.calls:
-            self.write(call_function(function, call))
+            self.write(caller.answer(call))
         if self.live:
             with open(self.inlet, "rb", closefd=False) as lines:
                 for line in lines:
-                    self.write(call_function(function, line))
+                    self.write(caller.answer(line))
 
     def write(self, answer):
         """Writes an answer; blocks while the pipe is full."""
@@ -88,7 +148,7 @@ class Program:
 
 def to_json_line(answer):
     """Returns the answer as a line of JSON, in bytes."""
-    return json.dumps(answer).encode() + b"\n"
+    return value_codec.call_deeply(json.dumps, answer).encode() + b"\n"
 
 
 def load_function(code, namespace, entry_point):
@@ -99,31 +159,21 @@ def load_function(code, namespace, entry_point):
     return namespace[entry_point]
 
 
-def call_function(function, call):
-    """Returns the answer to a Call or its text.
+def describe_exception(error, encoder=None):
+    """Returns the nearest builtin class's name, the class's own, the message, and errno or None.
 
-    It is a value, with the arguments if the call changed them, or an exception.
+    With an encoder it also has module and name of its classes, its args and its attributes.
     """
-    try:
-        if type(call) is not Call:
-            call = Call(call)
-        answer = {"value": value_codec.encode(function(*call.arguments, **call.named))}
-        if call.may_change:
-            after = value_codec.encode(list(call.arguments))
-            if after != call.form[0]:
-                answer["arguments"] = after
-    except BaseException as error:  # noqa: BLE001 - whatever a program raises
-        return {"raised": describe_exception(error)}
-    return answer
-
-
-def describe_exception(error):
-    """Returns the nearest builtin class's name, the class's own, the message, and errno or None."""
-    builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+    classes = type(error).__mro__
+    builtin = next(base for base in classes if base.__module__ == "builtins")
     try:
         message = str(error)[:300]
     except BaseException:  # noqa: BLE001 - whatever its __str__ raises
         message = "(its message can't be read)"
     number = getattr(error, "errno", None)
     names = [builtin.__name__, type(error).__name__[:100], message]
-    return [*names, number if type(number) is int else None]
+    description = [*names, number if type(number) is int else None]
+    if encoder is not None:
+        own = [[c.__module__, c.__name__] for c in classes[: classes.index(builtin)]]
+        description.append([own, encoder.encode(error.args), encoder.encode(dict(vars(error)))])
+    return description

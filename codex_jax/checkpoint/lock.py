@@ -1,0 +1,189 @@
+"""The lock of a checkpoint directory: one run writes there, any number read.
+
+Process 0 of a run owns the file trainer.lock: on this machine by flock, which the kernel drops when
+the process ends, however it ends; across machines by a heartbeat in the file, as flock doesn't
+reach through every shared file system, and object stores have none. An owner on another machine
+whose heartbeat stands still is taken for dead, and the lock passes on.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import secrets
+import socket
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import jax
+from etils import epath
+
+from codex_jax import InputError
+from codex_jax.checkpoint.own_files import LOCK_FILE
+from codex_jax.checkpoint.processes import raise_together
+
+HEARTBEAT_SECONDS = 15.0
+DEAD_AFTER_SECONDS = 60.0  # without a heartbeat
+
+
+def _machine() -> str:
+    """The name of this boot of this machine."""
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot.read_text().strip() if boot.exists() else ""
+    return f"{socket.gethostname()} {boot_id}"
+
+
+class FolderLock:
+    """Owns a directory within a `with` block; creates it."""
+
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        *,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        dead_after_seconds: float = DEAD_AFTER_SECONDS,
+    ):
+        """Takes nothing yet.
+
+        Args:
+          directory: To own.
+          heartbeat_seconds: Time between heartbeats.
+          dead_after_seconds: Time without one after which an owner elsewhere is dead.
+        """
+        self.path = epath.Path(directory) / LOCK_FILE
+        self._is_local = "://" not in str(directory)
+        self._heartbeat_seconds = heartbeat_seconds
+        self._dead_after_seconds = dead_after_seconds
+        self._owner = {
+            "machine": _machine(),
+            "pid": os.getpid(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            "token": secrets.token_hex(8),
+        }
+        self._file: int | None = None
+        self._ended = threading.Event()
+        self._successor: dict[str, Any] = {}
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> "FolderLock":  # noqa: PYI034  beartype refuses Self here
+        refusal = None
+        if jax.process_index() == 0:
+            try:
+                self._acquire()
+            except InputError as error:
+                refusal = error
+        raise_together(refusal)
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+            if not self._successor and self._read().get("token") == self._owner["token"]:
+                self._write({})
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def check(self) -> None:
+        """Checks that the directory still belongs to this run.
+
+        Raises:
+          InputError: another run took it, for instance while this machine was suspended.
+        """
+        if self._successor:
+            raise InputError(
+                f"{self.path.parent} was taken over by {_describe(self._successor)}; this run "
+                "writes no more: end one of them"
+            )
+
+    def _acquire(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_held = self._is_local and self._flock()
+        if (owner := self._read()) and not (is_held and owner.get("machine") == _machine()):
+            self._await_death(owner)
+        self._write(self._beat(0))
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lock")
+        self._thread.start()
+
+    def _flock(self) -> bool:
+        """Returns whether flock works here; raises InputError if another process holds it."""
+        self._file = os.open(os.fspath(self.path), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            self._file = None
+            raise self._refusal(self._read()) from None
+        except OSError:
+            return False  # a file system without it
+        return True
+
+    def _await_death(self, owner: dict[str, Any]) -> None:
+        """Waits until an owner elsewhere is dead.
+
+        Raises:
+          InputError: it lives.
+        """
+        print(
+            f"{self.path.parent} belongs to {_describe(owner)}: waiting "
+            f"{self._dead_after_seconds:.0f} s for a sign of life",
+            file=sys.stderr,
+        )
+        end = time.monotonic() + self._dead_after_seconds
+        while time.monotonic() < end:
+            time.sleep(min(1.0, self._dead_after_seconds / 10))
+            if (present := self._read()) != owner:
+                if present:
+                    raise self._refusal(present)
+                return
+
+    def _refusal(self, owner: dict[str, Any]) -> InputError:
+        return InputError(
+            f"checkpoint_dir {self.path.parent} belongs to {_describe(owner)}, which is running; "
+            "set another checkpoint_dir, or end that one"
+        )
+
+    def _keep_beating(self) -> None:
+        number = 0
+        while not self._ended.wait(self._heartbeat_seconds):
+            number += 1
+            with contextlib.suppress(OSError):  # a file system that is away comes back
+                present = self._read()
+                if present and present.get("token") != self._owner["token"]:
+                    self._successor = present
+                    return
+                self._write(self._beat(number))
+
+    def _beat(self, number: int) -> dict[str, Any]:
+        return self._owner | {"heartbeat": number}
+
+    def _read(self) -> dict[str, Any]:
+        """Returns the owner; empty where there is none, or a killed process left half a line."""
+        try:
+            fields = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def _write(self, owner: dict[str, Any]) -> None:
+        text = json.dumps(owner) + "\n" if owner else ""
+        if self._file is None:
+            self.path.write_text(text, encoding="utf-8")
+        else:  # in place: the lock is this very file's
+            os.pwrite(self._file, text.encode(), 0)
+            os.ftruncate(self._file, len(text.encode()))
+
+
+def _describe(owner: dict[str, Any]) -> str:
+    host = str(owner.get("machine", "")).split(" ")[0] or "an unknown machine"
+    return f"process {owner.get('pid', '?')} on {host}, started {owner.get('started', '?')}"

@@ -1,0 +1,23 @@
+"""Names of the entries of a checkpoint directory."""
+
+import pathlib
+from collections.abc import Callable
+
+LOCK_FILE = "trainer.lock"
+DAMAGED_FOLDER = "damaged"  # checkpoints that couldn't be read, set aside
+
+_ITEMS = {"params", "rest", "card", "metrics", "_CHECKPOINT_METADATA", "commit_success.txt"}
+
+
+def _is_step(path: pathlib.Path) -> bool:
+    """Whether a folder holds parts of a checkpoint only; a damaged one may lack any of them."""
+    return path.name.isdecimal() and path.is_dir() and {p.name for p in path.iterdir()} <= _ITEMS
+
+
+# Glob → whether an entry of a directory of checkpoints is ours or Orbax's.
+OWN_FILES: dict[str, Callable[[pathlib.Path], bool]] = {
+    "*.orbax-checkpoint-tmp*": lambda _: True,  # begun by a killed process
+    "[0-9]*": _is_step,
+    LOCK_FILE: lambda path: path.is_file(),
+    DAMAGED_FOLDER: lambda path: path.is_dir(),
+}

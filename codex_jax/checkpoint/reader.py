@@ -1,0 +1,121 @@
+"""Reading a directory of checkpoints, beside a run that writes there. Writes nothing."""
+
+import sys
+from typing import Any
+
+import jax
+from etils import epath
+
+from codex_jax import InputError
+from codex_jax.checkpoint.card import Card
+from codex_jax.checkpoint.step_folder import DamagedCheckpointError, GoneError, StepFolder
+
+
+def list_steps(directory: epath.PathLike) -> list[int]:
+    """Returns the steps of the checkpoints in a directory, ascending, damaged ones too."""
+    folder = epath.Path(directory)
+    if not folder.is_dir():
+        return []
+    # A folder gets its name when it is complete; an object store has no such renaming.
+    needs_mark = "://" in str(directory)
+    return sorted(
+        int(path.name)
+        for path in folder.iterdir()
+        if path.name.isdecimal()
+        and (path / "commit_success.txt").exists() >= needs_mark
+        and path.is_dir()
+    )
+
+
+def has_steps(directory: epath.PathLike) -> bool:
+    """Whether a directory holds a checkpoint."""
+    return bool(list_steps(directory))
+
+
+def latest_step(directory: epath.PathLike) -> int:
+    """Step of the newest checkpoint in a directory, whose arrays aren't looked at.
+
+    Raises:
+      InputError: there is none.
+    """
+    if not (steps := list_steps(directory)):
+        raise InputError(f"{directory}: no checkpoint here; expected a directory that train wrote")
+    return steps[-1]
+
+
+def read_card(
+    directory: epath.PathLike, *, step: int | None = None, check_content: bool = True
+) -> Card:
+    """Reads the card of a step; by default of the newest whose parameters are what was saved.
+
+    A damaged one is passed over with a line on stderr. Several processes look at the content when
+    they restore.
+
+    Args:
+      directory: Of the checkpoints.
+      step: Of the checkpoint; None is the newest.
+      check_content: Whether to read the newest's parameters, and not their descriptions alone.
+
+    Raises:
+      InputError: no such checkpoint, or only damaged ones.
+    """
+    newest = latest_step(directory)
+    if step is None:
+        return _read_newest(directory, check_content and jax.process_count() == 1)
+    if step not in list_steps(directory):
+        raise InputError(f"{directory}: no step {step} here; newest is {newest}")
+    return StepFolder(directory, step).check_structure()
+
+
+def _read_newest(directory: epath.PathLike, check_content: bool) -> Card:
+    damaged: dict[int, str] = {}
+    for step in reversed(list_steps(directory)):
+        folder = StepFolder(directory, step)
+        try:
+            card = folder.check_structure()
+            if check_content:
+                folder.check_content("params")
+        except DamagedCheckpointError as error:
+            damaged[step] = error.reason
+            continue
+        except GoneError:  # there are newer ones by now
+            return _read_newest(directory, check_content)
+        if damaged:
+            print(
+                f"{describe(directory, damaged)}; step {step}, the one before, is used",
+                file=sys.stderr,
+            )
+        return card
+    raise InputError(f"{describe(directory, damaged)}; no other is here: restore a copy of it")
+
+
+def describe(directory: epath.PathLike, damaged: dict[int, str]) -> str:
+    """Returns a line that names damaged checkpoints and their faults."""
+    faults = ", ".join(f"step {step} ({reason})" for step, reason in damaged.items())
+    return f"{directory}: damaged: {faults}"
+
+
+def restore_params(directory: epath.PathLike, shapes: Any, *, step: int | None = None) -> Any:
+    """Parameters of a step (default: the newest undamaged), with the shardings of `shapes`.
+
+    Args:
+      directory: of the checkpoints.
+      shapes: ShapeDtypeStructs, as `model.abstract` gives, with or without shardings.
+      step: of the checkpoint; None is the newest.
+
+    Raises:
+      InputError: no such checkpoint, a damaged one, or one of another model, whose differences
+        are named.
+    """
+    folder = StepFolder(directory, read_card(directory, step=step).step)
+    if wrong := folder.shape_differences("params", shapes):
+        raise InputError(f"{folder.path}: " + "; ".join(wrong))
+    return folder.restore("params", shapes)
+
+
+def shape_differences(
+    directory: epath.PathLike, shapes: Any, *, step: int | None = None
+) -> list[str]:
+    """Parameters of a step (default: the newest) that don't fit `shapes`, each with both shapes."""
+    step = latest_step(directory) if step is None else step
+    return StepFolder(directory, step).shape_differences("params", shapes)
