@@ -81,7 +81,9 @@ ROOMS = {
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
+    "main": Room(
+        LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
+    ),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -148,7 +150,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"generate", "serve"},
     ],
     "curate": [
-        {"chains", "execution", "package_runs", "packages"},
+        {"blocks", "execution", "package_runs", "packages"},
+        {"chains"},
         {"inputs"},
         {"problems"},
         {"functions"},

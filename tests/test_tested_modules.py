@@ -118,6 +118,8 @@ COVERED_BY = {
         "sample.serve.metrics",
         "sample.serve.responses",
     ],
+    "curate/test_chains.py": ["curate.blocks"],
+    "solve/test_solve.py": ["solve.solver"],
     "train/test_loop.py": [
         "train.attention_choice",
         "train.checks",

@@ -8,6 +8,7 @@ import os
 import pathlib
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from codex_jax import InputError, files, progress, records
 from codex_jax.sample.generate import generate
@@ -42,17 +43,11 @@ def solve(
     seed: int = 0,
     batch_size: int = 64,
     workers: int = 0,
-    step: int | None = None,
 ) -> dict[str, int]:
     """Solves prompts whose docstring lists steps: samples pieces, runs them, merges equal states.
 
-    Windows of consecutive steps are sampled as prompts of their own. The pieces run in the sandbox
-    on inputs made from the prompt's examples and annotation. Pieces with equal outputs are one
-    behavior; a beam over (position, state) adds up the ways to a state. Tests, references and
-    verdicts are never read. A prompt without a plan gets ordinary samples.
-
-    The folder receives completions.jsonl, which `evaluate` reads, and search.jsonl with a line for
-    each prompt. A second run continues an interrupted one.
+    Pieces run on inputs made from the prompt; tests and references are never read. A prompt without
+    a plan gets ordinary samples. A second run continues an interrupted one.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
@@ -70,41 +65,25 @@ def solve(
       seed: changes every sample.
       batch_size: samples that run at a time.
       workers: prompts that are searched at a time; 0 means one a core.
-      step: checkpoint to sample from; the newest if None.
 
     Returns:
-      Counts of prompts: solved by search, and without a plan or a result, by reason.
+      Counts of prompts by result: solved by search, or the reason why not.
 
     Raises:
-      InputError: unusable input or settings.
+      InputError: unusable input.
     """
     _check_settings(windows, samples_per_window, beam, candidates)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output")
-    tasks = [read_task(problem) for problem in _read_problems(problems)]
-    if not tasks:
-        raise InputError(f"{problems}: no problems in it; expected JSON Lines with a prompt")
-    records.write_jsonl(folder / "windows.jsonl", _window_problems(tasks, windows))
-    generate(
-        checkpoint_dir=checkpoint_dir,
-        tokenizer=tokenizer,
-        problems=str(folder / "windows.jsonl"),
-        output=str(folder / "windows-completions.jsonl"),
-        sampling_params=sampling_params,
-        samples_per_problem=samples_per_window,
-        max_new_tokens=max_new_tokens,
-        stops=stops,
-        seed=seed,
-        batch_size=batch_size,
-        step=step,
-    )
-    samples = _read_samples(folder / "windows-completions.jsonl")
+    tasks = _read_tasks(problems)
+    sizes = {"samples_per_problem": samples_per_window, "max_new_tokens": max_new_tokens}
+    sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed, **sizes}
+    sampling["batch_size"] = batch_size
+    prompts = dict.fromkeys(prompt for task in tasks for prompt in task.prompts(windows))
+    samples = _sample(folder, prompts, checkpoint_dir, tokenizer, sampling)
     solver = Solver(runner, tuple(windows), beam, candidates)
     results = _search_all(solver, tasks, samples, workers or len(os.sched_getaffinity(0)))
-    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
-    lines = "".join(json.dumps(result.log) + "\n" for result in results)
-    files.atomic_write(folder / "search.jsonl", lines)
-    return _print_counts(folder, results)
+    return _write(folder, results)
 
 
 def _check_settings(windows: Sequence[int], samples: int, beam: int, candidates: int) -> None:
@@ -116,23 +95,35 @@ def _check_settings(windows: Sequence[int], samples: int, beam: int, candidates:
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
 
 
-def _read_problems(path: str) -> Iterable[records.Problem]:
-    """Yields problems with their prompts alone."""
-    for problem in records.read_jsonl(path, records.Problem):
-        yield records.Problem(
-            task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
+def _read_tasks(path: str) -> list[Task]:
+    """Reads the problems' prompts, and nothing else of them."""
+    tasks = [
+        read_task(
+            records.Problem(
+                task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
+            )
         )
+        for problem in records.read_jsonl(path, records.Problem)
+    ]
+    if not tasks:
+        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
+    return tasks
 
 
-def _window_problems(tasks: Iterable[Task], lengths: Sequence[int]) -> Iterable[records.Problem]:
-    """Yields every distinct prompt to sample, once; its task_id is the prompt itself."""
-    for prompt in dict.fromkeys(prompt for task in tasks for prompt in task.prompts(lengths)):
-        yield records.Problem(task_id=prompt, prompt=prompt)
-
-
-def _read_samples(path: pathlib.Path) -> dict[str, list[records.Completion]]:
+def _sample(
+    folder: pathlib.Path,
+    prompts: Iterable[str],
+    checkpoint_dir: str,
+    tokenizer: str,
+    settings: dict[str, Any],
+) -> dict[str, list[records.Completion]]:
+    """Samples prompts, each of which is its own task_id; returns their samples in order."""
+    problems, output = folder / "windows.jsonl", folder / "windows-completions.jsonl"
+    records.write_jsonl(problems, (records.Problem(task_id=text, prompt=text) for text in prompts))
+    paths: dict[str, Any] = {"problems": str(problems), "output": str(output)}
+    generate(checkpoint_dir=checkpoint_dir, tokenizer=tokenizer, **paths, **settings)
     samples = collections.defaultdict(list)
-    for completion in records.read_jsonl(path, records.Completion):
+    for completion in records.read_jsonl(output, records.Completion):
         samples[completion.task_id].append(completion)
     for group in samples.values():
         group.sort(key=lambda completion: completion.sample_index)
@@ -160,7 +151,11 @@ def _search_all(
     return results
 
 
-def _print_counts(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
+def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
+    """Writes completions and the log; prints and returns the counts of results."""
+    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
+    lines = "".join(json.dumps(result.log) + "\n" for result in results)
+    files.atomic_write(folder / "search.jsonl", lines)
     counts = collections.Counter(result.log["reason"] or "solved by search" for result in results)
     for reason, count in counts.most_common():
         print(f"{count:6} {reason}")

@@ -47,6 +47,7 @@ def test_every_block_is_written_as_it_runs():
         assert candidate("Some words, Here!") == chains.apply((block,), "Some words, Here!")
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.permutations(range(13)), st.integers(1, 5), st.integers(0, 99))
 def test_the_reference_passes_its_own_check(order, length, seed):
     chain = tuple(order[:length])
@@ -100,7 +101,7 @@ def test_writing_again_with_another_seed_leaves_nothing_of_the_first(tmp_path):
 
 
 def test_impossible_counts_are_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 to 13 counts.*set held_out"):
+    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 to 13 .*set held_out"):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))
 
 
