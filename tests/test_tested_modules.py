@@ -33,7 +33,6 @@ COVERED_BY = {
     "convert/test_convert.py": [
         "convert.foreign",
         "convert.foreign_config",
-        "convert.gguf",
         "convert.hf_folder",
     ],
     "convert/test_hf_params.py": [
@@ -45,7 +44,9 @@ COVERED_BY = {
         "convert.hf_weights",
         "convert.positions",
     ],
+    "curate/test_contests.py": ["curate.contests.formats", "curate.contests.judging"],
     "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
+    "curate/test_filter.py": ["curate.filters.benchmarks", "curate.filters.decontamination"],
     "curate/test_functions.py": ["curate.execution"],
     "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
     "data/test_build.py": ["data.assemble"],
@@ -66,7 +67,12 @@ COVERED_BY = {
         "evaluate.judging.worker",
         "evaluate.metrics.summary",
     ],
-    "evaluate/test_formats.py": ["evaluate.judging.oracles", "evaluate.problems.mbpp_plus"],
+    "evaluate/test_benchmarks.py": ["evaluate.problems.translated"],
+    "evaluate/test_formats.py": [
+        "evaluate.judging.oracles",
+        "evaluate.problems.mbpp",
+        "evaluate.problems.mbpp_plus",
+    ],
     "evaluate/test_guest.py": [
         "evaluate.sandbox.guest.cleanup",
         "evaluate.sandbox.guest.compiler",
@@ -78,6 +84,7 @@ COVERED_BY = {
         "evaluate.sandbox.guest.template",
     ],
     "evaluate/test_html_report.py": ["evaluate.report.plots"],
+    "evaluate/test_infrastructure.py": ["evaluate.sandbox.processes"],
     "evaluate/test_languages.py": [
         "evaluate.languages.drivers.driver",
         "evaluate.languages.toolchain_sandbox",

@@ -81,6 +81,18 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             dependencies={"runner": _RUNNER, "commander": _COMMANDER},
         ),
         Command(
+            "curate contests",
+            "codex_jax.curate.contests.contests:write_contests",
+            "make problems: programming contests in the fields of APPS or CodeContests",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "curate filter",
+            "codex_jax.curate.filters.filter:filter_problems",
+            "drop problems: licences, unsolved ones, near duplicates, benchmarks",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
             "learn a byte-level BPE tokenizer from source trees",
@@ -242,7 +254,7 @@ _PACKAGES = {
     "beam": ("apache_beam",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
-    "serve": ("prometheus_client", "starlette", "uvicorn"),
+    "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),
 }
 _EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 
