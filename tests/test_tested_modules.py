@@ -7,6 +7,7 @@ from tests.test_architecture import ROOT, sources
 # test file: modules without a test file of their own whose behavior it holds
 COVERED_BY = {
     "data/test_cache_command.py": ["data.seqio_tasks.beam_cache", "data.seqio_tasks.beam_pipeline"],
+    "data/test_task_metrics.py": ["data.seqio_tasks.task_evaluators"],
     "data/test_registry.py": [
         "data.blend",
         "data.packing.validation",
