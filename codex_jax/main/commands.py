@@ -155,6 +155,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             repeats=True,
         ),
         Command(
+            "solve",
+            "codex_jax.solve.solve:solve",
+            "solve prompts that list steps: programs by pieces, merged by what they do",
+            dependencies={"runner": _RUNNER},
+            repeats=True,
+        ),
+        Command(
             "serve",
             "codex_jax.sample.serve.serve:serve",
             "serve OpenAI's completions API with a checkpoint",
