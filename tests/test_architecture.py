@@ -151,7 +151,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"inputs"},
         {"problems"},
         {"functions"},
-        {"candidates", "traces"},
+        {"candidates", "contests", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},

@@ -45,6 +45,7 @@ COVERED_BY = {
         "convert.hf_weights",
         "convert.positions",
     ],
+    "curate/test_contests.py": ["curate.contests.formats", "curate.contests.judging"],
     "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
     "curate/test_functions.py": ["curate.execution"],
     "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],

@@ -81,6 +81,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             dependencies={"runner": _RUNNER, "commander": _COMMANDER},
         ),
         Command(
+            "curate contests",
+            "codex_jax.curate.contests.contests:write_contests",
+            "make problems: programming contests in the fields of APPS or CodeContests",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
             "learn a byte-level BPE tokenizer from source trees",
