@@ -42,11 +42,12 @@ class ToolchainSandbox(Sandbox):
         folder: pathlib.Path | None = None,
         *,
         proc: bool = False,
+        packages: Sequence[str] = (),
     ):
         kit = toolchain_cache.drivers_dir()
         self.mounts = backends.Mounts(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
         self.compile_cache = compile_cache.CompileCache(kit.parent / "made")
-        super().__init__(info, folder, _SANDBOX)
+        super().__init__(info, folder, _SANDBOX._replace(packages=tuple(packages)))
 
     def compile(
         self,
