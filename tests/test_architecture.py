@@ -71,7 +71,7 @@ ROOMS = {
     "sample": Room(
         {"records", "files", "progress", "host_runtime"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"prometheus_client", "starlette", "uvicorn"},
+        ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
@@ -114,7 +114,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "new_folder", "tokenizer_settings"},
+        {"families", "new_folder", "rope_factors", "tokenizer_settings"},
         {"tokenizers"},
         {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
@@ -142,7 +142,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "sample": [
         {"sampling"},
         {"engine", "openai_schema"},
-        {"completions_file", "inputs"},
+        {"batch_output", "chat_schema", "completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
     ],
@@ -151,7 +151,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"inputs"},
         {"problems"},
         {"functions"},
-        {"candidates", "contests", "traces"},
+        {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},

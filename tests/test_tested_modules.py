@@ -33,7 +33,6 @@ COVERED_BY = {
     "convert/test_convert.py": [
         "convert.foreign",
         "convert.foreign_config",
-        "convert.gguf",
         "convert.hf_folder",
     ],
     "convert/test_hf_params.py": [
@@ -47,6 +46,7 @@ COVERED_BY = {
     ],
     "curate/test_contests.py": ["curate.contests.formats", "curate.contests.judging"],
     "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
+    "curate/test_filter.py": ["curate.filters.benchmarks", "curate.filters.decontamination"],
     "curate/test_functions.py": ["curate.execution"],
     "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
     "data/test_build.py": ["data.assemble"],
@@ -84,6 +84,7 @@ COVERED_BY = {
         "evaluate.sandbox.guest.template",
     ],
     "evaluate/test_html_report.py": ["evaluate.report.plots"],
+    "evaluate/test_infrastructure.py": ["evaluate.sandbox.processes"],
     "evaluate/test_languages.py": [
         "evaluate.languages.drivers.driver",
         "evaluate.languages.toolchain_sandbox",

@@ -87,6 +87,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             dependencies={"runner": _RUNNER},
         ),
         Command(
+            "curate filter",
+            "codex_jax.curate.filters.filter:filter_problems",
+            "drop problems: licences, unsolved ones, near duplicates, benchmarks",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
             "learn a byte-level BPE tokenizer from source trees",
@@ -241,7 +247,7 @@ _PACKAGES = {
     "beam": ("apache_beam",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
-    "serve": ("prometheus_client", "starlette", "uvicorn"),
+    "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),
 }
 _EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 

@@ -123,7 +123,7 @@ class CheckPlan:
         If it fails its own test or takes long, the calls up to there are known, and the rest is
         recorded with the first program that passes.
         """
-        lines: list[dict] = [{"ready": True}]
+        lines: list[dict] = [{"started": True}, {"ready": True}]
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace = self._namespace()

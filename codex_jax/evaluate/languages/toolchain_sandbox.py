@@ -18,7 +18,7 @@ from codex_jax import InputError
 from codex_jax.evaluate.languages import compile_cache, messages, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends, protocol
-from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _SANDBOX = Limits(file_mb=1024, open_files=1024)
@@ -73,6 +73,8 @@ class ToolchainSandbox(Sandbox):
         within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
         result = json.loads(self.receive(protocol.BUILT, within_s=within_s))
         self.tainted = self.tainted or result["dirty"]
+        if result["reason"] == "exec":
+            raise SandboxLostError(result["output"])
         if result["ok"] and max_bytes:
             result["artifacts"] = self.receive(protocol.ARTIFACTS, within_s=_SILENCE_S)
         return result
@@ -102,6 +104,8 @@ class ToolchainSandbox(Sandbox):
             if message == protocol.ENDED:
                 end = json.loads(body)
                 self.tainted = self.tainted or end["dirty"]
+                if end["reason"] == "exec":
+                    raise SandboxLostError(end["output"])
                 return answers, end
             answers += body
 
