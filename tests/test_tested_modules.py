@@ -9,7 +9,6 @@ COVERED_BY = {
     "data/test_cache_command.py": ["data.seqio_tasks.beam_cache", "data.seqio_tasks.beam_pipeline"],
     "data/test_task_metrics.py": ["data.seqio_tasks.task_evaluators"],
     "data/test_registry.py": [
-        "data.blend",
         "data.packing.validation",
         "data.seqio_tasks.task_shards",
     ],
