@@ -58,8 +58,12 @@ def _reference(problem: records.Problem, index: int = 0) -> records.Completion:
 
 
 def _fault(problem: records.Problem, row: records.Verdict) -> str:
-    """Returns why the problem can't be judged as it is; empty if it can."""
-    is_wrong = problem.canonical_solution and (not row.passed or row.detail)
+    """Returns why the problem can't be judged as it is; empty if it can.
+
+    A verdict that was reached with inexact values counts where there is no better one.
+    """
+    is_inexact = row.detail and _can_move(problem)
+    is_wrong = problem.canonical_solution and (not row.passed or is_inexact)
     if is_wrong or row.cause == Cause.LEFT_OUT:
         return f"{row.cause}: {row.detail}" if row.detail else row.cause
     return ""

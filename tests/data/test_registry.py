@@ -7,10 +7,14 @@ import pytest
 
 pytest.importorskip("seqio")
 
+from codex_jax import InputError
 from codex_jax.data.build import build
 from codex_jax.data.packing.batches import BatchReader
 from codex_jax.data.packing.row_store import read_info
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.task_metrics import TaskMetrics
 from codex_jax.model import DecoderConfig
+from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.validation import Validation
@@ -106,6 +110,23 @@ def test_training_validates_by_task(blend_rows, tmp_path):
         assert metrics[f"validation/{task}/bits_per_byte"] > 0
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert ["validation/loss" in json.loads(line) for line in lines] == [False, True, True]
+
+
+def test_training_computes_the_tasks_metrics_through_seqio(blend_rows, tmp_path):
+    reader = BatchReader(blend_rows, batch_size=8, seed=0)
+    model = DecoderConfig(vocab_size=reader.vocab_size, layers=1, width=32, heads=2, max_length=64)
+    settings = {"optimizer": Optimizer(warmup_steps=1), "validation": Validation(every=2)}
+    settings |= {"batches": reader, "model": model, "steps": 2}
+    task_metrics = TaskMetrics(mixture="blend", modules="blend_module", examples=4)
+    metrics = train(**settings, checkpoint_dir=str(tmp_path / "a"), task_metrics=task_metrics)
+    value = metrics["validation/library/log_likelihood"]
+    assert -10_000 < value < -10
+    assert "validation/lines/loss" in metrics
+    task_metrics._evaluators.vocabulary = BytePairVocabulary(
+        Tokenizer.train(["another text\n"], vocab_size=350)
+    )
+    with pytest.raises(InputError, match="the Tasks' tokenizer is"):
+        train(**settings, checkpoint_dir=str(tmp_path / "b"), task_metrics=task_metrics)
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
