@@ -25,7 +25,7 @@ LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
-COMPOSED = {"compile": {"train", "sample"}, "api": INTERFACE}
+COMPOSED = {"compile": {"train", "sample"}, "solve": {"sample", "evaluate"}, "api": INTERFACE}
 
 
 class Room(NamedTuple):
@@ -71,7 +71,7 @@ ROOMS = {
     "sample": Room(
         {"records", "files", "progress", "host_runtime"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"prometheus_client", "starlette", "uvicorn"},
+        ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
@@ -79,8 +79,11 @@ ROOMS = {
     "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
+    "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
+    "main": Room(
+        LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
+    ),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -96,7 +99,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"shards"},
         {"seqio_tasks"},
         {"assemble", "blend"},
-        {"cache_command", "explain", "inspect", "train_tokenizer"},
+        {"cache_command", "explain", "inspect", "task_metrics", "train_tokenizer"},
         {"build"},
     ],
     "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
@@ -114,7 +117,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "new_folder", "tokenizer_settings"},
+        {"families", "new_folder", "rope_factors", "tokenizer_settings"},
         {"tokenizers"},
         {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
@@ -128,7 +131,8 @@ FLOORS: dict[str, list[set[str]]] = {
         | {"remat", "state"},
         {"initialization", "step"},
         {"compute"},
-        {"checks", "validation"},
+        {"checks", "row_model"},
+        {"validation"},
         {"job"},
         {"resume"},
         {"loop"},
@@ -142,12 +146,13 @@ FLOORS: dict[str, list[set[str]]] = {
     "sample": [
         {"sampling"},
         {"engine", "openai_schema"},
-        {"completions_file", "inputs"},
+        {"batch_output", "chat_schema", "completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
     ],
     "curate": [
-        {"chains", "execution", "package_runs", "packages"},
+        {"blocks", "execution", "package_runs", "packages"},
+        {"chains"},
         {"inputs"},
         {"problems"},
         {"functions"},

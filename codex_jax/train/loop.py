@@ -20,7 +20,7 @@ from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
 from codex_jax.train.resume import restore_or_init
 from codex_jax.train.state import TrainState
-from codex_jax.train.validation import Evaluator, Validation, make_evaluator
+from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
 
 _METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 
@@ -37,6 +37,7 @@ def train(
     init_from: str = "",
     init_step: int | None = None,
     validation: Validation = Validation(),
+    task_metrics: TaskMetrics | None = None,
     seed: int = 0,
     log_every: int = 10,
     save_every: int = 200,
@@ -57,6 +58,7 @@ def train(
         optimizer and step begin anew.
       init_step: Step of that checkpoint; default: the newest.
       validation: Evaluations on the rows of the validation split, where the data has any.
+      task_metrics: Metric functions of seqio Tasks, computed in every evaluation.
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
@@ -74,13 +76,14 @@ def train(
     source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
     model = select_model(model, checkpoint_dir, source, batches)
     job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
+    evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
     metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
     with (
         FolderLock(checkpoint_dir) as lock,
         Checkpoints(checkpoint_dir, retention=retention) as checkpoints,
     ):
-        return _run_job(job, checkpoints, lock, schedule, metrics, validation)
+        return _run_job(job, checkpoints, lock, schedule, metrics, evaluate)
 
 
 def _run_job(
@@ -89,7 +92,7 @@ def _run_job(
     lock: FolderLock,
     schedule: "LoopSchedule",
     metrics_file: pathlib.Path,
-    validation: Validation,
+    evaluate: Evaluate | None,
 ) -> dict[str, Any]:
     """Runs a job from its newest checkpoint on; returns the last step's metrics."""
     state, start, card = restore_or_init(checkpoints, job)
@@ -98,7 +101,6 @@ def _run_job(
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, job.batches)
     with PreemptionNotice() as notice:
-        evaluator = make_evaluator(job.batches, job.model, job.compute, job.mesh, validation)
         last = run(
             schedule,
             start,
@@ -108,7 +110,7 @@ def _run_job(
             metrics,
             notice,
             save=_saver(checkpoints, lock, card),
-            evaluator=evaluator,
+            evaluate=evaluate,
         )
         checkpoints.finish()
     return metrics.last if last == schedule.steps else _stop_preempted(last)
@@ -139,7 +141,7 @@ def run(
     notice: PreemptionNotice,
     *,
     save: Callable,
-    evaluator: Evaluator | None = None,
+    evaluate: Evaluate | None = None,
 ) -> int:
     """Runs the loop; an extra iteration after the last step logs and saves its result.
 
@@ -151,8 +153,8 @@ def run(
         for step in range(start, steps + 1):
             is_preempted = step < steps and notice.is_due(step)
             is_validated = step > start and is_due(step, schedule.validate_every, steps)
-            if evaluator and is_validated and not is_preempted:
-                metrics.extend(functools.partial(evaluator.evaluate, state.params))
+            if evaluate and is_validated and not is_preempted:
+                metrics.extend(functools.partial(evaluate, state.params))
             is_logged = is_preempted or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]

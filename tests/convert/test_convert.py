@@ -1,9 +1,9 @@
+import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
-from tokenizers import pre_tokenizers
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.convert.convert import import_weights
@@ -71,49 +71,6 @@ def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
         )
 
 
-def test_a_missing_gguf_is_one_line(tmp_path):
-    pytest.importorskip("gguf")
-    with pytest.raises(InputError, match=r"none\.gguf: no such file"):
-        import_weights(source=str(tmp_path / "none.gguf"), output=str(tmp_path / "c"))
-
-
-def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
-    gguf = pytest.importorskip("gguf")
-    from codex_jax.convert import hf_params
-
-    config = model.DecoderConfig.from_json(checkpoint.read_card(folder / "ours").model)
-    params = checkpoint.restore_params(folder / "ours", model.abstract_params(config)[0])
-    path = tmp_path / "model.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(config.layers)
-    writer.add_embedding_length(config.width)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.kv_heads)
-    writer.add_feed_forward_length(config.mlp_size)
-    writer.add_context_length(config.max_length)
-    writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_freq_base(config.rotary_base)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    filler = [f"<{n}>" for n in range(43)]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(["<|endoftext|>", *alphabet, *filler])
-    writer.add_token_types([3] + [1] * 256 + [3] * 43)
-    for name, value in hf_params.write_params("gguf:llama", config, params).items():
-        writer.add_tensor(name, value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    import_weights(source=str(path), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json"))
-    card = checkpoint.read_card(tmp_path / "c")
-    read = checkpoint.restore_params(
-        tmp_path / "c", model.abstract_params(model.DecoderConfig.from_json(card.model))[0]
-    )
-    read["embedding"] = read["embedding"][:300]
-    jax.tree.map(np.testing.assert_array_equal, read, params)
-
-
 def test_a_tensor_that_no_row_reads_is_refused_by_name(folder, tmp_path):
     from safetensors.numpy import load_file, save_file
 
@@ -145,14 +102,6 @@ def test_a_foreign_or_empty_safetensors_is_one_line(folder, tmp_path, content, m
         import_weights(source=str(copy), output=str(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"hello" * 99])
-def test_a_foreign_or_cut_gguf_is_one_line(tmp_path, content):
-    pytest.importorskip("gguf")
-    (tmp_path / "m.gguf").write_bytes(content)
-    with pytest.raises(InputError, match="not a complete GGUF file"):
-        import_weights(source=str(tmp_path / "m.gguf"), output=str(tmp_path / "c"))
-
-
 def test_a_second_import_into_one_output_is_refused(folder, tmp_path):
     settings = {"source": str(folder / "theirs"), "output": str(tmp_path / "c")}
     import_weights(**settings, tokenizer=str(tmp_path / "t.json"))
@@ -167,3 +116,32 @@ def test_a_second_import_into_one_output_is_refused(folder, tmp_path):
         )
     assert (tmp_path / "t.json").read_bytes() == before
     assert not (tmp_path / "d").exists()
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("config.json", {"model_type": ["llama"]}, "another form"),
+        ("config.json", {"hidden_size": [16]}, "hidden_size"),
+        ("config.json", {"vocab_size": 200}, "a token 260, its model 200 rows"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, "another form"),
+        ("tokenizer_config.json", {"additional_special_tokens": 3}, "another form"),
+        ("tokenizer.json", {"added_tokens": "x"}, "can't be read by tokenizers"),
+        ("tokenizer.json", {"pre_tokenizer": [1]}, "can't be read by tokenizers"),
+        ("generation_config.json", {"eos_token_id": "2"}, "expected token ids"),
+    ],
+)
+def test_values_of_another_form_are_one_line(folder, tmp_path, name, changes, message):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    (copy / "tokenizer_config.json").write_text("{}")
+    change_json(copy / name, **changes)
+    with pytest.raises(InputError, match=message):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]

