@@ -150,3 +150,21 @@ def test_a_function_is_one_however_its_name_is_bound(language, source):
 )
 def test_a_comment_above_another_statement_is_no_functions(language, source):
     assert list(functions(source, language)) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("Java", f"interface A {{\n  /** {SAYS} */\n  int add(int a);\n}}\n"),
+        ("Java", f"abstract class A {{\n  /** {SAYS} */\n  abstract int add(int a);\n}}\n"),
+        ("PHP", f"<?php\ninterface A {{\n  /** {SAYS} */\n  public function add($a);\n}}\n"),
+        ("C#", f"interface A {{\n  // {SAYS}\n  int Add(int a);\n}}\n"),
+        ("Go", f"package a\n\n// {SAYS}\nfunc Add(a int) int\n"),
+        (
+            "JavaScript",
+            f"class A {{\n  #b = 1;\n  // {SAYS}\n  add(a) {{ return a + this.#b; }}\n}}\n",
+        ),
+    ],
+)
+def test_a_function_without_its_body_or_its_private_fields_is_no_pair(language, source):
+    assert list(functions(source, language)) == []

@@ -34,6 +34,8 @@ _FUNCTIONS = {
     "singleton_method",
     "subroutine_declaration_statement",
 }
+# Without a body they are declarations: of an interface, abstract, or written in assembly.
+_MAY_LACK_BODY = {name for name in _FUNCTIONS if name.endswith("_declaration")}
 # Functions that are pairs only where a name is bound to them.
 _VALUES = {"arrow_function", "function_expression", "generator_function", "lambda_expression"}
 _VALUES |= {"func_literal", "anonymous_function", "anonymous_subroutine_expression"}
@@ -88,6 +90,8 @@ def _functions(root: tree_sitter.Node, language: str) -> Iterator[_Function]:
         if node.type not in _FUNCTIONS | _VALUES or node.has_error:
             continue
         if node.type in _VALUES and not _is_bound(node):
+            continue
+        if node.type in _MAY_LACK_BODY and node.child_by_field_name("body") is None:
             continue
         if (function := _with_comment(_outermost(node), language)).prose:
             yield function
@@ -197,4 +201,19 @@ def _reads_as(text: str, prose: str, language: str) -> bool:
     """Tells whether the text parses, and its first commented function has this prose."""
     root = parser_of(language).parse(text.encode()).root_node
     first = None if root.has_error else next(_functions(root, language), None)
-    return first is not None and first.prose == prose
+    return first is not None and first.prose == prose and not _undeclared_names(root)
+
+
+def _undeclared_names(root: tree_sitter.Node) -> set[bytes]:
+    """Returns JavaScript's private names that the text uses but doesn't declare: no program."""
+    used: set[bytes] = set()
+    declared: set[bytes] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.children)
+        if node.type == "private_property_identifier":
+            parent = node.parent
+            is_field = parent is not None and parent.type in _BINDINGS | _FUNCTIONS
+            (declared if is_field else used).add(node.text or b"")
+    return used - declared
