@@ -9,7 +9,6 @@ COVERED_BY = {
     "data/test_cache_command.py": ["data.seqio_tasks.beam_cache", "data.seqio_tasks.beam_pipeline"],
     "data/test_task_metrics.py": ["data.seqio_tasks.task_evaluators"],
     "data/test_registry.py": [
-        "data.blend",
         "data.packing.validation",
         "data.seqio_tasks.task_shards",
     ],
@@ -97,7 +96,6 @@ COVERED_BY = {
     ],
     "evaluate/test_toolchain_server.py": ["evaluate.sandbox.guest.child_process"],
     "evaluate/test_value_codec.py": [
-        "evaluate.judging.call_results",
         "evaluate.sandbox.guest.module_types",
     ],
     "main/test_cli.py": ["main.help_text"],
