@@ -60,6 +60,9 @@ _CLASSES = {"class_declaration", "class_definition", "class", "class_specifier",
 _CLASSES |= {"struct_declaration", "trait_declaration", "enum_declaration", "record_declaration"}
 _CLASSES |= {"abstract_class_declaration", "interface_declaration", "struct_specifier"}
 
+# A method that calls its parent's needs one (JavaScript, TypeScript, PHP, Java).
+_HERITAGE = {"class_heritage", "base_clause", "superclass"}
+
 _MARKS = re.compile(r"^\s*(?:/\*\*?|\*/|\*|//[/!]?|#+|--)?[ \t]?|\s*\*/\s*$")
 _POD = re.compile(r"^=(?:cut|pod|begin|end|over|back|encoding)\b.*|^=(?:head\d|item)[ \t]*")
 _REFERENCE = re.compile(r'<(?:see|seealso|paramref|typeparamref)\s+\w+="([^"]*)"\s*/>')
@@ -176,7 +179,7 @@ def _surroundings(node: tree_sitter.Node) -> Iterator[tuple[str, str]]:
     yield "", ""
     if name := _class_name(node):
         yield f"class {name} {{\n", "}\n"
-        yield f"record {name}() {{\n", "}\n"
+        yield f"record {name.split()[0]}() {{\n", "}\n"
 
 
 def _object_name(node: tree_sitter.Node) -> str:
@@ -189,12 +192,15 @@ def _object_name(node: tree_sitter.Node) -> str:
 
 
 def _class_name(node: tree_sitter.Node) -> str:
-    """Returns the name of the class around a function; "" outside of one."""
+    """Returns the name of the class around a function, with what it extends; "" outside of one."""
     parent = node.parent
     while parent is not None and parent.type not in _CLASSES:
         parent = parent.parent
     name = parent.child_by_field_name("name") if parent else None
-    return (name.text or b"").decode() if name else ""
+    if parent is None or name is None:
+        return ""
+    bases = [child.text for child in parent.children if child.type in _HERITAGE]
+    return b" ".join(filter(None, (name.text, *bases))).decode()
 
 
 def _reads_as(text: str, prose: str, language: str) -> bool:
