@@ -1,4 +1,4 @@
-"""The number of tokens that are taken off a prompt, and the table by which they are spelled again."""
+"""Tokens that are taken off a prompt, and the table by which samples spell them again."""
 
 import hypothesis
 import numpy as np
