@@ -122,7 +122,6 @@ COVERED_BY = {
         "train.job",
         "train.metrics",
         "train.remat",
-        "train.resume",
         "train.state",
     ],
 }
