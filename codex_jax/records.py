@@ -74,6 +74,22 @@ class Verdict:
         return self.verdict == "passed"
 
 
+class Answer(NamedTuple):
+    """Plain values that one call of a program in the sandbox gave: a value, or an exception."""
+
+    value: Any = None  # a list where the program returned an iterator
+    arguments: list[Any] | None = None  # after the call, if it changed them
+    error: str = ""  # "ValueError: message" if it raised
+
+
+class Run(NamedTuple):
+    """Answers of a program to its calls, in order; fewer than the calls if it ended early."""
+
+    answers: list[Answer]
+    cpu_s: float
+    reason: str = ""  # why there are fewer answers, in a line
+
+
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 

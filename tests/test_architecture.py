@@ -73,11 +73,12 @@ ROOMS = {
     "sample": Room(
         {"records", "files", "progress", "host_runtime"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
-        ARRAYS | {"prometheus_client", "starlette", "uvicorn"},
+        ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
-    "curate": Room({"records", "files", "progress"}, {"numpy"}),
+    # A script of traces runs within a package's own environment, and imports its pytest.
+    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
@@ -88,8 +89,9 @@ ROOMS = {
 # from floors below its own. Rooms without a row have neither folders nor many modules.
 FLOORS: dict[str, list[set[str]]] = {
     "data": [
+        {"ambiguous_names"},
         {"documents", "languages", "dedup", "packing", "skipped_folders"},
-        {"corpus", "destination", "stats"},
+        {"cache_folder", "corpus", "destination", "stats"},
         {"examples"},
         {"readers"},
         {"cleaning"},
@@ -114,7 +116,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"decoder"},
     ],
     "convert": [
-        {"families", "new_folder", "tokenizer_settings"},
+        {"families", "new_folder", "rope_factors", "tokenizer_settings"},
         {"tokenizers"},
         {"foreign", "gguf_tokenizer", "text_ends"},
         {"foreign_config", "hf_weights"},
@@ -143,9 +145,16 @@ FLOORS: dict[str, list[set[str]]] = {
     "sample": [
         {"sampling"},
         {"engine", "openai_schema"},
-        {"completions_file", "inputs"},
+        {"batch_output", "chat_schema", "completions_file", "inputs"},
         {"batch_run"},
         {"generate", "serve"},
+    ],
+    "curate": [
+        {"chains", "execution", "package_runs", "packages"},
+        {"inputs"},
+        {"problems"},
+        {"functions"},
+        {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [
         {"sandbox", "verdicts"},
@@ -168,6 +177,7 @@ NOT_LOADED = [
     ("codex_jax.sample.generate", ["tensorflow", "seqio", "tensorflow_text", "starlette"]),
     ("codex_jax.evaluate.evaluate", ["jax", "flax", "tensorflow", "matplotlib"]),
     ("codex_jax.curate.chains", ["jax", "flax", "tensorflow"]),
+    ("codex_jax.curate.candidates", ["jax", "flax", "tensorflow", "numpy"]),
     ("codex_jax.main.cli", ["gin", "numpy", "jax", "tensorflow"]),
 ]
 

@@ -83,7 +83,7 @@ class Checkpoints:
     an older one.
     """
 
-    def __init__(self, directory: epath.PathLike, *, retention: Retention | None = None):
+    def __init__(self, directory: epath.PathLike, retention: Retention | None = None):
         """Opens or creates a directory; removes what a killed process began to write.
 
         Args:
@@ -189,13 +189,13 @@ class Checkpoints:
                 f"{self.directory}: step {step} was not saved, as step {self.latest} is there "
                 "already; set another directory"
             )
-        self._strip_older()
+        self._strip_older(under_way=1)
 
-    def _strip_older(self) -> None:
+    def _strip_older(self, under_way: int = 0) -> None:
         """Deletes the optimizer's state of checkpoints that aren't among the newest."""
         if self._retention.keep_optimizer or jax.process_index() > 0:
             return
-        newest = self._retention.keep_latest + 1  # that under way is one of them
+        newest = self._retention.keep_latest + under_way
         for step in sorted(self._manager.all_steps())[:-newest]:
             if (folder := StepFolder(self.directory, step)).is_resumable:
                 folder.strip()

@@ -1,6 +1,5 @@
 """`codex-jax import`: a foreign checkpoint to ours, with its tokenizer."""
 
-import dataclasses
 import pathlib
 from typing import Any
 
@@ -24,8 +23,7 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
 
     Families: GPT-2, Llama (SmolLM2, DeepSeek-Coder), Mistral, Qwen2, Qwen3, Gemma, Granite,
     StarCoder2, GPT-NeoX (Pythia), GPT-J, CodeGen; from Hugging Face folders, and Llama, Qwen2 and
-    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import. A
-    sliding window becomes the longest text allowed.
+    Qwen3 from GGUF (dequantized). A key or tensor that isn't understood stops the import.
 
     Args:
       source: A folder with config.json, tokenizer.json and *.safetensors, or a .gguf file.
@@ -38,8 +36,6 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
     with new_folder(output) as folder:
         foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)
         config = hf_params.read_config(foreign.family, foreign.config)
-        if config.window:  # texts within the window, which are all allowed, see all of themselves
-            config = dataclasses.replace(config, max_length=config.window, window=0)
         eos_ids = [n for n in foreign.eos_ids if 0 <= n < config.vocab_size]  # others never occur
         our_tokenizer = make_tokenizer(
             foreign.tokenizer, vocab_size=config.vocab_size, eos_ids=eos_ids

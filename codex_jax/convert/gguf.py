@@ -8,6 +8,7 @@ import numpy as np
 from codex_jax import InputError
 from codex_jax.convert.foreign import ForeignCheckpoint, ForeignWeights
 from codex_jax.convert.gguf_tokenizer import read_eos_ids, read_tokenizer
+from codex_jax.convert.rope_factors import read_factors
 
 
 def open_gguf(path: pathlib.Path) -> ForeignCheckpoint:
@@ -87,6 +88,9 @@ def _config(
         original = rope.pop("original_context_length", None)
         rope |= {"type": scaling, "original_max_position_embeddings": original}
         config["rope_scaling"] = rope
+    elif "rope_freqs.weight" in weights.names:
+        base = config.get("rope.freq_base", 10_000.0)
+        config["rope_scaling"] = read_factors(weights.read_tensor("rope_freqs.weight"), base)
     elif rope.pop("factor", 1.0) not in (0.0, 1.0):
         raise InputError("rope.scaling.factor without rope.scaling.type; import another model")
     biases = {"qkv_bias": "attn_q", "out_bias": "attn_output", "mlp_bias": "ffn_up"}

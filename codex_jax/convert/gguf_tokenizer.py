@@ -138,7 +138,8 @@ def _settings(
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     settings["clean_up_tokenization_spaces"] = False
     settings |= {name: keys["tokens"][keys[key]] for name, key in _IDS.items() if key in keys}
-    settings["add_bos_token"] = bool(keys.get("add_bos_token", splitter.has_begin))
+    has_begin = splitter.has_begin and "bos_token_id" in keys
+    settings["add_bos_token"] = bool(keys.get("add_bos_token", has_begin))
     if template := fields.get("tokenizer.chat_template"):
         settings["chat_template"] = template
     return settings

@@ -32,7 +32,7 @@ from codex_jax.data.shards.shard_files import (
     read_keys,
 )
 from codex_jax.data.shards.shards import BuildSpec, dropped_path, read_manifest, split_of
-from codex_jax.data.stats import FileStats, count_languages
+from codex_jax.data.stats import FileStats, count_source
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -221,18 +221,7 @@ class Assembler:
 
     def _counts(self) -> dict[str, dict[str, Any]]:
         return {
-            name: {
-                "files": stats.accepted.total(),
-                "bytes": stats.bytes.total(),
-                "documents": self._documents[name],
-                "tokens": self._tokens[name].total(),
-                "dropped": dict(stats.reasons()),
-                "languages": count_languages(stats, self._tokens[name]),
-                "redacted": dict(stats.redacted),
-                "licenses": dict(stats.licenses),
-                "contaminated": dict(stats.contaminated_tasks),
-                "names": dict(stats.contaminated_names),
-            }
+            name: count_source(stats, self._tokens[name], self._documents[name])
             for name, stats in self._stats.items()
         }
 

@@ -15,7 +15,7 @@ from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.destination import BuildFolders
 from codex_jax.data.explain import explain_file
 from codex_jax.data.packing.row_store import RowsInfo, read_info
-from codex_jax.data.seqio_tasks.lazy_import import load_task_shards
+from codex_jax.data.seqio_tasks.lazy_import import load_cached_task, load_task_shards
 from codex_jax.data.shards.shards import BuildSpec, Shard, manifest_path, plan_shards
 from codex_jax.data.shards.worker_pool import available_cpus, build_shards
 from codex_jax.data.stats import describe
@@ -23,7 +23,7 @@ from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
 _SMALL = 32_000_000  # bytes of source for which no process is worth its start
-_FORMAT = "codex_jax shards 2"
+_FORMAT = "codex_jax shards 3"
 
 
 def build(
@@ -31,6 +31,8 @@ def build(
     corpus: Corpus | None = None,
     mixture: str = "",
     modules: Sequence[str] | str = (),
+    rates: Mapping[str, float] | None = None,
+    cached: str = "",
     tokenizer: pathlib.Path | str,
     output: pathlib.Path | str,
     sequence_length: int,
@@ -40,7 +42,7 @@ def build(
     workers: int | None = None,
     explain: str = "",
 ) -> RowsInfo | None:
-    """Packs a corpus, or a Task or Mixture of seqio's registry, into rows of tokens for training.
+    """Packs a Task or Mixture of seqio's registry into rows of tokens for training.
 
     A mixture's rates are shares of tokens. OUTPUT/validation gets the validation split.
 
@@ -49,9 +51,11 @@ def build(
     tokenizes what isn't there yet. The rows don't depend on that, nor on the number of workers.
 
     Args:
-      corpus: named directory trees, {"name": path} or {"name": (path, weight)}; or set mixture.
-      mixture: name of a seqio Task or Mixture.
+      corpus: directory trees, each a Task of its name: {"name": path} or {"name": (path, weight)}.
+      mixture: name of a seqio Task or Mixture; by default all of corpus.
       modules: Python modules that register it.
+      rates: Task → share of the tokens; makes of corpus's and the modules' Tasks the mixture.
+      cached: folder that `data cache` wrote for the same Tasks; takes the place of their sources.
       tokenizer: the JSON file that `tokenizer` wrote.
       output: the folder of rows to write.
       sequence_length: tokens in a row.
@@ -67,14 +71,31 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    _check(sequence_length, indent_split_rate)
+    _check(sequence_length, indent_split_rate, cached)
     ids = Tokenizer.load(tokenizer)
-    blend = read_blend(corpus, mixture, modules, ids)
+    blend = read_blend(corpus, mixture, modules, ids, rates=rates, cached=cached)
     if explain:
         print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
     folders = BuildFolders(output)
-    parameters = {
+    parameters = _list_parameters(
+        sequence_length, indent_split_rate, cleaning, mixture, blend, seed
+    )
+    row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
+    spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
+    return _build(spec, ids, parameters, folders, workers, blend)
+
+
+def _list_parameters(
+    sequence_length: int,
+    indent_split_rate: float,
+    cleaning: Cleaning,
+    mixture: str,
+    blend: Blend,
+    seed: int,
+) -> dict[str, Any]:
+    """Returns the settings that the rows' fingerprint holds."""
+    return {
         "sequence_length": sequence_length,
         "indent_split_rate": indent_split_rate,
         "cleaning": json.loads(json.dumps(dataclasses.asdict(cleaning))),
@@ -83,16 +104,15 @@ def build(
         "rates": dict(blend.rates),
         "seed": seed,
     }
-    row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
-    spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
-    return _build(spec, ids, parameters, folders, workers, blend)
 
 
-def _check(sequence_length: int, indent_split_rate: float) -> None:
+def _check(sequence_length: int, indent_split_rate: float, cached: str) -> None:
     if sequence_length < 2:
         raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
+    if cached:
+        load_cached_task().check_length(cached, sequence_length)
 
 
 def _build(
@@ -112,7 +132,7 @@ def _build(
     folders.prepare(state)
     names = _build_missing(spec, files, workers) if spec.trees else []
     if spec.tasks:
-        names += load_task_shards().build_task_shards(spec, ids.eos_id)
+        names += load_task_shards().build_task_shards(spec)
     info = Assembler(spec, ids, parameters, blend.rates).run(names, folders.rows, state)
     folders.finish()
     print(describe(info))

@@ -9,7 +9,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.data.languages import LANGUAGES, may_contain
@@ -44,6 +44,8 @@ class SourceTree:
       validation_share: Share of the documents that are the validation split, chosen by a hash of
         their path, once each.
     """
+
+    shorthand: ClassVar = ("path", "weight")  # what a plain entry of a corpus stands for
 
     path: str
     weight: float = 1.0
@@ -95,6 +97,11 @@ def read_corpus(corpus: Corpus) -> dict[str, SourceTree]:
 
 
 def _check(name: str, tree: SourceTree) -> None:
+    for setting in ("languages", "exclude", "skip_folders", "open"):
+        if isinstance(value := getattr(tree, setting), str):
+            raise InputError(
+                f"corpus {name!r}: {setting} is {value!r}; set {setting} to [{value!r}]"
+            )
     if not tree.weight > 0:
         raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
     for language, weight in tree.language_weights.items():

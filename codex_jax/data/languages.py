@@ -1,16 +1,17 @@
-"""Table of languages; detection by file name or shebang, parsers and comments."""
+"""Table of languages; detection by file name, shebang or content; parsers and comments."""
 
 import dataclasses
 import functools
-import io
 import pathlib
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import identify.identify
 import tree_sitter
 import tree_sitter_language_pack
+
+from codex_jax.data.ambiguous_names import language_by_content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ LANGUAGES = {
 NOTEBOOK = "Jupyter"  # a container: its cells have a language of their own
 
 _ALIASES = {
-    "Python": ("py", "ipython", "pypy", "xpython"),
+    "Python": ("py", "pythonw", "ipython", "pypy", "xpython"),
     "JavaScript": ("js", "node", "nodejs", "node.js", "reactjs"),
     "TypeScript": ("deno",),
     "Go": ("golang", "gophernotes"),
@@ -49,7 +50,7 @@ _ALIASES = {
     "C++": ("cpp", "cxx", "xcpp"),
     "C#": ("csharp", "c-sharp", "cs", ".net-csharp"),
     "Rust": ("rs",),
-    "Shell": ("sh", "zsh", "ksh", "dash"),
+    "Shell": ("sh", "zsh", "ksh", "mksh", "dash", "ash"),
 }
 _VERSION = re.compile(r"[-\s]?\d[\d.x]*$")
 _NAME_OF_TAG = {tag: name for name, row in LANGUAGES.items() for tag in row.tags}
@@ -63,22 +64,54 @@ def language_named(word: str) -> str | None:
     return _NAME_OF_WORD.get(word) or _NAME_OF_WORD.get(_VERSION.sub("", word))
 
 
+# What the library doesn't know, or gives no language of the table.
+_NAME_OF_SUFFIX = {".pyi": "Python", ".pyx": "Python", ".pxd": "Python", ".rpy": "Python"}
+_NAME_OF_SUFFIX |= {".mts": "TypeScript", ".cts": "TypeScript", ".es6": "JavaScript"}
+_NAME_OF_SUFFIX |= {".cu": "C++", ".cuh": "C++", ".tcc": "C++", ".inl": "C++", ".pde": "C++"}
+_NAME_OF_SUFFIX |= {".t": "Perl", ".psgi": "Perl", ".plx": "Perl", ".ph": "Perl", ".perl": "Perl"}
+_NAME_OF_SUFFIX |= {".ru": "Ruby", ".rbw": "Ruby", ".podspec": "Ruby", ".ksh": "Shell"}
+_ENV_OPTIONS_WITH_VALUE = {"-u", "--unset", "-C", "--chdir"}
+
+
 def detect(path: str, content: bytes | None = None) -> str | None:
     """Returns a file's language by its name, else by its shebang; None where it isn't in the table.
 
-    A .h file is C++ if it holds words that C lacks.
+    Where the name leaves it open (.h, .ts, .pl), the content decides.
     """
     tags = identify.identify.tags_from_filename(path)
-    if not tags and content and content.startswith(b"#!"):
-        words = identify.identify.parse_shebang(io.BytesIO(content[:200]))
-        tags = identify.identify.tags_from_interpreter(words[0]) if words else set()
     if "jupyter" in tags:
         return NOTEBOOK
-    names = {_NAME_OF_TAG[tag] for tag in tags if tag in _NAME_OF_TAG}
-    if len(names) > 1:
-        cpp = content and any(sign in content for sign in (b"class ", b"template", b"namespace "))
-        return "C++" if cpp else "C"
-    return next(iter(names), None)
+    names = possible_languages(path, tags)
+    if not names and content and content.startswith(b"#!") and _may_have_shebang(tags):
+        names = {name for name in [_language_of_shebang(content)] if name}
+    if content is not None:
+        return language_by_content(names, content)
+    return min(names, default=None)
+
+
+def possible_languages(path: str, tags: Collection[str] | None = None) -> set[str]:
+    """Returns the languages of the table that a file of this name may be in."""
+    if name := _NAME_OF_SUFFIX.get(pathlib.PurePosixPath(path).suffix.lower()):
+        return {name}
+    tags = identify.identify.tags_from_filename(path) if tags is None else tags
+    return {_NAME_OF_TAG[tag] for tag in tags if tag in _NAME_OF_TAG}
+
+
+def _may_have_shebang(tags: Collection[str]) -> bool:
+    """Tells whether a name's tags leave open what the file is."""
+    return not tags
+
+
+def _language_of_shebang(content: bytes) -> str | None:
+    """Returns the language of the interpreter; `env` may have options and variables before it."""
+    line = content.partition(b"\n")[0][2:200].decode("utf-8", "replace")
+    words = line.split()
+    if words and pathlib.PurePosixPath(words[0]).name == "env":
+        words.pop(0)
+        while words and (words[0].startswith("-") or "=" in words[0]):
+            option = words.pop(0)
+            words = words[1:] if option in _ENV_OPTIONS_WITH_VALUE else words
+    return language_named(pathlib.PurePosixPath(words[0]).name) if words else None
 
 
 @functools.cache
@@ -116,9 +149,9 @@ def comment_out(prose: str, language: str) -> str:
 
 def may_contain(path: str, languages: Sequence[str], notebooks: bool = False) -> bool:
     """Tells whether a file of this name may hold one of `languages`; "*" stands for all."""
-    language = detect(path)
-    if language == NOTEBOOK:
+    tags = identify.identify.tags_from_filename(path)
+    if "jupyter" in tags:
         return notebooks
-    if language is None:  # its shebang decides, once it is read
-        return not pathlib.PurePosixPath(path).suffix and languages != ("Python",)
-    return "*" in languages or language in languages
+    if names := possible_languages(path, tags):
+        return "*" in languages or not names.isdisjoint(languages)
+    return _may_have_shebang(tags)  # which decides, once it is read

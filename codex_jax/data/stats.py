@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from codex_jax.data.packing.row_store import RowsInfo
@@ -41,6 +41,55 @@ class FileStats:
         return counts
 
 
+_COUNTERS = (
+    "accepted",
+    "bytes",
+    "redacted",
+    "licenses",
+    "contaminated_tasks",
+    "contaminated_names",
+)
+
+
+def to_counts(stats: FileStats) -> Iterator[tuple[str, str, str, int]]:
+    """Yields counter, key, reason and number, of which `add_count` makes the same counts."""
+    for (language, reason), number in stats.dropped.items():
+        yield "dropped", language, reason, number
+    for counter in _COUNTERS:
+        for key, number in getattr(stats, counter).items():
+            yield counter, key, "", number
+
+
+def add_count(stats: FileStats, counter: str, key: str, reason: str, number: int) -> None:
+    """Adds a number that `to_counts` yielded."""
+    if counter == "dropped":
+        stats.dropped[key, reason] += number
+    else:
+        getattr(stats, counter)[key] += number
+
+
+def count_source(stats: FileStats, tokens: Counter[str], documents: int) -> dict[str, Any]:
+    """Returns the counts of a source as rows' metadata hold them.
+
+    Args:
+      stats: Of its files.
+      tokens: Its tokens by language.
+      documents: Its training texts, each repeat counted.
+    """
+    return {
+        "files": stats.accepted.total(),
+        "bytes": stats.bytes.total(),
+        "documents": documents,
+        "tokens": tokens.total(),
+        "dropped": dict(stats.reasons()),
+        "languages": count_languages(stats, tokens),
+        "redacted": dict(stats.redacted),
+        "licenses": dict(stats.licenses),
+        "contaminated": dict(stats.contaminated_tasks),
+        "names": dict(stats.contaminated_names),
+    }
+
+
 def count_languages(stats: FileStats, tokens: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     """Returns each language's accepted files, their bytes and tokens, and drops by reason."""
     languages = sorted({*stats.accepted, *(name for name, _ in stats.dropped), *tokens})
@@ -60,23 +109,30 @@ def count_languages(stats: FileStats, tokens: Mapping[str, int]) -> dict[str, di
 
 
 def describe(info: RowsInfo) -> str:
+    """Renders the tables of the sources, and a line about the rows."""
+    return "\n".join(
+        [
+            *describe_sources(info.sources),
+            f"{info.rows:,} rows of {info.sequence_length}: {info.tokens:,} tokens, 0 lost, "
+            f"{info.fill_rate:.1%} full; fingerprint {info.fingerprint[:12]}",
+        ]
+    )
+
+
+def describe_sources(sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Renders a table for each source: a row for each language, a column for each drop reason."""
     lines: list[str] = []
-    for name, counts in info.sources.items():
+    for name, counts in sources.items():
         lines += _table(name, counts)
         lines += [
             f"  {title}: {_list_counts(counts[title])}"
             for title in ("redacted", "licenses", "contaminated", "names")
             if counts[title]
         ]
-    lines.append(
-        f"{info.rows:,} rows of {info.sequence_length}: {info.tokens:,} tokens, 0 lost, "
-        f"{info.fill_rate:.1%} full; fingerprint {info.fingerprint[:12]}"
-    )
-    return printable("\n".join(lines))
+    return [printable(line) for line in lines]
 
 
-def _table(name: str, counts: dict[str, Any]) -> list[str]:
+def _table(name: str, counts: Mapping[str, Any]) -> list[str]:
     reasons = sorted(counts["dropped"], key=lambda reason: -counts["dropped"][reason])
     rows = [[name, "seen", *reasons, "kept", "MB", "texts", "tokens"]]
     rows += [_row("  " + name, row, reasons) for name, row in counts["languages"].items()]
@@ -88,7 +144,7 @@ def _table(name: str, counts: dict[str, Any]) -> list[str]:
 
 
 def _row(
-    name: str, counts: dict[str, Any], reasons: list[str], texts: int | None = None
+    name: str, counts: Mapping[str, Any], reasons: list[str], texts: int | None = None
 ) -> list[str]:
     dropped = [counts["dropped"].get(reason, 0) for reason in reasons]
     accepted = counts["files"]

@@ -12,6 +12,7 @@ from codex_jax import InputError, files, progress, records
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.problems import formats
+from codex_jax.evaluate.problems.samples import is_whole_program
 from codex_jax.evaluate.verdicts import VERDICT_OF, Cause, Outcome
 
 
@@ -45,7 +46,8 @@ class VerdictLog:
 
     def source(self, sample: records.Completion) -> str:
         """Text of the sample's program."""
-        return formats.program(self.tasks[sample.task_id], sample.completion)
+        is_program = is_whole_program(sample)
+        return formats.program(self.tasks[sample.task_id], sample.completion, is_program=is_program)
 
     def _digest_problem(self, problem: records.Problem) -> str:
         language = problem.extra.get("language", "") if problem.extra.get("mode") else ""

@@ -50,6 +50,9 @@ _BATCHES = Dependency(
     provides={"DecoderConfig.vocab_size": "vocab_size"},
 )
 
+_RUNNER = Dependency("codex_jax.evaluate.sandbox.program_runner:ProgramRunner")
+_COMMANDER = Dependency("codex_jax.evaluate.sandbox.command_runner:CommandRunner")
+
 # Section of `codex-jax --help` → its rows. A new command is a new row.
 SECTIONS: dict[str, tuple[Command, ...]] = {
     "Start here": (
@@ -64,6 +67,30 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "curate chains",
             "codex_jax.curate.chains:write_chains",
             "make problems: chains of string building blocks",
+        ),
+        Command(
+            "curate candidates",
+            "codex_jax.curate.candidates:write_candidates",
+            "make problems: documented functions of packages, with inputs that are made here",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "curate traces",
+            "codex_jax.curate.traces.traces:write_traces",
+            "make problems: functions that packages' own tests call, with what they saw",
+            dependencies={"runner": _RUNNER, "commander": _COMMANDER},
+        ),
+        Command(
+            "curate contests",
+            "codex_jax.curate.contests.contests:write_contests",
+            "make problems: programming contests in the fields of APPS or CodeContests",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "curate filter",
+            "codex_jax.curate.filters.filter:filter_problems",
+            "drop problems: licences, unsolved ones, near duplicates, benchmarks",
+            dependencies={"runner": _RUNNER},
         ),
         Command(
             "tokenizer",
@@ -220,7 +247,7 @@ _PACKAGES = {
     "beam": ("apache_beam",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
-    "serve": ("prometheus_client", "starlette", "uvicorn"),
+    "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),
 }
 _EXTRAS = {package: extra for extra, packages in _PACKAGES.items() for package in packages}
 

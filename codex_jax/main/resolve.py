@@ -1,6 +1,8 @@
 """Bindings to arguments: fitted to their types, all unset ones named at once, no gin in them."""
 
 import dataclasses
+import pathlib
+import re
 from typing import Any
 
 from codex_jax import InputError
@@ -9,7 +11,7 @@ from codex_jax.main import coercion
 from codex_jax.main.bindings import Bindings
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import Node, to_gin
-from codex_jax.main.schema import REQUIRED, Parameter
+from codex_jax.main.schema import REQUIRED, Parameter, dataclasses_in
 
 
 class Resolver:
@@ -80,7 +82,7 @@ class Resolver:
 
     def _fit(self, setting: Parameter, inner: str | None, value: Any, source: str) -> Any:
         unset = len(self.unset)
-        plain = self._replace(value, source)
+        plain = self._expand_entries(setting, self._replace(value, source), source)
         if len(self.unset) > unset:  # fitted once it is set
             return plain
         if isinstance(plain, Node) and plain.configurable.name == inner:
@@ -91,6 +93,42 @@ class Resolver:
             raise InputError(
                 f"{source}: {setting.key} is {to_gin(plain)}; expected {setting.type_name}"
             ) from None
+
+    def _expand_entries(self, setting: Parameter, value: Any, source: str) -> Any:
+        """Replaces plain entries of a mapping by nodes, where settings are bound for their class.
+
+        A class says by `shorthand` which of its fields an entry, or a tuple of some, stands for.
+        A node has its key as scope, so that each can have settings of its own.
+        """
+        described = [cls for cls in dataclasses_in(setting.hint) if hasattr(cls, "shorthand")]
+        if not described or not isinstance(value, dict):
+            return value
+        name, fields = described[0].__name__, described[0].shorthand
+        return {
+            key: self._entry_node(name, fields, str(key), entry, source)
+            if isinstance(entry, str | pathlib.Path | tuple | list)
+            else entry
+            for key, entry in value.items()
+        }
+
+    def _entry_node(
+        self, name: str, fields: tuple[str, ...], key: str, entry: Any, source: str
+    ) -> Any:
+        scope = re.sub(r"\W", "_", key)
+        values = entry if isinstance(entry, tuple | list) else (entry,)
+        is_bound = self.bindings.has_any(name) or self.bindings.has_any(f"{scope}/{name}")
+        if not is_bound or len(values) > len(fields):
+            return entry
+        unset = len(self.unset)
+        node = self._node(name, (scope,), None, source)
+        settings = node.configurable.settings
+        self.unset[unset:] = [
+            line for line in self.unset[unset:] if line not in {settings[f].key for f in fields}
+        ]
+        for field, plain in zip(fields, values, strict=False):
+            node.arguments[field] = self._fit(settings[field], None, plain, source)
+            node.sources[field] = source
+        return node
 
     def _replace(self, value: Any, source: str) -> Any:
         """Replaces macros by their values, and references by nodes."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from codex_jax import InputError, checkpoint, progress
 from codex_jax.records import Completion
+from codex_jax.sample.batch_output import write_batch_output
 from codex_jax.sample.completions_file import CompletionsFile
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
@@ -43,6 +44,7 @@ class BatchRun:
     ends: TextEnds
     ordered: bool
     token_healing: bool = True
+    batch_output: str = ""
 
     def sample(
         self, checkpoint_dir: str, card: checkpoint.Card, temperatures: Sequence[float]
@@ -79,6 +81,9 @@ class BatchRun:
                     samples = sum(len(request.samples) for request in requests)
                     self._write(remaining, file, engine, samples)
                 total += len(file.done)
+                if self.batch_output:
+                    name = format_output(self.batch_output, card.step, temperature)
+                    write_batch_output(name, path, requests, self._models())
         return total
 
     def _requests(self, sampling_params: SamplingParams) -> list[Request]:
@@ -100,6 +105,11 @@ class BatchRun:
             params = sampling_params if is_default else request.sampling_params
             requests.append(request._replace(tokens=tokens, healed=healed, sampling_params=params))
         return requests
+
+    def _models(self) -> dict[str, str]:
+        """The names that a batch's lines have for the model."""
+        names = ((request.id, problem.extra.get("model")) for problem, request in self.lines)
+        return {task_id: name for task_id, name in names if isinstance(name, str)}
 
     @functools.cached_property
     def _healer(self) -> TokenHealer:

@@ -35,10 +35,9 @@ def generate(
     prepend_eos: bool | None = None,
     ordered: bool = False,
     token_healing: bool = True,
+    batch_output: str = "",
 ) -> int:
-    """Samples completions of every problem; returns the number of samples in the output.
-
-    Run again, it resumes: the file is that of an uninterrupted run, up to the order of its lines.
+    """Samples completions of every problem; returns their number. Run again, it resumes.
 
     Args:
       checkpoint_dir: Directory that train wrote.
@@ -60,6 +59,7 @@ def generate(
       prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
       ordered: Write samples in the order of the problems, rather than as they finish.
       token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
+      batch_output: The samples again, in OpenAI's Batch output format; braces as in output.
     """
     bpe = Tokenizer.load(tokenizer)
     _check_sizes(samples_per_problem, max_new_tokens, batch_size)
@@ -67,11 +67,11 @@ def generate(
     default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
-    _check_output(output, step=steps, temperature=temperatures)
+    _check_outputs([output, batch_output or output], step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     ends = read_ends(cards[0], bpe, prepend_eos)
-    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing)
+    options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing, batch_output)
     run = BatchRun(lines, default, bpe, output, batch_size, *options)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
@@ -83,11 +83,13 @@ def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
             raise InputError(f"{name} is {value}; expected 1 or more")
 
 
-def _check_output(output: str, **lists: Sequence[object]) -> None:
+def _check_outputs(outputs: Sequence[str], **lists: Sequence[object]) -> None:
     """Checks that every file of a run has a name of its own."""
-    format_output(output, 0, 0.0)
-    for name, values in lists.items():
-        if len(values) > 1 and f"{{{name}}}" not in output:
-            raise InputError(
-                f"output is {output}; with {len(values)} {name}s set it to a name with {{{name}}}"
-            )
+    for output in outputs:
+        format_output(output, 0, 0.0)
+        for name, values in lists.items():
+            if len(values) > 1 and f"{{{name}}}" not in output:
+                raise InputError(
+                    f"output is {output}; with {len(values)} {name}s set it to a name with "
+                    f"{{{name}}}"
+                )

@@ -87,7 +87,7 @@ def _parse_batch_line(line: Mapping[str, Any], where: str, default: Request) -> 
             raise openai_schema.FieldError("max_tokens: expected 1 or more, found 0", "max_tokens")
     except openai_schema.FieldError as error:
         raise InputError(f"{where}: {error}") from None
-    extra = {} if fields["suffix"] is None else {"suffix": fields["suffix"]}
+    extra = {name: fields[name] for name in ("suffix", "model") if fields[name] is not None}
     problem = Problem(task_id=task_id, prompt=fields["prompt"], extra=extra)
     return InputLine(problem, _to_request(task_id, fields, default))
 

@@ -30,17 +30,27 @@ def parse_body(body: Any, supported: Collection[str] | None = None) -> Fields:
     Raises:
       FieldError: an unknown or invalid field, which it names.
     """
+    fields = check_fields(body, FIELDS, supported)
+    _check_combinations(fields)
+    return fields
+
+
+def check_fields(
+    body: Any,
+    checks: Mapping[str, Callable[[str, Any], Any]],
+    supported: Collection[str] | None = None,
+) -> Fields:
+    """Each field of a body by its check; see `parse_body`."""
     if not isinstance(body, dict):
         raise FieldError(f"expected a JSON object, found {json_type(body)}")
-    supported = FIELDS.keys() if supported is None else supported
+    supported = checks.keys() if supported is None else supported
     for name in sorted(body):
-        if name not in (FIELDS if body[name] is None else supported):
+        if name not in (checks if body[name] is None else supported):
             raise FieldError(f"Unrecognized request argument supplied: {name}", name)
     fields = {}
-    for name, check in FIELDS.items():
+    for name, check in checks.items():
         value = body.get(name)
         fields[name] = None if value is None else check(name, value)
-    _check_combinations(fields)
     return fields
 
 

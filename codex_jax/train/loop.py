@@ -83,27 +83,23 @@ def train(
     model = select_model(model, checkpoint_dir, source, batches)
     configs = (optimizer, mesh, compute, stability)
     job = make_job(batches, model, source, *configs, settings, operative_config)
-    metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
-    with (
-        FolderLock(checkpoint_dir) as lock,
-        Checkpoints(checkpoint_dir, retention=retention) as checkpoints,
-    ):
+    with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
         begin = restore_or_init(checkpoints, job, changeable)
-        save = _saver(checkpoints, lock, begin.card)
-        return _run_job(job, begin, save, schedule, metrics, validation)
+        return _run_job(job, begin, checkpoints, lock, schedule, validation)
 
 
 def _run_job(
     job: Job,
     begin: Beginning,
-    save: Callable,
+    checkpoints: Checkpoints,
+    lock: FolderLock,
     schedule: "LoopSchedule",
-    metrics_file: pathlib.Path,
     validation: Validation,
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
+    metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
     metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, job.batches)
@@ -117,9 +113,10 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=save,
+            save=_saver(checkpoints, lock, begin.card),
             evaluator=evaluator,
         )
+        checkpoints.finish()
     return metrics.last if last == schedule.steps else _stop_preempted(last)
 
 

@@ -3,7 +3,6 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from tokenizers import pre_tokenizers
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.convert.convert import import_weights
@@ -71,49 +70,6 @@ def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
         )
 
 
-def test_a_missing_gguf_is_one_line(tmp_path):
-    pytest.importorskip("gguf")
-    with pytest.raises(InputError, match=r"none\.gguf: no such file"):
-        import_weights(source=str(tmp_path / "none.gguf"), output=str(tmp_path / "c"))
-
-
-def test_gguf_written_by_its_own_library_is_read(folder, tmp_path):
-    gguf = pytest.importorskip("gguf")
-    from codex_jax.convert import hf_params
-
-    config = model.DecoderConfig.from_json(checkpoint.read_card(folder / "ours").model)
-    params = checkpoint.restore_params(folder / "ours", model.abstract_params(config)[0])
-    path = tmp_path / "model.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(config.layers)
-    writer.add_embedding_length(config.width)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.kv_heads)
-    writer.add_feed_forward_length(config.mlp_size)
-    writer.add_context_length(config.max_length)
-    writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_freq_base(config.rotary_base)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    filler = [f"<{n}>" for n in range(43)]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(["<|endoftext|>", *alphabet, *filler])
-    writer.add_token_types([3] + [1] * 256 + [3] * 43)
-    for name, value in hf_params.write_params("gguf:llama", config, params).items():
-        writer.add_tensor(name, value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    import_weights(source=str(path), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json"))
-    card = checkpoint.read_card(tmp_path / "c")
-    read = checkpoint.restore_params(
-        tmp_path / "c", model.abstract_params(model.DecoderConfig.from_json(card.model))[0]
-    )
-    read["embedding"] = read["embedding"][:300]
-    jax.tree.map(np.testing.assert_array_equal, read, params)
-
-
 def test_a_tensor_that_no_row_reads_is_refused_by_name(folder, tmp_path):
     from safetensors.numpy import load_file, save_file
 
@@ -143,14 +99,6 @@ def test_a_foreign_or_empty_safetensors_is_one_line(folder, tmp_path, content, m
     (copy / "model.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=message):
         import_weights(source=str(copy), output=str(tmp_path / "c"))
-
-
-@pytest.mark.parametrize("content", [b"", b"GGUF", b"hello" * 99])
-def test_a_foreign_or_cut_gguf_is_one_line(tmp_path, content):
-    pytest.importorskip("gguf")
-    (tmp_path / "m.gguf").write_bytes(content)
-    with pytest.raises(InputError, match="not a complete GGUF file"):
-        import_weights(source=str(tmp_path / "m.gguf"), output=str(tmp_path / "c"))
 
 
 def test_a_second_import_into_one_output_is_refused(folder, tmp_path):

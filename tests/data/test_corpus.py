@@ -161,3 +161,17 @@ def test_folders_deeper_than_any_path_cost_a_line(tmp_path):
     assert paths == ["z.py"]
     assert list(reasons.values()) == ["unreadable"]
     subprocess.run(["rm", "-rf", tmp_path / "deep"], check=True)
+
+
+def test_a_list_and_a_tuple_of_languages_are_the_same(root):
+    (root / "run").write_text("#!python\nx = 1\n")
+    trees = [SourceTree(path=str(root), languages=names) for names in (("Python",), ["Python"])]
+    assert [*list_files(trees[0])] == [*list_files(trees[1])]
+    assert scan({"a": trees[0]}).state == scan({"a": trees[1]}).state
+    assert "run" in _read(trees[0])[0]
+
+
+@pytest.mark.parametrize("setting", ["languages", "exclude", "skip_folders", "open"])
+def test_a_word_is_no_sequence_of_words(root, setting):
+    with pytest.raises(InputError, match=rf"{setting} is 'C'; set {setting} to \['C'\]"):
+        read_corpus({"a": SourceTree(path=str(root), **{setting: "C"})})

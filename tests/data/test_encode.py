@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.documents import Document, Span
@@ -79,7 +80,7 @@ def test_the_pool_and_seqio_agree(source_tree, tokenizer_file, tokenizer, tmp_pa
 def test_the_pool_and_beam_agree(source_tree, tokenizer_file, tokenizer, tmp_path):
     pytest.importorskip("apache_beam")
     from codex_jax.data.cache_command import cache_on_beam
-    from codex_jax.data.seqio_tasks.beam_pipeline import add_cached_task
+    from codex_jax.data.seqio_tasks.cached_task import add_cached_task
 
     output = str(tmp_path / "beam")
     cache_on_beam(
@@ -108,5 +109,5 @@ def test_a_document_is_encoded_as_often_as_its_weight_says(tokenizer):
 
 
 def test_an_unknown_special_token_is_an_error(tokenizer):
-    with pytest.raises(KeyError, match="<no_such_token>"):
+    with pytest.raises(InputError, match="<no_such_token>"):
         encode_spans((Span("<no_such_token>", special=True),), tokenizer)

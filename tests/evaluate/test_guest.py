@@ -187,7 +187,8 @@ class Host:
     """The host's end of a fork server."""
 
     def __init__(self, delay_s: float = 0.0):
-        settings = {"own_uid": False, "seccomp": False, "limits": LIMITS._asdict()}
+        settings = {"own_uid": False, "seccomp": False, "host_clock": False}
+        settings["limits"] = LIMITS._asdict()
         command = [sys.executable, "-c", SERVER, json.dumps(settings | {"delay_s": delay_s})]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe)
@@ -217,20 +218,23 @@ class Host:
 
     def answers(self, count: int) -> list[dict]:
         """The first answers, in however many frames they come."""
-        while self.answered.count(b"\n") < count:
+        while self.answered.count(b"\n") < count + 1:
             message, body = self.receive()
-            assert message == protocol.ANSWERS
-            self.answered += body
+            assert message in (protocol.ANSWERS, protocol.CLOCK)
+            self.answered += body if message == protocol.ANSWERS else b""
         return self.answers_so_far()[:count]
 
     def answers_so_far(self) -> list[dict]:
-        return [json.loads(line) for line in self.answered.splitlines()]
+        """All but the first, which says that the program's process was there."""
+        answers = [json.loads(line) for line in self.answered.splitlines()]
+        assert answers[:1] == [{"started": True}][: len(answers)]
+        return answers[1:]
 
     def end(self) -> dict:
         """Returns how it ended; adds its last answers to those before."""
         message, body = self.receive()
-        while message == protocol.ANSWERS:
-            self.answered += body
+        while message in (protocol.ANSWERS, protocol.CLOCK):
+            self.answered += body if message == protocol.ANSWERS else b""
             message, body = self.receive()
         assert message == protocol.ENDED
         end, _, last = body.partition(b"\n")
@@ -332,7 +336,7 @@ os._exit(0)
     host.start(source, live=False)
     end = host.end()
     assert end["exit"] == 0
-    assert host.answered == b"forged"
+    assert host.answered == b'{"started": true}\nforged'
 
 
 def test_a_program_inherits_nothing_of_the_one_before(host):

@@ -33,3 +33,30 @@ def test_go_tests_get_a_main_function():
     assert 'testing "codexjax/testing"' in files["program.go"]
     files = program_files.go("package f_test\n", 'import "testing"\nvar b testing.B')
     assert "codexjax/testing" not in files["program.go"]
+
+
+def test_mbxp_s_go_tests_keep_their_main_function():
+    files = program_files.go("package main\n", "func main() {\n\tf()\n}\n")
+    assert files["program.go"].endswith("f()\ncodex_jax_done()\n}\n\n")
+    assert "func codex_jax_done() { testing.End() }" in files["tests.go"]
+
+
+def test_humaneval_x_s_rust_tests_are_called_and_crates_are_imported_only_if_used():
+    program = "use rand::Rng;\nuse md5;\nfn f() { md5::compute(1) }\n"
+    test = "#[cfg(test)]\nmod tests {\n#[test]\n    fn test_f() { super::f() }\n}\n"
+    text = program_files.rust(program, test)["program.rs"]
+    assert "use rand" not in text
+    assert "use md5;" in text
+    assert "pub fn test_f()" in text
+    assert "fn main() { tests::test_f();  extern" in text
+
+
+def test_the_compiler_of_typescript_gets_the_rules():
+    files = program_files.typescript("p", "t", "MBXP")
+    assert files["rules.txt"] == "MBXP"
+    assert files["program.ts"].startswith("p\nt\n(globalThis")
+
+
+def test_humaneval_x_has_an_older_cpp():
+    text = "#include <bits/stdc++.h>\n"
+    assert program_files.cpp(text, "int main() {}", "HumanEval-X")["all.txt"] == "-std=c++11\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from codex_jax import InputError, records
-from codex_jax.evaluate.problems import samples
+from codex_jax.evaluate.problems import formats, samples
 
 TASKS = {name: records.Problem(task_id=name, prompt="") for name in "ab"}
 
@@ -63,6 +63,32 @@ def test_the_first_that_differs_is_named_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"of b with sample_index 5; expected one; set") as caught:
         samples.load_completions(write(tmp_path / "c.jsonl", lines), TASKS)
     assert "\n" not in str(caught.value)
+
+
+def test_samples_of_other_harnesses_are_read(tmp_path):
+    """EvalPlus writes whole programs, HumanEval-X generations."""
+    lines = [{"task_id": "a", "solution": "def f(): 1"}, {"task_id": "b", "generation": "    1"}]
+    program, body = samples.load_completions(write(tmp_path / "c.jsonl", lines), TASKS)
+    assert (program.completion, samples.is_whole_program(program)) == ("def f(): 1", True)
+    assert (body.completion, samples.is_whole_program(body)) == ("    1", False)
+    problem = records.Problem(task_id="a", prompt="def f():\n", extra={"suffix": "g = f\n"})
+    text = formats.program(problem, program.completion, is_program=True)
+    assert text == "def f(): 1\ng = f\n"
+
+
+@pytest.mark.parametrize("name", [11, "11", "mbpp/11", "Mbpp/11"])
+def test_mbpp_s_numbers_name_its_problems(name, tmp_path):
+    tasks = {task: records.Problem(task_id=task, prompt="") for task in ("MBPP/11", "MBPP/12")}
+    path = write(tmp_path / "c.jsonl", [{"task_id": name, "completion": "x"}])
+    (sample,) = samples.load_completions(path, tasks)
+    assert sample.task_id == "MBPP/11"
+
+
+def test_a_number_of_two_benchmarks_names_no_problem(tmp_path):
+    tasks = {task: records.Problem(task_id=task, prompt="") for task in ("MBPP/11", "X/11")}
+    path = write(tmp_path / "c.jsonl", [{"task_id": 11, "completion": "x"}])
+    with pytest.raises(InputError, match="completion for '11'; expected a task_id"):
+        samples.load_completions(path, tasks)
 
 
 def test_completions_that_fit_no_problem_are_one_line(tmp_path):

@@ -100,7 +100,7 @@ def secret(n): return (n * 7919 + 13) % 10007 + 0 * {}
 
 def test_cpu_time_decides_not_wall_time(isolation):
     sleeper = "import time\ntime.sleep(1.3)\n" + HONEST.format(0, 0)
-    burner = "import time\nwhile time.process_time() < 1.3: pass\n" + HONEST.format(1, 1)
+    burner = "import time\nwhile time.monotonic() < 1e9: pass\n" + HONEST.format(1, 1)
     outcomes = judge(isolation, [sleeper, burner])
     assert outcomes[sleeper].cause == "passed"
     assert outcomes[burner].cause == "time_limit"

@@ -1,21 +1,13 @@
-"""The fork server for compilers and programs, in this process: made, run, relayed, ended."""
+"""The fork server for compilers and programs: made, run, relayed, ended."""
 
-import contextlib
-import functools
 import json
-import os
-import threading
+import subprocess
+import sys
 
 import pytest
 
 from codex_jax.evaluate.sandbox import protocol
-from codex_jax.evaluate.sandbox.guest import (
-    child_process,
-    cleanup,
-    confine,
-    server_io,
-    toolchain_server,
-)
+from codex_jax.evaluate.sandbox.guest import server_io, toolchain_server
 from codex_jax.evaluate.sandbox.sandbox import Limits
 
 LIMITS = Limits(cpu_s=20.0, memory_mb=1 << 20, processes=1 << 15)
@@ -25,31 +17,62 @@ while read -r line; do
         *'"file": "spin"'*) while :; do :; done ;;
         *'"file": "malformed"'*) echo 'no JSON' ;;
         *'"file": "gone"'*) exit ;;
-        *) echo '{"ok": true, "output": "made"}' ;;
+        *) echo '{"ok": true, "output": "made by '$$'"}' ;;
     esac
 done
 """
 
 
-class Connection:
-    """A server in this process, connected through pipes as to the host."""
+# Without privileges to drop and without namespaces, so that any user can run it. It is a process of
+# its own: a fork of the tests', with all that they have loaded, takes too long.
+SERVER = """
+import json, os, sys
+from codex_jax.evaluate.sandbox.guest import cleanup, child_process, confine, server_io
+from codex_jax.evaluate.sandbox.guest import toolchain_server
 
-    def __init__(self, settings: dict):
-        inbox, self.to = os.pipe()
-        self.back, outbox = os.pipe()
-        self.server = toolchain_server.ToolchainServer(settings, inbox, outbox)
+settings = json.loads(sys.argv[1])
+confine.fork_in_namespaces = os.fork
+confine.drop_privileges = lambda _: None
+cleanup._FOLDERS = (settings["folder"],)
+child_process.HOME = settings["folder"]
+if settings["cpu_s"] is not None:
+    server_io.cpu_s = lambda _: settings["cpu_s"]
+inbox, outbox = os.dup(0), os.dup(1)
+for descriptor in (0, 1):
+    os.dup2(os.open("/dev/null", os.O_RDWR), descriptor)
+server = toolchain_server.ToolchainServer(settings, inbox, outbox)
+server.serve()
+"""
+
+
+class Connection:
+    """The host's end of a server."""
+
+    def __init__(self, folder, cpu_s: float | None = None):
+        settings = {"own_uid": False, "host_clock": False, "folder": str(folder), "cpu_s": cpu_s}
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-c", SERVER, json.dumps(settings)]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe)
+        assert self.receive()[0] == protocol.HELLO
 
     def send(self, operation: bytes, body: bytes = b"") -> None:
-        server_io.write_frame(self.to, operation, body)
+        server_io.write_frame(self.process.stdin.fileno(), operation, body)
 
     def receive(self) -> tuple[bytes, bytes]:
-        return server_io.read_frame(self.back)
+        """The next frame that isn't a sign of life."""
+        while True:
+            head = self.process.stdout.read(protocol.FRAME_HEAD.size)
+            operation, size = protocol.FRAME_HEAD.unpack(head)
+            body = self.process.stdout.read(size)
+            if operation != protocol.CLOCK:
+                return operation, body
 
     def compile(self, *steps: object, files=None, max_bytes: int = 0, **limits: object) -> dict:
         """Returns the result of a compilation, with its artifacts."""
         steps = [{"argv": ["sh", "-c", s]} if isinstance(s, str) else s for s in steps]
         job = {"files": files or {}, "steps": steps, "env": {}, "max_bytes": max_bytes}
-        self.server.compile(job | {"limits": LIMITS._asdict() | limits})
+        job["limits"] = LIMITS._asdict() | limits
+        self.send(protocol.BUILD, json.dumps(job).encode())
         operation, body = self.receive()
         assert operation == protocol.BUILT
         end = json.loads(body)
@@ -59,20 +82,16 @@ class Connection:
             end["artifacts"] = body
         return end
 
-    def start(self, script: str, *, calls=(), fd: int = 3, **limits: object) -> threading.Thread:
-        job = {"argv": ["sh", "-c", script], "fd": fd, "env": {"MINE": "yes"}}
+    def start(self, *argv: str, calls=(), fd: int = 3, **limits: object) -> None:
+        job = {"argv": argv, "fd": fd, "env": {"MINE": "yes"}}
         job["calls"] = None if calls is None else list(calls)
         job["limits"] = LIMITS._asdict() | limits
-        thread = threading.Thread(target=functools.partial(self.server.run, job))
-        thread.start()
-        return thread
+        self.send(protocol.RUN, json.dumps(job).encode())
 
     def run(self, script: str, **settings) -> tuple[bytes, dict]:
         """Returns the answers of a program, and how it ended."""
-        thread = self.start(script, **settings)
-        result = self.end()
-        thread.join()
-        return result
+        self.start("sh", "-c", script, **settings)
+        return self.end()
 
     def end(self) -> tuple[bytes, dict]:
         answers = b""
@@ -83,18 +102,18 @@ class Connection:
             assert operation == protocol.ANSWERS
             answers += body
 
+    def close(self) -> None:
+        """The end of the pipe is the end of the process, and of compilers that stay."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(timeout=60) == 0
+
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    """Without privileges to drop, and without namespaces, so that any user can run it."""
-    monkeypatch.setattr(confine, "fork_in_namespaces", os.fork)
-    monkeypatch.setattr(confine, "drop_privileges", lambda _: None)
-    monkeypatch.setattr(cleanup, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setattr(child_process, "HOME", str(tmp_path))
-    server = Connection({"own_uid": False})
+def server(tmp_path):
+    server = Connection(tmp_path)
     yield server
-    for compiler in server.server.compilers.values():
-        compiler.kill()
+    server.close()
 
 
 def test_what_the_steps_leave_comes_back_without_the_sources(server, tmp_path):
@@ -110,7 +129,7 @@ def test_restored_artifacts_can_run(server, tmp_path):
         "artifacts"
     ]
     (tmp_path / "other").touch()
-    server.server.restore(artifacts)
+    server.send(protocol.RESTORE, artifacts)
     assert json.loads(server.receive()[1]) == {"ok": True, "dirty": False}
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
     assert server.run("./a")[0] == b"again\n"
@@ -156,21 +175,28 @@ def test_a_program_has_a_process_group_of_its_own(server):
 
 
 def test_live_calls_go_in_one_by_one_until_the_end(server):
-    thread = server.start("while read n; do echo $((n + 1)) >&3; done; exec sleep 600", calls=None)
+    script = "while read n; do echo $((n + 1)) >&3; done; exec sleep 600"
+    server.start("sh", "-c", script, calls=None)
     for number in (1, 41):
         server.send(protocol.CALL, b"%d\n" % number)
         assert server.receive() == (protocol.ANSWERS, b"%d\n" % (number + 1))
     server.send(protocol.END)
     assert server.end()[1]["reason"] == "ended"
-    thread.join()
+
+
+def test_the_host_s_clock_can_end_a_program(server):
+    server.start("sleep", "600")
+    server.send(protocol.EXPIRE)
+    assert server.end()[1]["reason"] == "cpu"
 
 
 @pytest.mark.parametrize(("spent", "why"), [(9.0, "cpu"), (0.0, "wall")])
-def test_cpu_time_ends_the_busy_and_the_wall_sleepers(server, monkeypatch, spent, why):
+def test_cpu_time_ends_the_busy_and_the_wall_sleepers(tmp_path, spent, why):
     """The clock is ours: on a busy machine a loop may get no time at all."""
-    monkeypatch.setattr(server_io, "cpu_s", lambda _: spent)
+    server = Connection(tmp_path, cpu_s=spent)
     _, end = server.run("exec sleep 600", cpu_s=0.1)
     assert (end["reason"], end["signal"]) == (why, 9)
+    server.close()
 
 
 def test_answers_beyond_their_room_end_the_program(server):
@@ -188,10 +214,22 @@ def test_of_what_a_program_says_both_ends_are_kept(server):
     assert end["exit"] == 4
 
 
-def test_a_command_that_is_not_there_ends_with_our_own_status(server):
-    job = {"argv": ["no-such-command"], "fd": 3, "calls": []}
-    server.server.run(job | {"limits": LIMITS._asdict()})
-    assert server.end()[1]["exit"] == 71
+@pytest.mark.parametrize("command", ["no-such-command", "/etc", "/etc/hostname"])
+def test_a_command_that_does_not_start_is_no_program_that_failed(server, command):
+    server.start(command)
+    _, end = server.end()
+    assert (end["reason"], end["exit"]) == ("exec", 71)
+    assert command in end["output"]
+
+
+def test_a_program_that_exits_likewise_is_one(server):
+    _, end = server.run("echo 'no-such-command: not found' >&2; exit 71")
+    assert (end["reason"], end["exit"]) == ("closed", 71)
+
+
+def test_a_program_has_its_descriptors_and_no_other(server):
+    _, end = server.run("ls /proc/self/fd | wc -l")
+    assert end["output"].strip() == "5"  # with that of ls for the folder
 
 
 def test_files_and_links_are_deleted_and_folders_reported(server, tmp_path):
@@ -203,8 +241,8 @@ def test_files_and_links_are_deleted_and_folders_reported(server, tmp_path):
 def test_a_compiler_that_stays_answers_again_and_again(server):
     step = {"server": ["sh", "-c", STAYING_COMPILER], "file": "x"}
     ends = [server.compile(step) for _ in range(3)]
-    assert [(end["ok"], end["output"]) for end in ends] == [(True, "made")] * 3
-    assert len(server.server.compilers) == 1
+    assert [(end["ok"], end["output"].split()[0]) for end in ends] == [(True, "made")] * 3
+    assert len({end["output"] for end in ends}) == 1  # its pid
 
 
 @pytest.mark.parametrize("trouble", ["malformed", "gone", "spin"])
@@ -215,38 +253,8 @@ def test_a_compiler_that_answers_no_more_is_replaced(server, trouble):
     assert server.compile(warm | {"file": "x"})["ok"]
 
 
-def test_each_process_has_another_uid(server):
-    assert server.server.next_uid() == 0
-    server.server.settings["own_uid"] = True
-    assert server.server.next_uid() != server.server.next_uid() > 0
-
-
-def test_orders_come_in_frames_until_the_end_of_the_pipe(server, monkeypatch):
-    """The end of the pipe is the end of the process; here of the thread."""
-    left = threading.Event()
-
-    def leave(_status):
-        left.set()
-        raise SystemExit
-
-    job = {"files": {}, "steps": [], "env": {}, "max_bytes": 0}
-    job["limits"] = LIMITS._asdict()
-    server.send(protocol.BUILD, json.dumps(job).encode())
-    run = {"argv": ["true"], "fd": 3, "calls": [], "limits": LIMITS._asdict()}
-    server.send(protocol.RUN, json.dumps(run).encode())
-
-    def serve():
-        with contextlib.suppress(SystemExit):
-            server.server.serve()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    assert [server.receive()[0] for _ in range(3)] == [
-        protocol.HELLO,
-        protocol.BUILT,
-        protocol.ENDED,
-    ]
-    monkeypatch.setattr(server_io.os, "_exit", leave)
-    os.close(server.to)
-    thread.join()
-    assert left.is_set()
+def test_each_process_has_another_uid():
+    server = toolchain_server.ToolchainServer({"own_uid": False}, -1, -1)
+    assert server.next_uid() == 0
+    server.settings["own_uid"] = True
+    assert server.next_uid() != server.next_uid() > 0

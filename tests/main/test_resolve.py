@@ -43,6 +43,27 @@ def test_an_optional_description_appears_once_something_is_bound(configure, toy)
     assert configure(None, "--temperature=1").arguments()["extra"] == toy.Policy(temperature=1.0)
 
 
+@pytest.mark.parametrize("flag", ["--weight=3", "--gin.b/Folder.weight=3"])
+def test_settings_reach_the_plain_entries_of_a_mapping(configure, toy, tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(toy.Folder, "shorthand", ("path", "weight"), raising=False)
+    text = 'work.sources = {"a": ("x", 0.5), "b": "y"}'
+    bound = configure(text, flag, path=tmp_path / "a.gin")
+    sources = bound.arguments()["sources"]
+    assert sources["b"] == toy.Folder(path="y", weight=3.0)
+    assert sources["a"] in (("x", 0.5), toy.Folder(path="x", weight=0.5))
+    (tmp_path / "again.gin").write_text(config_text(bound.root))
+    again = configure((tmp_path / "again.gin").read_text(), path=tmp_path / "again.gin")
+    assert again.arguments()["sources"] == sources
+
+
+def test_without_such_settings_entries_stay_plain(configure, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy.Folder, "shorthand", ("path", "weight"), raising=False)
+    text = 'work.sources = {"a": "x"}'
+    assert configure(text, path=tmp_path / "a.gin").arguments()["sources"] == {"a": "x"}
+    with pytest.raises(InputError, match="no @c/Folder"):
+        configure(text, "--gin.c/Folder.weight=3", path=tmp_path / "b.gin")
+
+
 def test_scoped_references(configure, toy, tmp_path):
     text = """
 work.sources = {"a": @one/Folder(), "b": @two/Folder(), "c": "plain"}

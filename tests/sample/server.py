@@ -23,10 +23,14 @@ class ByteTokenizer(Tokenizer):
     eos_id, vocab_size, hash = models.EOS, models.V, "0" * 64
     special_ids = frozenset({models.EOS})
 
-    def __init__(self):
-        """Needs no vocabulary."""
+    settings = None
 
-    def encode(self, text):
+    def __init__(self, settings=None):
+        """Needs no vocabulary; may have the settings of an imported one."""
+        self.settings = settings or {}
+
+    def encode(self, text, *, specials=False):
+        del specials
         return [byte % models.V for byte in text.encode()]
 
     def token_bytes(self, token):
@@ -80,7 +84,7 @@ class TestServer:
 
 
 @contextlib.contextmanager
-def run_server(*, warm=True, limits=None, extra_routes=None, **options):
+def run_server(*, warm=True, limits=None, extra_routes=None, settings=None, **options):
     """The server, its engine started if `warm`; `extra_routes` makes routes from the service."""
     config, params = models.counting_model()
     engine = models.start_engine(
@@ -92,7 +96,7 @@ def run_server(*, warm=True, limits=None, extra_routes=None, **options):
     limits = ServerLimits(**sizes | counts | (limits or {}))
     service = Service(
         engine_thread,
-        ByteTokenizer(),
+        ByteTokenizer(settings),
         model="counts",
         vocab_size=models.V,
         limits=limits,

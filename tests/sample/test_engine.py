@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -199,3 +200,22 @@ def test_first_tokens_follow_the_exact_softmax(engine):
     expected = np.append(p[often], p[~often].sum()) * n
     chi2 = ((observed - expected) ** 2 / np.maximum(expected, 1e-9)).sum()
     assert chi2 < often.sum() + 4 * (2 * often.sum()) ** 0.5
+
+
+@pytest.mark.parametrize("window", [7, 64])
+def test_a_sliding_window_hides_what_is_before_it_in_prompt_and_sample(window):
+    config = dataclasses.replace(models.ROTARY, window=window)
+    params = models.random_params(config)
+    engine = models.start_engine(config, params)
+    full = dataclasses.replace(config, window=0)
+    differs = 0
+    for sample in engine.run(models.requests(n=2, sampling_params=WARM, seed=1)):
+        prompt = models.PROMPTS[int(sample.request_id)]
+        text = [*prompt, *sample.tokens[:-1]]
+        at = np.arange(len(sample.tokens)), sample.tokens
+        expected, other = (
+            models.teacher_forced(c, params, text)[len(prompt) - 1 :][at] for c in (config, full)
+        )
+        np.testing.assert_allclose(sample.logprobs, expected, rtol=1e-4, atol=1e-4)
+        differs += len(text) > window and not np.allclose(expected, other, atol=1e-3)
+    assert differs

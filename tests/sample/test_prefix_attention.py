@@ -38,8 +38,9 @@ def by_hand(q, k, v):
     return np.einsum("ns,nsh->nh", weights / weights.sum(axis=1, keepdims=True), v)
 
 
+@pytest.mark.parametrize("window", [0, 1, 90])
 @pytest.mark.parametrize(("tile", "group"), [(1, 4), (8, 1), (8, 4)])
-def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
+def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group, window):
     rng = np.random.default_rng(tile)
     prefix, prefix_joined = random_cache(P, 200, 1)
     suffix, _ = random_cache(B, 100, 2)
@@ -56,7 +57,8 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
         attend = prefix_attention.shared_prefix_attention(
             tiles, group=group, length=jnp.asarray(length)
         )
-        return attend(q, k, v, (prefix[0], suffix[0]), 0)
+        settings = {"window": window} if window else {}
+        return attend(q, k, v, (prefix[0], suffix[0]), 0, **settings)
 
     out, written = jax.device_get(run(q, k, v, prefix, suffix))
     own = join_blocks([written])
@@ -64,7 +66,9 @@ def test_prefix_and_suffix_merged_equal_attention_over_both(tile, group):
     for row in np.flatnonzero(live):
         shared, new = prefix_length[prompt[row]], length[row] + 1
         keys, values = (
-            np.concatenate([old[prompt[row], :, :shared], new_keys[row, :, :new]], axis=1)
+            np.concatenate([old[prompt[row], :, :shared], new_keys[row, :, :new]], axis=1)[
+                :, -window:
+            ]
             for old, new_keys in zip(prefix_joined, own, strict=True)
         )
         expected = by_hand(q[row, 0], keys, values)

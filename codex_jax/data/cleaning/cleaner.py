@@ -110,7 +110,7 @@ class Cleaner:
             label = self._dedup[render_as].find(text, file.language)
             yield CheckResult(label or "duplicates", label or "none", not label)
         if self._decontaminator:
-            yield _check_contamination(self._decontaminator, text, stats)
+            yield _check_contamination(self._decontaminator, file, text, stats)
 
 
 def _decode(file: File) -> tuple[str, str]:
@@ -130,10 +130,10 @@ def _decode(file: File) -> tuple[str, str]:
 
 
 def _check_contamination(
-    decontaminator: Decontaminator, text: str, stats: FileStats
+    decontaminator: Decontaminator, file: File, text: str, stats: FileStats
 ) -> CheckResult:
     stats.contaminated_names.update(decontaminator.names(text))
-    task = decontaminator.find(text)
+    task = decontaminator.find(text, file.language)
     if task:
         stats.contaminated_tasks[task] += 1
     return CheckResult("contaminated", task or "no problem's words", not task)

@@ -1,34 +1,28 @@
-"""Search for documents that hold a piece of an evaluation problem."""
+"""Search for documents that hold a piece of an evaluation problem, as words or as structure."""
 
 import pathlib
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from codex_jax import InputError
-from codex_jax.records import Problem, open_text, parse_record
+from codex_jax.data.cleaning.code_structure import Outline, functions_of, outline, structure
+from codex_jax.data.cleaning.problem_files import ProblemText, read_problems
 
 _WORDS = re.compile(r"\w+")
 _GRAM = 13  # words, as GPT-3's own decontamination (arXiv 2005.14165, appendix C)
 _SHORTEST_NAME = 8
-_NAME = re.compile(r'(?<=^\{)"name":')
-
-
-def _read_problems(path: pathlib.Path | str) -> Iterator[Problem]:
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected problems as JSON Lines")
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            renamed = _NAME.sub('"task_id":', line, count=1)
-            yield parse_record(renamed, Problem, where=f"{path}:{number}")
 
 
 class Decontaminator:
-    """Looks for `gram` consecutive words of a problem, and for functions of a problem's name."""
+    """Looks for `gram` consecutive words of a problem, and for functions built like its solution.
+
+    Functions of a problem's name are counted too; they prove nothing.
+    """
 
     def __init__(self, problem_files: Sequence[pathlib.Path | str], gram: int = _GRAM):
-        """Reads problem files in HumanEval's format, or MultiPL-E's, which says `name`.
+        """Reads problem files: HumanEval's, MultiPL-E's, MBPP's, or any like them.
 
         Raises:
           InputError: a file is missing or malformed.
@@ -36,22 +30,49 @@ class Decontaminator:
         self._gram = gram
         self._grams: dict[tuple[str, ...], str] = {}
         self._names: dict[str, str] = {}
+        self._structures: dict[bytes, str] = {}
+        self._outlines: set[Outline] = set()
         for path in problem_files:
-            for problem in _read_problems(path):
+            for problem in read_problems(path):
                 self._add(problem)
         self._vocabulary = {word for words in self._grams for word in words}
         self._any_name = re.compile(rf"\b(?:{'|'.join(map(re.escape, self._names)) or '(?!)'})\b")
 
-    def _add(self, problem: Problem) -> None:
-        words = _WORDS.findall(problem.prompt + problem.canonical_solution)
-        for gram in zip(*(words[n:] for n in range(self._gram)), strict=False):
-            self._grams.setdefault(gram, problem.task_id)
+    def _add(self, problem: ProblemText) -> None:
+        for solution in problem.solutions or ("",):
+            self._add_words(problem.prompt + solution, problem.task_id)
+            self._add_words(solution, problem.task_id)
+            self._add_structures(problem, solution)
         if len(problem.entry_point) >= _SHORTEST_NAME:
             self._names.setdefault(problem.entry_point, problem.task_id)
 
-    def find(self, text: str) -> str:
-        """Returns the task whose words the text holds, or ""."""
-        return next(self._hits(_WORDS.findall(text)), "")
+    def _add_words(self, text: str, task_id: str) -> None:
+        words = _WORDS.findall(text)
+        for gram in zip(*(words[n:] for n in range(self._gram)), strict=False):
+            self._grams.setdefault(gram, task_id)
+
+    def _add_structures(self, problem: ProblemText, solution: str) -> None:
+        """Adds the solution's functions: it is a program, or continues the prompt."""
+        given = {structure(each) for each in functions_of(problem.prompt)}
+        programs = (problem.prompt + solution, solution, textwrap.dedent(solution))
+        for function in next(filter(None, map(functions_of, programs)), []):
+            digest = structure(function)
+            if digest and digest not in given:
+                self._structures.setdefault(digest, problem.task_id)
+                self._outlines.add(outline(function))
+
+    def find(self, text: str, language: str = "Python") -> str:
+        """Returns the task whose words or structure the text holds, or ""."""
+        if task := next(self._hits(_WORDS.findall(text)), ""):
+            return task
+        return next(self._similar(text), "") if language == "Python" and self._structures else ""
+
+    def _similar(self, text: str) -> Iterator[str]:
+        for function in functions_of(text):
+            if outline(function) in self._outlines:
+                task = self._structures.get(structure(function))
+                if task:
+                    yield task
 
     def _hits(self, words: list[str]) -> Iterator[str]:
         in_vocabulary = np.fromiter(map(self._vocabulary.__contains__, words), bool, len(words))

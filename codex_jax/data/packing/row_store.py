@@ -51,22 +51,48 @@ class RowsInfo:
         return self.tokens / (self.rows * self.sequence_length)
 
 
+_INFO_FIELDS = dataclasses.fields(RowsInfo)
+
+
+class _Fields(dict):
+    """An object of the metadata; one without a field that is read is an error in one line."""
+
+    path = pathlib.Path()
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(f"{self.path}: no field {name!r}; build the rows again")
+
+
 def read_info(directory: pathlib.Path | str) -> RowsInfo:
     """Reads the metadata of finished rows.
 
     Raises:
-      InputError: there are no finished rows here, or their metadata is damaged.
+      InputError: there are no finished rows here, or their metadata is damaged; so does reading a
+        count that rows of a former version lack.
     """
     path = pathlib.Path(directory, _INFO_FILE)
+    fields_type = type("Fields", (_Fields,), {"path": path})
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if fields.pop("format") != _FORMAT:
+        fields = json.loads(path.read_text(encoding="utf-8"), object_hook=fields_type)
+        if fields["format"] != _FORMAT:
             raise InputError(f"{path}: another format; expected {_FORMAT!r}: build the rows again")
-        return RowsInfo(**fields)
+        info = RowsInfo(**{field.name: fields[field.name] for field in _INFO_FIELDS})
     except FileNotFoundError:
         raise InputError(f"{directory}: no packed rows here; make them by `data`") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); build the rows again") from None
+    _check_types(info, path)
+    return info
+
+
+def _check_types(info: RowsInfo, path: pathlib.Path) -> None:
+    for field in _INFO_FIELDS:
+        value = getattr(info, field.name)
+        expected: Any = field.type
+        if not isinstance(value, getattr(expected, "__origin__", expected)):
+            raise InputError(f"{path}: damaged ({field.name} is {value!r}); build the rows again")
+    if bad := [name for name, counts in info.sources.items() if not isinstance(counts, dict)]:
+        raise InputError(f"{path}: damaged (counts of {bad[0]!r}); build the rows again")
 
 
 def read_token_bytes(directory: pathlib.Path | str) -> np.ndarray:

@@ -1,121 +1,223 @@
-"""The Beam pipeline of the command `cache`: clean, drop exact duplicates, tokenize, write."""
+"""The Beam pipeline of the command `data cache`: clean, drop exact duplicates, tokenize, write."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-import seqio
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from codex_jax.data.cache_folder import COUNTS
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
-from codex_jax.data.corpus import Entry, SourceTree, list_files
-from codex_jax.data.dedup.minhash import digest
+from codex_jax.data.corpus import Entry, SourceTree, is_validation, list_files
+from codex_jax.data.dedup.minhash import EXACT, digest
 from codex_jax.data.documents import Document
 from codex_jax.data.examples.encode import DocumentEncoder, EncodedExample
 from codex_jax.data.readers.files import read_files
-from codex_jax.data.seqio_tasks.cached_files import remove_files
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
-from codex_jax.data.stats import FileStats
+from codex_jax.data.seqio_tasks.registry import register
+from codex_jax.data.seqio_tasks.task_examples import count_shards, read_examples, task_splits
+from codex_jax.data.stats import FileStats, to_counts
 from codex_jax.tokenizer import Tokenizer
 
-_FEATURES = {
-    "key": tf.io.FixedLenFeature([], tf.string),
-    "language": tf.io.FixedLenFeature([], tf.string),
-    "targets": tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True),
-    "weights": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True),
-}
+_COUNTS = "counts"  # the output for ((source, counter, key, reason), number)
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceSpec:
-    """The settings of a source that a worker needs."""
+class CacheSpec:
+    """The settings of a cache that a worker needs."""
 
-    tree: SourceTree
+    trees: dict[str, SourceTree]
+    tasks: tuple[str, ...]  # of seqio's registry, whose sources aren't trees
+    modules: tuple[str, ...]
+    corpus: dict[str, SourceTree]  # that the modules may refer to
     tokenizer: str
     cleaning: Cleaning
     files: int
     seed: int
-    name: str
     sequence_length: int
+    folder: str
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the trees, then of the tasks."""
+        return [*self.trees, *self.tasks]
 
 
-def run(specs: Mapping[str, SourceSpec], output: str, options: Sequence[str]) -> None:
-    """Caches each named source into the folder `output`."""
-    FileSystems.exists(output) or FileSystems.mkdirs(output)
-    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-        for name, spec in specs.items():
-            remove_files(output, name)
-            _cache(pipeline, name, spec, output)
+class _Candidate(NamedTuple):
+    """A clean document, and where it comes in the order of the corpus."""
+
+    source: str
+    order: tuple[int, int, int]  # of its tree, of its file, and of the document in that file
+    document: Document
 
 
-def _cache(pipeline: beam.Pipeline, name: str, spec: SourceSpec, output: str) -> None:
-    documents = (
-        pipeline
-        | f"{name}: list" >> beam.Create(list(list_files(spec.tree)))
-        | f"{name}: spread" >> beam.Reshuffle()
-        | f"{name}: clean" >> beam.ParDo(_Clean(spec))
-    )
-    if spec.cleaning.exact_duplicates:
-        documents = (
-            documents
-            | f"{name}: by content" >> beam.GroupBy(_content)
-            | f"{name}: first" >> beam.MapTuple(lambda _, same: min(same, key=_path))
+def run(spec: CacheSpec, options: PipelineOptions) -> None:
+    """Writes the records of every source, and the file of their counts, into `spec.folder`."""
+    with beam.Pipeline(options=options) as pipeline:
+        records, counts = [], []
+        if spec.trees:
+            steps = list(_read_trees(pipeline, spec))
+            counts += [outputs[_COUNTS] for outputs in steps]
+            records.append(steps[-1].main)
+        if spec.tasks:
+            outputs = (
+                pipeline
+                | "list shards" >> beam.Create(_list_shards(spec))
+                | "spread shards" >> beam.Reshuffle()
+                | "read shards"
+                >> beam.ParDo(_ReadShard(spec)).with_outputs(_COUNTS, main="records")
+            )
+            counts.append(outputs[_COUNTS])
+            records.append(outputs.records)
+        (
+            records
+            | "all records" >> beam.Flatten()
+            | "by file" >> beam.GroupByKey()
+            | "write" >> beam.MapTuple(_Write(spec.folder, spec.files))
         )
-    (
-        documents
-        | f"{name}: tokenize" >> beam.ParDo(_Tokenize(spec))
-        | f"{name}: by file" >> beam.GroupByKey()
-        | f"{name}: write" >> beam.MapTuple(_Write(name, output, spec.files))
+        (
+            counts
+            | "all counts" >> beam.Flatten()
+            | "sum" >> beam.CombinePerKey(sum)
+            | "list" >> beam.combiners.ToList()
+            | "write counts" >> beam.Map(_WriteCounts(spec.folder))
+        )
+
+
+def _read_trees(pipeline: beam.Pipeline, spec: CacheSpec) -> Iterator[Any]:
+    """Yields the outputs of each step, of which the last one's are the trees' records."""
+    entries = [
+        (source, (number, index), entry)
+        for number, (source, tree) in enumerate(spec.trees.items())
+        for index, entry in enumerate(list_files(tree))
+    ]
+    cleaned = (
+        pipeline
+        | "list files" >> beam.Create(entries)
+        | "spread files" >> beam.Reshuffle()
+        | "clean" >> beam.ParDo(_Clean(spec)).with_outputs(_COUNTS, main="main")
     )
+    yield cleaned
+    if spec.cleaning.exact_duplicates:
+        cleaned = (
+            cleaned.main
+            | "content" >> beam.Map(_ContentKey(spec))
+            | "by content" >> beam.GroupByKey()
+            | "first" >> beam.ParDo(_TakeFirst()).with_outputs(_COUNTS, main="main")
+        )
+        yield cleaned
+    encode = beam.ParDo(_EncodeDocument(spec)).with_outputs(_COUNTS, main="main")
+    yield cleaned.main | "encode" >> encode
 
 
-def _content(document: Document) -> bytes:
-    return digest(document.text, document.language)
+def _list_shards(spec: CacheSpec) -> list[tuple[str, str, int, int]]:
+    return [
+        (task, split, shard, shards)
+        for task in spec.tasks
+        for split in task_splits(task)
+        for shards in [count_shards(task, split)]
+        for shard in range(shards)
+    ]
 
 
-def _path(document: Document) -> str:
-    return document.path
+def _count(source: str, counter: str, key: str, number: int, reason: str = "") -> Any:
+    return beam.pvalue.TaggedOutput(_COUNTS, ((source, counter, key, reason), number))
 
 
 class _Clean(beam.DoFn):
-    """Entry of a directory → documents that pass; counts the others by reason."""
+    """Entry of a directory → documents that pass; counts all by language, the others by reason."""
 
-    def __init__(self, spec: SourceSpec):
+    def __init__(self, spec: CacheSpec):
         self._spec = spec
 
     def setup(self) -> None:
         cleaning = dataclasses.replace(self._spec.cleaning, exact_duplicates=False)
         self._cleaner = Cleaner(cleaning)
 
-    def process(self, entry: Entry) -> Iterator[Document]:
-        stats = FileStats()
-        files = read_files(self._spec.tree, [entry])
-        yield from self._cleaner.clean(files, self._spec.tree, stats)
-        for reason, count in stats.reasons().items():
-            beam.metrics.Metrics.counter("dropped", reason).inc(count)
+    def process(self, element: tuple[str, tuple[int, int], Entry]) -> Iterator[Any]:
+        source, index, entry = element
+        stats, tree = FileStats(), self._spec.trees[source]
+        documents = self._cleaner.clean(read_files(tree, [entry]), tree, stats)
+        for number, document in enumerate(documents):
+            yield _Candidate(source, (*index, number), document)
+        for counter, key, reason, count in to_counts(stats):
+            yield _count(source, counter, key, count, reason)
 
 
-class _Tokenize(beam.DoFn):
-    """Document → (number of a file, (key, serialized tf.train.Example))."""
+class _ContentKey:
+    """Keys a document by its content and rendering: duplicates are looked for in all trees."""
 
-    def __init__(self, spec: SourceSpec):
+    def __init__(self, spec: CacheSpec):
+        self._renderings = {name: tree.render_as for name, tree in spec.trees.items()}
+
+    def __call__(self, candidate: _Candidate) -> tuple[tuple[str, bytes], _Candidate]:
+        document = candidate.document
+        content = digest(document.text, document.language)
+        return (self._renderings[candidate.source], content), candidate
+
+
+class _TakeFirst(beam.DoFn):
+    """Documents of the same content → the first in the order of the corpus."""
+
+    def process(self, element: tuple[Any, Iterable[_Candidate]]) -> Iterator[Any]:
+        candidates = sorted(element[1], key=lambda candidate: candidate.order)
+        yield candidates[0]
+        for source, _, document in candidates[1:]:
+            yield _count(source, "accepted", document.language, -1)
+            yield _count(source, "bytes", document.language, -document.size)
+            yield _count(source, "dropped", document.language, 1, EXACT)
+
+
+class _Encode(beam.DoFn):
+    """Makes records of encoded examples: ((source, split, number of a file), (key, record))."""
+
+    def __init__(self, spec: CacheSpec):
         self._spec = spec
+
+    def records(self, source: str, split: str, example: EncodedExample) -> Iterator[Any]:
+        key_digest = hashlib.sha256(example.key.encode("utf-8", "surrogatepass")).digest()
+        number = int.from_bytes(key_digest[:8]) % self._spec.files
+        yield (source, split, number), (example.key, serialize(example))
+        yield _count(source, f"{split} texts", "", 1)
+        yield _count(source, f"{split} tokens", example.language, len(example.ids) + 1)
+
+
+class _EncodeDocument(_Encode):
+    """Document → records."""
 
     def setup(self) -> None:
         tokenizer = Tokenizer.load(self._spec.tokenizer)
         self._encoder = DocumentEncoder(tokenizer, self._spec.seed, self._spec.sequence_length)
 
-    def process(self, document: Document) -> Iterator[tuple[int, tuple[str, bytes]]]:
-        for example in self._encoder.encode(document, self._spec.tree, self._spec.name):
-            key_digest = hashlib.sha256(example.key.encode()).digest()
-            number = int.from_bytes(key_digest[:8]) % self._spec.files
-            yield number, (example.key, _serialize(example))
+    def process(self, candidate: _Candidate) -> Iterator[Any]:
+        source, _, document = candidate
+        tree = self._spec.trees[source]
+        is_held_out = is_validation(document.path, tree.validation_share)
+        split = "validation" if is_held_out else "train"
+        for example in self._encoder.encode(document, tree, source):
+            yield from self.records(source, split, example)
 
 
-def _serialize(example: EncodedExample) -> bytes:
+class _ReadShard(_Encode):
+    """Shard of a Task's split, which seqio reads → records."""
+
+    def setup(self) -> None:
+        tokenizer = Tokenizer.load(self._spec.tokenizer)
+        register(self._spec.corpus, self._spec.modules, tokenizer)
+
+    def process(self, element: tuple[str, str, int, int]) -> Iterator[Any]:
+        task, split, shard, shards = element
+        for example in read_examples(task, split, (shard, shards)):
+            yield from self.records(task, split, example)
+            if split == "train":
+                yield _count(task, "accepted", example.language, 1)
+
+
+def serialize(example: EncodedExample) -> bytes:
     """Serializes an example; its bytes depend on its content alone."""
     targets = tf.train.Int64List(value=example.ids.tolist())
     weights = tf.train.FloatList(value=example.weights.tolist())
@@ -130,39 +232,33 @@ def _serialize(example: EncodedExample) -> bytes:
 
 
 def _bytes(text: str) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+    content = text.encode("utf-8", "surrogatepass")
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Write:
     """Writes a file of records, through a temporary name of the same file system."""
 
-    name: str
-    output: str
+    folder: str
     files: int
 
-    def __call__(self, number: int, records: Iterable[tuple[str, bytes]]) -> None:
-        path = f"{self.output}/{self.name}-{number:05}-of-{self.files:05}.tfrecord"
-        with tf.io.TFRecordWriter(path + ".partial") as out:
+    def __call__(self, file: tuple[str, str, int], records: Iterable[tuple[str, bytes]]) -> None:
+        source, split, number = file
+        path = f"{self.folder}/{source}-{split}-{number:05}-of-{self.files:05}.tfrecord"
+        partial = f"{path}.partial-{secrets.token_hex(4)}"
+        with tf.io.TFRecordWriter(partial) as out:
             for _, record in sorted(records):
                 out.write(record)
-        tf.io.gfile.rename(path + ".partial", path, overwrite=True)
+        tf.io.gfile.rename(partial, path, overwrite=True)
 
 
-def add_cached_task(name: str, directory: str, source: str, tokenizer: Tokenizer) -> seqio.Task:
-    """Registers as a Task the files that `cache_on_beam` wrote for `source`."""
-    files = {"train": f"{directory}/{source}-?????-of-?????.tfrecord"}
-    seqio.TaskRegistry.remove(name)
-    return seqio.TaskRegistry.add(
-        name,
-        source=seqio.TFExampleDataSource(files, feature_description=_FEATURES),
-        preprocessors=[_cast_targets],
-        output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
-    )
+@dataclasses.dataclass(frozen=True)
+class _WriteCounts:
+    """Writes the sums of all counts as JSON, last of all files."""
 
+    folder: str
 
-def _cast_targets(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    def cast(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {**example, "targets": tf.cast(example["targets"], tf.int32)}
-
-    return dataset.map(cast)
+    def __call__(self, counts: Sequence[tuple[tuple[str, str, str, str], int]]) -> None:
+        with tf.io.gfile.GFile(f"{self.folder}/{COUNTS}", "w") as out:
+            out.write(json.dumps(sorted([*key, number] for key, number in counts)))

@@ -16,12 +16,37 @@ def load_registry() -> types.ModuleType:
     return registry
 
 
+def load_task_examples() -> types.ModuleType:
+    """Imports `seqio_tasks.task_examples`, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    from codex_jax.data.seqio_tasks import task_examples
+
+    return task_examples
+
+
+def load_cached_task() -> types.ModuleType:
+    """Imports `seqio_tasks.cached_task`, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    from codex_jax.data.seqio_tasks import cached_task
+
+    return cached_task
+
+
 def load_task_shards() -> types.ModuleType:
     """Imports `seqio_tasks.task_shards`, with TensorFlow off accelerators."""
     _load_tensorflow()
     from codex_jax.data.seqio_tasks import task_shards
 
     return task_shards
+
+
+def load_beam_cache() -> types.ModuleType:
+    """Imports `seqio_tasks.beam_cache` and Beam, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    with _silence_stderr():
+        from codex_jax.data.seqio_tasks import beam_cache
+
+    return beam_cache
 
 
 @functools.cache

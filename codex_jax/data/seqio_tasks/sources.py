@@ -1,6 +1,7 @@
 """seqio sources beside seqio's own: trees of files, JSON Lines (also .gz and .zst), Parquet."""
 
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
@@ -82,47 +83,64 @@ def _select(line: bytes, fields: Sequence[str], where: str) -> dict[str, str]:
     try:
         row = json.loads(line)
         values = {field: row[field] for field in fields}
+        if wrong := [field for field, value in values.items() if not isinstance(value, str)]:
+            raise InputError(f"{where}: {wrong[0]} isn't a string")
+        for value in values.values():
+            value.encode()  # a lone surrogate is no text
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{where}: {type(error).__name__} {error}; expected {fields}") from None
-    if wrong := [field for field, value in values.items() if not isinstance(value, str)]:
-        raise InputError(f"{where}: {wrong[0]} isn't a string")
+        raise InputError(
+            f"{where}: {type(error).__name__}: {error}; expected the fields {', '.join(fields)}"
+        ) from None
     return values
 
 
+class _RawFile(io.RawIOBase):
+    """A file of any file system that TensorFlow knows, as Python's and Arrow's readers want it."""
+
+    def __init__(self, path: str):
+        self._file = tf.io.gfile.GFile(path, "rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._file.tell()}.get(whence)
+        self._file.seek((self._file.size() if start is None else start) + offset)
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 def _open(path: str) -> BinaryIO:
-    stream = tf.io.gfile.GFile(path, "rb")
+    stream = io.BufferedReader(_RawFile(path), 1 << 20)
     if path.endswith(".gz"):
         return cast(BinaryIO, gzip.open(stream, "rb"))
     if path.endswith(".zst"):
-        return cast(BinaryIO, _ZstdLines(path))
+        content = pyarrow.CompressedInputStream(stream, "zstd")
+        return cast(BinaryIO, io.BufferedReader(content, 1 << 20))
     return cast(BinaryIO, stream)
 
 
-class _ZstdLines:
-    """Lines of a file that Zstandard compressed."""
-
-    def __init__(self, path: str):
-        self._path = path
-
-    def __enter__(self) -> Iterator[bytes]:
-        self._stream = pyarrow.input_stream(tf.io.gfile.GFile(self._path, "rb"), compression="zstd")
-        return self._lines()
-
-    def __exit__(self, *details: object) -> None:
-        self._stream.close()
-
-    def _lines(self) -> Iterator[bytes]:
-        rest = b""
-        while chunk := self._stream.read(1 << 20):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
-        yield rest
-
-
 def _read_parquet(path: str, fields: Sequence[str]) -> Iterator[dict[str, Any]]:
-    table = pyarrow.parquet.ParquetFile(tf.io.gfile.GFile(path, "rb"))
-    if missing := [field for field in fields if field not in table.schema_arrow.names]:
-        names = ", ".join(table.schema_arrow.names)
-        raise InputError(f"{path}: no column {missing[0]}; expected one of {names}")
-    for batch in table.iter_batches(_BATCH_ROWS, columns=list(fields)):
-        yield from batch.to_pylist()
+    with io.BufferedReader(_RawFile(path)) as stream:
+        table = pyarrow.parquet.ParquetFile(stream)
+        names = table.schema_arrow.names
+        if missing := [field for field in fields if field not in names]:
+            raise InputError(f"{path}: no column {missing[0]}; expected one of {', '.join(names)}")
+        number = 0
+        for batch in table.iter_batches(_BATCH_ROWS, columns=list(fields)):
+            for row in batch.to_pylist():
+                number += 1
+                if wrong := [field for field, value in row.items() if not isinstance(value, str)]:
+                    raise InputError(f"{path}: row {number}: {wrong[0]} isn't a string")
+                yield row

@@ -2,12 +2,12 @@
 
 import pathlib
 
-from codex_jax.data.seqio_tasks.registry import SPLITS, read_examples, task_splits
+from codex_jax.data.seqio_tasks.task_examples import SPLITS, read_examples, task_splits
 from codex_jax.data.shards.shards import BuildSpec, ShardBuilder, manifest_path
 from codex_jax.progress import bar
 
 
-def build_task_shards(spec: BuildSpec, eos_id: int) -> list[str]:
+def build_task_shards(spec: BuildSpec) -> list[str]:
     """Builds a shard for each split of the Tasks that isn't there; returns the names of all.
 
     Raises:
@@ -20,6 +20,6 @@ def build_task_shards(spec: BuildSpec, eos_id: int) -> list[str]:
             name = f"{number:03}-{split}"
             names.append(name)
             if not manifest_path(pathlib.Path(spec.folder), name).is_file():
-                examples = bar(read_examples(task, split, eos_id), desc=task, unit="example")
+                examples = bar(read_examples(task, split), desc=task, unit="example")
                 builder.build_examples(name, examples)
     return names

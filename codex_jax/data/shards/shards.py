@@ -4,13 +4,12 @@ A shard is done once its manifest exists, so an interrupted build resumes. Dupli
 later, across shards (`assemble`).
 """
 
-import collections
 import dataclasses
 import hashlib
 import json
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,20 +23,12 @@ from codex_jax.data.examples.render import example_rng
 from codex_jax.data.examples.row_cutter import token_byte_counts
 from codex_jax.data.readers.files import read_files
 from codex_jax.data.shards.shard_files import TokenizedDocument, TokenizedText, write_block
-from codex_jax.data.stats import FileStats
+from codex_jax.data.stats import FileStats, add_count, to_counts
 from codex_jax.files import atomic_write
 from codex_jax.tokenizer import Tokenizer
 
 _SHARD_BYTES, _SHARD_FILES = 8_000_000, 4000
 _BLOCK_BYTES, _BLOCK_DOCUMENTS = 16_000_000, 8000  # held in a worker's memory
-_COUNTERS = (
-    "accepted",
-    "bytes",
-    "redacted",
-    "licenses",
-    "contaminated_tasks",
-    "contaminated_names",
-)
 
 
 class Shard(NamedTuple):
@@ -137,7 +128,7 @@ class ShardBuilder:
         return blocks
 
     def _write_manifest(self, name: str, blocks: int, stats: FileStats) -> None:
-        manifest = {"blocks": blocks, **_to_json(stats)}
+        manifest = {"blocks": blocks, "counts": list(to_counts(stats))}
         atomic_write(manifest_path(self._folder, name), json.dumps(manifest))
 
     def _tokenize(self, document: Document, tree: SourceTree, source: str) -> TokenizedDocument:
@@ -192,16 +183,9 @@ def dropped_path(folder: pathlib.Path, name: str) -> pathlib.Path:
     return folder / f"{name}.tsv"
 
 
-def _to_json(stats: FileStats) -> dict[str, Any]:
-    dropped = [[*key, count] for key, count in stats.dropped.items()]
-    return {"dropped": dropped} | {name: getattr(stats, name) for name in _COUNTERS}
-
-
 def read_manifest(folder: pathlib.Path, name: str, stats: FileStats) -> list[pathlib.Path]:
     """Adds a finished shard's counts to `stats`; returns its blocks in their order."""
     manifest = json.loads(manifest_path(folder, name).read_text("utf-8"))
-    for counter in _COUNTERS:
-        getattr(stats, counter).update(collections.Counter(manifest[counter]))
-    for language, reason, count in manifest["dropped"]:
-        stats.dropped[language, reason] += count
+    for counts in manifest["counts"]:
+        add_count(stats, *counts)
     return [folder / f"{name}-{number:06}.npz" for number in range(manifest["blocks"])]

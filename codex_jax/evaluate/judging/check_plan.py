@@ -1,5 +1,6 @@
 """A problem prepared for judging: its compiled test, and the calls that the test will make."""
 
+import ast
 import contextlib
 import copy
 import importlib
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # loads numpy, whose start-up each judge process would pay fo
 _SLOWDOWN = 4  # times the reference's CPU seconds that a program has on HumanEval+'s inputs
 _JUDGE_BYTES = 6 << 30  # of memory, whatever values a test works on
 _CACHED_VERDICTS = 10_000  # of one problem
+_LARGE = 1 << 21  # items of an answer: inputs that have larger ones (5 of Mbpp/255's) are left out
 _KILL_CPU_S = 10.0  # for a reference that loops in C
 _ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
@@ -53,6 +55,7 @@ class CheckPlan:
             self.test = compile(problem.test, "test", "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise InputError(f"its test doesn't parse ({error})") from None
+        self.defines_check = _prepare_names(problem.test)
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
@@ -69,7 +72,8 @@ class CheckPlan:
     def check(self, candidate: Callable) -> None:
         """Runs the test on `candidate`, in a namespace of its own."""
         if self.cases is not None:
-            oracles.check_outputs(candidate, self.oracle, self.cases, self.tolerance)
+            for cases in (self.cases[: self.base_count], self.cases[self.base_count :]):
+                oracles.check_outputs(candidate, self.oracle, cases, self.tolerance)
         else:
             self._run_test(self._namespace(), candidate)
 
@@ -84,23 +88,27 @@ class CheckPlan:
         random.seed(0)  # tests that draw inputs draw the same ones each time
         namespace[self.entry_point] = candidate
         exec(self.test, namespace)
-        if "check" in namespace:
+        if self.defines_check:  # a program's own function may have that name: Mbpp/56
             namespace["check"](candidate)
 
     def _answer_inputs(self, problem: "records.Problem | types.SimpleNamespace") -> None:
         """Records the reference's answer to each input of HumanEval+, and the limits it needs."""
         self.tolerance = float(problem.extra.get("atol", 0))
         self.oracle = problem.extra.get("oracle", self.entry_point)
-        inputs = mbpp_plus.call_arguments(problem.extra)
-        self.calls = [call_results.encode_call(tuple(a), {})[0] for a in inputs]
-        self.complete = True
-        reference = self._namespace()[self.entry_point]
-        start = time.process_time()
+        base, start = len(problem.extra.get("base_input") or ()), time.process_time()
+        reference, self.base_count, size = self._namespace()[self.entry_point], 0, 0
+        self.cases = []
         with cpu_time_limit(_ANSWERS_CPU_S):
-            self.cases = [(a, reference(*copy.deepcopy(a))) for a in inputs]
+            for index, arguments in enumerate(mbpp_plus.call_arguments(problem.extra)):
+                answer = reference(*copy.deepcopy(arguments))
+                if not _is_large(answer):
+                    self.cases.append((arguments, answer))
+                    self.base_count += index < base
+                    size += len(json.dumps(value_codec.encode(answer)))
         self.least_cpu_s = _SLOWDOWN * (time.process_time() - start)
-        size = sum(len(json.dumps(value_codec.encode(answer))) for _, answer in self.cases)
         self.least_answer_mb = 2 * size >> 20
+        self.calls = [call_results.encode_call(tuple(a), {})[0] for a, _ in self.cases]
+        self.complete = True
 
     def limits(self, limits: Limits) -> Limits:
         """Returns the limits, widened to what the reference itself needs."""
@@ -115,7 +123,7 @@ class CheckPlan:
         If it fails its own test or takes long, the calls up to there are known, and the rest is
         recorded with the first program that passes.
         """
-        lines: list[dict] = [{"ready": True}]
+        lines: list[dict] = [{"started": True}, {"ready": True}]
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace = self._namespace()
@@ -170,6 +178,24 @@ class CheckPlan:
         """Keeps the verdict of check() on these answers."""
         if len(self._verdicts) < _CACHED_VERDICTS:
             self._verdicts[_digest(answers)] = verdict
+
+
+def _prepare_names(test: str) -> bool:
+    """Imports what the test imports, before clocks run; returns whether it defines check()."""
+    body = ast.parse(test).body
+    names = [alias.name for row in body if isinstance(row, ast.Import) for alias in row.names]
+    names += [row.module or "" for row in body if isinstance(row, ast.ImportFrom)]
+    for name in filter(None, names):
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    return any(isinstance(row, ast.FunctionDef) and row.name == "check" for row in body)
+
+
+def _is_large(answer: Any) -> bool:
+    """Whether an answer has more items, or items of items, than a program can send in time."""
+    if not isinstance(answer, list | tuple | set):
+        return False
+    return len(answer) + sum(len(i) for i in answer if isinstance(i, list | tuple)) > _LARGE
 
 
 def _digest(answers: bytes) -> bytes:

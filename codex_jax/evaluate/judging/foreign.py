@@ -18,7 +18,7 @@ from codex_jax.evaluate.languages import registry, toolchain_sandbox
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.languages.toolchain_sandbox import ToolchainSandbox
 from codex_jax.evaluate.sandbox import protocol
-from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import TAINTING_CAUSES, Cause, Outcome
 
 _PROGRAMS_PER_SANDBOX = 500
@@ -66,8 +66,9 @@ class ForeignJudge:
             channel = ToolchainChannel(sandbox, language, entry_point)
             outcome = judge_foreign_call(channel, plan, source, self.limits)
         else:
+            rules = problem["extra"].get("rules", "")
             outcome = toolchain_sandbox.run_tests(
-                sandbox, language, source, problem["test"], entry_point, self.limits
+                sandbox, language, source, problem["test"], entry_point, self.limits, rules
             )
         self.programs += 1
         is_worn = self.programs >= _PROGRAMS_PER_SANDBOX or outcome.cause in TAINTING_CAUSES
@@ -98,6 +99,7 @@ class ToolchainChannel:
         self.sandbox, self.language, self.entry_point = sandbox, language, entry_point
         self.tainted = False
         self._task: dict[str, Any] = {}
+        self._is_started = False
 
     def set_calls(self, task: dict[str, Any]) -> None:
         """Sets entry point, calls and limits of the next programs."""
@@ -114,6 +116,7 @@ class ToolchainChannel:
             "calls": None if live else calls,
         }
         self.sandbox.send(protocol.RUN, json.dumps(job).encode())
+        self._is_started = False
         for call in calls if live else ():
             self.send_call(call)
 
@@ -126,15 +129,18 @@ class ToolchainChannel:
         self.sandbox.send(protocol.END)
 
     def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
-        """Returns the next frame, its end in the form that the Python sandbox has."""
+        """Returns the next frame, its start and its end in the form that the Python sandbox has."""
         message, body = self.sandbox.receive_any(within_s=within_s)
+        start, self._is_started = b"" if self._is_started else b'{"started": true}\n', True
         if message != protocol.ENDED:
-            return message, body
+            return message, start + body
         end = json.loads(body)
+        if end["reason"] == "exec":
+            raise SandboxLostError(end["output"])
         self.sandbox.tainted = self.sandbox.tainted or end["dirty"]
         del end["output"]
         end["full"] = end["reason"] == "output"
-        return message, json.dumps(end).encode() + b"\n"
+        return message, json.dumps(end).encode() + b"\n" + start
 
 
 class ForeignCheckPlan(CheckPlan):

@@ -10,6 +10,7 @@ answers), the program starts over and gets its calls one by one.
 import collections
 import json
 import math
+import mmap
 import signal
 from typing import Any
 
@@ -30,6 +31,8 @@ from codex_jax.evaluate.sandbox.channel import ProgramChannel
 from codex_jax.evaluate.sandbox.guest.value_codec import call_deeply
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
+
+_SPARE_BYTES = 1 << 28
 
 
 class Candidate:
@@ -57,11 +60,25 @@ class Candidate:
         Raises:
           ProgramExited: there is no function to call.
         """
+        self.await_start()
         answer = self._next_answer()
         if "unready" in answer:
             raise ProgramExited(*classify_exception(answer["unready"]))
         if answer != {"ready": True}:
             raise ProgramExited(Cause.PROTOCOL_VIOLATION, "it answered before it was called")
+
+    def await_start(self) -> None:
+        """Waits until the program's process is ready to run its code.
+
+        Raises:
+          SandboxLostError: it never was; no program can do that.
+        """
+        while not self._lines:
+            if self.end is not None:
+                raise SandboxLostError(f"it couldn't start a program ({self.end})")
+            self.add(self.receive())
+        if json.loads(self._lines.popleft()) != {"started": True}:
+            raise SandboxLostError("a program started by itself")
 
     def ask(self, call: str) -> dict[str, Any]:
         """Has the program called, and returns its answer.
@@ -215,6 +232,19 @@ def _cause_of_failure(error: BaseException) -> tuple[Cause, str]:
     """Returns the cause if check() raised: the program's own exception, or a wrong answer."""
     if detail := getattr(error, "_of_program", ""):
         return Cause.EXCEPTION, detail
+    if isinstance(error, MemoryError):
+        if not _has_memory():
+            raise SandboxLostError("the judge has too little memory")
+        return Cause.MEMORY_LIMIT, "the test ran out of memory on its answers"
     if isinstance(error, AssertionError):
         return Cause.WRONG_ANSWER, str(error)[:300]
     return Cause.WRONG_ANSWER, f"the test raised {type(error).__name__}: {error}"[:300]
+
+
+def _has_memory() -> bool:
+    """Whether this process still gets what any test may need."""
+    try:
+        mmap.mmap(-1, _SPARE_BYTES).close()
+    except OSError:
+        return False
+    return True

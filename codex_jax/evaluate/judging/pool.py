@@ -27,6 +27,7 @@ _MAX_FAILURES_IN_A_ROW = 3  # programs without a verdict before the run is given
 _CHUNK = 32  # programs that a worker gets at once
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 _MIN_REMAINING_S = 1.0  # of work, before and behind, that pays for starting more workers
 
 
@@ -125,7 +126,7 @@ class _Worker:
         assert self.process.stdout is not None
         descriptor = self.process.stdout.fileno()
         while not self._lines:
-            if not select.select([descriptor], [], [], 60 + 30 * self.pool.limits.cpu_s)[0]:
+            if not select.select([descriptor], [], [], 600 + 300 * self.pool.limits.cpu_s)[0]:
                 raise WorkerLostError("it is silent")
             data = os.read(descriptor, 1 << 16)
             if not data:
@@ -328,7 +329,7 @@ class Pool:
         """Yields a chunk's outcomes.
 
         If the worker is lost, the rest is queued again, job by job; a single job has three tries,
-        and is to blame if the worker is lost each time.
+        and is to blame if the worker crashes each time.
         """
         done = 0
         for attempt in range(_ATTEMPTS):
@@ -351,10 +352,10 @@ class Pool:
                 jobs_left.requeue(chunk[done:])
                 return
             time.sleep(_PAUSE_S * attempt)
-        yield chunk[0], self._outcome_of_failure(reason)
+        yield chunk[0], self._outcome_of_failure(reason, status)
 
-    def _outcome_of_failure(self, reason: Exception) -> Outcome:
-        if isinstance(reason, WorkerLostError):
+    def _outcome_of_failure(self, reason: Exception, status: int) -> Outcome:
+        if -status in _CRASHES:
             detail = f"its answers crashed the judge {_ATTEMPTS} times"
             return Outcome(Cause.PROTOCOL_VIOLATION, detail)
         self._failures += 1

@@ -128,20 +128,19 @@ class Worker:
         return outcomes[digest]
 
     def _with_retries(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Tries up to three times, each in a fresh sandbox.
+        """Tries up to three times, each in a fresh sandbox that passes its self-test.
 
-        If all three are lost although the self-test passes, the program is to blame.
+        If all are lost, or this process lacks memory, the program has no verdict.
         """
         for _ in range(_ATTEMPTS):
             self._ensure_sandbox()
             try:
                 return action()
-            except SandboxLostError as lost:
-                reason = str(lost)
+            except (SandboxLostError, MemoryError) as lost:
+                reason = str(lost) or "the judge has too little memory"
                 self.close()
-        self._ensure_sandbox()
-        detail = f"its sandbox was lost {_ATTEMPTS} times: {reason}"
-        return Outcome(Cause.PROTOCOL_VIOLATION, detail)._asdict()
+        detail = f"its sandbox was lost {_ATTEMPTS} times: {reason}"[:300]
+        return Outcome(Cause.INFRA_ERROR, detail)._asdict()
 
     def _ensure_sandbox(self) -> python_sandbox.PythonSandbox:
         """Returns the sandbox, started if there is none.

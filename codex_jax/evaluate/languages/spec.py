@@ -67,11 +67,11 @@ class Language:
     check_program: str  # a right program, and a wrong one with "+ 2" for "+ 1"
     check_test: str
 
-    def files(self, program: str, test: str) -> dict[str, str]:
-        """Files of a program and its test, by name."""
+    def files(self, program: str, test: str, rules: str = "") -> dict[str, str]:
+        """Files of a program and its test, by name; `rules` are those of problems/translated.py."""
         if self.layout:
-            layout: Callable[[str, str], dict[str, str]] = getattr(program_files, self.layout)
-            return layout(program, test)
+            layout: Callable[[str, str, str], dict[str, str]] = getattr(program_files, self.layout)
+            return layout(program, test, rules)
         return {self.filename: f"{program}\n{test}\n{self.end_marker}\n"}
 
     def main(self, text: str, entry_point: str) -> str:

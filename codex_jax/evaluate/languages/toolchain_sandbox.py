@@ -18,7 +18,7 @@ from codex_jax import InputError
 from codex_jax.evaluate.languages import compile_cache, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends, protocol
-from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo
+from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
 _SANDBOX = Limits(file_mb=1024, open_files=1024)
@@ -72,6 +72,8 @@ class ToolchainSandbox(Sandbox):
         within_s = _SILENCE_S + 10 * limits.cpu_s * max(1, len(steps))
         result = json.loads(self.receive(protocol.BUILT, within_s=within_s))
         self.tainted = self.tainted or result["dirty"]
+        if result["reason"] == "exec":
+            raise SandboxLostError(result["output"])
         if result["ok"] and max_bytes:
             result["artifacts"] = self.receive(protocol.ARTIFACTS, within_s=_SILENCE_S)
         return result
@@ -101,6 +103,8 @@ class ToolchainSandbox(Sandbox):
             if message == protocol.ENDED:
                 end = json.loads(body)
                 self.tainted = self.tainted or end["dirty"]
+                if end["reason"] == "exec":
+                    raise SandboxLostError(end["output"])
                 return answers, end
             answers += body
 
@@ -165,13 +169,14 @@ def run_tests(
     test: str,
     entry_point: str,
     limits: Limits,
+    rules: str = "",
 ) -> Outcome:
     """Returns the outcome of a program's own tests, run next to it.
 
     Raises:
       SandboxLostError: the sandbox crashed; the program has no outcome.
     """
-    files = language.files(program, test)
+    files = language.files(program, test, rules)
     entry_point = language.main(f"{program}\n{test}", entry_point)
     result = _compile_cached(sandbox, language, files)
     if not result["ok"]:

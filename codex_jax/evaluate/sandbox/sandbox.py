@@ -11,10 +11,11 @@ import tempfile
 import time
 from typing import IO, Any, NamedTuple, Self
 
-from codex_jax.evaluate.sandbox import backends, guest_modules, protocol
+from codex_jax.evaluate.sandbox import backends, guest_modules, processes, protocol
 
 _START_S = 30.0
 _READ_BYTES = 1 << 18
+_MEASURED_S = 0.1  # of CPU time, by a clock that ticks every hundredth
 
 
 class SandboxLostError(Exception):
@@ -22,7 +23,7 @@ class SandboxLostError(Exception):
 
 
 class Limits(NamedTuple):
-    """Limits of one program. CPU seconds decide; asleep, it may take twice as many."""
+    """Limits of one program. CPU seconds decide; it may be asleep for twice as many."""
 
     cpu_s: float = 3.0
     memory_mb: int = 1024
@@ -60,6 +61,8 @@ class Sandbox:
         self.tainted = False  # a program left something behind: not to be used again
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = bytearray()
+        self._clock: tuple[float, float] | None = None  # CPU seconds, the guest's and the host's
+        self._real_share = 1.0  # of the guest's CPU seconds
 
     def start(self) -> Self:
         """Starts the sandbox and waits until its server answers.
@@ -69,6 +72,7 @@ class Sandbox:
         """
         backend, python = self.info
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
+        settings["host_clock"] = backend.host_clock
         text = json.dumps(settings | {"limits": self.limits._asdict()})
         command = [str(python), "-I", "-S", "-c", guest_modules.LOADER, text]
         self._process = backend.start(
@@ -104,7 +108,38 @@ class Sandbox:
         return body
 
     def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
-        """Returns the next frame: (message, body)."""
+        """Returns the next frame, (message, body), but for signs of life, which are waited for."""
+        while True:
+            message, body = self._receive_frame(within_s)
+            if message == protocol.ENDED and self._clock is not None:
+                head, newline, rest = body.partition(b"\n")
+                end = json.loads(head)
+                end["cpu_s"] *= self._real_share
+                body = json.dumps(end).encode() + newline + rest
+            if message != protocol.CLOCK:
+                self._clock = None
+                return message, body
+            if self.info.backend.host_clock:
+                self._compare_clocks(**json.loads(body))
+
+    def _compare_clocks(self, cpu_s: float, limit_s: float) -> None:
+        """Ends the program if it has used its CPU seconds by the host's clock, too.
+
+        That clock is read twice, to learn the share of the guest's seconds that are real.
+        """
+        if cpu_s < limit_s or self._process is None:
+            return
+        real_s = processes.tree_cpu_s(self._process.pid)
+        if self._clock is None:
+            self._clock, self._real_share = (cpu_s, real_s), limit_s / cpu_s
+            return
+        guest_s, host_s = cpu_s - self._clock[0], real_s - self._clock[1]
+        self._real_share = min(1.0, host_s / guest_s) if guest_s else self._real_share
+        if host_s >= _MEASURED_S and cpu_s * self._real_share >= limit_s:
+            self.send(protocol.EXPIRE)
+            self._flush()
+
+    def _receive_frame(self, within_s: float) -> tuple[bytes, bytes]:
         self._flush()
         deadline = time.monotonic() + within_s
         head = protocol.FRAME_HEAD

@@ -36,11 +36,11 @@ class FlatLayer(NamedTuple):
 def choose_kernel(config: model.DecoderConfig, dtype: str, cache_dtype: str, mesh: Mesh) -> str:
     """The kernel that serves this model on these devices: "gpu", "tpu" or "" for none.
 
-    Activations are bfloat16. "gpu": one NVIDIA GPU since Ampere. "tpu": a cache in bfloat16, heads
-    of a multiple of 128.
+    Activations are bfloat16, without a sliding window. "gpu": one NVIDIA GPU since Ampere. "tpu":
+    a cache in bfloat16, heads of a multiple of 128.
     """
     device = mesh.devices.flat[0]
-    if dtype != "bfloat16":
+    if dtype != "bfloat16" or config.window:
         return ""
     if device.platform == "tpu":
         fits = cache_dtype == "bfloat16" and config.head_size % 128 == 0

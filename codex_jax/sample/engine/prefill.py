@@ -53,10 +53,10 @@ def _forward(
     )
 
 
-def _attend_as_cached(attend: Callable[..., Any], cache_dtype: str, q, k, v, _, layer):
+def _attend_as_cached(attend: Callable[..., Any], cache_dtype: str, q, k, v, _, layer, **window):
     cached = [kv_cache.to_cache_dtype(x, jnp.dtype(cache_dtype)) for x in (k, v)]
     read = [x.dequantize(-1, q.dtype) if isinstance(x, Int8) else x.astype(q.dtype) for x in cached]
-    out, _ = attend(q, *read, None, layer)
+    out, _ = attend(q, *read, None, layer, **window)
     keys = jax.tree.map(lambda x: jnp.moveaxis(x[0], 0, -1), cached[0])
     return out, (keys, jax.tree.map(lambda x: x[0].swapaxes(0, 1), cached[1]))
 

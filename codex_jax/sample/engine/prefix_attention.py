@@ -76,27 +76,30 @@ def merge(a: PartialSoftmax, b: PartialSoftmax) -> PartialSoftmax:
 
 
 def _attend_to_block(
-    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B _ S"]
 ) -> PartialSoftmax:
     """Attends to one block of keys; matrix units want eight rows, so that one isn't a vector."""
     return jax.lax.platform_dependent(q, k, v, mask, cpu=_sum_block, default=_sum_padded_block)
 
 
 def _sum_padded_block(
-    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B _ S"]
 ) -> PartialSoftmax:
     queries = q.shape[2]
-    padded = jnp.pad(q, ((0, 0), (0, 0), (0, -queries % 8), (0, 0)))
+    spare = (0, -queries % 8)
+    padded = jnp.pad(q, ((0, 0), (0, 0), spare, (0, 0)))
+    if mask.shape[1] > 1:
+        mask = jnp.pad(mask, ((0, 0), spare, (0, 0)))
     return jax.tree.map(lambda x: x[:, :, :queries], _sum_block(padded, k, v, mask))
 
 
 def _sum_block(
-    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B S"]
+    q: Float[Array, "B K R H"], k: Block, v: Block, mask: Bool[Array, "B _ S"]
 ) -> PartialSoftmax:
     keys, key_scale = _split_scale(k, q.dtype)
     values, value_scale = _split_scale(v, q.dtype)
     scores = jnp.einsum("BKRH,BKHS->BKRS", q, keys, preferred_element_type=jnp.float32)
-    mask = mask[:, None, None, :]
+    mask = mask[:, None]
     scores = jnp.where(mask, scores * key_scale * q.shape[-1] ** -0.5, _MASKED)
     peak = scores.max(axis=-1)
     weights = jnp.where(mask, jnp.exp(scores - peak[..., None]), 0.0)
@@ -122,8 +125,9 @@ def _attend_to_blocks(
     keys: Blocks,
     values: Blocks,
     select: Callable[[Block], Block] = lambda block: block,
+    first: Int[Array, "B _"] | None = None,
 ) -> PartialSoftmax:
-    """Attends to the first `length` keys of each row.
+    """Attends to the first `length` keys of each row, from `first` on.
 
     Args:
       q: Queries.
@@ -131,12 +135,15 @@ def _attend_to_blocks(
       keys: The keys' blocks.
       values: The values' blocks.
       select: Makes rows of queries (B) of a block's rows.
+      first: Each query's first key; None is 0.
     """
     result, start = empty_partial(q.shape), 0
     for k, v in zip(keys, values, strict=True):
 
         def attend(result, k=k, v=v, start=start):
-            mask = start + jnp.arange(v.shape[2])[None] < length[:, None]
+            positions = start + jnp.arange(v.shape[2])[None, None]
+            mask = positions < length[:, None, None]
+            mask = mask if first is None else mask & (positions >= first[:, :, None])
             part = _attend_to_block(q, select(k), select(v), mask)
             return merge(result, part) if start else part
 
@@ -149,9 +156,17 @@ def _attend_to_blocks(
 
 
 def _attend_to_prompts(
-    q: Float[Array, "B K G H"], tiles: Tiles, group: int, keys: Blocks, values: Blocks
+    q: Float[Array, "B K G H"],
+    tiles: Tiles,
+    group: int,
+    keys: Blocks,
+    values: Blocks,
+    hidden: Int[Array, "B"] | None = None,
 ) -> PartialSoftmax:
-    """Attends to each row's prompt, `group` tiles at a time."""
+    """Attends to each row's prompt, `group` tiles at a time.
+
+    Keys up to `hidden` of each row, counted from the prompt's end, are outside its window.
+    """
     K, G, H = q.shape[1:]
     spare = -len(tiles.prompt) % group
     tile_rows = jnp.pad(tiles.rows, ((0, spare), (0, 0)), constant_values=len(q))
@@ -162,8 +177,11 @@ def _attend_to_prompts(
             jax.lax.dynamic_slice_in_dim(x, n * group, group) for x in (tile_rows, prompt, length)
         )
         tiled = q.at[rows].get(mode="clip").swapaxes(1, 2).reshape(group, K, -1, H)
+        first = None
+        if hidden is not None:
+            first = jnp.repeat(used[:, None] + hidden.at[rows].get(mode="clip"), G, axis=1)
         part = _attend_to_blocks(
-            tiled, used, keys, values, lambda block: jax.tree.map(lambda x: x[owner], block)
+            tiled, used, keys, values, lambda block: jax.tree.map(lambda x: x[owner], block), first
         )
 
         def scatter(all_rows, new):
@@ -186,16 +204,18 @@ def shared_prefix_attention(
     The cache passed to it is a layer's (prefix, suffix); it returns the suffix, written to.
     """
 
-    def attend(q, k, v, cache, layer):
+    def attend(q, k, v, cache, layer, window=0):
         del layer
+        first = length + 1 - window if window else None  # of the suffix's keys; may be negative
         prefix, suffix = cache
         B, _, N, H = q.shape
         K = k.shape[2]
         keys = kv_cache.write_token(suffix.k, length, k[:, 0], axis=3)
         values = kv_cache.write_token(suffix.v, length, v[:, 0], axis=2)
         grouped = q.reshape(B, K, N // K, H)
-        shared = _attend_to_prompts(grouped, tiles, group, *prefix)
-        own = _attend_to_blocks(grouped, length + 1, keys, values)
+        shared = _attend_to_prompts(grouped, tiles, group, *prefix, first)
+        own_first = None if first is None else first[:, None]
+        own = _attend_to_blocks(grouped, length + 1, keys, values, first=own_first)
         both = merge(shared, own)
         out = (both.mixed / both.total[..., None]).reshape(B, 1, N, H).astype(q.dtype)
         return out, kv_cache.Layer(keys, values)

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -22,6 +22,8 @@ from starlette.routing import Route
 from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve import responses
+from codex_jax.sample.serve.chat import ChatCompletion, read_chat, to_completion_body
+from codex_jax.sample.serve.chat_template import ChatTemplate
 from codex_jax.sample.serve.completion import Completion
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -67,6 +69,7 @@ class Service:
         self.ends = ends or TextEnds((), (tokenizer.eos_id,))
         self.cors_origins = list(cors_origins)
         self.names = [model, *aliases]
+        self.chat_template = ChatTemplate(tokenizer)
         self.healer = TokenHealer.of(tokenizer) if token_healing else None
         self.fingerprint = fingerprint or tokenizer.hash[:12]
         self.keys = [key.encode() for key in keys]
@@ -88,6 +91,7 @@ class Service:
         return Starlette(
             routes=[
                 Route("/v1/completions", self.complete, methods=["POST"]),
+                Route("/v1/chat/completions", self.complete_chat, methods=["POST"]),
                 Route("/v1/engines/{engine:path}/completions", self.complete, methods=["POST"]),
                 Route("/v1/models", self.list_models),
                 Route("/v1/engines", self.list_models),
@@ -120,11 +124,20 @@ class Service:
 
     async def complete(self, request: Request) -> Response:
         """POST /v1/completions, and /v1/engines/ENGINE/completions as openai 0.28 calls it."""
+        return await self._respond(request, self._parse)
+
+    async def complete_chat(self, request: Request) -> Response:
+        """POST /v1/chat/completions."""
+        return await self._respond(request, self._parse_chat)
+
+    async def _respond(
+        self, request: Request, parse: Callable[[Request], Awaitable[Completion]]
+    ) -> Response:
         self._check_available(request)
         self.active += 1
         arrival, is_streaming = time.perf_counter(), False
         try:
-            completion = await self._parse(request)
+            completion = await parse(request)
             if completion.request.stream:
                 is_streaming = True
                 events = self._events(completion, arrival)
@@ -158,6 +171,16 @@ class Service:
 
     async def _parse(self, request: Request) -> Completion:
         body = _add_engine(await self._read_body(request), request.path_params.get("engine"))
+        return self._start(body, "cmpl", Completion)
+
+    async def _parse_chat(self, request: Request) -> Completion:
+        fields = read_chat(await self._read_body(request))
+        self._check_model(fields["model"])
+        body = to_completion_body(fields, self.chat_template, self.limits)
+        return self._start(body, "chatcmpl", ChatCompletion)
+
+    def _start(self, body: Any, prefix: str, completion_class: type[Completion]) -> Completion:
+        """A completion of a request's body."""
         completion_request = parse_request(
             body,
             self.tokenizer,
@@ -167,8 +190,8 @@ class Service:
             healer=self.healer,
         )
         self._check_model(body["model"])
-        completion_id = f"cmpl-{next(self._numbers)}-{secrets.token_hex(8)}"
-        return Completion(
+        completion_id = f"{prefix}-{next(self._numbers)}-{secrets.token_hex(8)}"
+        return completion_class(
             completion_id,
             body["model"],
             completion_request,

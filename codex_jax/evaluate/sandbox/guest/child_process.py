@@ -36,7 +36,9 @@ class ChildProcess:
         self.server, self.limits = server, job["limits"]
         self.remaining_bytes = self.limits["answer_mb"] << 20
         self.output = _unlinked_file("output")
-        self.reason, self.start = "", time.monotonic()
+        self.reason, self.clock = "", server_io.Clock(server, self.limits["cpu_s"])
+        failure, child_failure = os.pipe()  # closed by exec
+        self.failure = failure
         self.channel, child_end = socket.socketpair()
         calls = self._open_calls(job.get("calls"), child_end)
         uid = server.next_uid()
@@ -44,14 +46,16 @@ class ChildProcess:
         if self.pid == 0:
             try:
                 outputs = self._outputs(job["fd"], child_end.fileno(), merge_outputs)
-                _exec([calls, *outputs], job, uid)
+                _exec([calls, *outputs], job, uid, child_failure)
+            except BaseException as error:  # noqa: BLE001 - this process is a fork
+                os.write(child_failure, f"{job['argv'][0]}: {error}".encode()[:_OUTPUT_BYTES])
             finally:
                 os._exit(_EXEC_FAILED)
+        os.close(child_failure)
         if calls != child_end.fileno():
             os.close(calls)
         child_end.close()
         self.channel.settimeout(2 * self.limits["cpu_s"])
-        self.clock_due = self.start + self.limits["cpu_s"]
 
     def _open_calls(self, lines, child_end):
         """Puts calls known in advance into a file, so that no program blocks us by not reading."""
@@ -79,13 +83,14 @@ class ChildProcess:
         if relay:
             poll.register(self.server.inbox, select.POLLIN)
         while not self.reason:
-            timeout_s = max(0.0, self.clock_due - time.monotonic())
+            timeout_s = max(0.0, self.clock.due - time.monotonic())
             for descriptor, _ in poll.poll(1000 * timeout_s + 1):
                 if descriptor == self.channel.fileno():
                     self._receive_answer(relay)
                 else:
                     self._relay_call()
-            self._check_clocks()
+            if time.monotonic() >= self.clock.due and not self.reason:
+                self.reason = self.clock.look(self.pid)
         return self._end(relay)
 
     def _receive_answer(self, relay):
@@ -105,21 +110,11 @@ class ChildProcess:
         message, body = self.server.receive()
         if message == protocol.END:
             self.reason = "ended"
+        elif message == protocol.EXPIRE:
+            self.reason = "cpu"
         elif message == protocol.CALL:
             with contextlib.suppress(OSError):  # it is exiting; its end is read next
                 self.channel.sendall(body)
-
-    def _check_clocks(self):
-        """CPU time decides; wall time ends a sleeper, and what is slow even on a busy machine."""
-        now, limit = time.monotonic(), self.limits["cpu_s"]
-        if now < self.clock_due or self.reason:
-            return
-        wall, cpu = now - self.start, server_io.cpu_s(self.pid)
-        if cpu >= limit:
-            self.reason = "cpu"
-        elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
-            self.reason = "wall"
-        self.clock_due = now + max(0.05, min(limit - cpu, 0.5))
 
     def _end(self, relay):
         status, usage = self._reap(_EXIT_S if self.reason == "closed" else 0.0)
@@ -131,12 +126,15 @@ class ChildProcess:
         self.channel.close()
         output = _head_and_tail(self.output)
         os.close(self.output)
+        if failure := os.read(self.failure, _OUTPUT_BYTES):
+            self.reason, output = "exec", failure.decode("utf-8", "replace")
+        os.close(self.failure)
         return {
             "reason": self.reason,
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "cpu_s": usage.ru_utime + usage.ru_stime,
-            "wall_s": time.monotonic() - self.start,
+            "wall_s": time.monotonic() - self.clock.start,
             "output": output,
         }
 
@@ -165,7 +163,7 @@ class CompilerServer:
         if self.pid == 0:
             try:
                 job = {"argv": argv, "env": env, "limits": {**limits, "cpu_s": 1 << 30}}
-                _exec([child_end.fileno(), child_end.fileno(), null, null], job, uid)
+                _exec([child_end.fileno(), child_end.fileno(), null, null], job, uid, 1023)
             finally:
                 os._exit(_EXEC_FAILED)
         os.close(null)
@@ -174,7 +172,7 @@ class CompilerServer:
     def ask(self, request, cpu_s):
         """Returns the compiler's answer; raises OSError or ValueError where there is none."""
         self.cpu_before = server_io.cpu_s(self.pid)
-        deadline = time.monotonic() + 10 * cpu_s
+        deadline = time.monotonic() + 40 * cpu_s
         self.channel.settimeout(cpu_s)
         self.channel.sendall(json.dumps(request).encode() + b"\n")
         while b"\n" not in self.unread:
@@ -205,12 +203,16 @@ class CompilerServer:
         return max(0.0, usage.ru_utime + usage.ru_stime - self.cpu_before)
 
 
-def _exec(descriptors, job, uid):
-    """Turns a fork into the command: four descriptors, limits, no privileges."""
+def _exec(descriptors, job, uid, failure):
+    """Turns a fork into the command: four descriptors, limits, no privileges.
+
+    The descriptor `failure` stays open until then; no program has it.
+    """
     copies = [os.dup(descriptor) for descriptor in descriptors]
     for target, descriptor in enumerate([_dup_above(copy) for copy in copies]):
         os.dup2(descriptor, target, inheritable=True)
-    os.closerange(4, 1024)
+    os.closerange(4, failure)
+    os.closerange(failure + 1, 1024)
     os.setpgid(0, 0)  # else a signal to its process group would reach compilers that stay
     limits = job["limits"]
     confine.set_rlimits({**limits, "memory_mb": limits.get("address_mb") or _UNLIMITED_MB})

@@ -114,6 +114,7 @@ class Program:
             confine.set_rlimits(self.plan.limits)
             confine.drop_privileges(uid)
             gc.enable()
+            self.write({"started": True})
             self.answer_calls(code)
             status = 0
         finally:

@@ -27,10 +27,9 @@ class Relay:
     def __init__(self, server, calls, answers, limits, *, live):
         self.server, self.calls, self.answers = server, calls, answers
         self.limits, self.remaining_bytes = limits, limits["answer_mb"] << 20
-        self.start = time.monotonic()
-        self.clock_due = self.start + limits["cpu_s"]
+        self.clock = server_io.Clock(server, limits["cpu_s"])
         self.poll_interval_s = _FIRST_POLL_S
-        self.poll_due = self.start + _FIRST_POLL_S
+        self.poll_due = self.clock.start + _FIRST_POLL_S
         self.reason = ""  # of its end, if decided here
         self.poll = select.poll()
         # Answers alone wake nobody while the host needs no answer before the end.
@@ -41,7 +40,7 @@ class Relay:
     def until_end(self):
         """Relays until the end; returns how it ended and its last answers."""
         while not self.reason:
-            timeout_s = max(0.0, min(self.clock_due, self.poll_due) - time.monotonic())
+            timeout_s = max(0.0, min(self.clock.due, self.poll_due) - time.monotonic())
             for descriptor, events in self.poll.poll(1000 * timeout_s + 1):
                 if descriptor == self.server.inbox:
                     self._read_message()
@@ -57,7 +56,7 @@ class Relay:
             "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
             "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "cpu_s": cpu_s,
-            "wall_s": time.monotonic() - self.start,
+            "wall_s": time.monotonic() - self.clock.start,
             "full": self.remaining_bytes < 0,
         }, last
 
@@ -65,6 +64,8 @@ class Relay:
         message, body = server_io.read_frame(self.server.inbox)
         if message == protocol.END:
             self.reason = "ended"
+        elif message == protocol.EXPIRE:
+            self.reason = "cpu"
         elif message == protocol.CALL:
             self._pass_call(memoryview(body))
 
@@ -103,22 +104,12 @@ class Relay:
         return len(answers)
 
     def _check_clocks(self):
-        """Ends the program at its limits.
-
-        CPU time decides; wall time ends what sleeps, or is slow even on a busy machine.
-        """
-        now, limit = time.monotonic(), self.limits["cpu_s"]
+        """Ends the program at its limits."""
+        now = time.monotonic()
         if now >= self.poll_due:
             if self._relay_answers() >= _MANY_BYTES:
                 self.poll.modify(self.answers, select.POLLIN)
             self.poll_interval_s *= _POLL_GROWTH
             self.poll_due = now + self.poll_interval_s
-        if now < self.clock_due or self.reason:
-            return
-        pid = self.server.template.program_pid.value  # 0 until it is forked
-        wall, cpu = now - self.start, server_io.cpu_s(pid) if pid else 0.0
-        if cpu >= limit:
-            self.reason = "cpu"
-        elif wall >= limit * (2 if cpu < 0.05 * wall else 10):
-            self.reason = "wall"
-        self.clock_due = now + max(0.02, limit - cpu)  # it has one core: not over any earlier
+        if now >= self.clock.due and not self.reason:
+            self.reason = self.clock.look(self.server.template.program_pid.value)

@@ -9,11 +9,16 @@ from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import confine
 
 _READ_BYTES = 1 << 20
+_PROGRESS_SHARE = 0.005  # of a core: a program that gets less is asleep
+_GVISOR_SHARE = 0.1  # likewise where a program that waits for a core seems to run
+_MAX_WALL = 40  # times the CPU seconds: a program may get a fortieth of a core
+_HOST_LOOK_S = 0.25
 
 
 def open_protocol():
     """Returns the settings and the two pipes to the host, and hides all three from programs."""
     settings = json.loads(sys.argv[1])
+    confine.clock_factor = _MAX_WALL if settings["host_clock"] else 1
     os.environ.clear()
     inbox, outbox = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
@@ -58,6 +63,46 @@ def write_all(descriptor, *parts):
             count -= len(parts.pop(0))
         if count:
             parts[0] = parts[0][count:]
+
+
+class Clock:
+    """Says when a program's time is over; tells the host at every look that it still runs.
+
+    CPU time decides. Wall time ends what is asleep: what makes no progress for twice the limit,
+    whatever its share of a core; and what is slow even for a very busy machine. In gVisor the CPU
+    clock runs while a program waits for a core: there the host decides, by its own.
+    """
+
+    def __init__(self, server, limit_s):
+        self.server, self.limit_s = server, limit_s
+        self.start = self.progress_at = time.monotonic()
+        self.due = self.start + limit_s
+        self.progress_s = 0.0  # CPU time at the last progress
+
+    def look(self, pid):
+        """Returns why the process must end, "cpu" or "wall"; empty if it may go on.
+
+        Args:
+          pid: the process; 0 before it is there.
+        """
+        now, spent_s = time.monotonic(), cpu_s(pid) if pid else 0.0
+        is_over, is_exact = spent_s >= self.limit_s, not self.server.settings["host_clock"]
+        if is_over and is_exact:
+            return "cpu"
+        report = {"cpu_s": spent_s, "limit_s": self.limit_s}
+        write_frame(self.server.outbox, protocol.CLOCK, json.dumps(report).encode())
+        share = _PROGRESS_SHARE if is_exact else _GVISOR_SHARE
+        if spent_s - self.progress_s > share * (now - self.progress_at):
+            self.progress_s, self.progress_at = spent_s, now
+        idle_s = now - self.progress_at
+        if idle_s >= 2 * self.limit_s or now - self.start >= _MAX_WALL * self.limit_s:
+            return "wall"
+        # It has one core: its time isn't over any earlier.
+        pause_s = (
+            _HOST_LOOK_S if is_over else min(self.limit_s - spent_s, 2 * self.limit_s - idle_s)
+        )
+        self.due = now + max(0.02, pause_s)
+        return ""
 
 
 def cpu_s(pid):

@@ -1,0 +1,44 @@
+"""Downloads the newest sdist of each listed package, without building or running any.
+
+    python benchmarks/fetch_packages.py benchmarks/curate_packages.txt /var/tmp/sdists
+
+`pip download` would run each package's build to learn its metadata; pip's own index client finds
+the file alone. A package without an sdist is named and left out.
+"""
+
+import pathlib
+import sys
+import urllib.parse
+
+from pip._internal.commands import create_command
+from pip._internal.models.target_python import TargetPython
+from pip._internal.network.download import Downloader
+
+
+def fetch(names: list[str], folder: pathlib.Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = create_command("download")
+    options, _ = command.parse_args(["--no-binary=:all:", "--no-deps", "--quiet", *names])
+    with command.main_context():
+        session = command.get_default_session(options)
+        finder = command._build_package_finder(options, session, TargetPython())
+        download = Downloader(session, "off")
+        for name in names:
+            candidate = finder.find_best_candidate(name).best_candidate
+            if candidate is None:
+                print(f"{name}: no sdist")
+                continue
+            file = urllib.parse.unquote(candidate.link.filename)
+            if not (folder / file).exists():
+                download(candidate.link, str(folder))
+            print(f"{name}: {file}", flush=True)
+
+
+def main() -> None:
+    listed, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    lines = (line.partition("#")[0].strip() for line in listed.read_text().splitlines())
+    fetch([line for line in lines if line], folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Problems of programming contests, from files in the fields of APPS and of CodeContests."""

@@ -1,0 +1,107 @@
+"""Rows of APPS and of CodeContests, as one record; both of the shapes that lists travel in."""
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from codex_jax import InputError, records
+
+# Numbers of CodeContests' enum Solution.Language; 1 is Python 2, whose programs are left out.
+_PYTHON_3 = (3, "PYTHON3", "python3")
+_SOURCES = {1: "codechef", 2: "codeforces", 3: "hackerearth", 4: "codejam", 6: "atcoder", 7: "aizu"}
+_TESTS = ("public_tests", "private_tests", "generated_tests")
+
+
+class Contest(NamedTuple):
+    """A problem with its programs and cases.
+
+    A case is (input, output): texts of standard input and output, or a list of arguments and a
+    value if `entry_point` names a function.
+    """
+
+    name: str
+    statement: str
+    right: list[str]
+    wrong: list[str]
+    cases: list[tuple[Any, Any]]
+    entry_point: str = ""
+    checker: str = ""  # source of is_right(text, expected, output), for several right outputs
+    source: str = ""
+
+
+def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
+    """Yields each contest of a JSON Lines file, with where it stands.
+
+    Raises:
+      InputError: the file is missing, or a line is in neither format.
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected JSON Lines of APPS or CodeContests")
+    with records.open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{path}:{number}"
+                yield _parse(line, where), where
+
+
+def _parse(line: str, where: str) -> Contest:
+    try:
+        row = json.loads(line)
+        if "input_output" in row or "question" in row:
+            return _apps(row)
+        if "solutions" in row and "description" in row:
+            return _code_contests(row)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        raise InputError(f"{where}: malformed ({reason}); expected a row of APPS") from None
+    raise InputError(f"{where}: expected the fields of APPS or of CodeContests")
+
+
+def _apps(row: Mapping[str, Any]) -> Contest:
+    """Reads `question`, `solutions` and `input_output`, the last two JSON within JSON."""
+    tests = _loads(row.get("input_output") or "{}")
+    name = row.get("problem_id", row.get("id", row.get("name", "")))
+    return Contest(
+        name=f"apps/{name}",
+        statement=row["question"],
+        right=list(_loads(row.get("solutions") or "[]")),
+        wrong=list(_loads(row.get("incorrect_solutions") or "[]")),
+        cases=list(zip(tests.get("inputs", []), tests.get("outputs", []), strict=True)),
+        entry_point=tests.get("fn_name") or "",
+        checker=row.get("checker") or "",
+        source=row.get("url") or "",
+    )
+
+
+def _loads(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _code_contests(row: Mapping[str, Any]) -> Contest:
+    """Reads CodeContests, whose lists of messages may have become dicts of lists."""
+    cases = [
+        (test["input"], test["output"]) for name in _TESTS for test in _messages(row.get(name))
+    ]
+    source = row.get("source", "")
+    return Contest(
+        name=f"code_contests/{row['name']}",
+        statement=row["description"],
+        right=_python_programs(row["solutions"]),
+        wrong=_python_programs(row.get("incorrect_solutions")),
+        cases=cases,
+        checker=row.get("checker") or "",
+        source=_SOURCES.get(source, str(source).lower()),
+    )
+
+
+def _messages(value: Any) -> list[dict[str, Any]]:
+    """Returns a list of messages from one, or from a dict of equally long lists."""
+    if isinstance(value, dict):
+        rows = zip(*value.values(), strict=True)
+        return [dict(zip(value, row, strict=True)) for row in rows]
+    return list(value or [])
+
+
+def _python_programs(value: Any) -> list[str]:
+    return [m["solution"] for m in _messages(value) if m.get("language") in _PYTHON_3]

@@ -1,0 +1,1 @@
+"""Filters of problems: licences, samples, near duplicates, benchmarks."""

@@ -1,0 +1,119 @@
+"""Benchmarks' problems, as far as decontamination needs them: words, code, calls, outputs."""
+
+import ast
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from codex_jax import InputError, records
+from codex_jax.curate.execution import Call, Session
+from codex_jax.curate.inputs import literals
+
+_MOST_CALLS = 8
+_MIN_CALLS, _MIN_OUTPUTS = 2, 2
+
+
+class Benchmark(NamedTuple):
+    """A problem of HumanEval(+), MBPP(+) or MultiPL-E."""
+
+    name: str
+    text: str  # prompt and solution
+    source: str  # a complete program in Python, "" if there is none
+    entry_point: str
+    calls: list[Call]
+
+
+class Probe(NamedTuple):
+    """Calls by which a benchmark's function is recognized, the most telling first."""
+
+    name: str
+    calls: list[Call]
+    outputs: list[Any]
+
+
+def read_benchmarks(paths: Sequence[str]) -> list[Benchmark]:
+    """Reads benchmarks' problems from JSON Lines.
+
+    Raises:
+      InputError: a file is missing, or a line isn't a benchmark's problem.
+    """
+    return [benchmark for path in paths for benchmark in _read(path)]
+
+
+def _read(path: str) -> Iterator[Benchmark]:
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected JSON Lines of a benchmark's problems")
+    with records.open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield _parse(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise InputError(
+                    f"{path}:{number}: expected a problem of HumanEval, MBPP or MultiPL-E"
+                ) from None
+
+
+def _parse(row: Mapping[str, Any]) -> Benchmark:
+    if "test_list" in row:
+        code = row.get("code") or row.get("canonical_solution") or ""
+        tests = "\n".join([*row["test_list"], *(row.get("challenge_test_list") or [])])
+        names = re.findall(r"^def\s+(\w+)", code, re.MULTILINE)
+        entry_point = next((name for name in names if f"{name}(" in tests), "")
+        text = f"{row.get('text') or row.get('prompt') or ''}\n{code}"
+        return Benchmark(
+            f"MBPP/{row['task_id']}", text, code, entry_point, _calls(tests, entry_point)
+        )
+    name = str(row.get("task_id") or row["name"])
+    solution = row.get("canonical_solution") or ""
+    text = row["prompt"] + solution
+    if not solution or row.get("language", "python").lower() not in ("python", "py"):
+        return Benchmark(name, text, "", "", [])
+    calls = _calls(row.get("test") or "", "candidate")
+    calls += [Call(tuple(arguments), {}) for arguments in row.get("base_input") or []]
+    return Benchmark(name, text, text, row["entry_point"], calls)
+
+
+def _calls(test: str, name: str) -> list[Call]:
+    """Returns the calls of a function with literal arguments in a test."""
+    try:
+        tree = ast.parse(test)
+    except (SyntaxError, ValueError):
+        return []
+    calls: list[Call] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
+            try:
+                arguments = tuple(map(literals.parse, node.args))
+            except ValueError:
+                continue
+            if not node.keywords and Call(arguments, {}) not in calls:
+                calls.append(Call(arguments, {}))
+    return calls
+
+
+def make_probes(benchmarks: Sequence[Benchmark], session: Session) -> list[Probe]:
+    """Returns the probes of all benchmarks whose function answers at least two of its calls."""
+    probes = (_make_probe(benchmark, session) for benchmark in benchmarks if benchmark.source)
+    return [probe for probe in probes if probe is not None]
+
+
+def _make_probe(benchmark: Benchmark, session: Session) -> Probe | None:
+    calls = [call for call in benchmark.calls if all(map(literals.is_plain, call.arguments))]
+    run = session.run(benchmark.source, benchmark.entry_point, calls[: 4 * _MOST_CALLS])
+    pairs = []
+    for call, answer in zip(calls, run.answers, strict=False):
+        if not answer.error and literals.is_plain(answer.value):
+            pairs.append((call, answer.value))
+    pairs.sort(key=lambda pair: -len(repr(pair[1])))
+    outputs = {repr(output) for _, output in pairs}
+    if len(pairs) < _MIN_CALLS or len(outputs) < _MIN_OUTPUTS:
+        return None
+    telling = {repr(output): (call, output) for call, output in reversed(pairs)}
+    ordered = list(reversed(telling.values()))
+    ordered += [pair for pair in pairs if pair not in ordered]
+    ordered = ordered[:_MOST_CALLS]
+    return Probe(benchmark.name, [c for c, _ in ordered], [output for _, output in ordered])

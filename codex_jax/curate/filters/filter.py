@@ -1,0 +1,154 @@
+"""The `curate filter` command: problems in, those that are worth training on out."""
+
+import json
+import pathlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from codex_jax import InputError, files, progress, records
+from codex_jax.curate.execution import Runner
+from codex_jax.curate.filters import benchmarks as benchmark_files
+from codex_jax.curate.filters import near_duplicates
+from codex_jax.curate.filters.decontamination import BehaviorIndex, TextIndex
+from codex_jax.curate.packages.licenses import is_allowed
+
+LICENSES = (
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC0-1.0", "ISC",
+    "MIT", "MIT-0", "PSF-2.0", "Python-2.0", "Unlicense", "ZPL-2.1", "Zlib",
+)  # fmt: skip
+_EXAMPLES = 3
+_OWN_FILES = {
+    "problems.jsonl": files.has_json_keys("task_id", lines=True),
+    "report.json": files.has_json_keys("steps", "problems"),
+    "report.md": files.has_text("| step |"),
+}
+# Returns why a problem is dropped, or "".
+Rule = Callable[[records.Problem], str]
+
+
+class _Steps:
+    """Problems that are left, and a row for each step."""
+
+    def __init__(self, problems: Sequence[records.Problem]):
+        self.problems = list(problems)
+        self.rows: list[dict] = []
+
+    def apply(self, step: str, rule: Rule) -> None:
+        """Drops the problems for which the rule has a reason."""
+        remaining, examples = [], []
+        for problem in progress.bar(self.problems, desc=step, unit="problem"):
+            if reason := rule(problem):
+                examples.append(f"{problem.task_id} ({reason})")
+            else:
+                remaining.append(problem)
+        row = {"step": step, "before": len(self.problems), "dropped": len(examples)}
+        self.rows.append(row | {"examples": examples[:_EXAMPLES]})
+        self.problems = remaining
+
+
+def filter_problems(
+    *,
+    problems: Sequence[str],
+    output: str,
+    runner: Runner,
+    verdicts: Sequence[str] = (),
+    benchmarks: Sequence[str] = (),
+    licenses: Sequence[str] = LICENSES,
+    jaccard: float = 0.7,
+    drop_always_solved: bool = False,
+) -> None:
+    """Filters problems: licences, samples that pass, near duplicates, benchmarks.
+
+    `sample` and `evaluate` make the verdicts of n samples a problem; a problem that none of them
+    solves is dropped. A problem is a benchmark's if it has 13 words in a row of one, its code under
+    whatever names, or answers the benchmark's calls with its outputs. `output` receives
+    problems.jsonl, report.json and report.md: counts at every step, with examples of each.
+
+    Args:
+      problems: JSON Lines of problems; of near duplicates the first stays.
+      output: folder to write into.
+      runner: runs programs in sandboxes.
+      verdicts: verdicts.jsonl of samples of these problems.
+      benchmarks: JSON Lines of HumanEval(+), MBPP(+) or MultiPL-E.
+      licenses: SPDX identifiers that are allowed; none means that every license is.
+      jaccard: similarity of their tokens from which problems are near duplicates.
+      drop_always_solved: whether to drop problems that every sample solves.
+
+    Raises:
+      InputError: unusable input or settings.
+    """
+    if not 0 < jaccard <= 1:
+        raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
+    files.claim_folder(output, _OWN_FILES, "output")
+    listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    tasks = benchmark_files.read_benchmarks(benchmarks)
+    steps = _Steps(listed)
+    if licenses:
+        steps.apply("license", _license_rule(frozenset(licenses)))
+    if verdicts:
+        steps.apply("samples", _sample_rule(verdicts, drop_always_solved=drop_always_solved))
+    steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
+    if tasks:
+        index = TextIndex(tasks)
+        steps.apply("benchmarks: text", index.find)
+        with runner.open() as session:
+            behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
+            steps.apply("benchmarks: behavior", behavior.find)
+    _write(pathlib.Path(output), steps, len(listed))
+
+
+def _license_rule(allowed: frozenset[str]) -> Rule:
+    def rule(problem: records.Problem) -> str:
+        expression = problem.extra.get("license") or ""
+        return "" if is_allowed(expression, allowed) else expression or "no license"
+
+    return rule
+
+
+def _sample_rule(paths: Sequence[str], *, drop_always_solved: bool) -> Rule:
+    judged: Counter[str] = Counter()
+    passed: Counter[str] = Counter()
+    for path in paths:
+        for verdict in records.read_jsonl(path, records.Verdict):
+            judged[verdict.task_id] += 1
+            passed[verdict.task_id] += verdict.passed
+
+    def rule(problem: records.Problem) -> str:
+        count, solved = judged[problem.task_id], passed[problem.task_id]
+        if not count:
+            return "no sample was judged"
+        if not solved:
+            return f"solved by none of {count} samples"
+        is_easy = drop_always_solved and solved == count
+        return f"solved by all {count} samples" if is_easy else ""
+
+    return rule
+
+
+def _near_duplicate_rule(problems: Sequence[records.Problem], jaccard: float) -> Rule:
+    sets = [
+        near_duplicates.shingles(
+            near_duplicates.code_tokens(problem.prompt + problem.canonical_solution)
+        )
+        for problem in problems
+    ]
+    pairs = near_duplicates.find_near_duplicates(sets, jaccard)
+    like = {id(problems[index]): problems[other].task_id for index, other in pairs}
+    return lambda problem: like.get(id(problem), "")
+
+
+def _write(folder: pathlib.Path, steps: _Steps, total: int) -> None:
+    records.write_jsonl(folder / "problems.jsonl", steps.problems)
+    report = {"problems": total, "remaining": len(steps.problems), "steps": steps.rows}
+    files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    text = "\n".join([*_table(steps.rows), "", f"{len(steps.problems)} of {total} problems", ""])
+    files.atomic_write(folder / "report.md", text)
+    print(text)
+
+
+def _table(rows: Sequence[dict]) -> Iterator[str]:
+    yield "| step | before | dropped | examples |"
+    yield "|---|---|---|---|"
+    for row in rows:
+        examples = ", ".join(f"`{text}`" for text in row["examples"])
+        yield f"| {row['step']} | {row['before']} | {row['dropped']} | {examples} |"

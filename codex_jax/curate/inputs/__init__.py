@@ -1,0 +1,1 @@
+"""Arguments to call a function with: recorded, written down, or generated."""

@@ -1,0 +1,228 @@
+"""Runs over many packages: a process each, results as they come, resumed by package.
+
+A package that crashes its process or never ends costs itself alone, and its row says so.
+"""
+
+import collections
+import json
+import multiprocessing
+import pathlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+from codex_jax import InputError, files, progress, records
+
+_RESULT = files.has_json_keys("package", "reasons")
+_IS_PROBLEM = files.has_json_keys("task_id", lines=True)
+_OWN_FILES = {
+    "packages": pathlib.Path.is_dir,
+    "archives": pathlib.Path.is_dir,
+    "problems.jsonl": _IS_PROBLEM,
+    "undocumented.jsonl": _IS_PROBLEM,
+    "report.json": files.has_json_keys("packages", "reasons"),
+    "report.md": files.has_text("| reason |"),
+}
+_POLL_S = 0.2
+_EXAMPLES = 3  # of each reason, for the report
+MAKE_PROBLEM = "made a problem"
+
+Result = dict[str, Any]
+MakeResult = Callable[[pathlib.Path], Result]
+
+
+class Tally:
+    """Counts of what became of a package's functions, with examples of each reason."""
+
+    def __init__(self, package: str):
+        self.package = package
+        self.reasons: collections.Counter[str] = collections.Counter()
+        self.examples: dict[str, list[str]] = {}
+        self.problems: list[records.Problem] = []
+
+    def add(self, reason: str, function: str) -> None:
+        """Counts a function that makes no problem."""
+        self.reasons[reason] += 1
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(f"{self.package}: {function}")
+
+    def add_problem(self, problem: records.Problem) -> None:
+        """Counts a function that makes a problem."""
+        self.reasons[MAKE_PROBLEM] += 1
+        self.problems.append(problem)
+
+    def result(self, **fields: Any) -> Result:
+        """Returns the package's row, as JSON."""
+        return {
+            "package": self.package,
+            "reasons": dict(self.reasons),
+            "examples": self.examples,
+            **fields,
+            "problems": [json.loads(records.to_line(problem)) for problem in self.problems],
+        }
+
+
+def claim(output: str) -> pathlib.Path:
+    """Returns the output folder, or refuses one that holds anything of somebody else's.
+
+    Raises:
+      InputError: it does.
+    """
+    folder = pathlib.Path(output)
+    files.claim_folder(folder, _OWN_FILES, "output")
+    results = folder / "packages"
+    files.claim_folder(results, {"*.json": _RESULT}, "output")
+    results.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run(
+    archives: Sequence[pathlib.Path],
+    make_result: MakeResult,
+    folder: pathlib.Path,
+    *,
+    workers: int,
+    package_timeout_s: float,
+) -> None:
+    """Has every archive that has no result yet worked through, then writes the joined files.
+
+    Args:
+      archives: Packages; each has one result.
+      make_result: Returns the result of an archive; called in a process of its own.
+      folder: Output folder, which `claim` has returned.
+      workers: Processes at a time.
+      package_timeout_s: Wall time after which a package is given up.
+
+    Raises:
+      InputError: the settings are no positive numbers.
+    """
+    if workers < 1 or package_timeout_s <= 0:
+        raise InputError(
+            f"workers={workers}, package_timeout_s={package_timeout_s}; expected positive "
+            "numbers; set them so"
+        )
+    paths = {path: folder / "packages" / f"{_stem(path)}.json" for path in archives}
+    missing = [path for path in archives if not paths[path].exists()]
+    done = len(archives) - len(missing)
+    stopped = threading.Event()
+    with (
+        ThreadPoolExecutor(workers) as pool,
+        progress.bar(desc="curate", total=len(archives), unit="package", done=done) as bar,
+    ):
+        started = [
+            pool.submit(_run_package, path, make_result, paths[path], package_timeout_s, stopped)
+            for path in missing
+        ]
+        try:
+            for future in as_completed(started):
+                future.result()
+                bar.update()
+        except BaseException:
+            stopped.set()
+            raise
+    write_joined(folder, [paths[path] for path in archives])
+
+
+def _stem(path: pathlib.Path) -> str:
+    """Returns name and version of an archive; those of one version share a result."""
+    parts = re.sub(r"\.(whl|zip|tgz|tar\.\w+)$", "", path.name).split("-")
+    return "-".join(parts[:2]) if path.name.endswith(".whl") else "-".join(parts)
+
+
+def _run_package(
+    path: pathlib.Path,
+    make_result: MakeResult,
+    result: pathlib.Path,
+    timeout_s: float,
+    stopped: threading.Event,
+) -> None:
+    if stopped.is_set():
+        return
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write_result, args=(path, make_result, result), daemon=False)
+    process.start()
+    try:
+        deadline = time.monotonic() + timeout_s
+        while process.is_alive() and not stopped.is_set() and time.monotonic() < deadline:
+            process.join(_POLL_S)
+        if stopped.is_set():
+            return
+        reason = "" if result.exists() else f"its process ended with status {process.exitcode}"
+        if process.is_alive():
+            reason = "took too long"
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join(10)
+            process.kill()
+        process.join()
+    if reason:
+        tally = Tally(path.name)
+        tally.add(f"package: {reason}", path.name)
+        _write(result, tally.result())
+
+
+def _write_result(path: pathlib.Path, make_result: MakeResult, result: pathlib.Path) -> None:
+    _write(result, make_result(path))
+
+
+def _write(path: pathlib.Path, result: Result) -> None:
+    files.atomic_write(path, json.dumps(result) + "\n")
+
+
+def write_joined(folder: pathlib.Path, results: Sequence[pathlib.Path]) -> None:
+    """Writes problems.jsonl, undocumented.jsonl and the report from the packages' results."""
+    rows = [json.loads(path.read_text("utf-8")) for path in results]
+    for name, documented in (("problems.jsonl", True), ("undocumented.jsonl", False)):
+        records.write_jsonl(folder / name, _problems(rows, documented=documented))
+    report = summarize(rows)
+    files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    files.atomic_write(folder / "report.md", table(report))
+    print(table(report))
+
+
+def _problems(rows: Sequence[Result], *, documented: bool) -> Iterator[records.Problem]:
+    seen: set[str] = set()
+    for row in rows:
+        for fields in row["problems"]:
+            if fields["documented"] == documented and fields["task_id"] not in seen:
+                seen.add(fields["task_id"])
+                yield records.parse_record(json.dumps(fields), records.Problem, where="result")
+
+
+def summarize(rows: Sequence[Result]) -> dict[str, Any]:
+    """Returns counts over all packages: of each reason, with examples, and of problems."""
+    reasons: collections.Counter[str] = collections.Counter()
+    examples: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.update(row["reasons"])
+        for reason, texts in row["examples"].items():
+            examples[reason] = [*examples.get(reason, []), *texts][:_EXAMPLES]
+    fruitful = sum(bool(row["problems"]) for row in rows)
+    return {
+        "packages": len(rows),
+        "packages_with_problems": fruitful,
+        "problems": sum(len(row["problems"]) for row in rows),
+        "reasons": dict(reasons.most_common()),
+        "examples": examples,
+    }
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """Returns the report as Markdown: a row for each reason, with its share and examples."""
+    total = sum(report["reasons"].values()) or 1
+    lines = [
+        f"{report['problems']} problems from {report['packages_with_problems']} of "
+        f"{report['packages']} packages",
+        "",
+        "| reason | functions | share | examples |",
+        "|---|---|---|---|",
+    ]
+    for reason, count in report["reasons"].items():
+        examples = ", ".join(f"`{text}`" for text in report["examples"].get(reason, []))
+        lines.append(f"| {reason} | {count} | {100 * count / total:.1f} % | {examples} |")
+    return "\n".join([*lines, ""])

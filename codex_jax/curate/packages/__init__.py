@@ -1,0 +1,1 @@
+"""Packages as archives hold them: unpacked, parsed, and never imported."""

@@ -1,0 +1,78 @@
+"""The parts of Python's library and builtins that a problem may use: the same answer each time."""
+
+import ast
+import builtins
+
+# Modules without files, clocks, processes, networks or randomness; their submodules too.
+_MODULES = """
+    abc array ast base64 binascii bisect calendar cmath codecs collections colorsys contextlib copy
+    csv dataclasses datetime decimal difflib email.utils enum fnmatch fractions functools graphlib
+    hashlib heapq hmac html inspect io ipaddress itertools json keyword logging math ntpath numbers
+    operator posixpath quopri re reprlib shlex statistics string stringprep struct textwrap token
+    types typing unicodedata urllib.parse warnings zlib
+"""
+_OS = "sep linesep altsep extsep pardir curdir fspath"
+_OS_PATH = """
+    basename commonpath commonprefix dirname isabs join normcase normpath relpath sep split
+    splitdrive splitext
+"""
+_SYS = "byteorder float_info hash_info int_info maxsize maxunicode version_info"
+_IMPURE_BUILTINS = """
+    __import__ breakpoint compile copyright credits delattr eval exec exit globals help id input
+    license locals open print quit vars
+"""
+_CLOCKS = "now today utcnow fromtimestamp"
+
+MODULES = frozenset(_MODULES.split())
+# Modules of which only some attributes are as pure.
+_ATTRIBUTES = {
+    "os": frozenset(_OS.split()),
+    "os.path": frozenset(_OS_PATH.split()),
+    "sys": frozenset(_SYS.split()),
+}
+_IMPURE_NAMES = frozenset(_IMPURE_BUILTINS.split())
+_IMPURE_METHODS = frozenset(_CLOCKS.split())
+BUILTINS = frozenset(dir(builtins)) - _IMPURE_NAMES
+MODULE_NAMES = frozenset(["__name__", "__doc__", "__debug__"])
+
+
+def is_pure_module(name: str) -> bool:
+    """Whether all of a module of the library may be used."""
+    parts = name.split(".")
+    return any(".".join(parts[:count]) in MODULES for count in range(1, len(parts) + 1))
+
+
+def is_pure_import(source: str, name: str) -> bool:
+    """Whether `from source import name` may be used."""
+    if source == "os" and name == "path":
+        return True
+    return is_pure_module(source) or name in _ATTRIBUTES.get(source, ())
+
+
+def impure_use(tree: ast.AST, local: str, module: str) -> str:
+    """Returns an attribute of the module, bound to the name `local`, that isn't pure, or ""."""
+    if is_pure_module(module):
+        return ""
+    if module not in _ATTRIBUTES:
+        return module
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        is_use = isinstance(node, ast.Name) and node.id == local
+        if is_use and (attribute := _impure_attribute(node, module, parents)):
+            return attribute
+    return ""
+
+
+def _impure_attribute(node: ast.AST, module: str, parents: dict[ast.AST, ast.AST]) -> str:
+    parent = parents.get(node)
+    if not isinstance(parent, ast.Attribute):
+        return module
+    if module == "os" and parent.attr == "path":
+        return _impure_attribute(parent, "os.path", parents)
+    return "" if parent.attr in _ATTRIBUTES[module] else f"{module}.{parent.attr}"
+
+
+def impure_method(tree: ast.AST) -> str:
+    """Returns the name of a method that reads a clock, or ""."""
+    names = (node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return next((name for name in names if name in _IMPURE_METHODS), "")

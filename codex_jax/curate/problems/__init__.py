@@ -1,0 +1,1 @@
+"""Problems of functions: reference, tests and shadow tests, and what speaks against one."""

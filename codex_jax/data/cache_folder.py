@@ -1,0 +1,66 @@
+"""The folder of a cache: each run's records in a folder of their own, and the index that names it.
+
+A run replaces the former one by a single write, of the index, once all of its records are there.
+"""
+
+import json
+import pathlib
+import re
+import secrets
+from typing import Any
+
+from codex_jax import InputError
+from codex_jax.files import claim_folder, has_json_keys, has_text
+
+INDEX, COUNTS = "cache.json", "counts.json"
+FORMAT = "codex_jax beam cache 2"
+_RUN = "run-????????"
+_RECORDS = re.compile(r".+-\d{5}-of-\d{5}\.tfrecord(\.partial-[0-9a-f]{8})?")
+
+
+def new_run() -> str:
+    """Returns the name of a run's folder within the cache."""
+    return f"run-{secrets.token_hex(4)}"
+
+
+def is_remote(folder: str) -> bool:
+    """Tells whether a folder is in an object store."""
+    return "://" in folder
+
+
+def claim_cache(folder: str) -> None:
+    """Refuses a local folder that holds anything but a cache.
+
+    Raises:
+      InputError: an entry isn't a cache's own.
+    """
+    if not is_remote(folder):
+        index = has_json_keys("format", "run", "sources")
+        claim_folder(folder, {INDEX: index, _RUN: _is_run}, "output")
+
+
+def _is_run(folder: pathlib.Path) -> bool:
+    return folder.is_dir() and all(map(_is_record_file, folder.iterdir()))
+
+
+def _is_record_file(path: pathlib.Path) -> bool:
+    if path.name.startswith(COUNTS):
+        return True
+    has_mark = path.is_file() and (not path.stat().st_size or has_text("language")(path))
+    return bool(_RECORDS.fullmatch(path.name)) and has_mark
+
+
+def parse_index(path: str, text: str) -> dict[str, Any]:
+    """Parses an index.
+
+    Raises:
+      InputError: it is damaged, or of another format.
+    """
+    try:
+        index = json.loads(text)
+        if index["format"] == FORMAT:
+            return index
+        problem = f"another format, {index['format']!r}"
+    except (ValueError, TypeError, KeyError) as error:
+        problem = f"damaged ({type(error).__name__}: {error})"
+    raise InputError(f"{path}: {problem}; cache the corpus again")

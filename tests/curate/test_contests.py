@@ -1,0 +1,138 @@
+"""`curate contests` on small files of our own in the formats of APPS and CodeContests."""
+
+import json
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.curate.contests import contests
+from codex_jax.main import cli
+from tests.curate.conftest import load, run_check
+
+RIGHT = [
+    "n = int(input())\nprint(sum(map(int, input().split())))\n",
+    "import sys\ninput = sys.stdin.readline\ndef main():\n    input()\n    total = 0\n"
+    "    for x in input().split():\n        total += int(x)\n    print(total)\nmain()\n",
+]
+WRONG = ["input()\nprint(sum(abs(int(x)) for x in input().split()))\n"]
+CASES = [(f"3\n{n} {n + 1} 5\n", f"{2 * n + 6}\n") for n in range(6)]
+STATEMENT = "Print the sum of n numbers.\n\nThe first line holds n."
+
+
+def apps(**fields) -> dict:
+    inputs, outputs = zip(*CASES, strict=True)
+    row = {"problem_id": 7, "question": STATEMENT, "solutions": json.dumps(RIGHT), "url": "u"}
+    row["input_output"] = json.dumps({"inputs": inputs, "outputs": outputs})
+    return row | {"incorrect_solutions": json.dumps(WRONG)} | fields
+
+
+def code_contests(*, as_lists: bool) -> dict:
+    tests = [{"input": value, "output": expected} for value, expected in CASES]
+    programs = [{"language": 3, "solution": source} for source in RIGHT]
+    programs.append({"language": 1, "solution": "print raw_input()"})
+    programs.append({"language": 2, "solution": "int main() {}"})
+    wrong = [{"language": 3, "solution": source} for source in WRONG]
+
+    def shape(rows):
+        return rows if as_lists else {key: [row[key] for row in rows] for key in rows[0]}
+
+    return {
+        "name": "1_A. Sum", "description": STATEMENT, "source": 2, "public_tests": shape(tests[:2]),
+        "private_tests": shape(tests[2:]),
+        "generated_tests": [] if as_lists else {"input": [], "output": []},
+        "solutions": shape(programs), "incorrect_solutions": shape(wrong),
+    }  # fmt: skip
+
+
+def make(tmp_path, runner, *rows, **settings) -> tuple[list[records.Problem], dict]:
+    path = tmp_path / "contests.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "out"
+    contests.write_contests(contests=str(path), output=str(output), runner=runner, **settings)
+    problems = list(records.read_jsonl(output / "problems.jsonl", records.Problem))
+    return problems, json.loads((output / "report.json").read_text())["reasons"]
+
+
+def test_both_formats_in_both_shapes(tmp_path, runner):
+    rows = [apps(), code_contests(as_lists=True)]
+    rows.append(code_contests(as_lists=False) | {"name": "2"})
+    problems, reasons = make(tmp_path, runner, *rows, license="CC-BY-4.0")
+    assert reasons == {"made a problem": 3}
+    names = ["contests/apps/7", "contests/code_contests/1_A. Sum", "contests/code_contests/2"]
+    assert [problem.task_id for problem in problems] == names
+    for problem in problems:
+        assert problem.extra["right_programs"] == 2
+        assert problem.extra["license"] == "CC-BY-4.0"
+        assert "Print the sum of n numbers." in problem.prompt
+        solve = load(problem.prompt + problem.canonical_solution, "solve")
+        run_check(problem.test, solve)
+        run_check(problem.extra["shadow"], solve)
+    assert problems[1].extra["source"] == "codeforces"
+
+
+def test_cases_grow_where_a_wrong_program_differs(tmp_path, runner):
+    negative = [("2\n-1 4\n", "3\n"), *CASES[:2]]
+    inputs, outputs = zip(*negative, strict=True)
+    row = apps(input_output=json.dumps({"inputs": inputs, "outputs": outputs}))
+    (problem,), _ = make(tmp_path, runner, row)
+    assert problem.extra["grown_cases"] > 0
+    (alone,), _ = make(tmp_path, runner, row | {"incorrect_solutions": "[]"})
+    assert alone.extra["grown_cases"] == 0
+
+
+def test_right_programs_that_disagree_need_a_checker(tmp_path, runner):
+    any_order = ["print(*input().split())\n", "print(*input().split()[::-1])\n"]
+    io = {"inputs": ["a b\n", "c d e\n", "x y\n"], "outputs": ["a b\n", "c d e\n", "x y\n"]}
+    row = apps(solutions=json.dumps(any_order), input_output=json.dumps(io))
+    assert make(tmp_path, runner, row) == ([], {"its right programs disagree": 1})
+    checker = "def is_right(value, expected, output):\n"
+    checker += "    return sorted(output.split()) == sorted(expected.split())\n"
+    (problem,), _ = make(tmp_path, runner, row | {"checker": checker})
+    assert problem.extra["right_programs"] == 2
+    run_check(problem.test, lambda text: " ".join(reversed(text.split())))
+    with pytest.raises(AssertionError):
+        run_check(problem.test, lambda text: text[:1])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"solutions": "[]"}, "no program in Python 3 that can be a function"),
+        ({"solutions": json.dumps(["print raw_input()"])}, "no program in Python 3"),
+        ({"solutions": json.dumps(["input()\nprint(1)\n"])}, "no program passes its cases"),
+        ({"input_output": "{}"}, "fewer than 2 short cases"),
+        ({"input_output": json.dumps({"inputs": ["x" * 9999] * 3, "outputs": ["1"] * 3})},
+         "fewer than 2 short cases"),
+    ],
+)  # fmt: skip
+def test_problems_that_fall_out(tmp_path, runner, fields, reason):
+    problems, reasons = make(tmp_path, runner, apps(**fields))
+    assert problems == []
+    assert next(iter(reasons)).startswith(reason)
+
+
+def test_functions_by_name(tmp_path, runner):
+    method = "class Solution:\n    def join(self, parts: list, sep: str) -> str:\n"
+    method += "        return sep.join(parts)\n"
+    plain = "def join(parts, sep):\n    text = ''\n    for p in parts:\n        text += p + sep\n"
+    plain += "    return text[:-1]\n"
+    io = {"fn_name": "join", "inputs": [[["a", "b"], "-"], [["c"], "+"], [["x", "y", "z"], "/"]]}
+    io["outputs"] = ["a-b", "c", "x/y/z"]
+    row = apps(
+        solutions=json.dumps([method, plain]), input_output=json.dumps(io), incorrect_solutions="[]"
+    )
+    (problem,), _ = make(tmp_path, runner, row)
+    assert problem.entry_point == "join"
+    run_check(problem.test, load(problem.prompt + problem.canonical_solution, "join"))
+
+
+def test_bad_input_is_one_line(tmp_path, runner, capsys):
+    with pytest.raises(InputError, match="expected the fields of APPS or of CodeContests"):
+        make(tmp_path, runner, {"x": 1})
+    with pytest.raises(InputError, match=r"contests.jsonl:1: malformed"):
+        make(tmp_path, runner, {"question": "q", "solutions": "{"})
+    with pytest.raises(InputError, match="set it so"):
+        make(tmp_path, runner, apps(), grown_cases=-1)
+    command = ["curate", "contests", f"--contests={tmp_path}/absent", f"--output={tmp_path}/o"]
+    assert cli.main(command) == 2
+    assert "no such file" in capsys.readouterr().err

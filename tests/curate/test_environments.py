@@ -1,0 +1,58 @@
+"""Requirements of a package's tests, and folders they are installed into."""
+
+import pytest
+
+from codex_jax.curate.packages.archives import Archive
+from codex_jax.curate.traces import environments
+
+PYPROJECT = """
+[dependency-groups]
+test = ["freezegun", "pytest-cov", {include-group = "docs"}]
+[project.optional-dependencies]
+docs = ["sphinx"]
+"""
+REQUIRES = (
+    "attrs",
+    'tomli; python_version < "3.11"',
+    'pretend; extra == "test"',
+    'mypy; extra == "test"',
+    'whatever; (python_version > "3.8") and extra == "testing"',
+    'sphinx; extra == "docs"',
+)
+
+
+def test_requirements_of_tests():
+    archive = Archive("p", "1", "", {}, REQUIRES, PYPROJECT)
+    own, tests = environments.requirements(archive)
+    assert own == ["attrs", 'tomli; python_version < "3.11"']
+    assert tests == ["pretend", "freezegun", 'whatever; (python_version > "3.8")']
+
+
+def test_dev_extras_stand_in_for_tests():
+    archive = Archive("p", "1", "", {}, ('hypothesis; extra == "dev"', 'tox; extra == "dev"'))
+    assert environments.requirements(archive) == ([], ["hypothesis"])
+    assert environments.requirements(Archive("p", "1", "", {}, (), "not [toml")) == ([], [])
+
+
+def test_what_cannot_be_installed_is_named(tmp_path, monkeypatch):
+    tried = []
+
+    def pip(texts, folder):
+        assert folder == tmp_path
+        tried.append(list(texts))
+        return "broken" not in texts and "p==1" not in texts
+
+    monkeypatch.setattr(environments, "_pip", pip)
+    archive = Archive("p", "1", "", {}, ('broken; extra == "test"', 'fine; extra == "test"'))
+    assert environments.install(archive, tmp_path) == "broken, p==1"
+    assert tried[0] == ["p==1", "broken", "fine", "pytest"]
+    monkeypatch.setattr(environments, "_pip", lambda *_: True)
+    assert environments.install(archive, tmp_path) == ""
+    monkeypatch.setattr(environments, "_pip", lambda *_: False)
+    assert environments.install(archive, tmp_path) == "pytest"
+
+
+@pytest.mark.parametrize("name", ["no-such-package-of-anybody==999"])
+def test_a_failed_installation_is_false(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert not environments._pip([name], tmp_path / "site")

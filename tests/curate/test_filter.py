@@ -1,0 +1,186 @@
+"""`curate filter`: every step drops what it should, planted benchmark problems among them."""
+
+import json
+import re
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.curate.execution import Call
+from codex_jax.curate.filters import benchmarks, decontamination, filter
+from codex_jax.main import cli
+
+SOLUTIONS = {
+    "below": "    for x in numbers:\n        if x < 0: return True\n    return False\n",
+    "total": "    result = 0\n    for x in numbers:\n        result += x * x\n    return result\n",
+    "pairs": "    return [(a, b) for a, b in zip(numbers, numbers[1:])]\n",
+}
+
+
+def problem(
+    name, body=None, doc="Does what its name says with numbers.", **extra
+) -> records.Problem:
+    return records.Problem(
+        task_id=f"p/{name}",
+        prompt=f'def {name}(numbers):\n    """{doc}"""\n',
+        entry_point=name,
+        test="def check(candidate):\n    assert candidate([1]) is not None\n",
+        canonical_solution=SOLUTIONS[name] if body is None else body,
+        extra={"license": "MIT", **extra},
+    )
+
+
+def human_eval(name) -> str:
+    calls = ["[1, 2, 3]", "[-1, 2, 5]", "[4, 4]", "[-2, -3, 0, 1]"]
+    test = "def check(candidate):\n" + "".join(f"    assert candidate({c}) == 0\n" for c in calls)
+    return records.to_line(
+        records.Problem(
+            task_id=f"HumanEval/{name}",
+            prompt=f'import math\n\n\ndef {name}(numbers: list):\n    """ Ask: {name}. """\n',
+            entry_point=name,
+            test=test,
+            canonical_solution=SOLUTIONS[name],
+        )
+    )
+
+
+def run(tmp_path, runner, rows, **settings) -> tuple[list[str], dict[str, dict]]:
+    records.write_jsonl(tmp_path / "problems.jsonl", rows)
+    output = tmp_path / "out"
+    filter.filter_problems(
+        problems=[str(tmp_path / "problems.jsonl")], output=str(output), runner=runner, **settings
+    )
+    names = [p.task_id for p in records.read_jsonl(output / "problems.jsonl", records.Problem)]
+    steps = json.loads((output / "report.json").read_text())["steps"]
+    return names, {row["step"]: row for row in steps}
+
+
+def test_licenses(tmp_path, runner, capsys):
+    rows = [
+        problem("below"),
+        problem("total", license="GPL-3.0-only"),
+        problem("pairs", license=""),
+    ]
+    names, steps = run(tmp_path, runner, rows)
+    assert names == ["p/below"]
+    assert steps["license"]["examples"] == ["p/total (GPL-3.0-only)", "p/pairs (no license)"]
+    assert "| license | 3 | 2 |" in capsys.readouterr().out
+    assert len(run(tmp_path, runner, rows, licenses=[])[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("is_asked", "expected"), [(False, ["p/below", "p/total"]), (True, ["p/total"])]
+)
+def test_problems_that_no_sample_solves(tmp_path, runner, is_asked, expected):
+    rows = [problem(name) for name in SOLUTIONS] + [
+        problem("other", "    return len(numbers) + 7\n")
+    ]
+    passes = {"below": [1, 1], "total": [0, 1], "pairs": [0, 0]}
+    verdicts = [
+        records.Verdict(task_id=f"p/{n}", sample_index=i, verdict="passed" if p else "failed")
+        for n, flags in passes.items()
+        for i, p in enumerate(flags)
+    ]
+    records.write_jsonl(tmp_path / "verdicts.jsonl", verdicts)
+    settings = {"verdicts": [str(tmp_path / "verdicts.jsonl")], "drop_always_solved": is_asked}
+    names, steps = run(tmp_path, runner, rows, **settings)
+    assert names == expected
+    assert "p/pairs (solved by none of 2 samples)" in steps["samples"]["examples"]
+    assert "p/other (no sample was judged)" in steps["samples"]["examples"]
+
+
+def test_near_duplicates(tmp_path, runner):
+    copy = problem("below").canonical_solution.replace("x", "value")
+    rows = [problem("below"), problem("total"), problem("negative", copy)]
+    names, steps = run(tmp_path, runner, rows)
+    assert names == ["p/below", "p/total"]
+    assert steps["near duplicates"]["examples"] == ["p/negative (p/below)"]
+
+
+DISGUISES = {
+    "copied": (SOLUTIONS["total"], "benchmarks: text"),
+    "renamed": (re.sub(r"\bx\b", "item", SOLUTIONS["total"].replace("result", "acc")),
+                "benchmarks: text"),
+    "rewritten": ("    return sum(map(lambda n: n ** 2, numbers))\n", "benchmarks: behavior"),
+    "loop": ("    i = s = 0\n    while i < len(numbers):\n        s += numbers[i] ** 2\n"
+             "        i += 1\n    return s\n", "benchmarks: behavior"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+def test_planted_problems_are_found(tmp_path, runner, name):
+    body, expected = DISGUISES[name]
+    (tmp_path / "bench.jsonl").write_text("".join(human_eval(n) + "\n" for n in SOLUTIONS))
+    honest = problem("cubes", "    seen = [n ** 3 for n in numbers]\n    return seen\n")
+    rows = [problem(name, body), honest]
+    names, steps = run(tmp_path, runner, rows, benchmarks=[str(tmp_path / "bench.jsonl")])
+    assert names == ["p/cubes"]
+    assert steps[expected]["examples"] == [f"p/{name} (HumanEval/total)"]
+
+
+def test_words_of_a_statement_are_found(tmp_path, runner):
+    words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    row = {
+        "task_id": 3,
+        "text": words,
+        "code": "def g(x):\n    return x\n",
+        "test_list": ["assert g(1) == 1"],
+    }
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps(row) + "\n")
+    rows = [problem("below", doc=f"Prove {words.title()}."), problem("total")]
+    names, steps = run(tmp_path, runner, rows, benchmarks=[str(tmp_path / "mbpp.jsonl")])
+    assert names == ["p/total"]
+    assert steps["benchmarks: text"]["examples"] == ["p/below (MBPP/3)"]
+
+
+def test_probes_of_each_format(tmp_path, session):
+    rows = [
+        {"task_id": 1, "text": "t", "code": "def g(x):\n    return x + 1\n",
+         "test_list": ["assert g(1) == 2", "assert g(5) == 6"]},
+        {"task_id": "HumanEval/0", "prompt": "def h(x):\n",
+         "canonical_solution": "    return [x]\n", "entry_point": "h", "test": "", "base_input": [[1], [2], [3]]},
+        {"name": "HumanEval_0_h", "language": "lua", "prompt": "-- words", "tests": ""},
+    ]  # fmt: skip
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = benchmarks.read_benchmarks([str(path)])
+    assert [len(task.calls) for task in tasks] == [2, 3, 0]
+    probes = benchmarks.make_probes(tasks, session)
+    assert [(probe.name, len(probe.calls)) for probe in probes] == [
+        ("MBPP/1", 2),
+        ("HumanEval/0", 3),
+    ]
+
+
+def test_a_program_that_ends_early_is_stepped_over(session):
+    calls = [Call((number,), {}) for number in (0, 2, 3, 4)]
+    probes = [
+        benchmarks.Probe("a", calls[:2], [1, 5]),
+        benchmarks.Probe("b", calls[2:], [6, 8]),
+    ]
+    index = decontamination.BehaviorIndex(probes, session)
+    body = "    import os\n    if numbers == 0:\n        os._exit(0)\n    return numbers * 2\n"
+    assert index.find(problem("double", body)) == "b"
+
+
+@pytest.mark.parametrize(("left", "right", "expected"), [
+    ([1, (2, 3)], (1, [2, 3]), True), (0.1 + 0.2, 0.3, True), ([1], [1, 2], False),
+    ("a", "b", False),
+])  # fmt: skip
+def test_outputs_that_are_alike(left, right, expected):
+    assert decontamination.is_alike(left, right) == expected
+
+
+def test_bad_input_is_one_line(tmp_path, runner, capsys):
+    with pytest.raises(InputError, match=r"jaccard=0.*set it so"):
+        run(tmp_path, runner, [problem("below")], jaccard=0.0)
+    (tmp_path / "b.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match=r"b.jsonl:1: expected a problem of HumanEval"):
+        run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
+    with pytest.raises(InputError, match="no such file"):
+        run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "absent")])
+    assert (
+        cli.main(["curate", "filter", f"--problems=['{tmp_path}/none']", f"--output={tmp_path}/o"])
+        == 2
+    )
+    assert "no such file" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""SPDX identifiers from the fields that packages really fill."""
+
+import email.parser
+
+import pytest
+
+from codex_jax.curate.packages import licenses
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("License-Expression: MIT AND BSD-3-Clause", "MIT AND BSD-3-Clause"),
+        ("Classifier: License :: OSI Approved :: MIT License", "MIT"),
+        ("Classifier: License :: OSI Approved :: BSD License\nClassifier: A", "BSD-3-Clause"),
+        ("Classifier: License :: OSI Approved :: Apache Software License\n"
+         "Classifier: License :: OSI Approved :: MIT License", "Apache-2.0 OR MIT"),
+        ("License: Apache License, Version 2.0", "Apache-2.0"),
+        ("License: BSD", "BSD-3-Clause"),
+        ("License: GNU General Public License v3, see MIT too", "LicenseRef-GPL"),
+        ("License: LGPL", "LicenseRef-GPL"),
+        ("License: whatever you like", ""),
+        ("Name: nothing", ""),
+    ],
+)  # fmt: skip
+def test_spdx(text, expected):
+    assert licenses.spdx(email.parser.HeaderParser().parsestr(text + "\n")) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("MIT", True), ("GPL-3.0-only", False), ("GPL-3.0-only OR MIT", True), ("", False),
+        ("MIT AND GPL-3.0-only", False), ("(MIT AND Apache-2.0) OR GPL-2.0-only", True),
+    ],
+)  # fmt: skip
+def test_an_expression_is_met_by_allowed_licences(expression, expected):
+    assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) == expected

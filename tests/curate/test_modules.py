@@ -1,0 +1,67 @@
+"""Names of modules, and what they bind."""
+
+import pytest
+
+from codex_jax.curate.packages import archives, modules
+from tests.curate.conftest import package_of
+
+
+def package(*paths: str) -> modules.Package:
+    sources = dict.fromkeys(paths, "x = 1\n")
+    return modules.Package(archives.Archive("p", "1", "", sources))
+
+
+def test_modules_are_named_by_the_packages_above_them():
+    names = package(
+        "p-1.0/src/p/__init__.py", "p-1.0/src/p/sub/__init__.py", "p-1.0/src/p/sub/a.py",
+        "p-1.0/single.py", "p-1.0/src/p/not-a-name.py",
+    ).modules  # fmt: skip
+    assert set(names) == {"p", "p.sub", "p.sub.a", "single"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("p/tests/test_a.py", True), ("p/test_a.py", True), ("p/a_test.py", True),
+        ("p/conftest.py", True), ("p/testing/__init__.py", True), ("p/contest.py", False),
+        ("p/latest/a.py", False), ("p/a.py", False),
+    ],
+)  # fmt: skip
+def test_tests_are_told_by_their_path(path, expected):
+    assert modules.Module("m", path, "", is_package=False).is_test == expected
+
+
+def test_bindings_of_every_statement():
+    text = """
+    import a.b, c as d
+    from .e import f as g
+    X = Y = 1
+    Z: int = 2
+    W: int
+    if X:
+        def h(): pass
+    try:
+        import i
+    except ImportError:
+        i = None
+    class K: pass
+    """
+    module = package_of(m=text).modules["pkg.m"]
+    assert set(module.bindings) == {"a", "d", "g", "X", "Y", "Z", "h", "i", "K"}
+    assert module.bindings["g"][0].source == "pkg.e"
+    assert module.bindings["d"][0].source == "c"
+    assert len(module.bindings["i"]) == 2
+
+
+def test_what_does_not_parse_is_empty():
+    module = package_of(m="def f(:\n").modules["pkg.m"]
+    assert module.tree.body == []
+    deep = package_of(m="x = " + "(" * 3000 + ")" * 3000).modules["pkg.m"]
+    assert deep.tree.body == []
+
+
+def test_functions_with_docstrings():
+    module = package_of(m='def f():\n    "Doc."\n\ndef g():\n    pass\n').modules["pkg.m"]
+    assert [node.name for node in modules.documented_functions(module)] == ["f"]
+    table = modules.top_level_functions(package_of(m="def f(): pass\n", test_m="def t(): pass\n"))
+    assert set(table) == {("pkg.m", "f")}

@@ -1,0 +1,78 @@
+"""Runs over packages: one that crashes or hangs costs itself alone; a second run does the rest."""
+
+import json
+import os
+import pathlib
+import time
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.curate import package_runs
+
+PROBLEM = {"task_id": "t", "prompt": "p", "entry_point": "f", "test": "x", "documented": True}
+
+
+def make_result(path: pathlib.Path) -> package_runs.Result:
+    tally = package_runs.Tally(path.name)
+    if "crash" in path.name:
+        os._exit(7)
+    if "hang" in path.name:
+        time.sleep(600)
+    (path.parent / "log").open("a").write(path.name + "\n")
+    tally.add("long class", "m.f")
+    documented = "odd" not in path.name
+    fields = {**PROBLEM, "task_id": path.name, "documented": documented}
+    tally.add_problem(records.parse_record(json.dumps(fields), records.Problem, where=""))
+    return tally.result(note=1)
+
+
+def run(tmp_path, names, timeout_s=60.0):
+    paths = [tmp_path / name for name in names]
+    folder = package_runs.claim(str(tmp_path / "out"))
+    package_runs.run(paths, make_result, folder, workers=2, package_timeout_s=timeout_s)
+    return folder
+
+
+def test_a_crash_is_a_row_and_a_second_run_continues(tmp_path, capsys):
+    folder = run(tmp_path, ["a-1.tar.gz", "crash-1.tar.gz"])
+    report = json.loads((folder / "report.json").read_text())
+    assert report["packages"] == 2
+    assert report["problems"] == 1
+    assert report["reasons"]["package: its process ended with status 7"] == 1
+    folder = run(tmp_path, ["a-1.tar.gz", "crash-1.tar.gz", "odd-1.tar.gz"])
+    assert (tmp_path / "log").read_text().split() == ["a-1.tar.gz", "odd-1.tar.gz"]
+    problems = list(records.read_jsonl(folder / "problems.jsonl", records.Problem))
+    undocumented = list(records.read_jsonl(folder / "undocumented.jsonl", records.Problem))
+    assert [p.task_id for p in problems + undocumented] == ["a-1.tar.gz", "odd-1.tar.gz"]
+    assert "| long class | 2 |" in (folder / "report.md").read_text()
+    assert "2 problems from 2 of 3 packages" in capsys.readouterr().out
+
+
+def test_a_package_that_never_ends_is_given_up(tmp_path):
+    folder = run(tmp_path, ["hang-1.zip"], timeout_s=1.0)
+    assert json.loads((folder / "report.json").read_text())["reasons"] == {
+        "package: took too long": 1
+    }
+
+
+def test_examples_are_few():
+    tally = package_runs.Tally("p")
+    for n in range(9):
+        tally.add("r", f"f{n}")
+    assert tally.result()["examples"] == {"r": ["p: f0", "p: f1", "p: f2"]}
+    assert tally.result()["reasons"] == {"r": 9}
+
+
+def test_bad_settings_and_strange_folders(tmp_path):
+    with pytest.raises(InputError, match=r"workers=0.*set them so"):
+        package_runs.run([], make_result, tmp_path, workers=0, package_timeout_s=1)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="which this command didn't write"):
+        package_runs.claim(str(tmp_path))
+
+
+def test_versions_of_a_package_have_results_of_their_own(tmp_path):
+    names = ["a-1.0.tar.gz", "a-2.0.tar.gz", "a-1.0-py3-none-any.whl"]
+    stems = [package_runs._stem(tmp_path / name) for name in names]
+    assert stems == ["a-1.0", "a-2.0", "a-1.0"]

@@ -1,0 +1,58 @@
+"""A cache's folder is known by its index and its runs' files; everything else is a stranger's."""
+
+import json
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.data.cache_folder import FORMAT, claim_cache, is_remote, new_run, parse_index
+
+from .conftest import write_tree
+
+INDEX = json.dumps({"format": FORMAT, "run": "run-00112233", "sources": {}})
+RECORD = "t-train-00000-of-00002.tfrecord"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"cache.json": INDEX, f"run-00112233/{RECORD}": "language"},
+        {f"run-00112233/{RECORD}.partial-0123abcd": "", "run-00112233/counts.json": "[]"},
+        {"cache.json": INDEX, "partial-0123abcd-cache.json": "{"},
+    ],
+)
+def test_a_cache_or_what_a_killed_run_left_is_its_own(tmp_path, files):
+    claim_cache(str(write_tree(tmp_path / "cache", files)))
+    claim_cache("gs://bucket/folder")
+
+
+@pytest.mark.parametrize(
+    ("files", "stranger"),
+    [
+        ({"notes.txt": "x"}, "notes.txt"),
+        ({"cache.json": "{}"}, "cache.json"),
+        ({"cache.json": INDEX, f"run-00112233/{RECORD}": "a film"}, "run-00112233"),
+        ({"cache.json": INDEX, "run-00112233/notes": "x"}, "run-00112233"),
+        ({"run-00112233": "a file"}, "run-00112233"),
+        ({"cache.json": INDEX, "run-00112233/sub/x": "x"}, "run-00112233"),
+    ],
+)
+def test_a_stranger_is_refused(tmp_path, files, stranger):
+    folder = write_tree(tmp_path / "cache", files)
+    with pytest.raises(InputError, match=f"holds '{stranger}'"):
+        claim_cache(str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "another"}', "null"])
+def test_a_damaged_index_is_one_line(text):
+    with pytest.raises(InputError, match="cache the corpus again") as error:
+        parse_index("c/cache.json", text)
+    assert "\n" not in str(error.value)
+
+
+def test_an_index_is_read_and_runs_have_names_of_their_own():
+    assert parse_index("", INDEX)["run"] == "run-00112233"
+    assert len({new_run() for _ in range(50)}) == 50
+    assert is_remote("gs://bucket/cache")
+    assert not is_remote("/tmp/cache")

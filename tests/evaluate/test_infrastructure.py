@@ -1,0 +1,268 @@
+"""What the judge or the machine lacks is no program's fault: clocks under load, memory, starts."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+
+import pytest
+
+from codex_jax import records
+from codex_jax.evaluate.judging import check_plan, judge, worker
+from codex_jax.evaluate.judging.pool import Job, Pool, WorkerLostError
+from codex_jax.evaluate.sandbox import backends, processes, protocol, sandbox
+from codex_jax.evaluate.sandbox.guest import server_io
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
+from codex_jax.evaluate.verdicts import Outcome
+from tests.evaluate.processes import processes as all_processes
+
+PROBLEM = records.Problem(
+    task_id="t",
+    prompt="",
+    entry_point="f",
+    test="def check(c):\n    assert c(3) == 4\n",
+    canonical_solution="def f(n): return n + 1\n",
+)
+
+
+def outcomes(sources, *, isolation="bubblewrap", problem=PROBLEM, **limits) -> list[Outcome]:
+    limits = Limits(**{"cpu_s": 1.0, **limits})
+    with Pool({"p": problem}, sandbox=isolation, limits=limits, workers=1) as pool:
+        found = dict(pool.judge([Job("p", source) for source in sources]))
+    return [found[Job("p", source)] for source in sources]
+
+
+def end_of(monkeypatch, cpu_at, *, limit_s=3.0, host_clock=False) -> tuple[str, float, list[dict]]:
+    """Why and when a clock ends a program with this CPU time at each wall time; its reports."""
+    now, written = [0.0], []
+    monkeypatch.setattr(server_io.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(server_io, "cpu_s", lambda _: cpu_at(now[0]))
+    monkeypatch.setattr(server_io, "write_frame", lambda *frame: written.append(frame[1:]))
+    server = types.SimpleNamespace(settings={"host_clock": host_clock}, outbox=None)
+    clock = server_io.Clock(server, limit_s)
+    while now[0] < 1e4:
+        now[0] = clock.due
+        if reason := clock.look(7):
+            assert {message for message, _ in written} <= {protocol.CLOCK}
+            return reason, now[0], [json.loads(body) for _, body in written]
+    return "", now[0], []
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.05, 0.03])
+def test_a_share_of_a_core_is_waited_for_until_its_cpu_time_is_over(monkeypatch, share):
+    reason, wall_s, _ = end_of(monkeypatch, lambda now: share * now)
+    assert reason == "cpu"
+    assert 3 <= share * wall_s < 3.2
+
+
+@pytest.mark.parametrize("stopped_s", [0.4, 2.0, 5.0])
+def test_turns_at_a_core_may_be_far_apart(monkeypatch, stopped_s):
+    """It runs for a twentieth of the time, and is stopped in between."""
+    period_s = stopped_s / 0.95
+
+    def cpu_at(now):
+        return 0.05 * period_s * (now // period_s)
+
+    reason, wall_s, _ = end_of(monkeypatch, cpu_at)
+    assert reason == "cpu"
+    assert wall_s > 55
+
+
+@pytest.mark.parametrize(
+    ("cpu_at", "seconds"),
+    [
+        (lambda _: 0.0, 6),
+        (lambda _: 0.01, 6),
+        (lambda now: 0.002 * now, 6),  # it looks for something a hundred times a second
+        (lambda now: min(now, 2.0), 9),  # asleep after two seconds of work
+        (lambda now: 0.02 * now, 120),
+    ],
+)
+def test_what_sleeps_is_ended_by_the_clock_on_the_wall(monkeypatch, cpu_at, seconds):
+    reason, wall_s, _ = end_of(monkeypatch, cpu_at)
+    assert reason == "wall"
+    assert seconds <= wall_s < seconds + 3
+
+
+def test_where_the_guest_s_clock_runs_ahead_the_host_decides(monkeypatch):
+    reason, wall_s, reports = end_of(monkeypatch, lambda now: 0.9 * now, host_clock=True)
+    assert (reason, wall_s >= 120) == ("wall", True)
+    assert reports[1]["limit_s"] == 3
+    assert len([report for report in reports if report["cpu_s"] >= 3]) > 100
+    assert end_of(monkeypatch, lambda now: 0.02 * now, host_clock=True)[:2] == ("wall", 6.0)
+
+
+@pytest.mark.parametrize(("share", "expires"), [(1.0, True), (0.5, False), (0.05, False)])
+def test_the_host_ends_a_program_by_real_cpu_time(monkeypatch, share, expires):
+    """The guest says 3.0 s, then 3.5 s: it has used as much only on an idle machine."""
+    real = iter([100.0, 100.0 + 0.5 * share])
+    monkeypatch.setattr(processes, "tree_cpu_s", lambda _: next(real))
+    handle = sandbox.Sandbox(sandbox.SandboxInfo(backends.Gvisor(), None))
+    handle._process = types.SimpleNamespace(pid=1)
+    clocks = [{"cpu_s": cpu_s, "limit_s": 3.0} for cpu_s in (3.0, 3.5)]
+    frames = [(protocol.CLOCK, json.dumps(clock).encode()) for clock in clocks]
+    frames.append((protocol.ENDED, b'{"cpu_s": 4.0}\n{"value": 1}\n'))
+    sent = []
+    monkeypatch.setattr(handle, "_receive_frame", lambda _: frames.pop(0))
+    monkeypatch.setattr(handle, "send", sent.append)
+    monkeypatch.setattr(handle, "_flush", lambda: None)
+    message, body = handle.receive_any(within_s=1)
+    head, _, rest = body.partition(b"\n")
+    assert sent == [protocol.EXPIRE] * expires
+    assert (message, rest) == (protocol.ENDED, b'{"value": 1}\n')
+    assert json.loads(head)["cpu_s"] == pytest.approx(4.0 * share)
+
+
+def test_the_cpu_time_of_a_tree_includes_what_has_ended():
+    burn = "import time\nwhile time.process_time() < 0.2: pass\n"
+    script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
+    script += "print(flush=True)\ninput()\n"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        assert 0.15 < processes.tree_cpu_s(process.pid) < 5
+        process.stdin.close()
+
+
+@pytest.mark.slow
+def test_a_right_program_with_a_thirtieth_of_a_core_passes(isolation):
+    """Its sandbox runs for 15 of 500 ms; it needs 0.3 of its 2 s."""
+    source = "import time\nwhile time.process_time() < 0.3: pass\ndef f(n): return n + 1\n"
+    is_done = threading.Event()
+
+    def starve():
+        while not is_done.wait(0.015):
+            stopped = list(sandboxes())
+            for pid in stopped:
+                _signal(pid, signal.SIGSTOP)
+            is_done.wait(0.485)
+            for pid in stopped:
+                _signal(pid, signal.SIGCONT)
+
+    thread = threading.Thread(target=starve)
+    with Pool({"p": PROBLEM}, sandbox=isolation, limits=Limits(cpu_s=2.0), workers=1) as pool:
+        pool.sandbox_info()
+        thread.start()
+        try:
+            (outcome,) = (outcome for _, outcome in pool.judge([Job("p", source)]))
+        finally:
+            is_done.set()
+            thread.join()
+    assert outcome.cause == "passed", outcome
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def sandboxes():
+    """Pids of all that judges of this process have started."""
+    workers, below = {os.getpid()}, set()
+    for process in sorted(all_processes()):
+        is_worker = "codex_jax.evaluate.judging.worker" in process.command
+        if process.parent in workers and is_worker:
+            workers.add(process.pid)
+        elif process.parent in below or process.parent in workers - {os.getpid()}:
+            below.add(process.pid)
+            yield process.pid
+
+
+class _FakeWorker(worker.Worker):
+    """Without a sandbox; its actions are what a test says."""
+
+    def __init__(self):
+        self.opened = self.closed = 0
+
+    def _ensure_sandbox(self):
+        self.opened += 1
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SandboxLostError("it is gone")])
+def test_what_goes_down_is_tried_again_and_is_no_verdict(error):
+    def act():
+        failures = next(counts)
+        if failures < lost:
+            raise error
+        return {"cause": "passed"}
+
+    lost, counts, judging = 2, itertools.count(), _FakeWorker()
+    assert judging._with_retries(act) == {"cause": "passed"}
+    assert judging.closed == 2
+    lost, counts = 3, itertools.count()
+    outcome = judging._with_retries(act)
+    assert outcome["cause"] == "infra_error"
+    assert "its sandbox was lost 3 times: " in outcome["detail"]
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(-signal.SIGSEGV, "protocol_violation"), (-signal.SIGKILL, "infra_error"), (1, "infra_error")],
+)
+def test_a_judge_that_is_gone_is_the_program_s_fault_if_it_crashed(status, cause):
+    with Pool({}, sandbox="bubblewrap", limits=Limits(), workers=1) as pool:
+        assert pool._outcome_of_failure(WorkerLostError("it is gone"), status).cause == cause
+
+
+def test_a_sandbox_that_is_killed_costs_no_verdict():
+    """It is killed while the program sleeps; the next one runs it to its end."""
+    source = "import time\ntime.sleep(0.7)\ndef f(n): return n + 1\n"
+    with Pool({"p": PROBLEM}, sandbox="bubblewrap", limits=Limits(cpu_s=5.0), workers=1) as pool:
+        pool.sandbox_info()
+
+        def kill():
+            time.sleep(0.2)
+            for pid in sandboxes():
+                _signal(pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        (outcome,) = (outcome for _, outcome in pool.judge([Job("p", source)]))
+        thread.join()
+    assert outcome.cause == "passed", outcome
+
+
+@pytest.mark.parametrize("status", [70, 71])
+def test_a_program_s_own_status_is_its_own(status):
+    """It exits as a process of ours would that can't start: it has been started all the same."""
+    (outcome,) = outcomes([f"import os\nos._exit({status})\n"])
+    assert outcome.cause == "exited_early"
+    assert str(status) in outcome.detail
+
+
+def test_a_process_that_never_ran_its_program_is_no_verdict():
+    end = {"reason": "closed", "signal": 0, "exit": 70, "cpu_s": 0.0, "wall_s": 0.1, "full": False}
+    body = json.dumps(end | {"dirty": False}).encode() + b"\n"
+    channel = types.SimpleNamespace(
+        set_calls=lambda _: None,
+        start_program=lambda *, live: live,
+        receive_any=lambda *, within_s: (protocol.ENDED, body[: 10**9 * bool(within_s)]),
+        tainted=False,
+    )
+    plan = check_plan.CheckPlan(PROBLEM)
+    with pytest.raises(SandboxLostError, match="couldn't start a program"):
+        judge.judge(channel, plan, Limits())
+
+
+def test_memory_that_a_test_takes_is_the_answer_s_unless_there_is_none(monkeypatch):
+    assert judge._cause_of_failure(MemoryError())[0] == "memory_limit"
+    monkeypatch.setattr(judge, "_SPARE_BYTES", 1 << 62)
+    with pytest.raises(SandboxLostError, match="the judge has too little memory"):
+        judge._cause_of_failure(MemoryError())
+
+
+def test_a_huge_answer_is_its_program_s():
+    problem = records.Problem(
+        **vars(PROBLEM) | {"test": "def check(c):\n    assert list(c(3)) == [0]\n"}
+    )
+    (outcome,) = outcomes(["def f(n): return range(10**12)\n"], problem=problem)
+    assert outcome.cause == "memory_limit", outcome

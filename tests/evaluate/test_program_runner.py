@@ -1,0 +1,61 @@
+"""Programs answer calls with plain values, in sandboxes with hash seeds of their own."""
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
+
+
+@pytest.fixture(scope="module")
+def session(isolation):
+    with ProgramRunner(sandbox=isolation, timeout_s=1.0).open(2) as opened:
+        yield opened
+
+
+def test_values_changed_arguments_and_exceptions(session):
+    source = "def f(x, add=0):\n    x.append(add)\n    return {len(x): 1 / add}\n"
+    calls = [(([1],), {"add": 2}), (([],), {}), (([],), {"add": 1})]
+    run = session.run(source, "f", calls)
+    assert run.answers[0] == records.Answer({2: 0.5}, [[1, 2]])
+    assert run.answers[1].error == "ZeroDivisionError: division by zero"
+    assert run.answers[2].value == {1: 1.0}
+    assert run.reason == ""
+
+
+def test_iterators_become_lists(session):
+    run = session.run("def f(n):\n    return iter(range(n))\n", "f", [((3,), {})])
+    assert run.answers == [records.Answer([0, 1, 2])]
+
+
+def test_hash_seeds_differ(session):
+    source = "def f(x):\n    return hash(x)\n"
+    values = [session.run(source, "f", [(("a",), {})], index=i).answers[0].value for i in (0, 1)]
+    assert values[0] != values[1]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def f(:\n", "SyntaxError"),
+        ("def g(): pass\n", "NameError"),
+        ("1 / 0\n", "ZeroDivisionError"),
+        ("import os\ndef f():\n    os._exit(3)\n", "ended early: closed, exit 3"),
+        ("def f():\n    while True: pass\n", "ended early: cpu"),
+        ("def f():\n    return bytearray(1 << 34)\n", ""),
+    ],
+)
+def test_programs_that_give_no_answers_say_why(session, source, reason):
+    run = session.run(source, "f", [((), {})])
+    assert reason in run.reason
+    assert not run.answers or run.answers[0].error.startswith("MemoryError")
+    assert session.run("def f():\n    return 1\n", "f", [((), {})]).answers[0].value == 1
+
+
+def test_what_cannot_be_sent_and_bad_settings(session):
+    with pytest.raises(TypeError, match="plain data"):
+        session.run("def f(x): pass\n", "f", [((object(),), {})])
+    with (
+        pytest.raises(InputError, match=r"timeout_s=0.*set them so"),
+        ProgramRunner(timeout_s=0).open(),
+    ):
+        pass
