@@ -25,7 +25,7 @@ LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
-COMPOSED = {"compile": {"train", "sample"}, "api": INTERFACE}
+COMPOSED = {"compile": {"train", "sample"}, "solve": {"sample", "evaluate"}, "api": INTERFACE}
 
 
 class Room(NamedTuple):
@@ -81,8 +81,11 @@ ROOMS = {
     "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
+    "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
-    "main": Room(LEAVES | STAGES | {"compile"}, {"gin", "matplotlib", "absl", "jax", "numpy"}),
+    "main": Room(
+        LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
+    ),
 }
 
 # The order of folders and top-level modules within a room, from the bottom up: each may import only
@@ -98,7 +101,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"shards"},
         {"seqio_tasks"},
         {"assemble", "blend"},
-        {"cache_command", "explain", "inspect", "train_tokenizer"},
+        {"cache_command", "explain", "inspect", "task_metrics", "train_tokenizer"},
         {"build"},
     ],
     "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
@@ -131,7 +134,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"metrics", "optimizer"},
         {"initialization", "step"},
         {"compute"},
-        {"checks", "validation"},
+        {"checks", "row_model"},
+        {"validation"},
         {"job"},
         {"resume"},
         {"loop"},
@@ -150,7 +154,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"generate", "serve"},
     ],
     "curate": [
-        {"chains", "execution", "package_runs", "packages"},
+        {"blocks", "execution", "package_runs", "packages"},
+        {"chains"},
         {"inputs"},
         {"problems"},
         {"functions"},

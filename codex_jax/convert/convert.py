@@ -1,6 +1,8 @@
 """`codex-jax import`: a foreign checkpoint to ours, with its tokenizer."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from codex_jax.convert.hf_folder import open_folder
 from codex_jax.convert.new_folder import new_folder
 from codex_jax.convert.text_ends import read_begin_ids
 from codex_jax.convert.tokenizers import make_tokenizer
+from codex_jax.model.config import DecoderConfig
+from codex_jax.tokenizer import Tokenizer
 
 # Keys of a foreign config that an export writes again.
 _KEPT_KEYS = ("architectures", "bos_token_id", "eos_token_id", "pad_token_id")
@@ -34,20 +38,10 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
     if pathlib.Path(tokenizer).exists():
         raise InputError(f"{tokenizer} is there already; set tokenizer to a new file")
     with new_folder(output) as folder:
-        foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)
-        config = hf_params.read_config(foreign.family, foreign.config)
-        eos_ids = [n for n in foreign.eos_ids if 0 <= n < config.vocab_size]  # others never occur
-        our_tokenizer = make_tokenizer(
-            foreign.tokenizer, vocab_size=config.vocab_size, eos_ids=eos_ids
-        )
-        card = checkpoint.Card(
-            model=config.to_json(),
-            tokenizer_hash=our_tokenizer.hash,
-            run={"imported": path.name},
-            eos_ids=eos_ids,
-            begin_ids=read_begin_ids(foreign.tokenizer),
-            origin=_origin(foreign),
-        )
+        with _refused_forms(path):
+            foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)
+            config = hf_params.read_config(foreign.family, foreign.config)
+            our_tokenizer, card = _read_text(path, foreign, config)
         params = _read_params(foreign, config)
         checkpoints = checkpoint.Checkpoints(folder)
         checkpoints.save(0, params, {"imported": np.int32(1)}, card)
@@ -56,7 +50,41 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
         our_tokenizer.save(tokenizer)
 
 
-def _read_params(foreign: ForeignCheckpoint, config: Any) -> Any:
+@contextlib.contextmanager
+def _refused_forms(path: pathlib.Path) -> Iterator[None]:
+    """Refuses a file whose values have other types than its form has.
+
+    Raises:
+      InputError: says which.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise InputError(
+            f"{path}: a config or tokenizer file has a value of another form ({reason}); "
+            "download it again"
+        ) from None
+
+
+def _read_text(
+    path: pathlib.Path, foreign: ForeignCheckpoint, config: DecoderConfig
+) -> tuple[Tokenizer, checkpoint.Card]:
+    """Our tokenizer, and the card with the tokens that begin and end a text."""
+    eos_ids = [n for n in foreign.eos_ids if 0 <= n < config.vocab_size]  # others never occur
+    tokenizer = make_tokenizer(foreign.tokenizer, vocab_size=config.vocab_size, eos_ids=eos_ids)
+    card = checkpoint.Card(
+        model=config.to_json(),
+        tokenizer_hash=tokenizer.hash,
+        run={"imported": path.name},
+        eos_ids=eos_ids,
+        begin_ids=read_begin_ids(foreign.tokenizer),
+        origin=_origin(foreign),
+    )
+    return tokenizer, card
+
+
+def _read_params(foreign: ForeignCheckpoint, config: DecoderConfig) -> Any:
     """Our parameters, once every tensor of the file is understood."""
     scales = hf_config.read_scales(foreign.family, foreign.config)
     with progress.bar(desc="import", unit="tensor") as bar:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from codex_jax import InputError
 from codex_jax.convert.tokenizer_settings import apply_settings
 from codex_jax.tokenizer import SPECIALS, Tokenizer
 from codex_jax.tokenizer.byte_alphabet import unspell
@@ -52,11 +53,18 @@ def make_tokenizer(
       eos_ids: Tokens that end a text; the first one does where none has a known name.
 
     Raises:
-      InputError: a vocabulary whose tokens aren't bytes.
+      InputError: a vocabulary that is larger than the model's, or whose tokens aren't bytes.
     """
     if exported := _read_exported(foreign.text):
         return exported
     ids = foreign.ids()
+    engine = load_engine(foreign.text)
+    last = max(engine.get_vocab(with_added_tokens=False).values(), default=0)
+    if last >= vocab_size:
+        raise InputError(
+            f"tokenizer.json has a token {last}, its model {vocab_size} rows; import the "
+            "tokenizer that the model was trained with"
+        )
     specials = {
         name: ids[foreign_name]
         for name, foreign_names in _SPECIAL_NAMES.items()

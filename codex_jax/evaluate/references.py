@@ -15,8 +15,6 @@ from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.verdict_log import VerdictLog
 from codex_jax.evaluate.verdicts import Cause
 
-LEFT_OUT = "left_out"  # field of a problem whose samples get no verdict: the reason
-
 
 def check_references(
     tasks: Mapping[str, records.Problem], path: pathlib.Path, conditions: Sequence[str], pool: Pool
@@ -58,8 +56,12 @@ def _reference(problem: records.Problem, index: int = 0) -> records.Completion:
 
 
 def _fault(problem: records.Problem, row: records.Verdict) -> str:
-    """Returns why the problem can't be judged as it is; empty if it can."""
-    is_wrong = problem.canonical_solution and (not row.passed or row.detail)
+    """Returns why the problem can't be judged as it is; empty if it can.
+
+    A verdict that was reached with inexact values counts where there is no better one.
+    """
+    is_inexact = row.detail and _can_move(problem)
+    is_wrong = problem.canonical_solution and (not row.passed or is_inexact)
     if is_wrong or row.cause == Cause.LEFT_OUT:
         return f"{row.cause}: {row.detail}" if row.detail else row.cause
     return ""
@@ -79,5 +81,5 @@ def _in_process(problem: records.Problem) -> records.Problem:
 
 
 def _leave_out(problem: records.Problem, reason: str) -> records.Problem:
-    extra = problem.extra | {LEFT_OUT: reason}
+    extra = problem.extra | {Cause.LEFT_OUT.value: reason}
     return records.Problem(**vars(problem) | {"extra": extra})

@@ -29,7 +29,8 @@ class Command:
       name: The words after `codex-jax`; two words make a subcommand of the first.
       target: "module:function", imported only when the command runs.
       summary: A line of `codex-jax --help`.
-      dependencies: Parameter → the object that main makes for it.
+      dependencies: Parameter → the object that main makes for it; for a parameter with a default,
+        only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
     """
 
@@ -50,6 +51,7 @@ _BATCHES = Dependency(
     provides={"DecoderConfig.vocab_size": "vocab_size"},
 )
 
+_TASK_METRICS = Dependency("codex_jax.data.task_metrics:TaskMetrics")
 _RUNNER = Dependency("codex_jax.evaluate.sandbox.program_runner:ProgramRunner")
 _COMMANDER = Dependency("codex_jax.evaluate.sandbox.command_runner:CommandRunner")
 
@@ -121,7 +123,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "train",
             "codex_jax.train.loop:train",
             "train a decoder on packed rows; continues from its newest checkpoint",
-            dependencies={"batches": _BATCHES},
+            dependencies={"batches": _BATCHES, "task_metrics": _TASK_METRICS},
             repeats=True,
         ),
         Command(
@@ -150,6 +152,13 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "sample",
             "codex_jax.sample.generate:generate",
             "complete problems with a checkpoint",
+            repeats=True,
+        ),
+        Command(
+            "solve",
+            "codex_jax.solve.solve:solve",
+            "solve prompts that list steps: programs by pieces, merged by what they do",
+            dependencies={"runner": _RUNNER},
             repeats=True,
         ),
         Command(

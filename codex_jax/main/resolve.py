@@ -152,6 +152,8 @@ def arguments(command: Command, root: Node) -> dict[str, Any]:
     derived: dict[str, Any] = {}
     objects = {}
     for name, dependency in command.dependencies.items():
+        if name not in root.arguments:
+            continue
         objects[name] = root.arguments[name].make({})
         derived |= {key: getattr(objects[name], attr) for key, attr in dependency.provides.items()}
     rest = dataclasses.replace(

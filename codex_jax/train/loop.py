@@ -22,7 +22,7 @@ from codex_jax.train.resume import Beginning, restore_or_init, split_names
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
 from codex_jax.train.state import TrainState
-from codex_jax.train.validation import Evaluator, Validation, make_evaluator
+from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
 
 _METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
 
@@ -39,6 +39,7 @@ def train(
     init_from: str = "",
     init_step: int | None = None,
     validation: Validation = Validation(),
+    task_metrics: TaskMetrics | None = None,
     stability: Stability = Stability(),
     resume_with: Sequence[str] | str = (),
     seed: int = 0,
@@ -47,7 +48,7 @@ def train(
     retention: Retention = Retention(),
     operative_config: str = "",
 ) -> dict[str, Any]:
-    """Trains a decoder, or resumes from the newest checkpoint in checkpoint_dir.
+    """Trains a decoder, or resumes from its newest checkpoint; returns the last step's metrics.
 
     Args:
       batches: The packed rows; batch n is a pure function of (fingerprint, seed, n).
@@ -57,10 +58,10 @@ def train(
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
-      init_from: Directory of a checkpoint, imported ones too, whose weights the run begins with;
-        optimizer and step begin anew.
+      init_from: Directory of a checkpoint with the weights to begin with; all else begins anew.
       init_step: Step of that checkpoint; default: the newest.
       validation: Evaluations on the rows of the validation split, where the data has any.
+      task_metrics: Metric functions of seqio Tasks, computed in every evaluation.
       stability: Response to steps that would harm the model.
       resume_with: Names, as in "learning_rate,steps", that change from the newest checkpoint on.
       seed: Of the initial weights.
@@ -69,24 +70,22 @@ def train(
       retention: Checkpoints that are kept.
       operative_config: The configuration's text, for the card.
 
-    Returns:
-      The last step's metrics.
-
     Raises:
-      InputError: settings that don't fit the data, the devices or the newest checkpoint.
+      InputError: settings that don't fit one another, or the newest checkpoint.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     check_ranges(dict(locals()))
-    changeable = split_names(resume_with)
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
-    source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
+    changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
     configs = (optimizer, mesh, compute, stability)
+    settings = {"steps": steps, "seed": seed}
     job = make_job(batches, model, source, *configs, settings, operative_config)
+    evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
     with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
-        begin = restore_or_init(checkpoints, job, changeable)
-        return _run_job(job, begin, checkpoints, lock, schedule, validation)
+        begin = restore_or_init(checkpoints, job, changes)
+        return _run_job(job, begin, checkpoints, lock, schedule, evaluate)
 
 
 def _run_job(
@@ -95,7 +94,7 @@ def _run_job(
     checkpoints: Checkpoints,
     lock: FolderLock,
     schedule: "LoopSchedule",
-    validation: Validation,
+    evaluate: Evaluate | None,
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
@@ -104,7 +103,6 @@ def _run_job(
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, job.batches)
     with PreemptionNotice() as notice:
-        evaluator = make_evaluator(job.batches, job.model, job.compute, job.mesh, validation)
         last = run(
             schedule,
             begin.step,
@@ -114,7 +112,7 @@ def _run_job(
             metrics,
             notice,
             save=_saver(checkpoints, lock, begin.card),
-            evaluator=evaluator,
+            evaluate=evaluate,
         )
         checkpoints.finish()
     return metrics.last if last == schedule.steps else _stop_preempted(last)
@@ -145,7 +143,7 @@ def run(
     notice: PreemptionNotice,
     *,
     save: Callable,
-    evaluator: Evaluator | None = None,
+    evaluate: Evaluate | None = None,
 ) -> int:
     """Runs the loop; an extra iteration after the last step logs and saves its result.
 
@@ -157,8 +155,8 @@ def run(
         for step in range(start, steps + 1):
             is_preempted = step < steps and notice.is_due(step)
             is_validated = step > start and is_due(step, schedule.validate_every, steps)
-            if evaluator and is_validated and not is_preempted:
-                metrics.extend(functools.partial(evaluator.evaluate, state.params))
+            if evaluate and is_validated and not is_preempted:
+                metrics.extend(functools.partial(evaluate, state.params))
             is_saved = is_preempted or is_due(step, schedule.save_every, steps)
             is_logged = is_saved or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,12 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from codex_jax import InputError
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
 from codex_jax.train.attention_choice import choose_attention
 from codex_jax.train.batches import host_rows, on_global_batches
 from codex_jax.train.compute import Compute
+from codex_jax.train.row_model import RowModel
 from codex_jax.train.step import loss_sum
+
+Evaluate = Callable[[Any], dict[str, float]]  # parameters → metrics by name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,29 @@ class ValidationBatches(Protocol):
     def task_batches(self, task: str, rows: np.ndarray | None = None) -> Iterator[Batch]:
         """Yields a Task's batches once, the last padded; of each the rows of these indices."""
         ...
+
+
+@runtime_checkable
+class TaskMetrics(Protocol):
+    """Metrics of Tasks that a model computes by scoring and continuing rows."""
+
+    tokenizer_hash: str
+
+    def evaluate(self, **model: Any) -> dict[str, float]:
+        """Returns metrics by name, from what `RowModel.bind` returns."""
+        ...
+
+
+class TaskEvaluator:
+    """Computes the metrics of Tasks."""
+
+    def __init__(self, metrics: TaskMetrics, model: RowModel):
+        self._metrics = metrics
+        self._model = model
+
+    def evaluate(self, params: Any) -> dict[str, float]:
+        """Returns the metrics of parameters, by name."""
+        return self._metrics.evaluate(**self._model.bind(params))
 
 
 class Evaluator:
@@ -92,12 +119,34 @@ class Evaluator:
         return np.asarray(jax.device_get(sums), np.float64).sum(axis=0)
 
 
-def make_evaluator(
-    batches: Any, config: DecoderConfig, compute: Compute, mesh: Mesh, settings: Validation
-) -> Evaluator | None:
-    """Returns the evaluator of a data set's validation rows; None where it has none."""
-    held_out = getattr(batches, "validation", None)
-    return Evaluator(held_out, config, compute, mesh, settings) if held_out else None
+def make_evaluate(
+    batches: Any,
+    config: DecoderConfig,
+    compute: Compute,
+    mesh: Mesh,
+    settings: Validation,
+    task_metrics: TaskMetrics | None,
+) -> Evaluate | None:
+    """Returns parameters → metrics, of validation rows and Tasks; None where there are neither.
+
+    Raises:
+      InputError: the Tasks' tokenizer isn't the rows'.
+    """
+    evaluators: list[Evaluator | TaskEvaluator] = []
+    if held_out := getattr(batches, "validation", None):
+        evaluators.append(Evaluator(held_out, config, compute, mesh, settings))
+    if task_metrics:
+        if task_metrics.tokenizer_hash != batches.tokenizer_hash:
+            raise InputError(
+                f"the Tasks' tokenizer is {task_metrics.tokenizer_hash[:12]}, the rows' "
+                f"{batches.tokenizer_hash[:12]}; set TaskMetrics.mixture to Tasks of that one"
+            )
+        evaluators.append(TaskEvaluator(task_metrics, RowModel(batches, config, compute, mesh)))
+
+    def evaluate(params: Any) -> dict[str, float]:
+        return {k: v for evaluator in evaluators for k, v in evaluator.evaluate(params).items()}
+
+    return evaluate if evaluators else None
 
 
 def _rates(name: str, total: Any) -> dict[str, float]:

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import jax
@@ -115,3 +116,32 @@ def test_a_second_import_into_one_output_is_refused(folder, tmp_path):
         )
     assert (tmp_path / "t.json").read_bytes() == before
     assert not (tmp_path / "d").exists()
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("config.json", {"model_type": ["llama"]}, "another form"),
+        ("config.json", {"hidden_size": [16]}, "hidden_size"),
+        ("config.json", {"vocab_size": 200}, "a token 260, its model 200 rows"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, "another form"),
+        ("tokenizer_config.json", {"additional_special_tokens": 3}, "another form"),
+        ("tokenizer.json", {"added_tokens": "x"}, "can't be read by tokenizers"),
+        ("tokenizer.json", {"pre_tokenizer": [1]}, "can't be read by tokenizers"),
+        ("generation_config.json", {"eos_token_id": "2"}, "expected token ids"),
+    ],
+)
+def test_values_of_another_form_are_one_line(folder, tmp_path, name, changes, message):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    (copy / "tokenizer_config.json").write_text("{}")
+    change_json(copy / name, **changes)
+    with pytest.raises(InputError, match=message):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]

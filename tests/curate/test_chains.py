@@ -1,6 +1,9 @@
 """Chains: the same for a seed, disjoint between the splits, and judged by tests that can fail."""
 
+import collections
+import hashlib
 import itertools
+import random
 
 import hypothesis
 import pytest
@@ -8,12 +11,13 @@ from hypothesis import strategies as st
 
 from codex_jax import InputError, records
 from codex_jax.curate import chains
+from codex_jax.curate.blocks import DOMAINS, STRINGS
 
 
 def solve(prompt: str, body: str):
     namespace: dict = {}
     exec(prompt + body, namespace)
-    return namespace[chains.ENTRY_POINT]
+    return namespace[STRINGS.entry_point]
 
 
 def run_check(problem: records.Problem, candidate) -> None:
@@ -38,11 +42,12 @@ def test_known_answers():
 
 
 def test_every_block_is_written_as_it_runs():
-    for block in range(len(chains.BLOCKS)):
+    for block in range(len(STRINGS.blocks)):
         candidate = solve(chains.prompt((block,)), chains.solution((block,)))
         assert candidate("Some words, Here!") == chains.apply((block,), "Some words, Here!")
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.permutations(range(13)), st.integers(1, 5), st.integers(0, 99))
 def test_the_reference_passes_its_own_check(order, length, seed):
     chain = tuple(order[:length])
@@ -96,7 +101,7 @@ def test_writing_again_with_another_seed_leaves_nothing_of_the_first(tmp_path):
 
 
 def test_impossible_counts_are_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 counts.*set held_out"):
+    with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 to 13 .*set held_out"):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))
 
 
@@ -118,3 +123,93 @@ def test_its_own_files_are_replaced(tmp_path):
             output=str(tmp_path), seed=seed, train_chains=20, held_out=(1, 0, 0, 0, 0)
         )
     assert len(list(tmp_path.glob("train/*/*.py"))) >= 12
+
+
+# Hashes of the files of a seed, from before there were domains and more than five blocks.
+FIRST_BYTES = {0: "4cad25430cf01611", 7: "f6cb46301bc6035b"}
+
+
+@pytest.mark.parametrize("seed", FIRST_BYTES)
+def test_chains_of_former_seeds_are_the_same_bytes(tmp_path, seed):
+    chains.write_chains(output=str(tmp_path), seed=seed, train_chains=300)
+    digest = hashlib.sha256()
+    for path in sorted(tmp_path.rglob("*.*")):
+        digest.update(str(path.relative_to(tmp_path)).encode() + path.read_bytes())
+    assert digest.hexdigest()[:16] == FIRST_BYTES[seed]
+
+
+COUNTS = (2, 3, 2, 2, 2, 5, 2, 5, 2, 2, 2, 2, 5)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_lengths_to_thirteen_have_exact_counts(tmp_path, domain):
+    chains.write_chains(
+        output=str(tmp_path), domain=domain, train_chains=300, held_out=COUNTS, seed=3
+    )
+    problems = list(records.read_jsonl(tmp_path / "chains-test.jsonl", records.Problem))
+    lengths = collections.Counter(problem.extra["blocks"] for problem in problems)
+    assert lengths == dict(enumerate(COUNTS, 1))
+    assert len({tuple(problem.extra["chain"]) for problem in problems}) == sum(COUNTS)
+    trained = records.read_jsonl(tmp_path / "chains-train.jsonl", records.Problem)
+    assert max(problem.extra["blocks"] for problem in trained) == 5
+    for problem in problems[-3:]:
+        namespace: dict = {}
+        exec(problem.prompt + problem.canonical_solution, namespace)
+        run_check(problem, namespace[problem.entry_point])
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_blocks_do_as_they_are_written_and_differ(name):
+    domain, rng = DOMAINS[name], random.Random(0)
+    values = [domain.random_value(rng) for _ in range(5)]
+    behaviors = set()
+    for block in range(len(domain.blocks)):
+        text = chains.prompt((block,), domain) + chains.solution((block,), domain)
+        namespace: dict = {}
+        exec(text, namespace)
+        outputs = [namespace[domain.entry_point](value) for value in values]
+        assert outputs == [chains.apply((block,), value, domain) for value in values]
+        behaviors.add(repr(outputs))
+    assert len(behaviors) == len(domain.blocks) == 13
+
+
+def test_known_answers_over_lists():
+    numbers = [3, -1, 4, 3, 2, -5]
+    expected = {
+        2: [-5, 2, 3, 4, -1, 3],
+        4: [4, 2],
+        7: [3, 0, 4, 3, 2, 0],
+        8: [3, 2, 6, 9, 11, 6],
+        9: [3, -1, 4, 3, 2, -5, 4],
+        10: [3, -1, 4, 2, -5],
+        12: [3, -1, -4, 3, 2, 5],
+    }
+    for block, answer in expected.items():
+        assert chains.apply((block,), numbers, DOMAINS["lists"]) == answer
+
+
+def test_held_out_pairs_follow_one_another_in_no_training_chain(tmp_path):
+    chains.write_chains(output=str(tmp_path), train_chains=900, held_out_pairs=30, seed=1)
+    pairs = set(chains.held_out_pairs_of(1, 30))
+    assert len(pairs) == 30
+    for problem in records.read_jsonl(tmp_path / "chains-train.jsonl", records.Problem):
+        assert not pairs & set(itertools.pairwise(problem.extra["chain"]))
+        assert problem.extra["held_out_pairs"] == 0
+    tested = list(records.read_jsonl(tmp_path / "chains-test.jsonl", records.Problem))
+    assert any(problem.extra["held_out_pairs"] for problem in tested)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"domain": "trees"}, "domain is 'trees'; set it to one of strings, lists"),
+        ({"held_out": (1,) * 14}, "expected 5 to 13 counts"),
+        ({"held_out": (1, 157, 1, 1, 1)}, "none above the number of such chains"),
+        ({"held_out": (1, -1, 1, 1, 1)}, "expected 5 to 13 counts"),
+        ({"held_out_pairs": 79}, "held_out_pairs is 79; set it to 0 to 78"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_one_line(tmp_path, settings, words):
+    with pytest.raises(InputError, match=words):
+        chains.write_chains(output=str(tmp_path), **settings)
+    assert list(tmp_path.iterdir()) == []

@@ -93,3 +93,60 @@ def test_lines_inside_strings_stay_as_they_are():
     source = f"class A {{\n  // {PROSE}\n  f() {{\n    return `\n  x`;\n  }}\n}}\n"
     (pair,) = functions(source, "JavaScript")
     assert "return `\n  x`;" in pair.code
+
+
+SAYS = "Adds the two numbers that it is given."
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("JavaScript", "/** {} */\nexports.add = function (a, b) {{ return a + b; }};\n"),
+        ("JavaScript", "// {}\nmodule.exports.add = async (a, b) => a + b;\n"),
+        ("JavaScript", "/** {} */\nA.prototype.add = function add(a, b) {{ return a + b; }};\n"),
+        ("JavaScript", "const o = {{\n  // {}\n  add(a, b) {{ return a + b; }},\n}};\n"),
+        ("JavaScript", "module.exports = {{\n  // {}\n  add: (a, b) => a + b,\n}};\n"),
+        (
+            "TypeScript",
+            "abstract class A {{\n  /** {} */\n  private add(a: T): T {{ return a; }}\n}}\n",
+        ),
+        ("C++", "// {}\nauto add = [](int a) {{ return a; }};\n"),
+        ("Java", "record A(int x) {{\n  // {}\n  A {{ if (x < 0) throw new E(); }}\n}}\n"),
+        ("Java", "interface A {{\n  /** {} */\n  default int add(int a) {{ return a; }}\n}}\n"),
+        (
+            "C#",
+            "struct A {{\n  /// <summary>{}</summary>\n  public static A operator +(A a) => a;"
+            "\n}}\n",
+        ),
+        ("C#", "class A {{\n  // {}\n  ~A() {{ }}\n}}\n"),
+        ("C#", "interface A {{\n  // {}\n  int Add(int a) {{ return a; }}\n}}\n"),
+        ("PHP", "<?php\n// {}\n$add = function ($a) {{ return $a; }};\n"),
+        ("PHP", "<?php\n// {}\n$add = fn($a) => $a;\n"),
+        ("Perl", "# {}\nmy $add = sub {{ return $_[0]; }};\n"),
+        ("Go", "package a\n\n// {}\nvar Add = func(a int) int {{ return a }}\n"),
+        (
+            "Rust",
+            "impl A {{\n    /// {}\n    #[inline]\n    pub fn add(&self) -> i32 {{ 1 }}\n}}\n",
+        ),
+        ("Ruby", "class A\n  # {}\n  memoize def add(a)\n    a\n  end\nend\n"),
+    ],
+)
+def test_a_function_is_one_however_its_name_is_bound(language, source):
+    (pair,) = functions(source.format(SAYS), language)
+    (text,) = prose_to_code(pair)
+    assert pair.prose == SAYS
+    assert parse_error_fraction(text.text, language) == 0
+    assert "dd" in pair.code or "A" in pair.code
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("JavaScript", f"// {SAYS}\nadd((a, b) => a + b);\n"),
+        ("JavaScript", f"[\n  // {SAYS}\n  (a, b) => a + b,\n];\n"),
+        ("Go", f"package a\n\nfunc f() {{\n\t// {SAYS}\n\tgo func() {{ x() }}()\n}}\n"),
+        ("TypeScript", f"// {SAYS}\nexport class A {{ }}\n"),
+    ],
+)
+def test_a_comment_above_another_statement_is_no_functions(language, source):
+    assert list(functions(source, language)) == []

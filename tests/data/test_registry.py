@@ -1,20 +1,31 @@
 """A user's module with Tasks of three sources and a Mixture: build, train, validate."""
 
 import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pyarrow
 import pytest
 
 pytest.importorskip("seqio")
 
+from codex_jax import InputError
 from codex_jax.data.build import build
 from codex_jax.data.packing.batches import BatchReader
 from codex_jax.data.packing.row_store import read_info
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.task_metrics import TaskMetrics
 from codex_jax.model import DecoderConfig
+from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.validation import Validation
 
+ROOT = pathlib.Path(__file__).parents[2]
 MODULE = """
 import seqio
 
@@ -108,6 +119,23 @@ def test_training_validates_by_task(blend_rows, tmp_path):
     assert ["validation/loss" in json.loads(line) for line in lines] == [False, True, True]
 
 
+def test_training_computes_the_tasks_metrics_through_seqio(blend_rows, tmp_path):
+    reader = BatchReader(blend_rows, batch_size=8, seed=0)
+    model = DecoderConfig(vocab_size=reader.vocab_size, layers=1, width=32, heads=2, max_length=64)
+    settings = {"optimizer": Optimizer(warmup_steps=1), "validation": Validation(every=2)}
+    settings |= {"batches": reader, "model": model, "steps": 2}
+    task_metrics = TaskMetrics(mixture="blend", modules="blend_module", examples=4)
+    metrics = train(**settings, checkpoint_dir=str(tmp_path / "a"), task_metrics=task_metrics)
+    value = metrics["validation/library/log_likelihood"]
+    assert -10_000 < value < -10
+    assert "validation/lines/loss" in metrics
+    task_metrics._evaluators.vocabulary = BytePairVocabulary(
+        Tokenizer.train(["another text\n"], vocab_size=350)
+    )
+    with pytest.raises(InputError, match="the Tasks' tokenizer is"):
+        train(**settings, checkpoint_dir=str(tmp_path / "b"), task_metrics=task_metrics)
+
+
 @pytest.mark.parametrize("hosts", [1, 2, 4, 8])
 def test_hosts_read_the_same_batches_and_resume(blend_rows, hosts):
     reader = BatchReader(blend_rows, batch_size=8, seed=1)
@@ -133,3 +161,44 @@ def test_the_state_follows_content_and_module(blend_rows, folder, tokenizer_file
     module.write_text(module.read_text() + "# changed\n")
     after_module = build(**settings)
     assert len({info.fingerprint for info in (before, after_content, after_module)}) == 3
+
+
+@pytest.mark.slow
+def test_the_documented_module_is_built_and_trained(tree, tokenizer_file, tmp_path):
+    page = (ROOT / "docs" / "data.md").read_text()
+    module = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "my_tasks.py").write_text(module)
+    shutil.copy(tokenizer_file, tmp_path / "tokenizer.json")
+    shutil.copytree(tree, tmp_path / "sources")
+    (tmp_path / "train.txt").write_text("".join(f"line {n}\n" for n in range(900)))
+    (tmp_path / "valid.txt").write_text("a line\n" * 90)
+    rows = "".join(json.dumps({"targets": f"def f{n}(): pass\n"}) + "\n" for n in range(300))
+    (tmp_path / "rows-1.jsonl.zst").write_bytes(
+        pyarrow.compress(rows.encode(), "zstd", asbytes=True)
+    )
+
+    def run(*words):
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}", "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-m", "codex_jax", *words]
+        result = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+
+    blend = ("--mixture=blend", "--modules=my_tasks")
+    run(
+        "data",
+        "build",
+        "--tokenizer=tokenizer.json",
+        "--output=rows",
+        "--sequence_length=64",
+        *blend,
+    )
+    info = read_info(tmp_path / "rows")
+    for name, rate in {"library": 0.5, "lines": 0.3, "rows": 0.2}.items():
+        assert info.sources[name]["tokens"] / info.tokens == pytest.approx(rate, abs=0.01)
+    sizes = ("--layers=1", "--width=32", "--heads=2", "--max_length=64", "--batch_size=8")
+    steps = ("--steps=2", "--every=1", "--warmup_steps=1", "--gin.BatchReader.seed=0")
+    run("train", "--rows=rows", "--checkpoint_dir=run", *sizes, *steps, *blend)
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"validation/lines/loss", "validation/library/log_likelihood"} <= last.keys()

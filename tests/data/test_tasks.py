@@ -44,8 +44,10 @@ def test_a_corpus_is_a_mixture_with_rates(tree, tokenizer):
 def test_tasks_have_metrics(tree, tokenizer):
     task = tasks.add_tree_task("test_metrics", SourceTree(path=str(tree)), tokenizer)
     scores = {}
-    for metric in task.metric_fns:
+    for metric in (tasks.exact_match, tasks.edit_similarity):
         scores |= metric(["a\nb\n", "x"], ["a\nc\n", "x\n"])
+    (metric,) = task.metric_fns
+    assert metric(["a", "b"], [-1.0, -3.0]) == {"log_likelihood": -2.0}
     assert scores == {"exact_match": 0.5, "edit_similarity": 0.75}
 
 

@@ -258,6 +258,32 @@ CARRIED = {
         "x.append(x)",
         "x.append([1])",
     ),
+    "an exception of a module": Pair(
+        "import json\ndef f(s):\n    return json.loads(s)\n",
+        "import json\ntry:\n    c('[1,')\nexcept json.JSONDecodeError as e:\n"
+        "    assert e.pos == 3 and e.doc == '[1,'\nelse:\n    assert False",
+        "loads(s)",
+        "loads('[' + s)",
+    ),
+    "notes": Pair(
+        "def f():\n    e = ValueError(1)\n    e.add_note('why')\n    raise e\n",
+        "try:\n    c()\nexcept ValueError as e:\n    assert e.__notes__ == ['why']\n"
+        "else:\n    assert False",
+        "'why'",
+        "'how'",
+    ),
+    "one iterator twice": Pair(
+        "def f(n):\n    i = iter(range(n))\n    return i, i\n",
+        "a, b = c(3)\nassert a is b and next(a) == 0 and next(b) == 1",
+        "i, i",
+        "i, iter(range(n))",
+    ),
+    "permutations": Pair(
+        "import itertools\ndef f(a):\n    return itertools.permutations(a)\n",
+        "assert next(c(range(30))) == tuple(range(30))\nassert list(c([1, 2])) == [(1, 2), (2, 1)]",
+        "permutations(a)",
+        "permutations(a, 2)",
+    ),
     "a type": Pair(
         "def f(x):\n    return type(x)\n",
         "assert c(3) is int and c('a') == str and c(None) is type(None)",
@@ -400,6 +426,58 @@ IN_PROCESS = {
         "import random\nassert c(1).random() == random.Random(1).random()",
         "Random(seed)",
         "Random(seed + 1)",
+    ),
+    "what it prints": Pair(
+        "def f():\n    print('hi')\n",
+        "import contextlib, io\nout = io.StringIO()\n"
+        "with contextlib.redirect_stdout(out):\n    c()\n"
+        "assert out.getvalue() == 'hi\\n'",
+        "'hi'",
+        "'ho'",
+    ),
+    "what it does with its seed": Pair(
+        "import random\ndef f():\n    return random.random()\n",
+        "import random\nrandom.seed(3)\na = c()\nrandom.seed(3)\nassert c() == a",
+        "return random.random()",
+        "return random.SystemRandom().random()",
+    ),
+    "a name and a document": Pair(
+        "def f():\n    'Says so.'\n",
+        "assert c.__name__ == 'f' and c.__doc__ == 'Says so.'",
+        "'Says so.'",
+        "'Says no.'",
+    ),
+    "a counter of its calls": Pair(
+        "import functools\n@functools.lru_cache\ndef f(n):\n    return n\n",
+        "c(1), c(1)\nassert c.cache_info().hits == 1",
+        "@functools.lru_cache",
+        "@functools.lru_cache(maxsize=0)",
+    ),
+    "an answer that is kept": Pair(
+        "def f(n, seen={}):\n    seen[n] = 1\n    return seen\n",
+        "assert c(1) is c(2)",
+        "return seen",
+        "return dict(seen)",
+    ),
+    "SystemExit": Pair(
+        "def f(n):\n    raise SystemExit(n)\n",
+        "try:\n    c(3)\nexcept SystemExit as e:\n    assert e.code == 3\nelse:\n    assert False",
+        "SystemExit(n)",
+        "SystemExit(n + 1)",
+    ),
+    "objects without an order": Pair(
+        "class Point:\n    def __init__(self, n):\n        self.n = n\n"
+        "    def __eq__(self, other):\n        return self.n == other.n\n"
+        "def f(n):\n    return Point(n)\n",
+        "assert c(1) != c(2)",
+        "self.n == other.n",
+        "True",
+    ),
+    "a coroutine": Pair(
+        "async def f(n):\n    return n + 1\n",
+        "import asyncio\nassert asyncio.run(c(2)) == 3",
+        "n + 1",
+        "n + 2",
     ),
     "a cause": Pair(
         "def f(s):\n    try:\n        return int(s)\n    except ValueError as e:\n"

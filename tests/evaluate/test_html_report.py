@@ -145,3 +145,13 @@ def test_bad_metrics_are_one_line(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(InputError, match=message):
         read_metrics(str(path))
+
+
+def test_validation_is_plotted_by_task():
+    line = {"loss": 1.0, "validation/loss": 2.0, "validation/bits_per_byte": 1.5}
+    line |= {"validation/lines/bits_per_byte": 1.25, "validation/empty/bits_per_byte": float("nan")}
+    curves = plots.validation_curves([{"step": 1, "loss": 2.0}, {"step": 2, **line}])
+    assert "all: 1.500" in curves
+    assert "lines: 1.250" in curves
+    assert "empty" not in curves
+    assert plots.validation_curves([{"step": 1, "loss": 2.0}]) == ""

@@ -258,7 +258,19 @@ def test_a_wrong_line_is_named(trained, tmp_path, line, message):
         generate(**trained | {"problems": path}, output=str(tmp_path / "out.jsonl"))
 
 
-@pytest.mark.parametrize("output", ["{temp}.jsonl", "{}", "{step", "{step.x}", "{temperature:d}"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "{temp}.jsonl",
+        "{}",
+        "{0}",
+        "{step",
+        "{step.x}",
+        "{step.real}",
+        "{temperature:d}",
+        "{step:{x}}",
+    ],
+)
 def test_a_template_with_other_braces_is_one_line(trained, output):
     with pytest.raises(InputError, match=r"braces are \{step\} or \{temperature\}"):
         generate(**trained, output=output)

@@ -17,35 +17,46 @@ from codex_jax.data.examples.dedent import dedent
 from codex_jax.data.languages import comment_out, parser_of
 
 _FUNCTIONS = {
-    "arrow_function",
+    "compact_constructor_declaration",
     "constructor_declaration",
+    "conversion_operator_declaration",
+    "destructor_declaration",
     "function_declaration",
     "function_definition",
     "function_definition_statement",
-    "function_expression",
     "function_item",
     "generator_function_declaration",
+    "local_function_statement",
     "method",
     "method_declaration",
     "method_definition",
+    "operator_declaration",
     "singleton_method",
     "subroutine_declaration_statement",
 }
-_VALUES = {"arrow_function", "function_expression"}  # pairs only where a name is bound to them
-_BINDINGS = {"variable_declarator", "public_field_definition", "field_definition"}
+# Functions that are pairs only where a name is bound to them.
+_VALUES = {"arrow_function", "function_expression", "generator_function", "lambda_expression"}
+_VALUES |= {"func_literal", "anonymous_function", "anonymous_subroutine_expression"}
+_VALUES |= {"anonymous_function_creation_expression"}
+_BINDINGS = {"variable_declarator", "public_field_definition", "field_definition", "pair"}
+_BINDINGS |= {"assignment_expression", "init_declarator", "var_spec", "short_var_declaration"}
 _WRAPPERS = {
     "argument_list",
     "call",
+    "declaration",
     "export_statement",
+    "expression_list",
     "expression_statement",
     "lexical_declaration",
     "template_declaration",
+    "var_declaration",
     "variable_declaration",
 } | _BINDINGS
 _ATTRIBUTES = {"attribute_item", "decorator"}
 _COMMENTS = {"comment", "line_comment", "block_comment", "pod"}
 _CLASSES = {"class_declaration", "class_definition", "class", "class_specifier", "impl_item"}
 _CLASSES |= {"struct_declaration", "trait_declaration", "enum_declaration", "record_declaration"}
+_CLASSES |= {"abstract_class_declaration", "interface_declaration", "struct_specifier"}
 
 _MARKS = re.compile(r"^\s*(?:/\*\*?|\*/|\*|//[/!]?|#+|--)?[ \t]?|\s*\*/\s*$")
 _POD = re.compile(r"^=(?:cut|pod|begin|end|over|back|encoding)\b.*|^=(?:head\d|item)[ \t]*")
@@ -74,12 +85,20 @@ def _functions(root: tree_sitter.Node, language: str) -> Iterator[_Function]:
     while stack:
         node = stack.pop()
         stack.extend(reversed(node.children))
-        if node.type not in _FUNCTIONS or node.has_error:
+        if node.type not in _FUNCTIONS | _VALUES or node.has_error:
             continue
-        if node.type in _VALUES and (node.parent is None or node.parent.type not in _BINDINGS):
+        if node.type in _VALUES and not _is_bound(node):
             continue
         if (function := _with_comment(_outermost(node), language)).prose:
             yield function
+
+
+def _is_bound(node: tree_sitter.Node) -> bool:
+    """Tells whether a function is the value of a name, a field or a key."""
+    parent = node.parent
+    if parent is not None and parent.type == "expression_list":
+        parent = parent.parent
+    return parent is not None and parent.type in _BINDINGS
 
 
 def _outermost(node: tree_sitter.Node) -> tree_sitter.Node:
@@ -136,15 +155,33 @@ def _prose(comments: list[tree_sitter.Node], language: str) -> str:
 def _pair(function: _Function, content: bytes, language: str) -> Pair | None:
     code = dedent(function.node, content, (function.start, function.node.end_byte)).rstrip() + "\n"
     comment = comment_out(function.prose, language)
-    class_name = _class_name(function.node)
     opening = "<?php\n" if language == "PHP" else ""
-    for head, tail in ((opening, ""), (f"{opening}class {class_name} {{\n", "}\n")):
-        text = f"{head}{comment}{code}{tail}"
+    for head, tail in _surroundings(function.node):
+        text = f"{opening}{head}{comment}{code}{tail}"
         if _reads_as(text, function.prose, language):
-            return Pair(function.prose, f"{head}{code}{tail}", language, text, comment)
-        if not class_name:
-            break
+            return Pair(function.prose, f"{opening}{head}{code}{tail}", language, text, comment)
     return None
+
+
+def _surroundings(node: tree_sitter.Node) -> Iterator[tuple[str, str]]:
+    """Yields what may stand around a function: nothing, its object, its class, or its record."""
+    if node.parent is not None and node.parent.type == "object":
+        if name := _object_name(node.parent):
+            yield f"const {name} = {{\n", "};\n"
+        return
+    yield "", ""
+    if name := _class_name(node):
+        yield f"class {name} {{\n", "}\n"
+        yield f"record {name}() {{\n", "}\n"
+
+
+def _object_name(node: tree_sitter.Node) -> str:
+    """Returns the name that is bound to an object, or the last part of it."""
+    parent = node.parent
+    fields = ("name", "left", "key")
+    names = [parent.child_by_field_name(field) for field in fields] if parent else []
+    text = next((each.text.decode() for each in names if each and each.text), "")
+    return (re.findall(r"[A-Za-z_$][\w$]*", text) or [""])[-1]
 
 
 def _class_name(node: tree_sitter.Node) -> str:

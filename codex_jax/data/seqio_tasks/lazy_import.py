@@ -24,6 +24,14 @@ def load_task_examples() -> types.ModuleType:
     return task_examples
 
 
+def load_task_evaluators() -> types.ModuleType:
+    """Imports `seqio_tasks.task_evaluators`, with TensorFlow off accelerators."""
+    _load_tensorflow()
+    from codex_jax.data.seqio_tasks import task_evaluators
+
+    return task_evaluators
+
+
 def load_cached_task() -> types.ModuleType:
     """Imports `seqio_tasks.cached_task`, with TensorFlow off accelerators."""
     _load_tensorflow()

@@ -35,6 +35,15 @@ def register(trees: Mapping[str, SourceTree], modules: Sequence[str], tokenizer:
         if not name.isidentifier():
             raise InputError(f"corpus {name!r}: expected letters, digits and _ in a Task's name")
         add_tree_task(name, tree, tokenizer)
+    import_modules(modules)
+
+
+def import_modules(modules: Sequence[str]) -> None:
+    """Imports modules, which register Tasks and Mixtures.
+
+    Raises:
+      InputError: a module is missing, or it raises an error.
+    """
     for module in modules:
         try:
             importlib.import_module(module)
@@ -69,22 +78,31 @@ def read_members(
     """
     if rates:
         _add_mixture(name, rates)
-    names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
-    if name not in names:
-        raise InputError(
-            f"{name!r} is no registered Task or Mixture{_near(name, names)}; set modules"
-        )
-    provider = seqio.get_mixture_or_task(name)
-    tasks = list(provider.tasks) if isinstance(provider, seqio.Mixture) else [provider]
+    tasks = find_tasks(name)
     for task in tasks:
         _check(task, tokenizer)
-    member_rates = _rates(provider, tasks)
+    member_rates = _rates(seqio.get_mixture_or_task(name), tasks)
     if cached:
         tasks = [add_cached_task(task.name, cached, task.name, tokenizer) for task in tasks]
     return [
         Member(task.name, getattr(task.source, "tree", None), rate)
         for task, rate in zip(tasks, member_rates, strict=True)
     ]
+
+
+def find_tasks(name: str) -> list[seqio.Task]:
+    """Returns the Tasks of a registered Task or Mixture.
+
+    Raises:
+      InputError: the name is unknown.
+    """
+    names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
+    if name not in names:
+        raise InputError(
+            f"{name!r} is no registered Task or Mixture{_near(name, names)}; set modules"
+        )
+    provider = seqio.get_mixture_or_task(name)
+    return list(provider.tasks) if isinstance(provider, seqio.Mixture) else [provider]
 
 
 def _near(name: str, names: Sequence[str]) -> str:

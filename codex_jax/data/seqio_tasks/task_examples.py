@@ -54,13 +54,13 @@ def read_examples(
         vocabulary = task.output_features["targets"].vocabulary
         for number, example in enumerate(dataset.as_numpy_iterator()):
             key = f"{shard[0]}-{number}" if shard and shard[1] > 1 else str(number)
-            yield _encode(example, key, vocabulary)
+            yield encode_example(example, key, vocabulary)
     except Exception as error:
-        message = f"task {name!r}, split {split}: {_first_line(error)}"
+        message = f"task {name!r}, split {split}: {first_line(error)}"
         raise InputError(f"{message}; correct its source or preprocessors") from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Returns what went wrong: of an error within TensorFlow's threads, the error's own line."""
     message = re.sub(r"\{\{[^}]*\}\}|\[Op:\w+\] name:", "", str(error))
     lines = [line.strip() for line in message.splitlines() if line.strip()]
@@ -70,7 +70,12 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(lines)[:200]}"
 
 
-def _encode(example: dict[str, Any], key: str, vocabulary: Any) -> EncodedExample:
+def encode_example(example: dict[str, Any], key: str, vocabulary: Any) -> EncodedExample:
+    """Returns an example of a Task: `inputs`, which weigh nothing, and `targets`.
+
+    Raises:
+      InputError: they are no ids of the vocabulary.
+    """
     parts = [
         _check_ids(name, np.asarray(example[name]), vocabulary)
         for name in ("inputs", "targets")
@@ -127,7 +132,7 @@ def _list_files(task: seqio.Task, split: str) -> list[tuple[str, int, int]] | No
         files = sorted(task.source.list_shards(split))
         statuses = [tf.io.gfile.stat(path) for path in files]
     except (tf.errors.OpError, OSError, ValueError) as error:
-        raise InputError(f"task {task.name!r}, split {split}: {_first_line(error)}") from None
+        raise InputError(f"task {task.name!r}, split {split}: {first_line(error)}") from None
     return [(p, s.length, s.mtime_nsec) for p, s in zip(files, statuses, strict=True)]
 
 

@@ -65,8 +65,14 @@ def _add(name: str, source: seqio.DataSource, tokenizer: Tokenizer) -> seqio.Tas
         source=source,
         preprocessors=[encode_examples],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
-        metric_fns=[exact_match, edit_similarity],
+        metric_fns=[log_likelihood],
     )
+
+
+def log_likelihood(targets: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
+    """Returns the mean log probability of a document, in nats."""
+    del targets
+    return {"log_likelihood": float(np.mean(scores))}
 
 
 def exact_match(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:

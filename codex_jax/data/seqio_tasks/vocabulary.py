@@ -41,7 +41,8 @@ class BytePairVocabulary(seqio.Vocabulary):
         return self.tokenizer.encode(s)
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(ids)
+        ids = list(ids)
+        return self.tokenizer.decode(ids[:-1] if ids[-1:] == [self.eos_id] else ids)
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
         def encode(text: tf.Tensor) -> tf.Tensor:

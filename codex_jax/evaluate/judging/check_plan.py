@@ -121,18 +121,21 @@ class CheckPlan:
         """Runs the test on the reference, as if it answered from the sandbox.
 
         If it fails its own test or takes long, the calls up to there are known, and the rest is
-        recorded with the first program that passes.
+        recorded with the first program that passes. Its verdict doesn't count: it shares this
+        process with the test, which may see more of it than answers.
         """
-        lines: list[dict] = [{"started": True}, {"ready": True}]
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace = self._namespace()
-            caller = self._recorder(namespace[self.entry_point], lines)
+            answer = program.Caller(namespace[self.entry_point]).answer
+
+            def ask(call: str) -> dict[str, Any]:
+                self.calls.append(call)
+                return answer(call)
+
+            caller = call_results.Caller(ask, self.find_class)
             self._run_test(namespace, caller)
             self.complete = caller.stopped is None
-        if self.complete:
-            answers = b"".join(map(program.to_json_line, lines))
-            self.cache_verdict(answers, (Cause.PASSED, ""))
 
     def _encode_first_call(self) -> None:
         """Encodes the arguments of the first call, which depend on no answer.
@@ -147,16 +150,6 @@ class CheckPlan:
         errors = (Exception, CheckTimeout, UnexpectedCall)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             self._run_test(self._namespace(), call_results.Caller(ask, self.find_class))
-
-    def _recorder(self, reference: Callable, lines: list[dict]) -> call_results.Caller:
-        caller = program.Caller(reference)
-
-        def ask(call: str) -> dict[str, Any]:
-            self.calls.append(call)
-            lines.append(caller.answer(call))
-            return lines[-1]
-
-        return call_results.Caller(ask, self.find_class)
 
     def find_class(self, module: str, name: str) -> type | None:
         """Returns the test's or a module's exception class of this name; None for others."""

@@ -77,7 +77,11 @@ def write_report(
 def _loss_section(path: str) -> str:
     if not path:
         return ""
-    return _figure("Training loss", plots.loss_curve(read_metrics(path)))
+    lines = read_metrics(path)
+    section = _figure("Training loss", plots.loss_curve(lines))
+    if curves := plots.validation_curves(lines):
+        section += _figure("Validation, bits per byte by Task", curves)
+    return section
 
 
 def read_metrics(path: str) -> list[dict[str, Any]]:

@@ -50,6 +50,28 @@ def loss_curve(lines: Sequence[Mapping[str, Any]]) -> str:
     return _svg(draw)
 
 
+def validation_curves(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Plots bits per byte of the validation split over steps, a line for each Task; "" without."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in lines:
+        for key, value in line.items():
+            task, _, metric = key.removeprefix("validation/").rpartition("/")
+            is_curve = key.startswith("validation/") and metric == "bits_per_byte"
+            if is_curve and math.isfinite(value):
+                curves.setdefault(task or "all", []).append((line["step"], value))
+    if not curves:
+        return ""
+
+    def draw(axes: Any) -> None:
+        for number, (task, points) in enumerate(curves.items()):
+            style = {"color": COLORS[number % len(COLORS)], "marker": "o", "markersize": 3}
+            axes.plot(*zip(*points, strict=True), label=f"{task}: {points[-1][1]:.3f}", **style)
+        axes.set(xlabel="step", ylabel="bits per byte")
+        axes.legend()
+
+    return _svg(draw)
+
+
 def running_mean(values: Sequence[float], *, share: float) -> list[float]:
     """Returns an exponential mean over about `share` of the values, corrected for its start."""
     keep = 1 - 1 / max(1.0, share * len(values))

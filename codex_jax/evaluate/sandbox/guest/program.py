@@ -34,19 +34,27 @@ class Call:
             decoder = value_codec.Decoder()
             self.form = form
             self.arguments, self.named = map(decoder.decode, form)
-            self.objects = decoder.objects  # the first two hold all arguments
-            self.may_change = any(type(value) is not tuple for value in self.objects[2:])
+            self.objects = decoder.objects
+            inner = [o for o in self.objects if o is not self.arguments and o is not self.named]
+            self.mutable = [o for o in inner if type(o) not in (tuple, frozenset)]
+            self.copies = None  # of these, once there is an iterator that may change them
 
     def encode_changes(self, encoder):
         """Returns the contents of all containers of the arguments; None if nothing changed."""
-        if not self.may_change:
+        if self.copies == self.mutable or not self.mutable:
             return None
         fresh = value_codec.Encoder(number_iterator=encoder.number_iterator)
         form = [fresh.encode(self.arguments), fresh.encode(self.named)]
         if form == self.form:
             return None
         self.form = form
+        if self.copies is not None:
+            self.copy_arguments()
         return [encoder.content(value) for value in self.objects]
+
+    def copy_arguments(self):
+        """Copies the arguments' containers: to compare them with copies is fast."""
+        self.copies = [o[:] if hasattr(o, "typecode") else o.copy() for o in self.mutable]
 
 
 class Caller:
@@ -89,6 +97,8 @@ class Caller:
         number = self.numbers.setdefault(id(iterator), len(self.iterators))
         if number == len(self.iterators):
             self.iterators.append((iterator, self.call))
+            if self.call is not None:
+                self.call.copy_arguments()
         return number
 
 
@@ -176,5 +186,7 @@ def describe_exception(error, encoder=None):
     description = [*names, number if type(number) is int else None]
     if encoder is not None:
         own = [[c.__module__, c.__name__] for c in classes[: classes.index(builtin)]]
-        description.append([own, encoder.encode(error.args), encoder.encode(dict(vars(error)))])
+        # The args of an OSError lack its file names.
+        args = OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args
+        description.append([own, encoder.encode(args), encoder.encode(dict(vars(error)))])
     return description

@@ -1,0 +1,1 @@
+"""solve: programs by pieces that are sampled, run, and merged by what they do."""

@@ -1,0 +1,144 @@
+"""Plans: the steps that a prompt's docstring lists, and prompts for some of them in a row."""
+
+import ast
+import dataclasses
+import re
+
+MAX_STEPS = 40
+_ITEM = re.compile(r"^(\s*)([-*•]|\d+[.)])(\s*)(\S.*)$")
+_THEN = re.compile(r",?\s+(?:and\s+)?then\s+|[.;]\s+Then,?\s+")
+
+
+class NoPlan(Exception):  # noqa: N818  not an error: the prompt is answered without one
+    """The prompt can't be solved by pieces; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The prompt of a function of one argument, cut at its steps.
+
+    Attributes:
+      entry_point: name of the function.
+      argument: name of its parameter.
+      annotation: source of the parameter's annotation, or "".
+      head: text before the first step.
+      steps: texts of the steps, without bullets or numbers.
+      tail: text after the last step.
+      markers: text before each step where they are a list: "    - ", or "    {}. " for numbers.
+    """
+
+    entry_point: str
+    argument: str
+    annotation: str
+    head: str
+    steps: tuple[str, ...]
+    tail: str
+    marker: str
+
+    def prompt(self, start: int, stop: int) -> str:
+        """Returns the prompt of a function that does the steps from `start` to `stop` alone."""
+        steps = self.steps[start:stop]
+        if not self.marker:
+            return self.head + ", then ".join(steps) + self.tail
+        lines = [self.marker.format(n) + step + "\n" for n, step in enumerate(steps, 1)]
+        return self.head + "".join(lines) + self.tail
+
+
+def read_plan(prompt: str, entry_point: str) -> Plan:
+    """Reads the plan from the docstring of the prompt's last function.
+
+    A plan is a list with bullets or numbers, or a sentence whose parts are joined by "then".
+
+    Raises:
+      NoPlan: there is none, or the function doesn't take one value.
+    """
+    function = _last_function(prompt, entry_point)
+    argument, annotation = _argument(function)
+    docstring = _docstring_span(prompt, function)
+    for read in (_read_list, _read_sentence):
+        if parts := read(prompt, *docstring):
+            head, steps, tail, marker = parts
+            if len(steps) > MAX_STEPS:
+                raise NoPlan(f"a plan of {len(steps)} steps; the most are {MAX_STEPS}")
+            return Plan(entry_point, argument, annotation, head, tuple(steps), tail, marker)
+    raise NoPlan("no list of steps in the docstring, and no sentence joined by 'then'")
+
+
+def _last_function(prompt: str, entry_point: str) -> ast.FunctionDef:
+    try:
+        body = ast.parse(prompt.rstrip() + "\n    pass\n").body
+    except (SyntaxError, ValueError):
+        raise NoPlan("the prompt doesn't end in a function's header and docstring") from None
+    function = body[-1] if body else None
+    if not isinstance(function, ast.FunctionDef):
+        raise NoPlan("the prompt doesn't end in a function's header and docstring")
+    if function.name != entry_point:
+        raise NoPlan(f"the prompt ends in {function.name}, and asks for {entry_point}")
+    if len(function.body) > 2 or not ast.get_docstring(function):
+        raise NoPlan("the function has no docstring, or has code after it")
+    return function
+
+
+def _argument(function: ast.FunctionDef) -> tuple[str, str]:
+    arguments = function.args
+    named = [*arguments.posonlyargs, *arguments.args]
+    others = [*arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    if len(named) != 1 or any(others):
+        raise NoPlan(f"{function.name} doesn't take exactly one argument")
+    annotation = named[0].annotation
+    return named[0].arg, ast.unparse(annotation) if annotation else ""
+
+
+def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
+    """Returns where the docstring's literal begins and ends in the prompt."""
+    literal = function.body[0]
+    starts = [0]
+    for line in prompt.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    lines = prompt.splitlines(keepends=True)
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    end_line, end_column = literal.end_lineno or 1, literal.end_col_offset or 0
+    return offset(literal.lineno, literal.col_offset), offset(end_line, end_column)
+
+
+def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str, str] | None:
+    """Returns (head, steps, tail, marker) of the docstring's longest list of two steps or more."""
+    runs: list[list[tuple[int, re.Match[str]]]] = [[]]
+    position = start
+    for line in prompt[start:stop].splitlines(keepends=True):
+        match = _ITEM.match(line.rstrip("\n"))
+        if match and runs[-1] and match[1] != runs[-1][-1][1][1]:
+            runs.append([])
+        if match:
+            runs[-1].append((position, match))
+        elif runs[-1]:
+            runs.append([])
+        position += len(line)
+    items = max(runs, key=len)
+    if len(items) < 2:
+        return None
+    last, match = items[-1]
+    end = last + len(match.string)
+    tail = prompt[end + 1 :] if prompt[end : end + 1] == "\n" else prompt[end:]
+    indent, bullet, space, _ = items[0][1].groups()
+    marker = indent + ("{}" + bullet[-1] if bullet[0].isdigit() else bullet) + space
+    return prompt[: items[0][0]], [match[4].rstrip() for _, match in items], tail, marker
+
+
+def _read_sentence(prompt: str, start: int, stop: int) -> tuple[str, list[str], str, str] | None:
+    """Returns (head, steps, tail, "") of the first paragraph, if "then" joins its parts."""
+    paragraph = re.match(r"[rRuU]?(\"\"\"|'''|\"|')\s*", prompt[start:stop])
+    assert paragraph is not None  # a docstring begins with a quote
+    begin = start + paragraph.end()
+    text = prompt[begin : stop - len(paragraph[1])]
+    text = re.split(r"\n\s*\n|\n\s*>>>", text)[0].rstrip()
+    text = text.removesuffix(".")
+    if "{" in text or not _THEN.search(text):
+        return None
+    steps = [" ".join(step.split()) for step in _THEN.split(text)]
+    if not all(steps):
+        return None
+    return prompt[:begin], steps, prompt[begin + len(text) :], ""

@@ -1,0 +1,164 @@
+"""The `solve` command: prompts whose docstring lists steps, solved by pieces."""
+
+import collections
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import pathlib
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from codex_jax import InputError, files, progress, records
+from codex_jax.sample.generate import generate
+from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.solve.solver import Result, Runner, Solver, Task, read_task
+
+_CHUNK = 8  # prompts that a process searches with one sandbox
+_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+_OWN_FILES = {
+    "windows.jsonl": files.has_json_keys("task_id", "prompt", lines=True),
+    "windows-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
+    "windows-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
+    "completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
+    "search.jsonl": files.has_json_keys("task_id", "reason", lines=True),
+}
+
+
+def solve(
+    *,
+    checkpoint_dir: str,
+    tokenizer: str,
+    problems: str,
+    output: str,
+    runner: Runner,
+    sampling_params: SamplingParams | None = None,
+    samples_per_window: int = 10,
+    windows: Sequence[int] = (1, 2, 3),
+    beam: int = 4,
+    candidates: int = 1,
+    max_new_tokens: int = 300,
+    stops: Sequence[str] = _STOPS,
+    seed: int = 0,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> dict[str, int]:
+    """Solves prompts whose docstring lists steps: samples pieces, runs them, merges equal states.
+
+    Pieces run on inputs made from the prompt; tests and references are never read. A prompt without
+    a plan gets ordinary samples. A second run continues an interrupted one.
+
+    Args:
+      checkpoint_dir: folder that train or import wrote.
+      tokenizer: its tokenizer.json.
+      problems: JSON Lines of problems; task_id, prompt and entry_point are read.
+      output: folder to write into.
+      runner: where pieces run.
+      sampling_params: temperature and filters of the samples.
+      samples_per_window: samples of each window, and of each prompt without a plan.
+      windows: numbers of consecutive steps that are sampled as one prompt.
+      beam: states that are kept at each position.
+      candidates: most completions of a prompt; the first is of the state with the most mass.
+      max_new_tokens: most tokens of a sample.
+      stops: strings before which a sample ends.
+      seed: changes every sample.
+      batch_size: samples that run at a time.
+      workers: prompts that are searched at a time; 0 means one a core.
+
+    Returns:
+      Counts of prompts by result: solved by search, or the reason why not.
+
+    Raises:
+      InputError: unusable input.
+    """
+    _check_settings(windows, samples_per_window, beam, candidates)
+    folder = pathlib.Path(output)
+    files.claim_folder(folder, _OWN_FILES, "output")
+    tasks = _read_tasks(problems)
+    sizes = {"samples_per_problem": samples_per_window, "max_new_tokens": max_new_tokens}
+    sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed, **sizes}
+    sampling["batch_size"] = batch_size
+    prompts = dict.fromkeys(prompt for task in tasks for prompt in task.prompts(windows))
+    samples = _sample(folder, prompts, checkpoint_dir, tokenizer, sampling)
+    solver = Solver(runner, tuple(windows), beam, candidates)
+    results = _search_all(solver, tasks, samples, workers or len(os.sched_getaffinity(0)))
+    return _write(folder, results)
+
+
+def _check_settings(windows: Sequence[int], samples: int, beam: int, candidates: int) -> None:
+    sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}; set {name} to 1 or more")
+    if 1 not in windows or not all(1 <= length <= 5 for length in windows):
+        raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
+
+
+def _read_tasks(path: str) -> list[Task]:
+    """Reads the problems' prompts, and nothing else of them."""
+    tasks = [
+        read_task(
+            records.Problem(
+                task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
+            )
+        )
+        for problem in records.read_jsonl(path, records.Problem)
+    ]
+    if not tasks:
+        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
+    return tasks
+
+
+def _sample(
+    folder: pathlib.Path,
+    prompts: Iterable[str],
+    checkpoint_dir: str,
+    tokenizer: str,
+    settings: dict[str, Any],
+) -> dict[str, list[records.Completion]]:
+    """Samples prompts, each of which is its own task_id; returns their samples in order."""
+    problems, output = folder / "windows.jsonl", folder / "windows-completions.jsonl"
+    records.write_jsonl(problems, (records.Problem(task_id=text, prompt=text) for text in prompts))
+    paths: dict[str, Any] = {"problems": str(problems), "output": str(output)}
+    generate(checkpoint_dir=checkpoint_dir, tokenizer=tokenizer, **paths, **settings)
+    samples = collections.defaultdict(list)
+    for completion in records.read_jsonl(output, records.Completion):
+        samples[completion.task_id].append(completion)
+    for group in samples.values():
+        group.sort(key=lambda completion: completion.sample_index)
+    return dict(samples)
+
+
+def _search_all(
+    solver: Solver,
+    tasks: Sequence[Task],
+    samples: Mapping[str, list[records.Completion]],
+    workers: int,
+) -> list[Result]:
+    """Searches in processes of their own, which start without JAX; results in the tasks' order."""
+    work = [(task, {p: samples[p] for p in task.prompts(solver.windows)}) for task in tasks]
+    chunks = [work[start : start + _CHUNK] for start in range(0, len(work), _CHUNK)]
+    context = multiprocessing.get_context("spawn")
+    results: list[Result] = []
+    with (
+        concurrent.futures.ProcessPoolExecutor(min(workers, len(chunks)), context) as pool,
+        progress.bar(desc="search", total=len(tasks), unit="prompt") as bar,
+    ):
+        for solved in pool.map(solver.solve_all, chunks):
+            results += solved
+            bar.update(len(solved))
+    return results
+
+
+def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
+    """Writes completions and the log; prints and returns the counts of results."""
+    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
+    lines = "".join(json.dumps(result.log) + "\n" for result in results)
+    files.atomic_write(folder / "search.jsonl", lines)
+    counts = collections.Counter(result.log["reason"] or "solved by search" for result in results)
+    for reason, count in counts.most_common():
+        print(f"{count:6} {reason}")
+    tokens = [result.log["tokens"] for result in results]
+    print(f"{folder}: {len(results)} prompts, {statistics.mean(tokens):,.0f} tokens a prompt")
+    return dict(counts)

@@ -1,0 +1,91 @@
+"""Plans: the steps of lists and sentences, prompts of windows, and prompts without a plan."""
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from codex_jax.curate import chains
+from codex_jax.curate.blocks import DOMAINS
+from codex_jax.solve.plan import MAX_STEPS, NoPlan, read_plan
+
+
+def prompt_of(docstring: str, head: str = "def f(s: str):") -> str:
+    return f'{head}\n    """{docstring}"""\n'
+
+
+@hypothesis.given(st.permutations(range(13)), st.integers(2, 13), st.sampled_from(list(DOMAINS)))
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_windows_of_a_chain_are_prompts_of_shorter_chains(order, length, name):
+    domain, chain = DOMAINS[name], tuple(order[:length])
+    plan = read_plan(chains.prompt(chain, domain), domain.entry_point)
+    assert plan.steps == tuple(domain.blocks[block][0] for block in chain)
+    assert plan.prompt(0, length) == chains.prompt(chain, domain)
+    for start in range(length):
+        for stop in range(start + 1, length + 1):
+            assert plan.prompt(start, stop) == chains.prompt(chain[start:stop], domain)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "steps", "second"),
+    [
+        ("Do:\n    - a\n    - b\n    - c\n    ", ("a", "b", "c"), "Do:\n    - b\n    "),
+        ("Do:\n    1. a\n    2. b\n    ", ("a", "b"), "Do:\n    1. b\n    "),
+        ("Do:\n    1) a\n    2) b\n    ", ("a", "b"), "Do:\n    1) b\n    "),
+        ("\n    * x y\n    * z\n\n    Return it.\n    ", ("x y", "z"), "* z\n\n    Return it."),
+        ("Sort s, then reverse it.", ("Sort s", "reverse it"), '"""reverse it."""'),
+        (
+            "Sort s. Then reverse it, and then drop\n    the last item.\n\n    More.",
+            ("Sort s", "reverse it", "drop the last item"),
+            '"""reverse it.\n\n    More."""',
+        ),
+    ],
+)
+def test_forms_of_plans(docstring, steps, second):
+    prompt = prompt_of(docstring)
+    plan = read_plan(prompt, "f")
+    assert plan.steps == steps
+    assert second in plan.prompt(1, 2)
+    compile(plan.prompt(1, 2) + "    return s\n", "window", "exec")
+
+
+def test_the_full_list_is_the_prompt_itself():
+    prompt = "import re\n\n" + prompt_of("Do:\n    1. a\n    2. b\n    Done.\n    ")
+    assert read_plan(prompt, "f").prompt(0, 2) == prompt
+
+
+def test_helpers_before_the_function_stay_in_every_window():
+    prompt = "def helper(s):\n    return s\n\n\n" + prompt_of("Do:\n    - a\n    - b\n    ")
+    plan = read_plan(prompt, "f")
+    assert plan.prompt(0, 1).startswith("def helper(s):\n    return s\n")
+    assert (plan.argument, plan.annotation) == ("s", "str")
+
+
+def test_characters_of_several_bytes_before_the_docstring():
+    prompt = "# é ü — Ω\n" + prompt_of("Dö:\n    - ä\n    - ß\n    ", "def f(s: 'ö'):")
+    assert read_plan(prompt, "f").steps == ("ä", "ß")
+
+
+LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        (prompt_of("Sort the string."), "no list of steps"),
+        (prompt_of("Do:\n    - one step only\n    "), "no list of steps"),
+        (prompt_of(LONG), f"a plan of 200 steps; the most are {MAX_STEPS}"),
+        (prompt_of("- a\n    - b\n    ", "def f(s, t):"), "exactly one argument"),
+        (prompt_of("- a\n    - b\n    ", "def f(*s):"), "exactly one argument"),
+        (prompt_of("- a\n    - b\n    ", "def f(s, *, key=None):"), "exactly one argument"),
+        (prompt_of("- a\n    - b\n    ", "def g(s):"), "ends in g, and asks for f"),
+        ("def f(s):\n", "has no docstring"),
+        ("def f(s):\n    '''- a\n    - b'''\n    x = 1\n", "has code after it"),
+        ("x = 1\n", "doesn't end in a function"),
+        ("def f(s:\n", "doesn't end in a function"),
+        ("", "doesn't end in a function"),
+        ("def f(s):\n    '''\x00- a\n    - b'''\n", "doesn't end in a function"),
+    ],
+)
+def test_prompts_without_a_plan_say_why(prompt, words):
+    with pytest.raises(NoPlan, match=words):
+        read_plan(prompt, "f")

@@ -1,0 +1,63 @@
+"""Probes: from the prompt alone, deterministic, distinct, and able to tell blocks apart."""
+
+import pytest
+
+from codex_jax.curate import chains
+from codex_jax.curate.blocks import DOMAINS
+from codex_jax.records import Problem
+from codex_jax.solve.probes import COUNT, make_probes
+
+
+def problem(prompt: str, **fields) -> Problem:
+    return Problem(task_id="t", prompt=prompt, entry_point="f", **fields)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        ("str", str),
+        ("int", int),
+        ("float", float),
+        ("list[int]", list),
+        ("List[str]", list),
+        ("List[List[int]]", list),
+        ("tuple[int, ...]", tuple),
+        ("set[int]", set),
+        ("Sequence[float]", list),
+    ],
+)
+def test_annotations_give_distinct_values_of_their_type(annotation, kind):
+    values = make_probes(problem(f"def f(x: {annotation}):\n"), annotation)
+    assert len(values) == len({repr(value) for value in values}) == COUNT
+    assert {type(value) for value in values} == {kind}
+
+
+def test_examples_come_first_and_give_the_type_where_there_is_no_annotation():
+    prompt = 'def f(x):\n    """\n    >>> f([3, 1])\n    [1, 3]\n    >>> f([])\n    []\n    """\n'
+    values = make_probes(problem(prompt), "")
+    assert values[:2] == [[3, 1], []]
+    assert len(values) == COUNT
+
+
+@pytest.mark.parametrize("annotation", ["", "np.ndarray", "Callable", "list[Node]", "dict"])
+def test_no_probes_without_examples_and_a_known_type(annotation):
+    assert make_probes(problem(f"def f(x: {annotation or 'object'}):\n"), annotation) == []
+
+
+def test_tests_and_references_change_nothing():
+    prompt = 'def f(x: str):\n    """\n    - a\n    - b\n    """\n'
+    plain = make_probes(problem(prompt), "str")
+    test = "def check(c):\n    assert c('secret') == 1\n"
+    other = make_probes(problem(prompt, test=test, canonical_solution="    return 1\n"), "str")
+    assert plain == other
+    assert "secret" not in plain
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_pairs_of_blocks_are_told_apart(name):
+    domain = DOMAINS[name]
+    probes = make_probes(
+        problem(chains.prompt((0, 1), domain)), {"strings": "str", "lists": "list[int]"}[name]
+    )
+    singles = {repr([chains.apply((b,), v, domain) for v in probes]) for b in range(13)}
+    assert len(singles) == 13

@@ -1,0 +1,186 @@
+"""solve from end to end, with samples of known programs and the real sandbox."""
+
+import json
+import math
+
+import pytest
+
+from codex_jax import InputError
+from codex_jax.curate import chains
+from codex_jax.curate.blocks import STRINGS
+from codex_jax.evaluate.sandbox import python_sandbox
+from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
+from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
+from codex_jax.solve import solve as solving
+
+HOSTILE = [
+    "    while True:\n        pass\n",
+    "    return string_manipulation(s)\n",
+    "    print('x' * 10**6)\n    return 1 / 0\n",
+    "    return open('/etc/passwd').read() + missing\n",
+    "    import os\n    os._exit(0)\n",
+    "    raise SystemExit\n",
+    "    return (x for x in s)\n",
+]
+
+
+@pytest.fixture(scope="module")
+def runner():
+    try:
+        info = python_sandbox.choose_backend("auto")
+    except InputError as reason:
+        pytest.skip(str(reason))
+    return ProgramRunner(sandbox=info.backend.name, timeout_s=1.0)
+
+
+def samples_of(prompt):
+    """Completions of a prompt of chains: mostly right, but block 4 alone is always misread."""
+    texts = {text: block for block, (text, _) in enumerate(STRINGS.blocks)}
+    lines = [line.strip().removeprefix("-") for line in prompt.splitlines()]
+    chain = tuple(texts[line] for line in lines if line in texts)
+    right = chains.solution(chain)
+    bodies = [right, right, "    return s.title()\n", HOSTILE[len(prompt) % len(HOSTILE)]]
+    if chain == (4,):
+        bodies = ["    return s[1:]\n"] * 3
+    return [(body, mass) for body, mass in zip(bodies, (0.6, 0.6, 0.1, 0.2), strict=False)]
+
+
+@pytest.fixture
+def known_samples(monkeypatch):
+    """Stands for the sampler; keeps the settings that it was called with."""
+    calls = []
+
+    def generate(*, problems, output, **settings):
+        calls.append(settings)
+        completions = [
+            Completion(
+                task_id=problem.task_id,
+                completion=body,
+                sample_index=index,
+                sum_logprob=math.log(mass),
+                tokens=7,
+            )
+            for problem in read_jsonl(problems, Problem)
+            for index, (body, mass) in enumerate(samples_of(problem.prompt))
+        ]
+        write_jsonl(output, completions)
+
+    monkeypatch.setattr(solving, "generate", generate)
+    return calls
+
+
+def run(tmp_path, runner, problems, **settings):
+    write_jsonl(tmp_path / "problems.jsonl", problems)
+    counts = solving.solve(
+        checkpoint_dir="checkpoint",
+        tokenizer="tokenizer.json",
+        problems=str(tmp_path / "problems.jsonl"),
+        output=str(tmp_path / "solved"),
+        runner=runner,
+        **settings,
+    )
+    completions = list(read_jsonl(tmp_path / "solved" / "completions.jsonl", Completion))
+    log = [json.loads(line) for line in (tmp_path / "solved" / "search.jsonl").open()]
+    return counts, completions, log
+
+
+CHAINS = [(0, 8), (8, 4, 1, 2), (1, 4, 12), tuple(range(13)), (12, 11, 4, 2, 7)]
+
+
+def test_chains_are_solved_though_a_step_is_misread_alone(tmp_path, runner, known_samples):
+    problems = [chains.problem(c, task_id=str(n), seed=0) for n, c in enumerate(CHAINS)]
+    counts, completions, log = run(tmp_path, runner, problems, candidates=2)
+    assert counts == {"solved by search": len(CHAINS)}
+    first = {c.task_id: c for c in completions if c.sample_index == 0}
+    for problem in problems:
+        namespace: dict = {}
+        exec(problem.prompt + first[problem.task_id].completion + problem.test, namespace)
+        namespace["check"](namespace[problem.entry_point])
+    lengths = [len(chain) for chain in CHAINS]
+    windows = [sum(max(0, n - w + 1) for w in (1, 2, 3)) for n in lengths]
+    assert [line["windows"] for line in log] == windows
+    assert all(line["failures"] for line in log)
+    samples = [sum(7 * (3 if s == (4,) else 4) for s in spans(c)) for c in CHAINS]
+    assert [line["tokens"] for line in log] == samples
+    assert known_samples[0]["samples_per_problem"] == 10
+
+
+def spans(chain):
+    return [chain[i : i + w] for w in (1, 2, 3) for i in range(len(chain) - w + 1)]
+
+
+@pytest.mark.usefixtures("known_samples")
+def test_nothing_of_tests_and_references_is_read(tmp_path, runner):
+    def problems(**fields):
+        return [
+            Problem(
+                task_id="a", prompt=chains.prompt((0, 2)), entry_point=STRINGS.entry_point, **fields
+            )
+        ]
+
+    outputs = []
+    for name, fields in {
+        "without": {},
+        "with": {
+            "test": "SECRET = 1\n",
+            "canonical_solution": "    SECRET\n",
+            "extra": {"a": "SECRET"},
+        },
+    }.items():
+        (tmp_path / name).mkdir()
+        run(tmp_path / name, runner, problems(**fields))
+        folder = tmp_path / name / "solved"
+        outputs.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+    assert outputs[0] == outputs[1]
+    assert not any(b"SECRET" in data for data in outputs[1].values())
+
+
+@pytest.mark.usefixtures("known_samples")
+def test_prompts_without_a_plan_get_ordinary_samples(tmp_path, runner, capsys):
+    plain = 'def string_manipulation(s: str):\n    """Reverse it."""\n'
+    unknown = 'def string_manipulation(s: Node):\n    """\n    - a\n    - b\n    """\n'
+    chain = chains.prompt((2, 8))
+    prompts = {"chain": chain, "plain": plain, "unknown": unknown}
+    problems = [
+        Problem(task_id=name, prompt=prompt, entry_point=STRINGS.entry_point)
+        for name, prompt in prompts.items()
+    ]
+    counts, completions, _ = run(tmp_path, runner, problems)
+    assert counts["solved by search"] == 1
+    assert sum(counts.values()) == 3
+    assert {c.task_id: c.sample_index for c in completions} == {
+        "chain": 0,
+        "plain": 3,
+        "unknown": 3,
+    }
+    printed = capsys.readouterr().out
+    assert "no list of steps" in printed
+    assert "no inputs can be made" in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"windows": (2, 3)}, "windows is .2, 3.; set it to lengths from 1 to 5, 1 included"),
+        ({"windows": (1, 9)}, "lengths from 1 to 5"),
+        ({"beam": 0}, "beam is 0; set beam to 1 or more"),
+        ({"samples_per_window": 0}, "samples_per_window is 0"),
+        ({"candidates": -1}, "candidates is -1"),
+    ],
+)
+def test_bad_settings_are_one_line(tmp_path, settings, words):
+    with pytest.raises(InputError, match=words):
+        run(tmp_path, None, [], **settings)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "solved").mkdir()
+    (tmp_path / "solved" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        run(tmp_path, None, [])
+    assert (tmp_path / "solved" / "notes.txt").read_text() == "mine"
+
+
+def test_an_empty_file_of_problems_is_refused(tmp_path, runner):
+    with pytest.raises(InputError, match="no problems"):
+        run(tmp_path, runner, [])
