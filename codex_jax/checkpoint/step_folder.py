@@ -1,4 +1,4 @@
-"""One checkpoint: its card, its arrays, and whether they are what was saved. Writes nothing."""
+"""One checkpoint: its card, its arrays, and whether they are what was saved."""
 
 import json
 from collections.abc import Iterator
@@ -83,7 +83,15 @@ class StepFolder:
     @property
     def is_resumable(self) -> bool:
         """Whether the optimizer's state is there, besides the parameters."""
-        return (self.path / "rest").exists()
+        return (self.path / "rest" / "_METADATA").exists()
+
+    def strip(self) -> None:
+        """Deletes the optimizer's state; the only method that writes.
+
+        Its description goes first, so that a killed process leaves a checkpoint of parameters.
+        """
+        (self.path / "rest" / "_METADATA").unlink(missing_ok=True)
+        (self.path / "rest").rmtree(missing_ok=True)
 
     def _check_json(self, file: epath.Path) -> None:
         try:
