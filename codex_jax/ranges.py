@@ -14,7 +14,7 @@ class Range:
     """A range of whole or real numbers.
 
     Attributes:
-      is_whole: Whether only whole numbers are in it.
+      is_integer: Whether only whole numbers are in it.
       low: Smallest number.
       high: Largest number.
       excludes_low: Whether `low` itself isn't in it.
@@ -22,7 +22,7 @@ class Range:
       is_optional: Whether None is in it.
     """
 
-    is_whole: bool
+    is_integer: bool
     low: float
     high: float
     excludes_low: bool = False
@@ -32,7 +32,7 @@ class Range:
     def __contains__(self, value: object) -> bool:
         if value is None:
             return self.is_optional
-        expected = numbers.Integral if self.is_whole else numbers.Real
+        expected = numbers.Integral if self.is_integer else numbers.Real
         if not isinstance(value, expected) or isinstance(value, bool) or value != value:
             return False
         number: Any = value
@@ -40,7 +40,7 @@ class Range:
         return above and (number < self.high if self.excludes_high else number <= self.high)
 
     def __str__(self) -> str:
-        noun = "a whole number" if self.is_whole else "a number"
+        noun = "a whole number" if self.is_integer else "a number"
         low = f"above {self.low:g}" if self.excludes_low else f"{self.low:g} or more"
         high = f"below {self.high:g}" if self.excludes_high else f"at most {self.high:.10g}"
         limits = low if self.high >= FLOAT32_MAX else f"{low} and {high}"
@@ -51,7 +51,7 @@ FLOAT32_MAX = 3.4e38
 INT32_MAX = 2**31 - 1
 
 
-def whole(low: int, high: float = math.inf, *, is_optional: bool = False) -> Range:
+def integer(low: int, high: float = math.inf, *, is_optional: bool = False) -> Range:
     """Returns the range of the whole numbers from `low` to `high`."""
     return Range(True, low, high, is_optional=is_optional)
 

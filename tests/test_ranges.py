@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError
-from codex_jax.ranges import check, real, whole
+from codex_jax.ranges import check, integer, real
 
 
 @pytest.mark.parametrize("value", [0, 5, np.int64(3), 10**30])
 def test_whole_numbers(value):
-    assert value in whole(0)
+    assert value in integer(0)
 
 
 @pytest.mark.parametrize("value", [-1, 0.0, 5.0, math.nan, math.inf, "3", None, True, [3], 1 + 0j])
 def test_what_is_no_whole_number_of_zero_or_more(value):
-    assert value not in whole(0)
+    assert value not in integer(0)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 1, np.float32(0.25), np.int32(1), 1e-300])
@@ -32,18 +32,18 @@ def test_what_is_no_fraction(value):
 def test_excluded_ends_and_none():
     assert 0 not in real(0, excludes_low=True)
     assert 1 not in real(0, 1, excludes_high=True)
-    assert None in whole(1, is_optional=True)
+    assert None in integer(1, is_optional=True)
     assert 1e39 not in real(0)  # infinite as a float32
 
 
 @pytest.mark.parametrize(
     ("allowed", "text"),
     [
-        (whole(1), "a whole number, 1 or more"),
-        (whole(0, 2**32 - 1), "a whole number, 0 or more and at most 4294967295"),
+        (integer(1), "a whole number, 1 or more"),
+        (integer(0, 2**32 - 1), "a whole number, 0 or more and at most 4294967295"),
         (real(0, excludes_low=True), "a number, above 0"),
         (real(0, 1, excludes_high=True), "a number, 0 or more and below 1"),
-        (whole(1, is_optional=True), "a whole number, 1 or more, or None"),
+        (integer(1, is_optional=True), "a whole number, 1 or more, or None"),
     ],
 )
 def test_a_range_in_words(allowed, text):

@@ -1,4 +1,4 @@
-"""One checkpoint: its card, its arrays, and whether they are what was saved."""
+"""A checkpoint: its card, its arrays, and whether they are what was saved."""
 
 import json
 from collections.abc import Iterator
@@ -116,12 +116,12 @@ class StepFolder:
 
     def shape_differences(self, item: str, expected: Any) -> list[str]:
         """Arrays of an item that are missing, unexpected or of another shape."""
-        saved, wanted = leaf_names(self.shapes(item)), leaf_names(expected)
+        saved, others = leaf_names(self.shapes(item)), leaf_names(expected)
 
         def shape(leaves: dict[str, Any], name: str) -> str:
             return str(list(leaves[name].shape)) if name in leaves else "nothing"
 
-        pairs = [(n, shape(saved, n), shape(wanted, n)) for n in sorted(saved.keys() | wanted)]
+        pairs = [(n, shape(saved, n), shape(others, n)) for n in sorted(saved.keys() | others)]
         return [f"{name}: saved {old}, expected {new}" for name, old, new in pairs if old != new]
 
     def restore(self, item: str, target: Any) -> Any:

@@ -4,14 +4,14 @@ import dataclasses
 from typing import Any, Literal
 
 from codex_jax import InputError, ranges
-from codex_jax.ranges import Range, real, whole
+from codex_jax.ranges import Range, integer, real
 
 _POSITIVE = real(0, excludes_low=True)
 _RANGES: dict[str, Range] = {
-    **dict.fromkeys(("vocab_size", "layers", "width", "heads"), whole(1)),
-    **dict.fromkeys(("max_length", "vocab_multiple"), whole(1)),
-    **dict.fromkeys(("kv_heads", "head_size", "mlp_size", "rotary_size", "window"), whole(0)),
-    "rotary_original_length": whole(0),
+    **dict.fromkeys(("vocab_size", "layers", "width", "heads"), integer(1)),
+    **dict.fromkeys(("max_length", "vocab_multiple"), integer(1)),
+    **dict.fromkeys(("kv_heads", "head_size", "mlp_size", "rotary_size", "window"), integer(0)),
+    "rotary_original_length": integer(0),
     **dict.fromkeys(("norm_eps", "rotary_base", "rotary_factor", "rotary_slow"), _POSITIVE),
     **dict.fromkeys(("rotary_fast", "rotary_magnitude"), _POSITIVE),
 }
@@ -105,7 +105,7 @@ class DecoderConfig:
         self._check()
 
     def _check(self) -> None:
-        ranges.check("DecoderConfig", self, {"head_size": whole(1)})
+        ranges.check("DecoderConfig", self, {"head_size": integer(1)})
         choices = {
             "norm": ("layernorm", "rmsnorm"),
             "positions": ("learned", "rotary"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codex_jax import ranges
-from codex_jax.ranges import INT32_MAX, Range, real, whole
+from codex_jax.ranges import INT32_MAX, Range, integer, real
 
 _FRACTION = real(0, 1)
 _POSITIVE = real(0, excludes_low=True)
@@ -12,15 +12,15 @@ _POSITIVE = real(0, excludes_low=True)
 # Class or command → setting → its range.
 RANGES: dict[str, dict[str, Range]] = {
     "train": {
-        "steps": whole(1, INT32_MAX),
-        "seed": whole(0, 2**32 - 1),
-        "init_step": whole(0, is_optional=True),
-        "log_every": whole(1),
-        "save_every": whole(1),
+        "steps": integer(1, INT32_MAX),
+        "seed": integer(0, 2**32 - 1),
+        "init_step": integer(0, is_optional=True),
+        "log_every": integer(1),
+        "save_every": integer(1),
     },
     "Optimizer": {
         "learning_rate": _POSITIVE,
-        "warmup_steps": whole(0),
+        "warmup_steps": integer(0),
         "final_fraction": _FRACTION,
         "decay_fraction": _FRACTION,
         "beta1": real(0, 1, excludes_high=True),
@@ -29,14 +29,14 @@ RANGES: dict[str, dict[str, Range]] = {
         "weight_decay": real(0),
         "clip_norm": real(0),
     },
-    "Compute": {"microbatches": whole(1), "loss_chunks": whole(1), "z_loss": real(0)},
+    "Compute": {"microbatches": integer(1), "loss_chunks": integer(1), "z_loss": real(0)},
     "Retention": {
-        "keep_latest": whole(1),
-        "keep_every": whole(1, is_optional=True),
-        "keep_best": whole(0),
+        "keep_latest": integer(1),
+        "keep_every": integer(1, is_optional=True),
+        "keep_best": integer(0),
     },
-    "Stability": {"spike_factor": real(0), "most_skips": whole(1)},
-    "Validation": {"every": whole(1), "batches": whole(1, is_optional=True)},
+    "Stability": {"spike_factor": real(0), "most_skips": integer(1)},
+    "Validation": {"every": integer(1), "batches": integer(1, is_optional=True)},
 }
 
 

@@ -66,7 +66,7 @@ def test_zero_and_fractions(owner, name):
     else:
         with pytest.raises(InputError, match=f"{owner}.{name} is 0; set it to"):
             check_ranges(settings(owner, name, 0))
-    if RANGES[owner][name].is_whole:
+    if RANGES[owner][name].is_integer:
         with pytest.raises(InputError, match=f"{owner}.{name} is 2.0; set it to a whole number"):
             check_ranges(settings(owner, name, 2.0))
 
