@@ -274,3 +274,15 @@ def test_a_wrong_line_is_named(trained, tmp_path, line, message):
 def test_a_template_with_other_braces_is_one_line(trained, output):
     with pytest.raises(InputError, match=r"braces are \{step\} or \{temperature\}"):
         generate(**trained, output=output)
+
+
+@pytest.mark.parametrize(("prompt", "differs"), [("def f(x):", False), ("def f(x):\n", True)])
+def test_healing_changes_nothing_where_no_token_crosses_the_end(trained, tmp_path, prompt, differs):
+    problems = write_problems(tmp_path / "p.jsonl", [{"task_id": "t", "prompt": prompt}])
+    lines = []
+    for healing in (True, False):
+        output = tmp_path / f"{healing}.jsonl"
+        settings = trained | {"problems": problems, "token_healing": healing}
+        generate(**settings, output=str(output), ordered=True)
+        lines.append(output.read_text())
+    assert (lines[0] != lines[1]) == differs
