@@ -132,7 +132,6 @@ COVERED_BY = {
         "train.job",
         "train.metrics",
         "train.remat",
-        "train.resume",
         "train.state",
     ],
 }

@@ -116,7 +116,7 @@ class BatchRun:
 
     @functools.cached_property
     def _healer(self) -> TokenHealer:
-        return TokenHealer.of(self.tokenizer)
+        return TokenHealer.from_tokenizer(self.tokenizer)
 
     def _plan(self, config: dict[str, Any]) -> EngineShape:
         """Sizes for all requests, so that they don't depend on the samples that remain."""

@@ -130,7 +130,7 @@ def test_a_list_of_tokens_has_the_scores_of_its_text(name, prompt):
 def test_what_is_taken_off_is_the_prompts_end(name, prompt):
     tokenizer = TOKENIZERS[name]
     tokens = [tokenizer.eos_id, *tokenizer.encode(prompt)]
-    count = TokenHealer.of(tokenizer).count(prompt, tokens)
+    count = TokenHealer.from_tokenizer(tokenizer).count(prompt, tokens)
     removed = tokenizer.decode_bytes(tokens[len(tokens) - count :])
     assert prompt.encode().endswith(removed.removeprefix(b" ") if count else b"")
     assert count == 0 or name != "bytes"

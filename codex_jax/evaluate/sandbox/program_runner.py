@@ -17,6 +17,7 @@ from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostE
 _ATTEMPTS = 2
 _PROGRAMS_PER_SANDBOX = 2000
 _MEMORY_LOST = "MemoryError"
+_ANNOUNCEMENTS = {"started", "ready"}  # before the first answer
 # Calls on copies, and answers with copies: nothing in an answer is an argument, or changes one.
 _ENTRY_POINT = "_codex_jax_call"
 _DRIVER = """
@@ -183,18 +184,20 @@ def _decode_answers(
     """Returns the answers, and the reason if there are too few.
 
     Args:
-      lines: Answers as they were sent, after one that says whether the program is there.
+      lines: Answers as they were sent, after those that say whether the program is there.
       calls: What they answer.
       numbered: How many containers of each call have numbers.
     """
-    if not lines:
-        return [], ""
     answers: list[records.Answer] = []
     try:
-        if "unready" in (first := json.loads(lines[0])):
-            return [], _describe(first["unready"])
-        for line, call, count in zip(lines[1:], calls, numbered, strict=False):
-            answers.append(_decode_answer(json.loads(line), call, count))
+        for line in lines:
+            answer = json.loads(line)
+            if "unready" in answer:
+                return [], _describe(answer["unready"])
+            if not answers and answer.keys() & _ANNOUNCEMENTS:
+                continue
+            if (index := len(answers)) < len(calls):
+                answers.append(_decode_answer(answer, calls[index], numbered[index]))
     except Exception as error:  # noqa: BLE001 - whatever a forged answer leads to
         return answers, f"an answer that isn't plain data: {error}"[:200]
     return answers, ""
