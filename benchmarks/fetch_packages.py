@@ -6,8 +6,8 @@
 the file alone. A package without an sdist is named and left out.
 """
 
+import argparse
 import pathlib
-import sys
 import urllib.parse
 
 from pip._internal.commands import create_command
@@ -35,9 +35,14 @@ def fetch(names: list[str], folder: pathlib.Path) -> None:
 
 
 def main() -> None:
-    listed, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-    lines = (line.partition("#")[0].strip() for line in listed.read_text().splitlines())
-    fetch([line for line in lines if line], folder)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("packages", type=pathlib.Path, help="file with a name on each line")
+    parser.add_argument("folder", type=pathlib.Path, help="where the files go")
+    options = parser.parse_args()
+    lines = (line.partition("#")[0].strip() for line in options.packages.read_text().splitlines())
+    fetch([line for line in lines if line], options.folder)
 
 
 if __name__ == "__main__":

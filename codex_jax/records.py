@@ -43,7 +43,7 @@ UNNUMBERED = _Unnumbered(0)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One sample of one problem. Log-probabilities are in nats, of the raw distribution."""
+    """A sample of a problem. Log-probabilities are in nats, of the raw distribution."""
 
     task_id: str
     completion: str

@@ -308,7 +308,6 @@ def test_a_broken_rule_is_named_with_file_and_line():
 
 
 # Rules that aren't met yet; the mark goes as soon as they are.
-MOVING = pytest.mark.xfail(strict=False, reason="not met yet: files and names are still changing")
 
 
 @pytest.mark.parametrize("room", FLOORS)
@@ -375,7 +374,6 @@ def test_files_are_short_as_a_rule():
     assert statistics.quantiles(counts, n=10)[-1] <= NINTH_DECILE_FILE
 
 
-@MOVING
 def test_tests_are_about_as_long_as_the_source():
     share = sum(line_counts(ROOT / "tests")) / sum(line_counts(PACKAGE))
     assert share >= LEAST_TEST_SHARE, f"{share:.2f} lines of tests by line of source"

@@ -1,4 +1,4 @@
-"""One function of a package to one problem, or to the reason why there is none."""
+"""Turns a function of a package into a problem, or into the reason why there is none."""
 
 import ast
 import random

@@ -16,7 +16,7 @@ PREEMPTED = 75  # of a command that saved everything and wants to be run again: 
 
 
 class Run(NamedTuple):
-    """One point of the grid: its name, its folder and its command."""
+    """A point of the grid: its name, its folder and its command."""
 
     name: str
     folder: pathlib.Path

@@ -1,4 +1,4 @@
-"""One definition of a module: its text, and the global names that it needs."""
+"""Definitions of a module: its text, and the global names that it needs."""
 
 import ast
 import symtable

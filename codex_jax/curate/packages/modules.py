@@ -30,7 +30,7 @@ class Binding(NamedTuple):
 
 
 class Module:
-    """One source file of a package."""
+    """A source file of a package."""
 
     def __init__(self, name: str, path: str, text: str, *, is_package: bool):
         self.name, self.path, self.text, self.is_package = name, path, text, is_package

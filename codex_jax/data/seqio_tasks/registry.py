@@ -99,13 +99,13 @@ def find_tasks(name: str) -> list[seqio.Task]:
     names = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if name not in names:
         raise InputError(
-            f"{name!r} is no registered Task or Mixture{_near(name, names)}; set modules"
+            f"{name!r} is no registered Task or Mixture{_list_near_names(name, names)}; set modules"
         )
     provider = seqio.get_mixture_or_task(name)
     return list(provider.tasks) if isinstance(provider, seqio.Mixture) else [provider]
 
 
-def _near(name: str, names: Sequence[str]) -> str:
+def _list_near_names(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names)
     return f" (near: {', '.join(close)})" if close else ""
 
@@ -113,7 +113,9 @@ def _near(name: str, names: Sequence[str]) -> str:
 def _add_mixture(name: str, rates: Mapping[str, float]) -> None:
     tasks = list(seqio.TaskRegistry.names())
     if unknown := [task for task in rates if task not in tasks]:
-        raise InputError(f"rates: {unknown[0]!r} is no registered Task{_near(unknown[0], tasks)}")
+        raise InputError(
+            f"rates: {unknown[0]!r} is no registered Task{_list_near_names(unknown[0], tasks)}"
+        )
     if name in tasks:
         raise InputError(f"{name!r} is a Task, which takes no rates; set mixture to a new name")
     seqio.MixtureRegistry.remove(name)
