@@ -127,9 +127,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"convert", "export"},
     ],
     "train": [
-        {"attention_choice", "batches", "loss", "metrics", "optimizer", "preemption"}
+        {"attention_choice", "batches", "event_file", "loss", "optimizer", "preemption"}
         | {"remat", "state"},
-        {"initialization", "step"},
+        {"initialization", "metrics", "step"},
         {"compute"},
         {"checks", "row_model"},
         {"validation"},

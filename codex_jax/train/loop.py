@@ -22,7 +22,10 @@ from codex_jax.train.resume import restore_or_init
 from codex_jax.train.state import TrainState
 from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
 
-_METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
+_METRICS_FILES = {
+    "metrics.jsonl": files.has_json_keys("step", lines=True),
+    "events.out.tfevents.*": files.has_text("brain.Event"),
+}
 
 
 def train(
@@ -72,7 +75,7 @@ def train(
       InputError: settings that don't fit the data, the devices or the newest checkpoint.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
-    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
+    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
     source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
     model = select_model(model, checkpoint_dir, source, batches)
     job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
