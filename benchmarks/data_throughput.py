@@ -93,13 +93,16 @@ def main() -> None:
     parser.add_argument("corpus", type=pathlib.Path)
     parser.add_argument("--datatrove", required=True, help="a Python that has datatrove")
     parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--secrets", action="store_true", help="ours also looks for secrets")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
+        secrets = f"near_duplicates=0.75, secrets={settings.secrets}"
+        ours = _CODEX_JAX.replace("near_duplicates=0.75", secrets)
         size = _write_jsonl(settings.corpus, pathlib.Path(root, "in"), settings.megabytes * 10**6)
         _run(sys.executable, _LEARN, root)
         _write_library_tokenizer(pathlib.Path(root))
         for name, python, program in (
-            ("codex_jax", sys.executable, _CODEX_JAX),
+            ("codex_jax", sys.executable, ours),
             ("datatrove", settings.datatrove, _DATATROVE),
         ):
             wall, cpu, output = _run(python, program, root)

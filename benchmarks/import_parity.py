@@ -112,7 +112,7 @@ def train_tokenizer(name, lines, folder):
     engine = tokenizers.Tokenizer.from_str(json.dumps(fields | {"decoder": splitter.steps[-1]}))
     if name in ("qwen2", "gpt_neox"):
         engine.normalizer = normalizers.NFC()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|padding|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=600, initial_alphabet=alphabet, special_tokens=special, show_progress=False

@@ -2,14 +2,17 @@
 
 import dataclasses
 import importlib.util
+import math
 
+import hypothesis
 import jax
 import pytest
+from hypothesis import strategies as st
 from jax.sharding import PartitionSpec
 
 from codex_jax import InputError, sharding
 from codex_jax.model import DecoderConfig, abstract_params
-from codex_jax.sharding import MeshShape, chips, topology
+from codex_jax.sharding import MeshShape, chips, logical_axes, topology
 
 
 def test_logical_axes_become_mesh_axes():
@@ -106,3 +109,80 @@ def test_a_missing_libtpu_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"pip install 'codex-jax\[tpu\]'"):
         topology.devices("v5p:2x2x1")
+
+
+NAMES = [*logical_axes.LOGICAL_TO_MESH, *logical_axes.REPLICATED]
+
+
+@hypothesis.given(st.lists(st.sampled_from(NAMES), max_size=4))
+def test_a_spec_uses_each_mesh_axis_once_or_is_refused(axes):
+    used = [axis for name in axes for axis in logical_axes.LOGICAL_TO_MESH.get(name, ())]
+    if len(used) > len(set(used)):
+        with pytest.raises(ValueError, match="twice"):
+            sharding.spec(axes)
+        return
+    entries = sharding.spec(axes)
+    flat = [(entry,) if isinstance(entry, str) else entry or () for entry in entries]
+    assert [axis for entry in flat for axis in entry] == used
+    assert len(entries) == len(axes)
+
+
+@hypothesis.given(*[st.integers(1, 4)] * 4)
+def test_sizes_that_multiply_to_the_devices_are_kept(replica, fsdp, tensor, context):
+    sizes = (replica, fsdp, tensor, context)
+    shape = MeshShape(replica=replica, fsdp=fsdp, tensor=tensor, context=context)
+    assert shape.resolve(math.prod(sizes)) == sizes
+    rest = dataclasses.replace(shape, fsdp=-1)
+    assert rest.resolve(math.prod(sizes)) == sizes
+    with pytest.raises(InputError, match=r"set MeshShape so that the product is"):
+        shape.resolve(math.prod(sizes) + 1)
+
+
+@pytest.mark.parametrize("sizes", [{"tensor": 0}, {"context": -2}, {"replica": -1, "fsdp": -1}])
+def test_impossible_sizes_of_an_axis_are_refused(sizes):
+    with pytest.raises(InputError, match="sizes must be 1 or more, and -1 at most once"):
+        MeshShape(**sizes).resolve(8)
+
+
+def test_rows_are_split_over_replica_and_fsdp():
+    mesh = sharding.make_mesh(MeshShape(replica=2, fsdp=2, context=2))
+    assert sharding.data_parallel(mesh) == 4
+    local = sharding.batch_sharding(mesh).shard_shape((8, 32))
+    assert local == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("topology_name", "chip", "sizes"),
+    [("v4:2x2x4", "v4", (2, 2, 4)), ("v5e:4x8", "v5e", (4, 8)), ("v7x:2x2x1", "v7x", (2, 2, 1))],
+)
+def test_a_topology_is_a_chip_and_sizes(topology_name, chip, sizes):
+    parsed, dimensions = topology.parse(topology_name)
+    assert (parsed.name, dimensions) == (chip, sizes)
+
+
+def test_the_table_of_chips_is_consistent():
+    assert len({chip.name for chip in chips.CHIPS}) == len(chips.CHIPS)
+    for chip in chips.CHIPS:
+        assert chips.chip_for(chip.device_kind) is chip
+        assert chip.is_tpu == (chip.link_bandwidth > 0)
+        assert 50 < chip.peak_flops / chip.hbm_bandwidth < 1000, "FLOPs a byte"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
+@pytest.mark.parametrize(
+    ("name", "slices", "devices", "hosts"),
+    [("v5e:4x4", 1, 16, 4), ("v5e:2x2", 2, 8, 2), ("v5p:2x2x2", 1, 8, 2), ("v5e:1x1", 1, 1, 1)],
+)
+def test_real_topologies_have_their_devices_and_hosts(name, slices, devices, hosts):
+    described = topology.devices(name, slices=slices)
+    assert len(described) == devices
+    assert len({device.process_index for device in described}) == hosts
+    chip, _ = topology.parse(name)
+    assert {device.device_kind for device in described} == {chip.device_kind}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
+def test_a_topology_that_the_compiler_refuses_is_one_line():
+    with pytest.raises(InputError, match=r"'v5e:0x4': libtpu refuses it: .") as caught:
+        topology.devices("v5e:0x4")
+    assert "\n" not in str(caught.value)

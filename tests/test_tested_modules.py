@@ -96,7 +96,6 @@ COVERED_BY = {
     ],
     "evaluate/test_toolchain_server.py": ["evaluate.sandbox.guest.child_process"],
     "evaluate/test_value_codec.py": [
-        "evaluate.judging.call_results",
         "evaluate.sandbox.guest.module_types",
     ],
     "main/test_cli.py": ["main.help_text"],
@@ -133,7 +132,6 @@ COVERED_BY = {
         "train.job",
         "train.metrics",
         "train.remat",
-        "train.resume",
         "train.state",
     ],
 }

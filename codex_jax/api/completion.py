@@ -118,5 +118,5 @@ def load(
         tail_bytes=MAX_TAIL,
     )
     engine = load_engine(str(checkpoint), card, shape, MeshShape(), vocabulary)
-    ends, healer = read_ends(card, vocabulary), TokenHealer.of(vocabulary)
+    ends, healer = read_ends(card, vocabulary), TokenHealer.from_tokenizer(vocabulary)
     return Model(engine, vocabulary, ends, healer)

@@ -13,7 +13,8 @@ class Card:
     `eos_ids` end a text and `begin_ids` begin one, where an imported model has its own; empty and
     None are the tokenizer's end of text, as in our training documents. `origin` holds an imported
     model's family and its fields that an export writes again.
-    `checksums` holds those of its arrays, by name.
+    `checksums` holds those of its arrays, by name; `changes` the settings that were changed on the
+    way, with the step from which on.
     """
 
     model: dict[str, Any]
@@ -25,6 +26,7 @@ class Card:
     eos_ids: list[int] = dataclasses.field(default_factory=list)
     begin_ids: list[int] | None = None
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     checksums: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def differences(self, other: "Card") -> list[str]:
@@ -52,6 +54,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("tokenizer_hash", "data_fingerprint", "operative_config"), str),
     "step": int,
     "eos_ids": list,
+    "changes": list,
     "begin_ids": (list, type(None)),
 }
 

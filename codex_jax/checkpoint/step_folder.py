@@ -1,4 +1,4 @@
-"""One checkpoint: its card, its arrays, and whether they are what was saved. Writes nothing."""
+"""A checkpoint: its card, its arrays, and whether they are what was saved."""
 
 import json
 from collections.abc import Iterator
@@ -83,7 +83,15 @@ class StepFolder:
     @property
     def is_resumable(self) -> bool:
         """Whether the optimizer's state is there, besides the parameters."""
-        return (self.path / "rest").exists()
+        return (self.path / "rest" / "_METADATA").exists()
+
+    def strip(self) -> None:
+        """Deletes the optimizer's state; the only method that writes.
+
+        Its description goes first, so that a killed process leaves a checkpoint of parameters.
+        """
+        (self.path / "rest" / "_METADATA").unlink(missing_ok=True)
+        (self.path / "rest").rmtree(missing_ok=True)
 
     def _check_json(self, file: epath.Path) -> None:
         try:
@@ -108,12 +116,12 @@ class StepFolder:
 
     def shape_differences(self, item: str, expected: Any) -> list[str]:
         """Arrays of an item that are missing, unexpected or of another shape."""
-        saved, wanted = leaf_names(self.shapes(item)), leaf_names(expected)
+        saved, others = leaf_names(self.shapes(item)), leaf_names(expected)
 
         def shape(leaves: dict[str, Any], name: str) -> str:
             return str(list(leaves[name].shape)) if name in leaves else "nothing"
 
-        pairs = [(n, shape(saved, n), shape(wanted, n)) for n in sorted(saved.keys() | wanted)]
+        pairs = [(n, shape(saved, n), shape(others, n)) for n in sorted(saved.keys() | others)]
         return [f"{name}: saved {old}, expected {new}" for name, old, new in pairs if old != new]
 
     def restore(self, item: str, target: Any) -> Any:

@@ -46,11 +46,14 @@ class Retention:
       keep_latest: Number of newest checkpoints.
       keep_every: Steps of which every multiple is kept for good; None keeps no such ones.
       keep_best: Number of checkpoints with the lowest validation loss.
+      keep_optimizer: Whether those besides the newest hold the optimizer's state. Without it they
+        have a third of the size, and can be sampled, exported and begun from, not continued.
     """
 
     keep_latest: int = 2
     keep_every: int | None = None
     keep_best: int = 0
+    keep_optimizer: bool = True
 
     def policy(self) -> policies.PreservationPolicy:
         """Returns the rules, as Orbax takes them."""
@@ -80,7 +83,7 @@ class Checkpoints:
     an older one.
     """
 
-    def __init__(self, directory: epath.PathLike, *, retention: Retention | None = None):
+    def __init__(self, directory: epath.PathLike, retention: Retention | None = None):
         """Opens or creates a directory; removes what a killed process began to write.
 
         Args:
@@ -100,6 +103,7 @@ class Checkpoints:
             except InputError as error:
                 refusal = error
         raise_together(refusal)
+        self._retention = retention or Retention()
         policy = retention.policy() if retention else policies.LatestN(None)
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -185,6 +189,16 @@ class Checkpoints:
                 f"{self.directory}: step {step} was not saved, as step {self.latest} is there "
                 "already; set another directory"
             )
+        self._strip_older(under_way=1)
+
+    def _strip_older(self, under_way: int = 0) -> None:
+        """Deletes the optimizer's state of checkpoints that aren't among the newest."""
+        if self._retention.keep_optimizer or jax.process_index() > 0:
+            return
+        newest = self._retention.keep_latest + under_way
+        for step in sorted(self._manager.all_steps())[:-newest]:
+            if (folder := StepFolder(self.directory, step)).is_resumable:
+                folder.strip()
 
     def finish(self) -> None:
         """Waits until saves are on disk.
@@ -194,6 +208,7 @@ class Checkpoints:
         """
         with _DiskErrors(self.directory):
             self._manager.wait_until_finished()
+        self._strip_older()
 
     def close(self) -> None:
         """Ends the background threads."""

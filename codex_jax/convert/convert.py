@@ -19,7 +19,7 @@ from codex_jax.model.config import DecoderConfig
 from codex_jax.tokenizer import Tokenizer
 
 # Keys of a foreign config that an export writes again.
-_KEPT_KEYS = ("architectures", "bos_token_id", "eos_token_id", "pad_token_id")
+_METADATA = ("architectures", "bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json") -> None:
@@ -100,7 +100,7 @@ def _read_params(foreign: ForeignCheckpoint, config: DecoderConfig) -> Any:
 
 def _origin(foreign: ForeignCheckpoint) -> dict[str, Any]:
     """The foreign model's fields that logits don't depend on, for an export of the same family."""
-    config = {name: foreign.config[name] for name in _KEPT_KEYS if name in foreign.config}
+    config = {name: foreign.config[name] for name in _METADATA if name in foreign.config}
     dtype = foreign.config.get("dtype") or foreign.config.get("torch_dtype") or "float32"
     family = foreign.family.removeprefix("gguf:")
     return {"family": family, "dtype": dtype, "config": config, "generation": foreign.generation}

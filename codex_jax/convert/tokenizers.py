@@ -57,8 +57,8 @@ def make_tokenizer(
     """
     if exported := _read_exported(foreign.text):
         return exported
-    ids = foreign.ids()
     engine = load_engine(foreign.text)
+    added = {token.content: n for n, token in engine.get_added_tokens_decoder().items()}
     last = max(engine.get_vocab(with_added_tokens=False).values(), default=0)
     if last >= vocab_size:
         raise InputError(
@@ -66,10 +66,10 @@ def make_tokenizer(
             "tokenizer that the model was trained with"
         )
     specials = {
-        name: ids[foreign_name]
+        name: added[foreign_name]
         for name, foreign_names in _SPECIAL_NAMES.items()
         for foreign_name in reversed(foreign_names)
-        if foreign_name in ids
+        if foreign_name in added  # "</s>" may also be ordinary text
     }
     if eos_ids:
         specials.setdefault(END_OF_TEXT, eos_ids[0])

@@ -77,7 +77,7 @@ def _make_result(settings: _Settings, path: pathlib.Path) -> package_runs.Result
     targets = [
         (module, node)
         for module in package.modules.values()
-        if not module.is_test
+        if not module.is_test and not module.is_vendored
         for node in modules.documented_functions(module)
     ]
     random.Random(settings.seed).shuffle(targets)

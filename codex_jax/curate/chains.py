@@ -141,11 +141,11 @@ def _problems(
         length, number = len(chain), numbers[len(chain)]
         numbers[length] += 1
         task_id = f"{domain.prefix}/{length}/{number:04d}"
-        made = problem(chain, task_id=task_id, seed=seed, domain=domain)
+        entry = problem(chain, task_id=task_id, seed=seed, domain=domain)
         if pairs:
             new = sum(pair in pairs for pair in itertools.pairwise(chain))
-            made.extra["held_out_pairs"] = new
-        yield made
+            entry.extra["held_out_pairs"] = new
+        yield entry
 
 
 def write_chains(

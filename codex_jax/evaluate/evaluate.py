@@ -15,6 +15,7 @@ from codex_jax.evaluate.metrics.summary import count_passes, markdown, summary, 
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.references import check_references
+from codex_jax.evaluate.sandbox.packages import describe
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdict_log import VerdictLog
 
@@ -38,17 +39,16 @@ def evaluate(
     timeout_s: float = 3.0,
     memory_mb: int = 1024,
     workers: int = 0,
+    packages: Sequence[str] = (),
     mbr_exec: bool = False,
     baseline: str = "",
 ) -> dict[str, Any]:
     """Judges every completion in a sandbox, estimates pass@k and returns the report.
 
-    Writes verdicts.jsonl as it goes: an interrupted run continues there, and a run that has
-    finished before judges nothing.
+    Writes verdicts.jsonl as it goes, where an interrupted run, or a finished one, continues.
 
     Args:
-      problems: JSON Lines of problems (HumanEval, HumanEval+, MBPP, MBPP+, infilling, MultiPL-E,
-        HumanEval-X, MBXP), or humaneval by name.
+      problems: JSON Lines of a benchmark's problems (HumanEval, MBPP, MBXP, ...), or humaneval.
       completions: JSON Lines of completions; several of one task_id are its samples.
       output: folder for verdicts.jsonl, report.json and report.md.
       sandbox: gvisor, bubblewrap, or auto: the first of them that passes its self-test.
@@ -56,6 +56,7 @@ def evaluate(
       timeout_s: CPU seconds that a program may use in all.
       memory_mb: MiB of memory that a program may use.
       workers: number of sandboxes in parallel; 0 means one a core.
+      packages: Python packages, installed here, that programs may import, such as numpy.
       mbr_exec: also select the sample whose outputs on generated inputs most others share.
       baseline: verdicts.jsonl of another run of these problems, for a paired comparison.
 
@@ -73,7 +74,7 @@ def evaluate(
     registry.require({sample.task_id: tasks[sample.task_id] for sample in samples}.values())
     settings = {
         "sandbox": sandbox,
-        "limits": Limits(cpu_s=timeout_s, memory_mb=memory_mb),
+        "limits": Limits(cpu_s=timeout_s, memory_mb=memory_mb, packages=describe(packages)),
         "workers": workers or len(os.sched_getaffinity(0)),
     }
     folder = pathlib.Path(output)

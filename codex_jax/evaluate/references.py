@@ -15,8 +15,6 @@ from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.verdict_log import VerdictLog
 from codex_jax.evaluate.verdicts import Cause
 
-LEFT_OUT = "left_out"  # field of a problem whose samples get no verdict: the reason
-
 
 def check_references(
     tasks: Mapping[str, records.Problem], path: pathlib.Path, conditions: Sequence[str], pool: Pool
@@ -83,5 +81,5 @@ def _in_process(problem: records.Problem) -> records.Problem:
 
 
 def _leave_out(problem: records.Problem, reason: str) -> records.Problem:
-    extra = problem.extra | {LEFT_OUT: reason}
+    extra = problem.extra | {Cause.LEFT_OUT.value: reason}
     return records.Problem(**vars(problem) | {"extra": extra})

@@ -98,7 +98,7 @@ class VerdictLog:
     ) -> records.Verdict | None:
         """Returns the verdict on an equal program, or that the problem is left out, or None."""
         problem = self.tasks[samples[0].task_id]
-        if reason := problem.extra.get("left_out"):
+        if reason := problem.extra.get(Cause.LEFT_OUT):
             return self._row(problem, key, Outcome(Cause.LEFT_OUT, reason))
         return self.by_key.get(key)
 

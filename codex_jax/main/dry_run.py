@@ -17,7 +17,9 @@ def train(
     """
     from codex_jax import sharding
     from codex_jax.model import abstract_params
-    from codex_jax.train import checks, initialization, optimizer, state
+    from codex_jax.train import checks, initialization, optimizer, setting_ranges, state
+
+    setting_ranges.check_ranges({"steps": steps, "compute": compute} | rest)
 
     source = initialization.Source(rest.get("init_from", ""), rest.get("init_step"))
     model = initialization.select_model(model, rest["checkpoint_dir"], source, batches)

@@ -3,7 +3,18 @@
 import dataclasses
 from typing import Any, Literal
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
+from codex_jax.ranges import Range, integer, real
+
+_POSITIVE = real(0, excludes_low=True)
+_RANGES: dict[str, Range] = {
+    **dict.fromkeys(("vocab_size", "layers", "width", "heads"), integer(1)),
+    **dict.fromkeys(("max_length", "vocab_multiple"), integer(1)),
+    **dict.fromkeys(("kv_heads", "head_size", "mlp_size", "rotary_size", "window"), integer(0)),
+    "rotary_original_length": integer(0),
+    **dict.fromkeys(("norm_eps", "rotary_base", "rotary_factor", "rotary_slow"), _POSITIVE),
+    **dict.fromkeys(("rotary_fast", "rotary_magnitude"), _POSITIVE),
+}
 
 GATED = ("swiglu", "geglu", "geglu_exact")
 ACTIVATIONS = ("gelu", "gelu_exact", "quick_gelu", *GATED)
@@ -82,6 +93,7 @@ class DecoderConfig:
     vocab_multiple: int = 128
 
     def __post_init__(self):
+        ranges.check("DecoderConfig", self, _RANGES)
         derived = {
             "kv_heads": self.heads,
             "head_size": self.width // max(self.heads, 1),
@@ -93,11 +105,7 @@ class DecoderConfig:
         self._check()
 
     def _check(self) -> None:
-        for name in ("vocab_size", "layers", "width", "heads", "max_length", "vocab_multiple"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"DecoderConfig.{name} is {getattr(self, name)}; expected 1 or more"
-                )
+        ranges.check("DecoderConfig", self, {"head_size": integer(1)})
         choices = {
             "norm": ("layernorm", "rmsnorm"),
             "positions": ("learned", "rotary"),

@@ -2,15 +2,41 @@
 
 import json
 import pathlib
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codex_jax import InputError
 from codex_jax.files import atomic_write, claim_file, has_json_keys
 from codex_jax.records import Completion, read_jsonl
 from codex_jax.sample.engine.requests import Request
 
 _KEYS = ("id", "custom_id", "response", "error")
+
+
+def check_batch_output(path: pathlib.Path | str, completions: pathlib.Path | str) -> None:
+    """Checks that a file can be written there, before anything is sampled.
+
+    Raises:
+      InputError: a path that holds something else, is the completions' own, or can't be written.
+    """
+    path = pathlib.Path(path)
+    if path.absolute() in {pathlib.Path(completions).absolute(), _manifest_of(completions)}:
+        raise InputError(f"batch_output is {path}, as output is; set it to another file")
+    claim_file(path, has_json_keys(*_KEYS, lines=True), "batch_output")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; set batch_output to a file that can be written"
+        ) from None
+
+
+def _manifest_of(completions: pathlib.Path | str) -> pathlib.Path:
+    return pathlib.Path(f"{completions}.job.json").absolute()
 
 
 def write_batch_output(

@@ -5,12 +5,13 @@ import dataclasses
 import functools
 import hashlib
 import json
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from codex_jax import InputError, checkpoint, progress
 from codex_jax.records import Completion
-from codex_jax.sample.batch_output import write_batch_output
+from codex_jax.sample.batch_output import check_batch_output, write_batch_output
 from codex_jax.sample.completions_file import CompletionsFile
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
@@ -62,6 +63,9 @@ class BatchRun:
             params = dataclasses.replace(self.default.sampling_params, temperature=temperature)
             requests = self._requests(params)
             path = format_output(self.output, card.step, temperature)
+            batch_output = format_output(self.batch_output, card.step, temperature)
+            if batch_output:
+                check_batch_output(batch_output, path)
             manifest = self._manifest(card, params) | {
                 "weights": weights_fingerprint(checkpoint_dir, card.step),
                 "problems": {
@@ -81,9 +85,8 @@ class BatchRun:
                     samples = sum(len(request.samples) for request in requests)
                     self._write(remaining, file, engine, samples)
                 total += len(file.done)
-                if self.batch_output:
-                    name = format_output(self.batch_output, card.step, temperature)
-                    write_batch_output(name, path, requests, self._models())
+                if batch_output:
+                    write_batch_output(batch_output, path, requests, self._models())
         return total
 
     def _requests(self, sampling_params: SamplingParams) -> list[Request]:
@@ -113,7 +116,7 @@ class BatchRun:
 
     @functools.cached_property
     def _healer(self) -> TokenHealer:
-        return TokenHealer.of(self.tokenizer)
+        return TokenHealer.from_tokenizer(self.tokenizer)
 
     def _plan(self, config: dict[str, Any]) -> EngineShape:
         """Sizes for all requests, so that they don't depend on the samples that remain."""
@@ -207,7 +210,10 @@ def format_output(output: str, step: int, temperature: float) -> str:
       InputError: another name in braces, or a brace alone.
     """
     try:
-        return output.format(step=step, temperature=temperature)
+        names = {name for _, name, _, _ in string.Formatter().parse(output)}
+        if names <= {None, "step", "temperature"}:
+            return output.format(step=step, temperature=temperature)
+        raise ValueError(names)
     except (LookupError, ValueError, AttributeError, TypeError):
         raise InputError(
             f"output is {output}; set it to a name whose braces are {{step}} or {{temperature}}"

@@ -38,6 +38,8 @@ class CompletionsFile:
             raise InputError(
                 f"{self.path}: {error.strerror}; set output to a file that can be written"
             ) from None
+        except ValueError as error:  # a null byte
+            raise InputError(f"output: {error}; set it to a file that can be written") from None
         present = read_jsonl(self.path, Completion)
         self.done = {(line.task_id, line.sample_index) for line in present}
 

@@ -26,6 +26,7 @@ class Batches(BatchShape, Protocol):
 
     fingerprint: str
     tokenizer_hash: str
+    seed: int  # of the order of the rows
 
     def batches(self, start: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
         """Batches `start`, `start` + 1, … without end; of each the rows of these indices."""

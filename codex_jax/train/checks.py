@@ -75,3 +75,10 @@ def _check_mesh(batches: BatchShape, compute: Compute, mesh: Mesh) -> None:
             f"batch_size {batches.batch_size} is not a multiple of {multiple} (data devices × "
             "Compute.microbatches); set batch_size to one"
         )
+    tokens = batches.batch_size * batches.sequence_length
+    parts = sharding.data_parallel(mesh) * mesh.shape["context"] * compute.microbatches
+    if tokens % (parts * compute.loss_chunks):
+        raise InputError(
+            f"Compute.loss_chunks is {compute.loss_chunks}; set it to a divisor of the "
+            f"{tokens // parts} tokens of a microbatch on a device"
+        )

@@ -18,6 +18,10 @@ from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.stability import Stability
+
+# Fields of Compute that change the numbers; the others change only where they are computed.
+_DECISIVE = ("dtype", "param_dtype", "z_loss", "microbatches")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class Job:
       tx: The optimizer's chain.
       mesh: The devices.
       compute: Precision and memory savers.
+      stability: Response to bad steps.
       source: The checkpoint whose weights the run begins with.
       seed: Of the weights without one.
       card: The card of its checkpoints.
@@ -40,6 +45,7 @@ class Job:
     tx: optax.GradientTransformation
     mesh: Mesh
     compute: Compute
+    stability: Stability
     source: Source
     seed: int
     card: Card
@@ -57,6 +63,7 @@ def make_job(
     optimizer: Optimizer,
     mesh: MeshShape,
     compute: Compute,
+    stability: Stability,
     settings: dict[str, int],
     operative_config: str = "",
 ) -> Job:
@@ -69,6 +76,7 @@ def make_job(
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
+      stability: Response to bad steps.
       settings: "steps", and "seed" of the initial weights.
       operative_config: The configuration's text, for the card.
 
@@ -78,10 +86,13 @@ def make_job(
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices, has_source=bool(source.directory))
     axes = models.abstract_params(model)[1]
-    tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes)
-    run: dict[str, Any] = settings | source.settings() | {"batch_size": batches.batch_size}
+    factor = stability.spike_factor
+    tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes, spike_factor=factor)
+    run: dict[str, Any] = settings | source.settings()
+    run |= {"batch_size": batches.batch_size, "batches.seed": batches.seed}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
-    run |= {f"compute.{k}": getattr(compute, k) for k in ("dtype", "param_dtype", "z_loss")}
+    run |= {f"compute.{k}": getattr(compute, k) for k in _DECISIVE}
+    run |= {f"stability.{k}": v for k, v in dataclasses.asdict(stability).items()}
     card = Card(
         model=model.to_json(),
         tokenizer_hash=batches.tokenizer_hash,
@@ -95,6 +106,7 @@ def make_job(
         tx=tx,
         mesh=devices,
         compute=compute,
+        stability=stability,
         source=source,
         seed=settings["seed"],
         card=card,

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from codex_jax import files, progress
@@ -18,7 +18,9 @@ from codex_jax.train.job import Job, make_job
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
-from codex_jax.train.resume import restore_or_init
+from codex_jax.train.resume import Beginning, restore_or_init, split_names
+from codex_jax.train.setting_ranges import check_ranges
+from codex_jax.train.stability import Stability
 from codex_jax.train.state import TrainState
 from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
 
@@ -41,13 +43,15 @@ def train(
     init_step: int | None = None,
     validation: Validation = Validation(),
     task_metrics: TaskMetrics | None = None,
+    stability: Stability = Stability(),
+    resume_with: Sequence[str] | str = (),
     seed: int = 0,
     log_every: int = 10,
     save_every: int = 200,
     retention: Retention = Retention(),
     operative_config: str = "",
 ) -> dict[str, Any]:
-    """Trains a decoder, or resumes from the newest checkpoint in checkpoint_dir.
+    """Trains a decoder, or resumes from its newest checkpoint; returns the last step's metrics.
 
     Args:
       batches: The packed rows; batch n is a pure function of (fingerprint, seed, n).
@@ -57,62 +61,60 @@ def train(
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
-      init_from: Directory of a checkpoint, imported ones too, whose weights the run begins with;
-        optimizer and step begin anew.
+      init_from: Directory of a checkpoint with the weights to begin with; all else begins anew.
       init_step: Step of that checkpoint; default: the newest.
       validation: Evaluations on the rows of the validation split, where the data has any.
       task_metrics: Metric functions of seqio Tasks, computed in every evaluation.
+      stability: Response to steps that would harm the model.
+      resume_with: Names, as in "learning_rate,steps", that change from the newest checkpoint on.
       seed: Of the initial weights.
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
       retention: Checkpoints that are kept.
       operative_config: The configuration's text, for the card.
 
-    Returns:
-      The last step's metrics.
-
     Raises:
-      InputError: settings that don't fit the data, the devices or the newest checkpoint.
+      InputError: settings that don't fit one another, or the newest checkpoint.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
+    check_ranges(dict(locals()))
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
-    source, settings = Source(init_from, init_step), {"steps": steps, "seed": seed}
+    changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
-    job = make_job(batches, model, source, optimizer, mesh, compute, settings, operative_config)
+    configs = (optimizer, mesh, compute, stability)
+    settings = {"steps": steps, "seed": seed}
+    job = make_job(batches, model, source, *configs, settings, operative_config)
     evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
-    metrics = pathlib.Path(checkpoint_dir) / "metrics.jsonl"
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
-    with (
-        FolderLock(checkpoint_dir) as lock,
-        Checkpoints(checkpoint_dir, retention=retention) as checkpoints,
-    ):
-        return _run_job(job, checkpoints, lock, schedule, metrics, evaluate)
+    with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
+        begin = restore_or_init(checkpoints, job, changes)
+        return _run_job(job, begin, checkpoints, lock, schedule, evaluate)
 
 
 def _run_job(
     job: Job,
+    begin: Beginning,
     checkpoints: Checkpoints,
     lock: FolderLock,
     schedule: "LoopSchedule",
-    metrics_file: pathlib.Path,
     evaluate: Evaluate | None,
 ) -> dict[str, Any]:
-    """Runs a job from its newest checkpoint on; returns the last step's metrics."""
-    state, start, card = restore_or_init(checkpoints, job)
-    rows = job.batches.batches(start, host_rows(job.mesh, job.batches))
-    metrics = Metrics(metrics_file, start=start)
+    """Runs a job from its beginning on; returns the last step's metrics."""
+    rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
+    metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
+    metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, job.batches)
     with PreemptionNotice() as notice:
         last = run(
             schedule,
-            start,
-            state,
+            begin.step,
+            begin.state,
             step,
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, card),
+            save=_saver(checkpoints, lock, begin.card),
             evaluate=evaluate,
         )
         checkpoints.finish()
@@ -158,12 +160,13 @@ def run(
             is_validated = step > start and is_due(step, schedule.validate_every, steps)
             if evaluate and is_validated and not is_preempted:
                 metrics.extend(functools.partial(evaluate, state.params))
-            is_logged = is_preempted or is_due(step, schedule.log_every, steps)
+            is_saved = is_preempted or is_due(step, schedule.save_every, steps)
+            is_logged = is_saved or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
-            if is_preempted or is_due(step, schedule.save_every, steps):
-                save(step, state)
+            if is_saved:  # the metrics of all steps before it are judged by now
+                save(step, state, metrics.last.get("validation/loss"))
             if is_preempted:
                 return step
             if step < steps:
@@ -180,10 +183,11 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 def _saver(
     checkpoints: Checkpoints, lock: FolderLock, card: Card
-) -> Callable[[int, TrainState], None]:
-    def save(step: int, state: TrainState) -> None:
+) -> Callable[[int, TrainState, float | None], None]:
+    def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
         if step != checkpoints.latest:
-            checkpoints.save(step, state.params, state._replace(params=None), card)
+            rest = state._replace(params=None)
+            checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)
 
     return save

@@ -15,6 +15,7 @@ import jax
 from codex_jax import InputError, files
 from codex_jax.records import Batch
 from codex_jax.train.event_file import EventFile
+from codex_jax.train.stability import Stability
 
 
 class Metrics:
@@ -24,8 +25,9 @@ class Metrics:
     file reads as one uninterrupted run. Only process 0 writes.
     """
 
-    def __init__(self, path: pathlib.Path, *, start: int):
+    def __init__(self, path: pathlib.Path, *, start: int, stability: Stability = Stability()):
         self.path = path
+        self._judge = Judge(stability)
         self._writes = jax.process_index() == 0
         self._pending: list[tuple[int, dict[str, Any]]] = []
         self._waited = 0.0
@@ -57,7 +59,7 @@ class Metrics:
         """Writes the pending lines; returns the last of them.
 
         Raises:
-          InputError: a loss that isn't finite, with its step.
+          InputError: a step that must not be, with its number.
         """
         lines: list[dict[str, Any]] = [
             {"step": s, **{k: float(v) for k, v in m.items()}} for s, m in self._pending
@@ -75,13 +77,46 @@ class Metrics:
             is_validated = (any(key.startswith("validation/") for key in line) for line in lines)
             chosen = [line for line, has_any in zip(lines, is_validated, strict=True) if has_any]
             self._events.write(chosen if lines[-1] in chosen else [*chosen, lines[-1]])
-        if bad := [line for line in lines if not math.isfinite(line["loss"])]:
-            raise InputError(
-                f"the loss of step {bad[0]['step']} is {bad[0]['loss']}; lower "
-                "Optimizer.learning_rate, and run again to resume from the newest checkpoint"
-            )
+        for line in lines:
+            self._judge.check(line)
         self.last = lines[-1]
         return self.last
+
+
+class Judge:
+    """Ends a run at a step that isn't finite, or after too many skipped ones in a row."""
+
+    def __init__(self, stability: Stability):
+        self._stability = stability
+        self._skips = 0
+
+    def check(self, line: dict[str, Any]) -> None:
+        """Judges the next step's metrics.
+
+        Raises:
+          InputError: the run ends here.
+        """
+        loss, norm, is_skipped = line["loss"], line["grad_norm"], bool(line.get("skipped"))
+        self._skips = self._skips + 1 if is_skipped else 0
+        is_finite = math.isfinite(loss) and math.isfinite(norm)
+        is_spike = is_skipped and is_finite and self._stability.spike_factor > 0
+        if (
+            self._stability.on_nonfinite == "stop"
+            and not is_spike
+            and (is_skipped or not is_finite)
+        ):
+            fault = "its update isn't finite" if is_finite else "it isn't finite"
+            raise InputError(
+                f"the loss of step {line['step']} is {loss:g}, its gradient norm {norm:g}: {fault} "
+                "and in no checkpoint; run again with a lower learning_rate and "
+                "resume_with=learning_rate, or with on_nonfinite=skip and resume_with=on_nonfinite"
+            )
+        if self._skips > self._stability.most_skips:
+            raise InputError(
+                f"{self._skips} steps in a row were skipped, the last of them {line['step']} (loss "
+                f"{loss:g}, gradient norm {norm:g}); lower learning_rate with "
+                "resume_with=learning_rate, or raise spike_factor or most_skips"
+            )
 
 
 def _truncate(path: pathlib.Path, start: int) -> None:

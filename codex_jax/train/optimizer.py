@@ -9,6 +9,7 @@ import optax
 import optax.contrib
 
 from codex_jax import InputError
+from codex_jax.train.stability import guard
 
 _MIN_FACTORED_SIZE = 64  # of an axis that adafactor factors: a head's, not the stack's of layers
 
@@ -98,8 +99,10 @@ def projections(axes: Any) -> Any:
     return jax.tree.map(dimensions, axes, is_leaf=lambda x: isinstance(x, tuple))
 
 
-def make(config: Optimizer, *, steps: int, axes: Any) -> optax.GradientTransformation:
-    """The optax chain for parameters with these logical axes.
+def make(
+    config: Optimizer, *, steps: int, axes: Any, spike_factor: float = 0.0
+) -> optax.GradientTransformation:
+    """The optax chain for parameters with these logical axes, which skips bad steps.
 
     Raises:
       InputError: an unknown algorithm or schedule, or a warm-up as long as the run.
@@ -110,7 +113,7 @@ def make(config: Optimizer, *, steps: int, axes: Any) -> optax.GradientTransform
         raise InputError(f"Optimizer.algorithm is {config.algorithm!r}; expected one of {names}")
     rate = learning_rate(config, steps=steps)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return optax.chain(clip, algorithms[config.algorithm](config, rate, axes))
+    return guard(optax.chain(clip, algorithms[config.algorithm](config, rate, axes)), spike_factor)
 
 
 def _adamw(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientTransformation:

@@ -1,6 +1,8 @@
-"""The state that a run begins with: of its newest checkpoint, or initial."""
+"""The state that a run begins with, and the settings that it may change on the way."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from codex_jax import InputError
 from codex_jax.checkpoint import Card, Checkpoints
@@ -9,11 +11,56 @@ from codex_jax.train.initialization import initial_state
 from codex_jax.train.job import Job
 from codex_jax.train.state import TrainState
 
+# Name for resume_with → the card's. Others decide what the steps before were, too.
+CHANGEABLE = {
+    "steps": "steps",
+    "learning_rate": "optimizer.learning_rate",
+    "final_fraction": "optimizer.final_fraction",
+    "decay_fraction": "optimizer.decay_fraction",
+    "weight_decay": "optimizer.weight_decay",
+    "clip_norm": "optimizer.clip_norm",
+    "on_nonfinite": "stability.on_nonfinite",
+    "spike_factor": "stability.spike_factor",
+    "most_skips": "stability.most_skips",
+}
 
-def restore_or_init(checkpoints: Checkpoints, job: Job) -> tuple[TrainState, int, Card]:
-    """(state, step, card) of the newest checkpoint, or the initial state, 0 and the job's card.
+
+def split_names(resume_with: Sequence[str] | str) -> list[str]:
+    """Returns the names in resume_with, a list or a text with commas.
+
+    Raises:
+      InputError: a setting that can't change on the way.
+    """
+    text = resume_with if isinstance(resume_with, str) else ",".join(resume_with)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in CHANGEABLE]:
+        raise InputError(
+            f"resume_with names {unknown[0]!r}, which can't change within a run; set it to names "
+            f"of {', '.join(CHANGEABLE)}"
+        )
+    return names
+
+
+class Beginning(NamedTuple):
+    """State and step that a run begins with, and the card of its checkpoints.
 
     The card's ends of a text are those of the checkpoint, or of the source of the weights.
+    """
+
+    state: TrainState
+    step: int
+    card: Card
+
+
+def restore_or_init(
+    checkpoints: Checkpoints, job: Job, resume_with: Sequence[str] = ()
+) -> Beginning:
+    """Restores the newest checkpoint; makes the initial state if there is none.
+
+    Args:
+      checkpoints: Of the run.
+      job: The run's.
+      resume_with: Settings that may differ from the checkpoint's, from its step on.
 
     Raises:
       InputError: the checkpoint is of another run; every difference is named.
@@ -22,15 +69,57 @@ def restore_or_init(checkpoints: Checkpoints, job: Job) -> tuple[TrainState, int
         options = {"seed": job.seed, "dtype": job.dtype}
         state = initial_state(job.source, job.model, job.tx, job.mesh, **options)
         eos_ids = job.source.card.eos_ids if job.source.directory else []
-        return state, 0, dataclasses.replace(job.card, eos_ids=eos_ids)
-    step = checkpoints.steps[0]
-    saved = checkpoints.card(step)
-    if differences := saved.differences(job.card):
+        return Beginning(state, 0, dataclasses.replace(job.card, eos_ids=eos_ids))
+    if not checkpoints.steps:
         raise InputError(
-            f"{checkpoints.directory} holds step {step} of another run (saved, set now): "
-            f"{'; '.join(differences)}; set another checkpoint_dir, or delete it"
+            f"{checkpoints.directory} holds parameters alone, from which a run can't continue; "
+            "set another checkpoint_dir, and init_from to this one"
         )
+    saved = checkpoints.card(checkpoints.steps[0])
+    check_same_run(saved, job.card, resume_with, str(checkpoints.directory))
     target = states.abstract_state(job.model, job.tx, job.mesh, dtype=job.dtype)
     params, rest, step = checkpoints.restore(target.params, target._replace(params=None))
-    card = dataclasses.replace(job.card, eos_ids=saved.eos_ids)
-    return rest._replace(params=params), step, card
+    changes = _changes(saved, job.card)
+    record = [*saved.changes, {"step": step, **changes}] if changes else saved.changes
+    card = dataclasses.replace(job.card, eos_ids=saved.eos_ids, changes=record)
+    return Beginning(rest._replace(params=params), step, card)
+
+
+def _changes(saved: Card, card: Card) -> dict[str, Any]:
+    """Settings of resume_with that differ, by name: [saved, set now]."""
+    pairs = {n: [saved.run.get(key), card.run.get(key)] for n, key in CHANGEABLE.items()}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def check_same_run(saved: Card, card: Card, resume_with: Sequence[str], directory: str) -> None:
+    """Checks that a checkpoint is of this run, but for what resume_with lets differ.
+
+    Raises:
+      InputError: it isn't; every difference is named, with the settings that may change.
+    """
+    changes = _changes(saved, card)
+    accepted = {f"run.{CHANGEABLE[name]}" for name in resume_with}
+    differences = [line for line in saved.differences(card) if line.split(":")[0] not in accepted]
+    if differences:
+        possible = ",".join(name for name in changes if name not in resume_with)
+        hint = f"to change it from here on, set resume_with to {possible}; else " * bool(possible)
+        raise InputError(
+            f"{directory} holds step {saved.step} of another run (saved, set now): "
+            f"{'; '.join(differences)}; {hint}set another checkpoint_dir, or the saved values"
+        )
+    if "steps" in changes:
+        _check_steps(saved, card, directory)
+
+
+def _check_steps(saved: Card, card: Card, directory: str) -> None:
+    steps, schedule = card.run["steps"], card.run["optimizer.schedule"]
+    if schedule == "cosine":
+        raise InputError(
+            f"steps is {steps}, the checkpoint's {saved.run['steps']}: all rates of a cosine "
+            f"schedule depend on it; set init_from to {directory} and another checkpoint_dir, for "
+            "a new run from these weights (constant, rsqrt and wsd schedules can be extended)"
+        )
+    if steps < saved.step:
+        raise InputError(
+            f"steps is {steps}; step {saved.step} is reached already: set it to that or more"
+        )

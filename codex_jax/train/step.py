@@ -13,6 +13,7 @@ from codex_jax.records import Batch
 from codex_jax.train.attention_choice import Attention, unsharded_attention
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.remat import wrap as rematerialize
+from codex_jax.train.stability import skipped_steps
 from codex_jax.train.state import TrainState
 
 
@@ -100,8 +101,11 @@ def train_step(
     weight = jnp.maximum(weight, 1.0)
     grads = jax.tree.map(lambda g: g.astype(jnp.float32) / weight, grads)
     params_f32 = jax.tree.map(lambda p: p.astype(jnp.float32), state.params)
-    updates, optimizer = tx.update(grads, state.optimizer, params_f32)
+    tx = optax.with_extra_args_support(tx)
+    updates, optimizer = tx.update(grads, state.optimizer, params_f32, value=total / weight)
     params = optax.apply_updates(params_f32, updates)
     params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state.params)
+    skipped = skipped_steps(optimizer) - skipped_steps(state.optimizer)
     metrics = {"loss": total / weight, "grad_norm": optax.tree.norm(grads), "tokens": weight}
+    metrics |= {"skipped": skipped}
     return TrainState(state.step + 1, params, optimizer), metrics

@@ -1,4 +1,4 @@
-"""One checkpoint's folder: what isn't damage, content in parts, checkpoints without checksums."""
+"""A checkpoint's folder: what isn't damage, content in parts, checkpoints without checksums."""
 
 import dataclasses
 import json

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax import InputError
+from codex_jax import InputError, checkpoint
 from codex_jax.checkpoint import Checkpoints, Retention
 from tests.checkpoint import damage
 
@@ -109,6 +109,29 @@ def test_retention(tmp_path, retention, expected):
             tree = {"table": jnp.zeros(3)}
             checkpoints.save(step, tree, damage.rest(step), damage.CARD, validation_loss=loss)
     assert sorted(int(name) for name in names(tmp_path)) == expected
+
+
+def test_older_ones_keep_their_parameters_alone(tmp_path):
+    retention = Retention(keep_latest=2, keep_every=1, keep_optimizer=False)
+    damage.save(tmp_path, 1, 2, 3, 4, retention=retention).close()
+    has_rest = {n: (tmp_path / str(n) / "rest").exists() for n in (1, 2, 3, 4)}
+    assert has_rest == {1: False, 2: False, 3: True, 4: True}
+    assert checkpoint.read_card(tmp_path, step=1).step == 1
+    params = checkpoint.restore_params(tmp_path, abstract(damage.params()), step=1)
+    np.testing.assert_array_equal(params["table"], damage.params(1)["table"])
+    for step in (3, 4):
+        damage.truncate(tmp_path / str(step))
+    with pytest.raises(InputError, match="no other is here to continue from"):
+        restore(Checkpoints(tmp_path))
+
+
+def test_a_process_killed_while_it_strips_leaves_parameters(tmp_path):
+    damage.save(tmp_path, 1, 2).close()
+    (tmp_path / "1" / "rest" / "_METADATA").unlink()
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps == [2]
+    assert not (tmp_path / "damaged").exists()
+    assert checkpoint.read_card(tmp_path, step=1).step == 1
 
 
 def test_an_error_in_the_block_does_not_lose_the_save_under_way(tmp_path):

@@ -49,8 +49,8 @@ def test_weights_are_read_once_by_a_device_that_holds_all():
 
 
 def test_tensor_splits_weights_and_caches():
-    whole, split = (target(mesh=MeshShape(fsdp=4 // n, tensor=n)) for n in (1, 2))
-    assert split.bytes_read()[0] == pytest.approx(whole.bytes_read()[0] / 2, rel=0.02)
+    full, split = (target(mesh=MeshShape(fsdp=4 // n, tensor=n)) for n in (1, 2))
+    assert split.bytes_read()[0] == pytest.approx(full.bytes_read()[0] / 2, rel=0.02)
 
 
 @pytest.mark.parametrize(("batch_size", "samples"), [(16, 4), (64, 4), (64, 16)])

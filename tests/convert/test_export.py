@@ -45,23 +45,25 @@ def original(folder, tmp_path_factory):
 def exported(original, tmp_path_factory):
     """(our files, the export) of an import of the original."""
     root = tmp_path_factory.mktemp("exported")
-    ours = {"output": str(root / "ours"), "tokenizer": str(root / "t.json")}
-    import_weights(source=str(original), **ours)
+    imported = {"output": str(root / "ours"), "tokenizer": str(root / "t.json")}
+    import_weights(source=str(original), **imported)
     export_weights(
-        checkpoint_dir=ours["output"], tokenizer=ours["tokenizer"], output=str(root / "theirs")
+        checkpoint_dir=imported["output"],
+        tokenizer=imported["tokenizer"],
+        output=str(root / "theirs"),
     )
     return root / "ours", root / "theirs"
 
 
 def test_an_import_is_exported_as_it_was(original, exported):
-    _, theirs = exported
-    assert {p.name for p in theirs.iterdir()} == {p.name for p in original.iterdir()}
+    _, export = exported
+    assert {p.name for p in export.iterdir()} == {p.name for p in original.iterdir()}
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-        assert read_json(theirs / name) == read_json(original / name), name
-    before, after = (read_json(path / "config.json") for path in (original, theirs))
+        assert read_json(export / name) == read_json(original / name), name
+    before, after = (read_json(path / "config.json") for path in (original, export))
     assert after == before
     assert after["torch_dtype"] == "bfloat16"
-    shards = [(path / "model.safetensors").read_bytes() for path in (original, theirs)]
+    shards = [(path / "model.safetensors").read_bytes() for path in (original, export)]
     assert shards[0] == shards[1]
 
 
@@ -72,14 +74,14 @@ def test_the_card_has_every_end(exported):
 
 
 def test_a_second_import_has_the_same_tokenizer_and_weights(exported, tmp_path):
-    ours, theirs = exported
+    imported, export = exported
     again = {"output": str(tmp_path / "again"), "tokenizer": str(tmp_path / "t.json")}
-    import_weights(source=str(theirs), **again)
-    cards = [checkpoint.read_card(path) for path in (ours, again["output"])]
+    import_weights(source=str(export), **again)
+    cards = [checkpoint.read_card(path) for path in (imported, again["output"])]
     assert cards[0].tokenizer_hash == cards[1].tokenizer_hash
     assert cards[0].differences(cards[1]) == ["run.imported: 'model', 'theirs'"]
     shapes, _ = model.abstract_params(model.DecoderConfig.from_json(cards[0].model))
-    params = [checkpoint.restore_params(path, shapes) for path in (ours, again["output"])]
+    params = [checkpoint.restore_params(path, shapes) for path in (imported, again["output"])]
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 

@@ -97,6 +97,14 @@ def test_an_end_without_a_known_name_is_the_first_id_that_ends_a_text():
     assert (text.eos_id, text.vocab_size) == (270, 271)  # beyond the model's: never sampled
 
 
+def test_an_end_that_is_ordinary_text_is_no_end():
+    fields = small_tokenizer()
+    fields["added_tokens"] = [added_token(1, "<extra>")]
+    vocabulary = fields["model"]["vocab"]
+    vocabulary["</s>"] = vocabulary.pop("<|endoftext|>")
+    assert make(fields, eos_ids=[1]).eos_id == 1
+
+
 def test_a_file_that_we_exported_is_what_it_was(tmp_path):
     trained = Tokenizer.train(TEXTS * 3, vocab_size=360)
     trained.export(tmp_path, begin_ids=[trained.eos_id])

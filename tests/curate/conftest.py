@@ -58,7 +58,7 @@ def runner(sandbox_name) -> ProgramRunner:
 
 @pytest.fixture(scope="session")
 def session(runner):
-    with runner.open(3) as opened:
+    with runner.open(5) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""What is cut out of a package runs alone, and is refused where it can't."""
+"""Functions cut out of a package run alone, and are refused where they can't."""
 
 import ast
 

@@ -138,7 +138,8 @@ def test_probes_of_each_format(tmp_path, session):
         {"task_id": 1, "text": "t", "code": "def g(x):\n    return x + 1\n",
          "test_list": ["assert g(1) == 2", "assert g(5) == 6"]},
         {"task_id": "HumanEval/0", "prompt": "def h(x):\n",
-         "canonical_solution": "    return [x]\n", "entry_point": "h", "test": "", "base_input": [[1], [2], [3]]},
+         "canonical_solution": "    return [x]\n", "entry_point": "h", "test": "",
+         "base_input": [[1], [2], [3]]},
         {"name": "HumanEval_0_h", "language": "lua", "prompt": "-- words", "tests": ""},
     ]  # fmt: skip
     path = tmp_path / "b.jsonl"

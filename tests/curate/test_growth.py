@@ -36,6 +36,21 @@ def test_values_are_made_where_there_are_no_calls(session):
     assert any("deep" in case.call.named for case in grown.cases)
 
 
+def test_all_types_of_a_union_are_tried_and_constants_of_the_source(session):
+    source = """def f(unit: int | str) -> float:
+    if isinstance(unit, int):
+        return unit / 2
+    if unit == "mm":
+        return 72 / 25.4
+    if unit == "inch":
+        return 72.0
+    raise ValueError(unit)
+"""
+    grown = grow(session, source)
+    assert {type(case.call.arguments[0]) for case in grown.cases} == {int, str}
+    assert grown.branch_coverage >= 5 / 6
+
+
 def test_recorded_calls_come_first_and_others_than_their_outputs_are_dropped(session):
     source = "def f(x):\n    return x + 1\n"
     calls = [Call((n,), {}) for n in (5, 6, 7, 8)]
@@ -59,6 +74,16 @@ def test_no_single_output_takes_over(session):
     outputs = [case.value for case in grown.cases]
     assert 4 <= len(outputs) <= 14
     assert {True, False} == set(outputs)
+
+
+def test_echoes_of_arguments_are_few(session):
+    source = """def f(text: str) -> str:
+    return text.replace("$", "!").replace("&", "+")
+"""
+    grown = grow(session, source, [Call(("a$b",), {}), Call(("x&",), {})])
+    echoes = [case for case in grown.cases if growth.is_echo(case)]
+    assert len(echoes) <= 7
+    assert len(grown.cases) > 2 * len(echoes)
 
 
 def test_what_fits_a_signature():

@@ -31,6 +31,19 @@ def test_tests_are_told_by_their_path(path, expected):
     assert modules.Module("m", path, "", is_package=False).is_test == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("p/_vendor/a.py", True),
+        ("p/extern/b/c.py", True),
+        ("p/external.py", False),
+        ("p/a.py", False),
+    ],
+)
+def test_copies_of_others_are_told_by_their_path(path, expected):
+    assert modules.Module("m", path, "", is_package=False).is_vendored == expected
+
+
 def test_bindings_of_every_statement():
     text = """
     import a.b, c as d

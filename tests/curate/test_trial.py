@@ -15,6 +15,13 @@ def f(n):
         pass
     return n * 2
 """
+LARGEST = """
+largest = 0
+def f(n):
+    global largest
+    largest = max(n, largest)
+    return largest * 2
+"""
 CASES = [Case(Call((n,), {}), n * 2) for n in range(4)]
 
 
@@ -32,6 +39,7 @@ def test_a_function_of_its_arguments(session):
         "seen = []\ndef f(n):\n    seen.append(n)\n    return n * 2 + len(seen) // 5\n",
         "def f(n, memory=[]):\n    memory.append(n)\n    return n * 2 if len(memory) < 5 else 0\n",
         "def f(n):\n    return n * 2 + hash(str(n)) % 1000\n",
+        LARGEST,
         "def f(n):\n    return n * 2.0\n",
         "import random\ndef f(n):\n    return n * 2 + random.random()\n",
     ],

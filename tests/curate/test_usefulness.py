@@ -26,6 +26,7 @@ def node(text: str) -> ast.FunctionDef:
         ('def f(x):\n    """Does it."""\n    y = 1\n    return y\n', "its docstring says little"),
         (f"@typing.overload\ndef f(x):\n{DOC}    y = 1\n    return y\n", "an overload"),
         (f"def f(x):\n{DOC}" + "    x += 1\n" * 70 + "    return x\n", "a long body"),
+        ('def f(x):\n    """Is a deprecated alias."""\n    y = 1\n    return y\n', "deprecated"),
         (
             'def f(x):\n    """' + "word " * 900 + '"""\n    y = 1\n    return y\n',
             "a long docstring",

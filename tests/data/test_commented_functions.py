@@ -150,3 +150,38 @@ def test_a_function_is_one_however_its_name_is_bound(language, source):
 )
 def test_a_comment_above_another_statement_is_no_functions(language, source):
     assert list(functions(source, language)) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("Java", f"interface A {{\n  /** {SAYS} */\n  int add(int a);\n}}\n"),
+        ("Java", f"abstract class A {{\n  /** {SAYS} */\n  abstract int add(int a);\n}}\n"),
+        ("PHP", f"<?php\ninterface A {{\n  /** {SAYS} */\n  public function add($a);\n}}\n"),
+        ("C#", f"interface A {{\n  // {SAYS}\n  int Add(int a);\n}}\n"),
+        ("Go", f"package a\n\n// {SAYS}\nfunc Add(a int) int\n"),
+        (
+            "JavaScript",
+            f"class A {{\n  #b = 1;\n  // {SAYS}\n  add(a) {{ return a + this.#b; }}\n}}\n",
+        ),
+    ],
+)
+def test_a_function_without_its_body_or_its_private_fields_is_no_pair(language, source):
+    assert list(functions(source, language)) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "head", "method"),
+    [
+        ("JavaScript", "class B extends A", "constructor(x) {{ super(x); }}"),
+        ("PHP", "class B extends A", "public function f() {{ return parent::f(); }}"),
+        ("Java", "class B extends A", "int f() {{ return super.f(); }}"),
+        ("TypeScript", "class B extends A<T>", "f(): T {{ return super.f(); }}"),
+    ],
+)
+def test_a_method_keeps_what_its_class_extends(language, head, method):
+    opening = "<?php\n" if language == "PHP" else ""
+    source = f"{opening}{head} {{\n  /** {SAYS} */\n  {method.format()}\n}}\n"
+    texts = [prose_to_code(pair)[0].text for pair in functions(source, language)]
+    assert len(texts) == 1
+    assert head in texts[0] or language == "Java"

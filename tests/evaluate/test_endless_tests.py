@@ -5,6 +5,7 @@ import pytest
 from codex_jax import records
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from tests.evaluate.test_references import problem, run
 
 RIGHT = "def f(n):\n    return range(n)\n"
 HUGE = "def f(n): return range(10**15)\n"
@@ -47,3 +48,21 @@ def test_the_program_runs_out_of_time_and_no_other_one_suffers(name):
         }
     assert {results[source].cause for source in honest} == {"passed"}
     assert results[program].cause == "time_limit", results[program]
+
+
+def test_in_process_too(tmp_path):
+    """The test runs in the sandbox then, under the program's own limits."""
+    reference = "def f(n):\n    return lambda: range(n)\n"
+    endless = "def f(n):\n    return lambda: range(10**15)\n"
+    closure = problem("t", reference, "assert sum(c(3)()) == 3")
+    samples = [("t", endless), ("t", reference + "N = 1\n")]
+    _, rows = run(tmp_path, [closure], samples, timeout_s=0.3)
+    assert [rows["t", i].cause for i in range(2)] == ["time_limit", "passed"]
+    assert {row.extra["mode"] for row in rows.values()} == {"in-process"}
+
+
+def test_a_reference_that_does_not_end_leaves_its_problem_out(tmp_path):
+    endless = problem("t", "def f(n):\n    while n: pass\n", "assert c(3) == 3")
+    report, rows = run(tmp_path, [endless], [("t", "def f(n): return n\n")], timeout_s=0.3)
+    assert rows["t", 0].cause == "left_out"
+    assert "time_limit" in report["references"]["left_out"]["t"]

@@ -87,7 +87,8 @@ def test_no_early_exit_passes_and_no_neighbor_is_harmed(name, tmp_path):
 
 def test_a_compiler_that_takes_too_long_is_not_the_program_s_error():
     result = {"ok": False, "reason": "cpu", "cpu_s": 30.0, "output": ""}
-    assert toolchain_sandbox._compile_failure(result).cause == "time_limit"
+    language = registry.find_language("c")
+    assert toolchain_sandbox._compile_failure(language, "", result).cause == "time_limit"
 
 
 @pytest.mark.parametrize("name", ["c", "cpp", "rust"])

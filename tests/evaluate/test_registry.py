@@ -42,6 +42,7 @@ def tools(monkeypatch, tmp_path):
 def install(folder: pathlib.Path, name: str, failing: str = "-", version: str = "1.0") -> None:
     """A tool that prints a version, and fails on arguments or an input of this pattern."""
     script = f'case "$* $(cat)" in {failing}) exit 1 ;; esac\necho "define {version}"'
+    (folder / name).unlink(missing_ok=True)  # a link to this machine's own
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
 
@@ -104,9 +105,13 @@ PARTIAL = {
     "ruby without test-unit": ("ruby", "ruby", "*test-unit*", "test-unit"),
     "go without its library": ("go", "go", "*", "standard library"),
     "mcs without mono": ("csharp", "mcs", "-", "mono"),
+    "mono without System.Numerics": ("csharp", "mcs mono sh", "*Numerics*", "System.Numerics"),
+    "mono without System.Core": ("csharp", "mcs mono sh", "*System.Core*", "System.Core"),
+    "scala's library elsewhere": ("scala", "scalac java javac test", "*library*", "scala-library"),
     "php without ctype": ("php", "php", "*ctype*", "ctype"),
     "php without mbstring": ("php", "php", "*mbstring*", "mbstring"),
     "bash without bc": ("bash", "bash", "-", "bc"),
+    "lua 5.1 with luaunit": ("lua", "lua", "*math.type*", "version 5.3"),
 }
 USES = {
     "perl": f"{PERL_TEST}use Data::Compare;\n",
@@ -131,11 +136,26 @@ def test_a_partial_installation_is_named_with_its_remedy(case, tools, capsys):
     assert re.search(rf"incomplete: .*{part}.*; install with: \w", line)
 
 
-def test_a_tool_that_the_sandbox_does_not_show_is_missing(tools, tmp_path):
-    install(tmp_path, "node")
-    (tools / "node").symlink_to(tmp_path / "node")
-    reason = registry.absence("javascript", "")
-    assert reason.startswith(f"incomplete: node, which is {tmp_path}/node, outside of /usr; ")
+@pytest.mark.parametrize(
+    ("name", "tool", "others"),
+    [
+        ("javascript", "node", ""),
+        ("php", "php", ""),
+        ("typescript", "tsc", "node"),
+        ("typescript", "node", "tsc"),
+        ("rust", "rustc", "cc gcc ld"),
+        ("java", "java", "javac jar"),
+    ],
+)
+def test_a_tool_that_the_sandbox_does_not_show_is_missing(name, tool, others, tools, tmp_path):
+    """As after an installation into /opt or a home folder, with a link in /usr/local/bin."""
+    for other in others.split():
+        install(tools, other)
+    install(tmp_path, tool)
+    (tools / tool).symlink_to(tmp_path / tool)
+    reason = registry.absence(name, "")
+    assert reason.startswith(f"incomplete: {tool}, which is {tmp_path}/{tool}, outside of /usr; ")
+    assert reason.endswith(registry.languages()[name].install)
 
 
 def test_a_library_is_required_only_by_the_problems_that_use_it(tools):

@@ -36,15 +36,13 @@ def judge(isolation: str, sources: list[str], problem=SECRET, **limits) -> dict[
         return {job.source: outcome for job, outcome in pool.judge([Job("p", s) for s in sources])}
 
 
-def survivors() -> list[str]:
-    """Judges and sandboxes started from here, or orphaned, that are still alive."""
-    parents, commands = {os.getpid(), 1}, []
-    for process in processes():
-        command = process.command
-        is_sandbox = "codex_jax.evaluate" in command or "codex-jax-" in command
-        if process.parent in parents and is_sandbox:
+def survivors(scratch: pathlib.Path) -> list[str]:
+    """Judges and sandboxes of this folder that are still alive, and what they started."""
+    parents, commands = set(), []
+    for process in sorted(processes()):
+        if process.parent in parents or str(scratch) in process.command:
             parents.add(process.pid)
-            commands.append(command[:200])
+            commands.append(process.command[:200])
     return commands
 
 
@@ -67,10 +65,10 @@ def test_no_attack_gets_what_it_wants(isolation, monkeypatch):
     assert not wrong
     harmed = [outcomes[source] for source in honest if outcomes[source].cause != "passed"]
     assert not harmed
-    deadline = time.monotonic() + 15  # orphans of tests beside this one take a moment to go
-    while survivors() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60  # they take a moment to go
+    while survivors(scratch) and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert not survivors()
+    assert not survivors(scratch)
     scratch.rmdir()  # must be empty
     for folder in ("/usr", "/", "/dev", "/tmp"):
         assert not pathlib.Path(folder, "codex-jax-was-here").exists()

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from codex_jax import InputError
-from codex_jax.sample.batch_output import write_batch_output
+from codex_jax.sample.batch_output import check_batch_output, write_batch_output
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.generate import generate
 
@@ -68,6 +68,23 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(InputError, match="set batch_output to a new file"):
         write_batch_output(tmp_path / "mine.txt", tmp_path / "out.jsonl", [request], {})
     assert (tmp_path / "mine.txt").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("out.jsonl", "as output is"),
+        ("out.jsonl.job.json", "as output is"),
+        ("mine.txt", "set batch_output to a new file"),
+        ("mine.txt/x.jsonl", "set batch_output to a file that can be written"),
+        (".", "set batch_output to a new file"),
+    ],
+)
+def test_a_path_is_checked_before_anything_is_sampled(tmp_path, name, message):
+    (tmp_path / "mine.txt").write_text("mine\n")
+    with pytest.raises(InputError, match=message):
+        check_batch_output(tmp_path / name, tmp_path / "out.jsonl")
+    check_batch_output(tmp_path / "new" / "batch.jsonl", tmp_path / "out.jsonl")
 
 
 def test_streams_have_no_place_in_a_batch(batch, tmp_path):

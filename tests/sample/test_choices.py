@@ -36,6 +36,33 @@ def test_an_echoed_prompt_has_no_logprob_for_its_first_token():
     assert logprobs["text_offset"] == [0, 1]
 
 
+def test_an_echo_is_the_text_that_was_sent():
+    """A tokenizer may put a space in front of a text, and changes it in its own way."""
+    tokens = [b" def", b" f", b"<end>"]
+    choice = ChoiceBuilder(tokens.__getitem__, eos_ids=[2], stops=(), top_logprobs=0)
+    top = TopLogprobs(np.array([[1]]), np.array([[-0.5]]))
+    text, logprobs = choice.echo([0, 1], PromptLogprobs("x", np.array([-0.5]), top), text="def f")
+    assert text == "def f"
+    assert logprobs["tokens"] == ["def", " f"]
+    assert logprobs["text_offset"] == [0, 3]
+    assert builder().echo([0, 3], None, text="ab") == ("ab", None)
+    assert builder().echo([0, 3], None) == ("ab", None)
+
+
+def test_a_healed_sample_begins_behind_the_prompt():
+    """Bytes that the prompt has, and likely tokens that end within them, aren't shown."""
+    tokens = [b"\n    ", b"\n", b"\n  ", b"x", b"<end>"]
+    choice = ChoiceBuilder(tokens.__getitem__, eos_ids=[4], stops=(), top_logprobs=3)
+    rows = np.array([[0, 1, 2], [3, 0, 1]]), np.array([[-0.1, -3.0, -4.0], [-0.2, -2.0, -5.0]])
+    sample = Sample("x", 0, np.array([0, 3]), np.array([-0.1, -0.2]), "length", TopLogprobs(*rows))
+    text, logprobs = choice.add(sample._replace(tail_bytes=1))
+    assert text == "    x"
+    assert logprobs["tokens"] == ["    ", "x"]
+    assert logprobs["text_offset"] == [0, 4]
+    assert logprobs["top_logprobs"][0] == {"    ": -0.1, "  ": -4.0}
+    assert set(logprobs["top_logprobs"][1]) == {"x", "\n    ", "\n"}
+
+
 @settings(max_examples=50, deadline=None)
 @hypothesis.given(
     st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5), st.booleans()

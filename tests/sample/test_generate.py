@@ -258,7 +258,31 @@ def test_a_wrong_line_is_named(trained, tmp_path, line, message):
         generate(**trained | {"problems": path}, output=str(tmp_path / "out.jsonl"))
 
 
-@pytest.mark.parametrize("output", ["{temp}.jsonl", "{}", "{step", "{step.x}", "{temperature:d}"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        "{temp}.jsonl",
+        "{}",
+        "{0}",
+        "{step",
+        "{step.x}",
+        "{step.real}",
+        "{temperature:d}",
+        "{step:{x}}",
+    ],
+)
 def test_a_template_with_other_braces_is_one_line(trained, output):
     with pytest.raises(InputError, match=r"braces are \{step\} or \{temperature\}"):
         generate(**trained, output=output)
+
+
+@pytest.mark.parametrize(("prompt", "differs"), [("def f(x):", False), ("def f(x):\n", True)])
+def test_healing_changes_nothing_where_no_token_crosses_the_end(trained, tmp_path, prompt, differs):
+    problems = write_problems(tmp_path / "p.jsonl", [{"task_id": "t", "prompt": prompt}])
+    lines = []
+    for healing in (True, False):
+        output = tmp_path / f"{healing}.jsonl"
+        settings = trained | {"problems": problems, "token_healing": healing}
+        generate(**settings, output=str(output), ordered=True)
+        lines.append(output.read_text())
+    assert (lines[0] != lines[1]) == differs

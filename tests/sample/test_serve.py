@@ -230,7 +230,8 @@ def test_unknown_models_paths_and_methods(server):
     assert error["code"] == "model_not_found"
     for method, path, status in [
         ("GET", "/v1/completions", 405),
-        ("POST", "/v1/chat/completions", 404),
+        ("POST", "/v1/embeddings", 404),
+        ("GET", "/v1/chat/completions", 405),
         ("GET", "/v1/models/other", 404),
     ]:
         actual, answer, _ = server.send(method, path)

@@ -165,6 +165,35 @@ def test_a_failing_engine_leaves_no_request_waiting():
         assert [str(error) for error in outputs] == ["out of memory"]
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+def test_a_stream_whose_engine_fails_ends_with_an_error(path):
+    """After its first piece: the status is sent, so an event must say it."""
+    settings = {"chat_template": "{{ messages[0].content }}"}
+    with run_server(settings=settings) as server:
+        engine, steps = server.service.engine_thread._engine, []
+        step = engine.step
+
+        def fail_later(**options):
+            steps.append(options)
+            if len(steps) > 1:
+                raise RuntimeError("out of memory")
+            return step(**options)
+
+        engine.step = fail_later
+        server.service.active += 1  # keeps it from exiting at once
+        prompt = {"messages": [{"role": "user", "content": "0"}]} if "chat" in path else {}
+        body = {"model": "counts", "prompt": "0"} if not prompt else {"model": "counts"} | prompt
+        body |= {"stream": True, "temperature": 0, "max_tokens": 14}
+        status, text, _ = server.send("POST", path, body)
+        *pieces, last = text.removesuffix("\n\n").split("\n\n")
+        assert status == 200
+        assert pieces
+        error = json.loads(last.removeprefix("data: "))["error"]
+        assert error["type"] == "server_error"
+        assert "[DONE]" not in text
+        server.service._end_request()
+
+
 def test_a_draining_server_answers_requests_in_progress():
     with run_server() as server:
         ended = threading.Event()

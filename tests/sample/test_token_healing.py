@@ -1,4 +1,4 @@
-"""How many tokens are taken off a prompt, and the table by which samples spell them again."""
+"""Tokens that are taken off a prompt, and the table by which samples spell them again."""
 
 import hypothesis
 import numpy as np
@@ -22,7 +22,7 @@ BPE = Tokenizer.train(CODE, vocab_size=400)
 def tail(prompt, tokenizer=BPE):
     """The text that is taken off."""
     tokens = [tokenizer.eos_id, *tokenizer.encode(prompt)]
-    count = TokenHealer.of(tokenizer).count(prompt, tokens)
+    count = TokenHealer.from_tokenizer(tokenizer).count(prompt, tokens)
     return tokenizer.decode(tokens[len(tokens) - count :])
 
 
@@ -51,12 +51,12 @@ def test_bytes_alone_have_no_tail():
 
 def test_the_first_token_stays():
     tokens = BPE.encode("\n")
-    assert TokenHealer.of(BPE).count("\n", tokens) == 0
-    assert TokenHealer.of(BPE).count("\n", [BPE.eos_id, *tokens]) == 1
+    assert TokenHealer.from_tokenizer(BPE).count("\n", tokens) == 0
+    assert TokenHealer.from_tokenizer(BPE).count("\n", [BPE.eos_id, *tokens]) == 1
 
 
 def test_tokens_that_are_not_the_text_stay():
-    assert TokenHealer.of(BPE).count("\n", [BPE.eos_id, *BPE.encode("other")]) == 0
+    assert TokenHealer.from_tokenizer(BPE).count("\n", [BPE.eos_id, *BPE.encode("other")]) == 0
 
 
 def test_a_tail_is_no_longer_than_its_states():
@@ -72,7 +72,7 @@ TEXT = st.text(st.sampled_from("def (x):\n\treturnclas é"), max_size=30)
 @hypothesis.settings(max_examples=200, deadline=None)
 def test_every_continuation_begins_with_the_tokens_that_stay(prompt, continuation):
     tokens = BPE.encode(prompt)
-    count = TokenHealer.of(BPE).count(prompt, [BPE.eos_id, *tokens])
+    count = TokenHealer.from_tokenizer(BPE).count(prompt, [BPE.eos_id, *tokens])
     context = tokens[: len(tokens) - count]
     assert BPE.encode(prompt + continuation)[: len(context)] == context
 

@@ -13,7 +13,7 @@ def problem(prompt: str, **fields) -> Problem:
 
 
 @pytest.mark.parametrize(
-    ("annotation", "kind"),
+    ("annotation", "value_type"),
     [
         ("str", str),
         ("int", int),
@@ -26,10 +26,10 @@ def problem(prompt: str, **fields) -> Problem:
         ("Sequence[float]", list),
     ],
 )
-def test_annotations_give_distinct_values_of_their_type(annotation, kind):
+def test_annotations_give_distinct_values_of_their_type(annotation, value_type):
     values = make_probes(problem(f"def f(x: {annotation}):\n"), annotation)
     assert len(values) == len({repr(value) for value in values}) == COUNT
-    assert {type(value) for value in values} == {kind}
+    assert {type(value) for value in values} == {value_type}
 
 
 def test_examples_come_first_and_give_the_type_where_there_is_no_annotation():

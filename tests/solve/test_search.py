@@ -31,8 +31,8 @@ def piece(start, stop, expression, mass=1.0):
 
 def run(steps, *pieces, beam=4):
     windows: dict = {}
-    for made in pieces:
-        windows.setdefault((made.start, made.stop), []).append(made)
+    for piece in pieces:
+        windows.setdefault((piece.start, piece.stop), []).append(piece)
     counts = Counts()
     states = search.search(steps, windows, PROBES, "f", Session(), beam=beam, counts=counts)
     return states, counts

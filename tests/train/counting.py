@@ -8,7 +8,7 @@ from codex_jax.records import Batch
 class CountingBatches:
     """Rows that count upward from random starts, with some padding at the end of each."""
 
-    fingerprint, tokenizer_hash = "counting", "none"
+    fingerprint, tokenizer_hash, seed = "counting", "none", 0
 
     def __init__(self, *, vocab_size=64, sequence_length=32, batch_size=16):
         self.vocab_size = vocab_size

@@ -12,6 +12,7 @@ from codex_jax.curate.packages.archives import Archive
 _TEST_PATH = re.compile(
     r"(^|/)(tests?|testing|_tests?|conftest\.py|test_[^/]*|[^/]*_tests?\.py)(/|$)"
 )
+_VENDOR_PATH = re.compile(r"(^|/)(_?vendor(ed)?|_?extern(als?)?|third_party|_libs)(/|$)")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -38,6 +39,11 @@ class Module:
     def is_test(self) -> bool:
         """Whether it belongs to the package's tests, by its path."""
         return bool(_TEST_PATH.search(self.path))
+
+    @property
+    def is_vendored(self) -> bool:
+        """Whether it is a copy of somebody else's, by its path; its license may be another."""
+        return bool(_VENDOR_PATH.search(self.path))
 
     @functools.cached_property
     def tree(self) -> ast.Module:
@@ -162,9 +168,10 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def documented_functions(module: Module) -> Iterator[ast.FunctionDef]:
-    """Yields the top-level functions of a module that have a docstring."""
+    """Yields the top-level functions that have a docstring, but for those of Python's own names."""
     for node in module.tree.body:
-        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+        is_special = isinstance(node, ast.FunctionDef) and node.name.startswith("__")
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and not is_special:
             yield node
 
 
@@ -173,7 +180,7 @@ def top_level_functions(package: Package) -> Mapping[tuple[str, str], ast.Functi
     return {
         (module.name, node.name): node
         for module in package.modules.values()
-        if not module.is_test
+        if not module.is_test and not module.is_vendored
         for node in module.tree.body
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("__")
     }

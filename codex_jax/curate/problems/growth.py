@@ -1,8 +1,9 @@
 """Inputs of a function, grown: those that take a new branch or give a new output are kept."""
 
 import ast
+import collections
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax.curate.execution import Call, Session
@@ -13,6 +14,7 @@ from codex_jax.curate.problems.cases import Case
 _BATCH = 48  # calls of one program
 _ROUNDS = 3
 _OPTIONAL = 0.35  # chance that an argument with a default is passed
+_ECHO = "echo"  # stands for the outputs of all cases that give an argument back
 _MAX_REPEATED_OUTPUT = 6  # cases of one output beyond those that take a new branch
 
 
@@ -60,13 +62,13 @@ class Growth:
         if len(self.accepted) < 3:
             self._generate()
         for _ in range(_ROUNDS):
-            if not self.accepted or len(self._select(most)) >= most:
+            is_covered = len(_branches(self.accepted.values())) == self.program.branches
+            if not self.accepted or (is_covered and len(self._select(most)) >= most):
                 break
             self._try(list(self._mutants()))
-        kept = self._select(most)
-        taken = frozenset[int]().union(*(case.branches for case in kept))
+        selected = self._select(most)
         total = self.program.branches
-        return Grown(kept, len(taken) / total if total else 1.0, self.error)
+        return Grown(selected, len(_branches(selected)) / total if total else 1.0, self.error)
 
     def _try(self, calls: Sequence[Call]) -> None:
         """Runs calls that haven't run yet, and accepts those whose answer is plain."""
@@ -110,10 +112,15 @@ class Growth:
         for case in fresh:
             outputs.setdefault(_types(case.call), set()).add(case.output)
         best = max(outputs, key=lambda types: (len(outputs[types]), types))
-        self.types |= {types for types, texts in outputs.items() if _is_near(types, best)}
+        self.types |= {types for types in outputs if self._is_sure() or _is_near(types, best)}
         for case in fresh:
             if _types(case.call) not in self.types:
                 del self.accepted[case.key]
+
+    def _is_sure(self) -> bool:
+        """Whether annotations and defaults say the type of every parameter."""
+        pairs = parameters(self.node.args)
+        return all(len(values.maker(parameter, default)) == 1 for parameter, default in pairs)
 
     def _random_call(self, *, is_strict: bool) -> Call:
         arguments: list[Any] = []
@@ -124,7 +131,7 @@ class Growth:
             if default is not None and (not is_sure or self.rng.random() > _OPTIONAL):
                 continue
             make = makes[0] if is_strict else self.rng.choice(makes)
-            value = make(self.rng, 0)
+            value = self._draw(make)
             if parameter in self.node.args.kwonlyargs or default is not None:
                 named[parameter.arg] = value
             else:
@@ -134,10 +141,16 @@ class Growth:
             arguments += [make(self.rng, 1) for _ in range(self.rng.choice((1, 2, 3)))]
         return Call(tuple(arguments), named)
 
+    def _draw(self, make: values.Make) -> Any:
+        """Returns a value; now and then one that stands in the function, which decides a branch."""
+        value = make(self.rng, 0)
+        constants = [c for c in self.constants if type(c) is type(value)]
+        return self.rng.choice(constants) if constants and self.rng.random() < 0.25 else value
+
     def _mutants(self) -> Iterator[Call]:
-        kept = self._select(_BATCH) or list(self.accepted.values())
+        parents = self._select(_BATCH) or list(self.accepted.values())
         for _ in range(2 * _BATCH):
-            call = mutation.mutate(self.rng.choice(kept).call, self.rng, self.constants)
+            call = mutation.mutate(self.rng.choice(parents).call, self.rng, self.constants)
             if self.rng.random() < 0.4:
                 call = mutation.mutate(call, self.rng, self.constants)
             if _types(call) in self.types:
@@ -149,22 +162,31 @@ class Growth:
         return not case.is_recorded, case.key not in self.written, length
 
     def _select(self, most: int) -> list[Case]:
-        """Returns the cases that take a new branch or give a new output, then others."""
+        """Returns the cases that take a new branch, then those of a new output, then others."""
         ordered = sorted(self.accepted.values(), key=self._preference)
         taken: set[int] = set()
-        outputs: dict[str, int] = {}
-        telling: list[Case] = []
-        rest: list[Case] = []
+        outputs: collections.Counter[str] = collections.Counter()
+        ranks: tuple[list[Case], list[Case], list[Case]] = [], [], []
         for case in ordered:
-            is_telling = bool(case.branches - taken) or case.output not in outputs
-            (telling if is_telling else rest).append(case)
+            output = _ECHO if is_echo(case) else case.output
+            rank = 0 if case.branches - taken else 1 if output not in outputs else 2
+            outputs[output] += 1
             taken |= case.branches
-            outputs.setdefault(case.output, 0)
-        for case in rest:
-            outputs[case.output] += 1
-            if outputs[case.output] <= _MAX_REPEATED_OUTPUT:
-                telling.append(case)
-        return telling[:most]
+            if rank < 2 or outputs[output] <= _MAX_REPEATED_OUTPUT:
+                ranks[rank].append(case)
+        return [case for rank in ranks for case in rank][:most]
+
+
+def _branches(cases: Iterable[Case]) -> frozenset[int]:
+    return frozenset[int]().union(*(case.branches for case in cases))
+
+
+def is_echo(case: Case) -> bool:
+    """Whether the answer is one of the arguments, as it was."""
+    if case.arguments is not None:
+        return False
+    arguments = [*case.call.arguments, *case.call.named.values()]
+    return any(literals.is_equal(argument, case.value) for argument in arguments)
 
 
 def _is_measured(value: Any) -> bool:
@@ -213,7 +235,7 @@ def fits(arguments: ast.arguments, call: Call) -> bool:
 def _constants(node: ast.FunctionDef) -> list[Any]:
     """Returns the scalars in a function's body, its docstring left out."""
     scalars: dict[str, Any] = {}
-    for statement in node.body[1:]:
+    for statement in node.body[ast.get_docstring(node) is not None :]:
         for inner in ast.walk(statement):
             if isinstance(inner, ast.Constant) and literals.is_plain(inner.value):
                 scalars.setdefault(repr(inner.value), inner.value)

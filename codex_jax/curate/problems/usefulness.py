@@ -38,6 +38,8 @@ def check_function(node: ast.FunctionDef) -> None:
     docstring = ast.get_docstring(node) or ""
     if docstring and len(docstring.split()) < _MIN_DOCSTRING_WORDS:
         raise RejectedError("its docstring says little")
+    if "deprecated" in docstring.lower():
+        raise RejectedError("deprecated")
     if len(docstring) > _MAX_DOCSTRING:
         raise RejectedError("a long docstring")
     body = node.body[1:] if docstring else node.body

@@ -34,6 +34,8 @@ _FUNCTIONS = {
     "singleton_method",
     "subroutine_declaration_statement",
 }
+# Without a body they are declarations: of an interface, abstract, or written in assembly.
+_MAY_LACK_BODY = {name for name in _FUNCTIONS if name.endswith("_declaration")}
 # Functions that are pairs only where a name is bound to them.
 _VALUES = {"arrow_function", "function_expression", "generator_function", "lambda_expression"}
 _VALUES |= {"func_literal", "anonymous_function", "anonymous_subroutine_expression"}
@@ -57,6 +59,9 @@ _COMMENTS = {"comment", "line_comment", "block_comment", "pod"}
 _CLASSES = {"class_declaration", "class_definition", "class", "class_specifier", "impl_item"}
 _CLASSES |= {"struct_declaration", "trait_declaration", "enum_declaration", "record_declaration"}
 _CLASSES |= {"abstract_class_declaration", "interface_declaration", "struct_specifier"}
+
+# A method that calls its parent's needs one (JavaScript, TypeScript, PHP, Java).
+_HERITAGE = {"class_heritage", "base_clause", "superclass"}
 
 _MARKS = re.compile(r"^\s*(?:/\*\*?|\*/|\*|//[/!]?|#+|--)?[ \t]?|\s*\*/\s*$")
 _POD = re.compile(r"^=(?:cut|pod|begin|end|over|back|encoding)\b.*|^=(?:head\d|item)[ \t]*")
@@ -88,6 +93,8 @@ def _functions(root: tree_sitter.Node, language: str) -> Iterator[_Function]:
         if node.type not in _FUNCTIONS | _VALUES or node.has_error:
             continue
         if node.type in _VALUES and not _is_bound(node):
+            continue
+        if node.type in _MAY_LACK_BODY and node.child_by_field_name("body") is None:
             continue
         if (function := _with_comment(_outermost(node), language)).prose:
             yield function
@@ -172,7 +179,7 @@ def _surroundings(node: tree_sitter.Node) -> Iterator[tuple[str, str]]:
     yield "", ""
     if name := _class_name(node):
         yield f"class {name} {{\n", "}\n"
-        yield f"record {name}() {{\n", "}\n"
+        yield f"record {name.split()[0]}() {{\n", "}\n"
 
 
 def _object_name(node: tree_sitter.Node) -> str:
@@ -185,16 +192,34 @@ def _object_name(node: tree_sitter.Node) -> str:
 
 
 def _class_name(node: tree_sitter.Node) -> str:
-    """Returns the name of the class around a function; "" outside of one."""
+    """Returns the name of the class around a function, with what it extends; "" outside of one."""
     parent = node.parent
     while parent is not None and parent.type not in _CLASSES:
         parent = parent.parent
     name = parent.child_by_field_name("name") if parent else None
-    return (name.text or b"").decode() if name else ""
+    if parent is None or name is None:
+        return ""
+    bases = [child.text for child in parent.children if child.type in _HERITAGE]
+    return b" ".join(filter(None, (name.text, *bases))).decode()
 
 
 def _reads_as(text: str, prose: str, language: str) -> bool:
     """Tells whether the text parses, and its first commented function has this prose."""
     root = parser_of(language).parse(text.encode()).root_node
     first = None if root.has_error else next(_functions(root, language), None)
-    return first is not None and first.prose == prose
+    return first is not None and first.prose == prose and not _undeclared_names(root)
+
+
+def _undeclared_names(root: tree_sitter.Node) -> set[bytes]:
+    """Returns JavaScript's private names that the text uses but doesn't declare: no program."""
+    used: set[bytes] = set()
+    declared: set[bytes] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.children)
+        if node.type == "private_property_identifier":
+            parent = node.parent
+            is_field = parent is not None and parent.type in _BINDINGS | _FUNCTIONS
+            (declared if is_field else used).add(node.text or b"")
+    return used - declared

@@ -13,8 +13,8 @@ _GNU = re.compile(
     r"(?i)\b([AL]?GPL)[- ]?v?(\d)(?:\.(\d))?(?:\.0)?( ?\+|-or-later| or later|-only)?(?![\w.+-])"
 )
 _OPERATORS = {"and": "AND", "or": "OR", "with": "WITH"}
-_SPDX = license_expression.get_spdx_licensing()
-_SYMBOLS = {name.lower(): name for name in _SPDX.known_symbols}
+SPDX = license_expression.get_spdx_licensing()
+_SYMBOLS = {name.lower(): name for name in SPDX.known_symbols}
 _ALIASES = {
     "MIT": r"(?:the )?mit(?: license)?|expat(?: license)?|mit/x11",
     "Apache-2.0": r"(?:the )?(?:apache|asl)(?: software)?(?: license)?,?[ -]?(?:v|version )?2"
@@ -58,7 +58,7 @@ def to_spdx(name: str) -> str:
     words = [_OPERATORS.get(word.lower(), _SYMBOLS.get(word.lower(), word)) for word in words]
     expression = " ".join(words).replace("( ", "(").replace(" )", ")")
     try:
-        parsed = _SPDX.parse(expression, validate=True)
+        parsed = SPDX.parse(expression, validate=True)
     except license_expression.ExpressionError:
         return ""
     return str(parsed) if parsed is not None else ""

@@ -12,6 +12,7 @@ from codex_jax import InputError
 from codex_jax.data.readers.license_files import is_license_file, rank, read_license
 from codex_jax.data.readers.license_names import (
     LONGEST,
+    SPDX,
     debian_license,
     identify,
     named_at,
@@ -52,8 +53,7 @@ class Licenses:
           InputError: an identifier isn't SPDX's.
         """
         self._root = pathlib.Path(root)
-        self._spdx = license_expression.get_spdx_licensing()
-        valid = {*self._spdx.known_symbols, UNKNOWN, ANY}
+        valid = {*SPDX.known_symbols, UNKNOWN, ANY}
         if invalid := [name for name in allowed or () if name not in valid]:
             raise InputError(f"license {invalid[0]!r} isn't an SPDX identifier; e.g. Apache-2.0")
         self._allowed = set(allowed or ())
@@ -68,7 +68,7 @@ class Licenses:
         if license == UNKNOWN or ANY in self._allowed:
             return not self._allowed.isdisjoint({license, ANY})
         try:
-            return self._is_satisfied(self._spdx.parse(license))
+            return self._is_satisfied(SPDX.parse(license))
         except license_expression.ExpressionError:
             return False
 

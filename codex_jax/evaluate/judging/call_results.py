@@ -166,6 +166,8 @@ def classify_exception(description: Any) -> tuple[Cause, str]:
         return Cause.MEMORY_LIMIT, detail
     if builtin in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
         return Cause.EXITED_EARLY, detail
+    if str(message).startswith("No module named"):
+        detail += "; set packages to the Python packages that programs may import"
     is_fork_refused = builtin == "BlockingIOError" and number == errno.EAGAIN
     if is_fork_refused or "can't start new thread" in detail:
         return Cause.PROCESS_LIMIT, detail

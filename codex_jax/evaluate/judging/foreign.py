@@ -81,7 +81,10 @@ class ForeignJudge:
             self.close()
         if self.sandbox is None:
             self.programs = 0
-            sandbox = ToolchainSandbox(self.info, self.folder, proc=language.needs_proc)
+            packages = self.limits.packages
+            sandbox = ToolchainSandbox(
+                self.info, self.folder, proc=language.needs_proc, packages=packages
+            )
             self.sandbox = sandbox.start()
         return self.sandbox
 

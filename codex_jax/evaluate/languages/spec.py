@@ -58,6 +58,7 @@ class Language:
     needs_proc: bool = False
     reserved_address_mb: int = 0  # address space that the runtime reserves without using it
     start_cpu_s: float = 0.5  # CPU time of the runtime before the program's first line
+    error_pattern: str  # of the lines of an output that say what is wrong
     assertion_pattern: str = r"[Aa]ssert"
     syntax_error_pattern: str = r"(?!)"
     out_of_memory_pattern: str = (

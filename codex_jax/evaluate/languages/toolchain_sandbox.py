@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.evaluate.languages import compile_cache, toolchain_cache
+from codex_jax.evaluate.languages import compile_cache, messages, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
 from codex_jax.evaluate.sandbox import backends, protocol
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo, SandboxLostError
@@ -42,11 +42,12 @@ class ToolchainSandbox(Sandbox):
         folder: pathlib.Path | None = None,
         *,
         proc: bool = False,
+        packages: Sequence[str] = (),
     ):
         kit = toolchain_cache.drivers_dir()
         self.mounts = backends.Mounts(kit=kit, tmp_mb=_TMP_MB, toolchains=True, proc=proc)
         self.compile_cache = compile_cache.CompileCache(kit.parent / "made")
-        super().__init__(info, folder, _SANDBOX)
+        super().__init__(info, folder, _SANDBOX._replace(packages=tuple(packages)))
 
     def compile(
         self,
@@ -142,7 +143,7 @@ def prepare_toolchain(language: Language, open_sandbox: Callable[[], ToolchainSa
         )
         if not result["ok"]:
             raise _incomplete(
-                language, f"its toolchain can't be built ({_excerpt(result['output'])})"
+                language, f"its toolchain can't be built ({_message(language, result['output'])})"
             )
         return result["artifacts"]
 
@@ -159,7 +160,9 @@ def prepare_toolchain(language: Language, open_sandbox: Callable[[], ToolchainSa
 
 
 def _incomplete(language: Language, reason: str) -> InputError:
-    return InputError(f"{language.name} is incomplete: {reason}; install with: {language.install}")
+    commands = dict.fromkeys(language.missing().values()) or [language.install]
+    text = f"{language.name} is incomplete: {reason}; install with: {' && '.join(commands)}"
+    return InputError(text)
 
 
 def run_tests(
@@ -180,11 +183,13 @@ def run_tests(
     entry_point = language.main(f"{program}\n{test}", entry_point)
     result = _compile_cached(sandbox, language, files)
     if not result["ok"]:
-        return _compile_failure(result)
+        return _compile_failure(language, program, result)
     token = secrets.token_hex(16)
     answers, end = sandbox.run_tests(language, entry_point, token, limits)
     end["limit"] = limits.cpu_s + language.start_cpu_s
     cause, detail = _cause(language, end, answers.decode("utf-8", "replace") == token + "\n")
+    if cause in (Cause.EXCEPTION, Cause.SYNTAX_OR_COMPILE_ERROR):
+        detail += _hint(language, program)
     return Outcome(cause, detail, round(end["cpu_s"], 4))
 
 
@@ -204,10 +209,10 @@ def _compile_cached(
     return result
 
 
-def _compile_failure(result: dict[str, Any]) -> Outcome:
+def _compile_failure(language: Language, program: str, result: dict[str, Any]) -> Outcome:
     if result["reason"] in ("cpu", "wall"):
         return Outcome(Cause.TIME_LIMIT, f"compiling took {result['cpu_s']:.0f} s of CPU")
-    detail = _excerpt(result["output"])
+    detail = _message(language, result["output"]) + _hint(language, program)
     return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, detail, round(result["cpu_s"], 4))
 
 
@@ -229,10 +234,19 @@ def _cause(language: Language, end: dict[str, Any], finished: bool) -> tuple[Cau
     cause = next((name for name, p in patterns.items() if re.search(p, output)), Cause.EXCEPTION)
     if cause == Cause.EXITED_EARLY:
         return cause, "exit status 0 before the end of its tests"
+    message = _message(language, output)
     if cause == Cause.EXCEPTION and end["signal"]:
-        return cause, f"killed by {signal.Signals(end['signal']).name}: {_excerpt(output)}"
-    return cause, _excerpt(output) or f"exit status {end['exit']}"
+        return cause, f"killed by {signal.Signals(end['signal']).name}: {message}"
+    return cause, message or f"exit status {end['exit']}"
 
 
-def _excerpt(text: str) -> str:
-    return " ".join(text.split())[:300]
+def _message(language: Language, output: str) -> str:
+    is_last = language.name == "python"  # a traceback ends with the error
+    return messages.find_helpful_lines(output, language.error_pattern, is_last=is_last)
+
+
+def _hint(language: Language, program: str) -> str:
+    """Returns what installs the libraries that the program uses and this machine lacks."""
+    missing = language.missing(program)
+    commands = " && ".join(dict.fromkeys(missing.values()))
+    return f"; {', '.join(missing)} is absent here; install with: {commands}" if missing else ""

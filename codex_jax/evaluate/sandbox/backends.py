@@ -14,7 +14,10 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from codex_jax.evaluate.sandbox import packages
 
 NOBODY = 65534
 _TMP_MB = 64
@@ -34,6 +37,7 @@ class Mounts(NamedTuple):
     tmp_mb: int = _TMP_MB
     toolchains: bool = False  # their settings in /etc
     proc: bool = False  # whether /proc, which bubblewrap otherwise leaves out
+    packages: Sequence[str] = ()  # that programs in Python may import
 
 
 _NO_MOUNTS = Mounts()
@@ -187,7 +191,8 @@ def _bwrap_mounts(python: pathlib.Path, mounts: Mounts) -> list[str]:
 
 def _extra_mounts(mounts: Mounts) -> dict[str, str]:
     """Returns folders outside by path inside, where they are read-only."""
-    sources = {"/kit": str(mounts.kit)} if mounts.kit else {}
+    sources = packages.sources(mounts.packages)
+    sources |= {"/kit": str(mounts.kit)} if mounts.kit else {}
     if mounts.toolchains:
         for name in _TOOLCHAIN_FILES:
             sources |= {str(path): str(path) for path in pathlib.Path("/etc").glob(name)}

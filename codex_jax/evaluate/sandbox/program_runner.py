@@ -17,6 +17,22 @@ from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostE
 _ATTEMPTS = 2
 _PROGRAMS_PER_SANDBOX = 2000
 _MEMORY_LOST = "MemoryError"
+_ANNOUNCEMENTS = {"started", "ready"}  # before the first answer
+# Calls on copies, and answers with copies: nothing in an answer is an argument, or changes one.
+_ENTRY_POINT = "_codex_jax_call"
+_DRIVER = """
+{function}
+def _codex_jax_call(*arguments, **named):
+    import collections.abc, copy, itertools
+    arguments, named = copy.deepcopy((arguments, named))
+    value = {function}(*arguments, **named)
+    if isinstance(value, collections.abc.Iterator):
+        value = list(itertools.islice(value, 100_000))
+    try:
+        return copy.deepcopy((value, list(arguments)))
+    except Exception:
+        return value, []
+"""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named arguments
 
@@ -86,12 +102,12 @@ class RunnerSession:
           TypeError: an argument isn't plain data.
           InputError: no sandbox works here.
         """
-        forms = [_encode_call(*call) for call in calls]
+        program = source + _DRIVER.format(function=entry_point)
         reason = ""
         for _ in range(_ATTEMPTS):
             sandbox = self._ensure_open(index)
             try:
-                return self._run(sandbox, source, {"entry_point": entry_point, "calls": forms})
+                return self._run(sandbox, program, calls)
             except SandboxLostError as lost:
                 reason = f"its sandbox was lost: {lost}"
                 self._close(index)
@@ -100,8 +116,11 @@ class RunnerSession:
         return records.Run([], 0.0, reason)
 
     def _run(
-        self, sandbox: python_sandbox.PythonSandbox, source: str, task: dict[str, Any]
+        self, sandbox: python_sandbox.PythonSandbox, source: str, calls: Sequence[Call]
     ) -> records.Run:
+        encoders = [value_codec.Encoder(strict=True) for _ in calls]
+        forms = [_encode_call(e, *call) for e, call in zip(encoders, calls, strict=True)]
+        task = {"entry_point": _ENTRY_POINT, "calls": forms}
         digest, error = sandbox.compile(source)
         if not digest:
             return records.Run([], 0.0, error)
@@ -109,9 +128,9 @@ class RunnerSession:
         sandbox.start_program(live=False)
         lines, end = _receive_all(sandbox, within_s=30 + 10 * self.limits.cpu_s)
         sandbox.tainted = sandbox.tainted or end["dirty"] or end["full"]
-        answers, reason = _decode_answers(lines)
+        answers, reason = _decode_answers(lines, calls, [len(e.objects) for e in encoders])
         sandbox.tainted = sandbox.tainted or reason.startswith(_MEMORY_LOST)
-        if len(answers) < len(task["calls"]):
+        if len(answers) < len(calls):
             reason = reason or f"ended early: {end['reason']}, exit {end['exit']}"
         return records.Run(answers, end["cpu_s"], reason)
 
@@ -140,9 +159,10 @@ class RunnerSession:
             sandbox.stop()
 
 
-def _encode_call(arguments: tuple[Any, ...], named: dict[str, Any]) -> str:
-    encode = value_codec.encode
-    return json.dumps([encode(list(arguments), strict=True), encode(named, strict=True)])
+def _encode_call(
+    encoder: value_codec.Encoder, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> str:
+    return json.dumps([encoder.encode(list(arguments)), encoder.encode(named)])
 
 
 def _receive_all(
@@ -158,30 +178,47 @@ def _receive_all(
         answers += body
 
 
-def _decode_answers(lines: Sequence[bytes]) -> tuple[list[records.Answer], str]:
-    """Returns the answers, and the reason if there is none to return."""
+def _decode_answers(
+    lines: Sequence[bytes], calls: Sequence[Call], numbered: Sequence[int]
+) -> tuple[list[records.Answer], str]:
+    """Returns the answers, and the reason if there are too few.
+
+    Args:
+      lines: Answers as they were sent, after those that say whether the program is there.
+      calls: What they answer.
+      numbered: How many containers of each call have numbers.
+    """
     answers: list[records.Answer] = []
-    errors = (ValueError, TypeError, KeyError, ArithmeticError, RecursionError)
-    for number, line in enumerate(lines):
-        try:
+    try:
+        for line in lines:
             answer = json.loads(line)
             if "unready" in answer:
                 return [], _describe(answer["unready"])
-            if number:  # the first says that it is ready
-                answers.append(_decode_answer(answer))
-        except errors as error:
-            return answers, f"an answer that isn't plain data: {error}"[:200]
+            if not answers and answer.keys() & _ANNOUNCEMENTS:
+                continue
+            if (index := len(answers)) < len(calls):
+                answers.append(_decode_answer(answer, calls[index], numbered[index]))
+    except Exception as error:  # noqa: BLE001 - whatever a forged answer leads to
+        return answers, f"an answer that isn't plain data: {error}"[:200]
     return answers, ""
 
 
-def _decode_answer(answer: dict[str, Any]) -> records.Answer:
+def _decode_answer(answer: dict[str, Any], call: Call, count: int) -> records.Answer:
     if "raised" in answer:
         return records.Answer(error=_describe(answer["raised"]))
-    value = value_codec.decode(answer["value"])
-    if isinstance(answer["value"], dict) and "iterator" in answer["value"]:
-        value = list(value)
-    changed = answer.get("arguments")
-    return records.Answer(value, None if changed is None else value_codec.decode(changed))
+    decoder = value_codec.Decoder([value_codec.Opaque("argument")] * count)
+    value, after = value_codec.call_deeply(decoder.decode, answer["value"])
+    value, after = _without_subclasses(value), _without_subclasses(after)
+    return records.Answer(value, None if after == list(call[0]) else after)
+
+
+def _without_subclasses(value: Any) -> Any:
+    """Returns a value whose tuples, dicts and the like are builtins: a Counter is a dict."""
+    if isinstance(value, dict):
+        return {key: _without_subclasses(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_without_subclasses, value))
+    return list(map(_without_subclasses, value)) if type(value) is list else value
 
 
 def _describe(raised: Any) -> str:

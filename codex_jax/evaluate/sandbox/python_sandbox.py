@@ -106,7 +106,7 @@ def open_verified(
     sandbox = PythonSandbox(info, folder, limits).start()
     try:
         if failures := _probe_failures(sandbox):
-            raise SandboxLostError(f"it does not confine: {failures}")
+            raise SandboxLostError(f"it does not work: {', '.join(failures)}")
     except BaseException:
         sandbox.stop()
         raise
@@ -115,8 +115,13 @@ def open_verified(
 
 _PROBE = """
 import os, _socket
-def probe(_):
+def probe(packages):
     failures = []
+    for name in packages:
+        try:
+            __import__(name)
+        except ImportError as error:
+            failures.append("can't import " + name + ": " + str(error)[:200])
     for path in ("/usr/x", "/x", "/dev/x"):
         try:
             open(path, "w"); failures.append("wrote " + path)
@@ -133,7 +138,8 @@ def probe(_):
 
 
 def _probe_failures(sandbox: PythonSandbox) -> list[str]:
-    task = {"entry_point": "probe", "calls": ['[[0], {"dict": []}]']}
+    names = [description.split()[0] for description in sandbox.limits.packages]
+    task = {"entry_point": "probe", "calls": [f'[[{json.dumps(names)}], {{"dict": []}}]']}
     sandbox.set_calls(task | {"limits": Limits()._asdict()})
     sandbox.compile(_PROBE)
     sandbox.start_program(live=False)

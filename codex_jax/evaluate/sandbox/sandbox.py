@@ -23,7 +23,7 @@ class SandboxLostError(Exception):
 
 
 class Limits(NamedTuple):
-    """Limits of one program. CPU seconds decide; it may be asleep for twice as many."""
+    """Limits of one program, and what it may import. CPU seconds decide; asleep, it has twice."""
 
     cpu_s: float = 3.0
     memory_mb: int = 1024
@@ -31,6 +31,7 @@ class Limits(NamedTuple):
     file_mb: int = 16
     open_files: int = 64
     answer_mb: int = 8
+    packages: tuple[str, ...] = ()  # as packages.describe returns them
 
 
 class SandboxInfo(NamedTuple):
@@ -74,10 +75,9 @@ class Sandbox:
         settings = {"own_uid": backend.own_uid, "seccomp": backend.seccomp}
         settings["host_clock"] = backend.host_clock
         text = json.dumps(settings | {"limits": self.limits._asdict()})
+        mounts = self.mounts._replace(packages=self.limits.packages)
         command = [str(python), "-I", "-S", "-c", guest_modules.LOADER, text]
-        self._process = backend.start(
-            command, python=python, scratch=self.scratch, mounts=self.mounts
-        )
+        self._process = backend.start(command, python=python, scratch=self.scratch, mounts=mounts)
         try:
             self._write(guest_modules.pack_modules(self.server))
             self.receive(protocol.HELLO, within_s=_START_S)

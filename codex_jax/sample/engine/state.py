@@ -127,7 +127,7 @@ def empty_inputs(shape: EngineShape) -> LoopInputs:
 
 
 class HealingRows(NamedTuple):
-    """How far each row has spelled its prompt's tail."""
+    """Progress of each row through its prompt's tail."""
 
     hidden: Int[Array, "B"]  # tokens that end within the tail
     attempt: Int[Array, "B"]  # times that the sample has begun anew

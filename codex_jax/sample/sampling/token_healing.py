@@ -80,7 +80,7 @@ class TokenHealer:
         self._text_tokens = TextTokens(token_bytes, special_ids)
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> "TokenHealer":
+    def from_tokenizer(cls, tokenizer: Tokenizer) -> "TokenHealer":
         """The healer of a tokenizer's prompts."""
         token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
         return cls(tokenizer.encode, token_bytes, tokenizer.special_ids)

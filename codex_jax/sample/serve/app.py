@@ -70,7 +70,7 @@ class Service:
         self.cors_origins = list(cors_origins)
         self.names = [model, *aliases]
         self.chat_template = ChatTemplate(tokenizer)
-        self.healer = TokenHealer.of(tokenizer) if token_healing else None
+        self.healer = TokenHealer.from_tokenizer(tokenizer) if token_healing else None
         self.fingerprint = fingerprint or tokenizer.hash[:12]
         self.keys = [key.encode() for key in keys]
         self.metrics = Metrics(engine_thread, model)

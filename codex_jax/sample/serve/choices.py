@@ -71,19 +71,26 @@ class ChoiceBuilder:
         self.total_logprob = 0.0
 
     def echo(
-        self, tokens: Sequence[int], logprobs: PromptLogprobs | None, *, begin: int = 0
+        self,
+        tokens: Sequence[int],
+        logprobs: PromptLogprobs | None,
+        *,
+        begin: int = 0,
+        text: str | None = None,
     ) -> tuple[str, dict | None]:
         """(the prompt's text, its log-probabilities), the first piece of the choice.
 
-        The first `begin` tokens, which the server put in front of the prompt, are left out.
+        The first `begin` tokens, which the server put in front of the prompt, are left out, as is
+        the space that some tokenizers put in front of `text`, the prompt where it was a string.
         """
         echoed = tokens[begin:]
-        text = b"".join(map(self._token_bytes, echoed)).decode(errors="replace")
+        string = b"".join(map(self._token_bytes, echoed))
+        text = string.decode(errors="replace") if text is None else text
         if logprobs is None:
             return text, None
         self._offset = 0
         if echoed:
-            self._append(echoed[0], None, {})
+            self._append(echoed[0], None, {}, skip=int(string == b" " + text.encode()))
         for n, token in enumerate(echoed[1:], begin):
             self._append(token, float(logprobs.logprobs[n]), self._top(logprobs.top, n))
         self._characters.reset()

@@ -144,8 +144,9 @@ class Completion:
     def _echo(
         self, number: int, builder: ChoiceBuilder, logprobs: PromptLogprobs | None
     ) -> tuple[str, dict | None]:
-        begin = self.request.begin_tokens[number]
-        return builder.echo(self.request.prompts[number], logprobs, begin=begin)
+        request = self.request
+        begin, text = request.begin_tokens[number], request.texts[number]
+        return builder.echo(request.prompts[number], logprobs, begin=begin, text=text)
 
     def _builder(self, number: int, index: int) -> ChoiceBuilder:
         key = number, index

@@ -58,6 +58,7 @@ class CompletionRequest(NamedTuple):
     """A valid request."""
 
     prompts: list[list[int]]
+    texts: list[str | None]  # of prompts that are strings
     prompt_characters: list[int]
     begin_tokens: list[int]  # of each prompt, tokens that the request didn't contain
     healed: list[int]  # of each prompt, last tokens to sample anew
@@ -128,6 +129,7 @@ def parse_request(
     n = fields["n"] or 1
     return CompletionRequest(
         prompts=prompts,
+        texts=[p if isinstance(p, str) else None for p in _prompt_list(fields)],
         begin_tokens=[_count_begin_tokens(p, begin_ids) for p in _prompt_list(fields)],
         healed=_count_healed(fields, prompts, healer),
         prompt_characters=[_count_characters(p, tokenizer) for p in _prompt_list(fields)],

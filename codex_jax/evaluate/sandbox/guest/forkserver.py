@@ -38,7 +38,8 @@ class ForkServer:
 
     def start(self):
         """Starts the template, and gives up what only the template needs."""
-        self.template.start()
+        names = [description.split()[0] for description in self.limits.get("packages", ())]
+        self.template.start(names)
         confine.set_rlimits({**self.settings["limits"], "cpu_s": 1 << 30})
         confine.drop_privileges(0, keep_kill=self.settings["own_uid"])
         self.start_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -186,5 +186,7 @@ def describe_exception(error, encoder=None):
     description = [*names, number if type(number) is int else None]
     if encoder is not None:
         own = [[c.__module__, c.__name__] for c in classes[: classes.index(builtin)]]
-        description.append([own, encoder.encode(error.args), encoder.encode(dict(vars(error)))])
+        # The args of an OSError lack its file names.
+        args = OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args
+        description.append([own, encoder.encode(args), encoder.encode(dict(vars(error)))])
     return description

@@ -43,8 +43,8 @@ class Template:
         self._page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the template, not with programs
         self.program_pid = ctypes.c_int.from_buffer(self._page)
 
-    def start(self):
-        """Forks the template from this process."""
+    def start(self, packages=()):
+        """Forks the template from this process; it imports the packages, if it can."""
         self.channel, template_end = _socket.socketpair()
         self.pid = os.fork()
         if self.pid == 0:
@@ -53,6 +53,7 @@ class Template:
                 for descriptor in self.inherited:
                     os.close(descriptor)
                 self._page.madvise(_MADV_DONTFORK)
+                _import_packages(packages)
                 fork = {"pid_address": ctypes.addressof(self.program_pid), "own_ipc": self.own_ipc}
                 _serve(template_end, fork)
             finally:
@@ -90,6 +91,16 @@ class Template:
         if len(reply) < _EXIT.size:
             os._exit(0)  # without a template there is nothing to serve
         return _EXIT.unpack(reply)
+
+
+def _import_packages(names):
+    if names:
+        sys.path.append("/packages")
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process of several threads can't be forked
+        for name in names:
+            with contextlib.suppress(ImportError):  # a probe program reports it
+                importlib.import_module(name)
+        os.environ.clear()
 
 
 def _serve(channel, fork):

@@ -1,0 +1,56 @@
+"""Python packages of this environment that programs may import, read-only at /packages inside."""
+
+import importlib.metadata
+import importlib.util
+import pathlib
+from collections.abc import Sequence
+
+from codex_jax import InputError
+
+FOLDER = "/packages"
+
+
+def describe(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns "name version" of each package, on which verdicts depend.
+
+    Args:
+      names: of packages; a text has them between commas.
+
+    Raises:
+      InputError: one isn't installed.
+    """
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+    return tuple(f"{name} {_version(name)}" for name in dict.fromkeys(names))
+
+
+def sources(descriptions: Sequence[str]) -> dict[str, str]:
+    """Returns the folders and files of packages by their paths inside.
+
+    Args:
+      descriptions: as `describe` returns them.
+    """
+    paths: dict[str, str] = {}
+    for description in descriptions:
+        path = _path(description.split()[0])
+        for part in (path, path.with_name(f"{path.name}.libs")):  # of its wheel: shared libraries
+            if part.exists():
+                paths[f"{FOLDER}/{part.name}"] = str(part.resolve())
+    return paths
+
+
+def _path(name: str) -> pathlib.Path:
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin in (None, "built-in", "frozen"):
+        raise InputError(
+            f"packages: {name} is not installed here; expected names that Python imports, such as "
+            f"numpy; install it with: pip install {name}"
+        )
+    path = pathlib.Path(str(spec.origin))
+    return path.parent if spec.submodule_search_locations else path
+
+
+def _version(name: str) -> str:
+    path = _path(name)
+    distributions = importlib.metadata.packages_distributions().get(name, [])
+    versions = [importlib.metadata.version(distribution) for distribution in distributions]
+    return versions[0] if versions else str(path.stat().st_mtime_ns)

@@ -1,0 +1,65 @@
+"""Packages that programs may import: by setting only, in both modes, and as a part of the key."""
+
+import pytest
+
+from codex_jax import InputError, records
+from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.languages import registry
+from codex_jax.evaluate.sandbox import packages
+
+TOTAL = "import numpy as np\n\ndef total(n):\n    return int(np.arange(n).sum()) + {wrong}\n"
+TEST = "def check(candidate):\n    assert candidate(4) == 6\n"
+
+
+def rows(folder, **settings) -> list[records.Verdict]:
+    """Verdicts on a right and a wrong program, judged outside and in-process."""
+    outside = records.Problem(task_id="t", prompt="", entry_point="total", test=TEST)
+    extra = {"language": "python", "mode": "in-process"}
+    inside = records.Problem(task_id="u", prompt="", test="assert total(4) == 6\n", extra=extra)
+    tasks = [outside] if registry.absence("python", "") else [outside, inside]
+    records.write_jsonl(folder / "p.jsonl", tasks)
+    samples = [
+        records.Completion(task_id=task.task_id, completion=TOTAL.format(wrong=n), sample_index=n)
+        for task in tasks
+        for n in (0, 1)
+    ]
+    records.write_jsonl(folder / "c.jsonl", samples)
+    files = {name: str(folder / f"{name[0]}.jsonl") for name in ("problems", "completions")}
+    evaluate(**files, output=str(folder / "out"), sandbox="bubblewrap", ks=(1,), **settings)
+    found = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+    latest = {(row.task_id, row.sample_index): row for row in found}
+    return [latest[key] for key in sorted(latest)]
+
+
+def test_numpy_is_importable_by_setting_and_verdicts_depend_on_it(tmp_path):
+    before = rows(tmp_path)
+    assert {row.cause for row in before} == {"exception"}
+    assert all("No module named 'numpy'" in row.detail for row in before)
+    hint = "; set packages to the Python packages that programs may import"
+    assert before[0].detail.endswith(hint)
+    after = rows(tmp_path, packages=("numpy",))
+    assert [row.verdict for row in after] == ["passed", "failed"] * (len(after) // 2)
+    assert {row.cause for row in after} == {"passed", "wrong_answer"}
+
+
+def test_a_package_is_named_with_its_version():
+    pytest.importorskip("numpy")
+    (description,) = packages.describe(["numpy", "numpy"])
+    assert packages.describe("numpy") == (description,)
+    name, version = description.split()
+    assert name == "numpy"
+    assert version[0].isdigit()
+    assert packages.sources([description])["/packages/numpy"].endswith("/numpy")
+
+
+@pytest.mark.parametrize("name", ["no_such_package", "sys", "../x", "a b"])
+def test_what_is_no_package_is_one_line(name):
+    with pytest.raises(InputError, match=r"packages: .* is not installed here; expected names"):
+        packages.describe([name])
+
+
+def test_a_module_of_one_file_is_that_file(tmp_path, monkeypatch):
+    (tmp_path / "lonely.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (description,) = packages.describe(["lonely"])
+    assert packages.sources([description]) == {"/packages/lonely.py": f"{tmp_path}/lonely.py"}
