@@ -65,10 +65,10 @@ def test_planted_solutions_of_humaneval_are_found_and_the_library_is_clean():
         pytest.skip("HumanEval isn't at ../shared/data")
     decontaminator = Decontaminator([path])
     problems = list(map(json.loads, gzip.decompress(path.read_bytes()).splitlines()))
-    found = [
+    tasks = [
         decontaminator.find(_disguise(p["prompt"] + p["canonical_solution"])) for p in problems
     ]
-    assert sum(map(bool, found)) >= 160
+    assert sum(map(bool, tasks)) >= 160
     library = pathlib.Path(json.__file__).parent.parent
     files = [*library.glob("[a-d]*.py"), *library.glob("json/*.py")]
     assert not [f.name for f in files if decontaminator.find(f.read_text("utf-8", "replace"))]

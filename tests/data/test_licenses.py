@@ -101,8 +101,8 @@ def test_an_unknown_identifier_is_refused(tmp_path):
 )
 def test_manifests_declare_licences(tmp_path, files, license):
     root = write_tree(tmp_path, {"p/src/a.js": "", **{f"p/{k}": v for k, v in files.items()}})
-    found = Licenses(root, None).license_of("p/src/a.js", "")
-    assert found == (license or "MIT OR Apache-2.0")
+    declared = Licenses(root, None).license_of("p/src/a.js", "")
+    assert declared == (license or "MIT OR Apache-2.0")
 
 
 GPL = """/* This file is part of a library.

@@ -40,6 +40,7 @@ def test_secrets_are_replaced_by_their_name():
         ("image = 'docker.io/a@sha256.com(x'\n", "Python"),
         ("version = '4.18.0.372'  # version 10.250.3.99\n", "Python"),
         ("oid = '1.3.6.1.4.1.311.2'\n", "Python"),
+        ('#define X509_OID_POLICY_ANY "2.5.29.154"\n', "C"),
         ("hosts = ['127.0.0.1', '10.1.2.200', '192.168.1.1', '0.0.0.0', '8.8.8.8']\n", "Python"),
         ("password = get_password()\npassword = ''\nsecret = 'changeme'\n", "Python"),
         ("password: str = None\nif pwd == other: pass\nkey = 'width'\n", "Python"),

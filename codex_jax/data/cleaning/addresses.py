@@ -30,7 +30,9 @@ _IPV4_START = re.compile(r"(?:^|(?<=[^\w.:/-]))\d{1,3}$")
 _IPV6 = re.compile(r"[23][0-9a-fA-F]{3}:(?:[0-9a-fA-F]{0,4}:){1,6}[0-9a-fA-F]{0,4}(?![\w:/])")
 _BEFORE_IPV6 = re.compile(r"[\w.:/-]$")
 _LONGEST_EMAIL = 64 + 1 + 255
-_VERSION = re.compile(r"(?i)(?:version|release|section|chapter|v|§|rfc|oid)[\s:=\"'(]*$")
+_VERSION = re.compile(
+    r"(?i)(?:version|release|section|chapter|§|rfc|oid)[\w\s:=\"'(]*$|\bv[\s:=\"'(]*$"
+)
 _PUBLIC_RESOLVERS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222"}
 
 
@@ -51,7 +53,7 @@ def find_addresses(text: str, language: str = "") -> Iterator[Hit]:
 def _ip_addresses(text: str, start: int, end: int) -> Iterator[Hit]:
     """Yields the stretch if it is a public address and no version."""
     address = text[start:end]
-    if _is_public(address) and not _is_version(text[max(0, start - 20) : start], address):
+    if _is_public(address) and not _is_version(text[max(0, start - 40) : start], address):
         yield Hit(start, end, "IP_ADDRESS")
 
 

@@ -53,11 +53,11 @@ class Decontaminator:
 
     def _add_structures(self, problem: ProblemText, solution: str) -> None:
         """Adds the solution's functions: it is a program, or continues the prompt."""
-        given = {structure(each) for each in functions_of(problem.prompt)}
+        in_prompt = {structure(each) for each in functions_of(problem.prompt)}
         programs = (problem.prompt + solution, solution, textwrap.dedent(solution))
         for function in next(filter(None, map(functions_of, programs)), []):
             digest = structure(function)
-            if digest and digest not in given:
+            if digest and digest not in in_prompt:
                 self._structures.setdefault(digest, problem.task_id)
                 self._outlines.add(outline(function))
 
