@@ -52,7 +52,8 @@ def test_tensorflow_reads_what_was_written(tmp_path):
 def test_metrics_write_each_flush_s_last_line_and_every_validation(tmp_path):
     metrics = Metrics(tmp_path / "metrics.jsonl", start=0)
     for step in range(4):
-        metrics.add(step, {"loss": jnp.array(1.0), "tokens": jnp.array(8.0)})
+        values = {"loss": 1.0, "tokens": 8.0, "grad_norm": 1.0}
+        metrics.add(step, {name: jnp.array(value) for name, value in values.items()})
         if step == 1:
             metrics.extend(lambda: {"validation/loss": 3.0})
     metrics.flush()
