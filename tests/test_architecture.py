@@ -129,8 +129,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"convert", "export"},
     ],
     "train": [
-        {"attention_choice", "batches", "loss", "preemption", "remat", "setting_ranges"}
-        | {"stability", "state"},
+        {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
+        | {"setting_ranges", "stability", "state"},
         {"metrics", "optimizer"},
         {"initialization", "step"},
         {"compute"},

@@ -24,7 +24,10 @@ from codex_jax.train.stability import Stability
 from codex_jax.train.state import TrainState
 from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
 
-_METRICS_FILE = {"metrics.jsonl": files.has_json_keys("step", lines=True)}
+_METRICS_FILES = {
+    "metrics.jsonl": files.has_json_keys("step", lines=True),
+    "events.out.tfevents.*": files.has_text("brain.Event"),
+}
 
 
 def train(
@@ -75,7 +78,7 @@ def train(
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     check_ranges(dict(locals()))
-    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILE, "checkpoint_dir")
+    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
     changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
     configs = (optimizer, mesh, compute, stability)

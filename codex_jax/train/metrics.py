@@ -1,4 +1,7 @@
-"""metrics.jsonl: a line per step, read from the device late so that the device never waits."""
+"""metrics.jsonl: a line per step, read from the device late so that the device never waits.
+
+TensorBoard's event files beside it have the last step of each log line, and all evaluations.
+"""
 
 import json
 import math
@@ -11,6 +14,7 @@ import jax
 
 from codex_jax import InputError, files
 from codex_jax.records import Batch
+from codex_jax.train.event_file import EventFile
 from codex_jax.train.stability import Stability
 
 
@@ -29,6 +33,7 @@ class Metrics:
         self._waited = 0.0
         self.last: dict[str, Any] = {}
         self._window = time.perf_counter()
+        self._events = EventFile(path.parent, start=start)
         if self._writes:
             _truncate(path, start)
 
@@ -69,6 +74,9 @@ class Metrics:
         if self._writes:
             with self.path.open("a", encoding="utf-8") as out:
                 out.writelines(json.dumps(line) + "\n" for line in lines)
+            is_validated = (any(key.startswith("validation/") for key in line) for line in lines)
+            chosen = [line for line, has_any in zip(lines, is_validated, strict=True) if has_any]
+            self._events.write(chosen if lines[-1] in chosen else [*chosen, lines[-1]])
         for line in lines:
             self._judge.check(line)
         self.last = lines[-1]
