@@ -1,4 +1,4 @@
-"""What XLA's CPU client frees isn't given back to the kernel; libtpu says nothing without a TPU."""
+"""Memory that XLA's CPU client frees isn't given back to the kernel; libtpu says nothing without a TPU."""
 
 import gc
 import glob

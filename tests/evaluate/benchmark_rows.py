@@ -15,7 +15,7 @@ DOC = "Write a function of two numbers."
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How a benchmark writes problems in one language."""
+    """The form in which a benchmark writes problems of a language."""
 
     prefix: str  # of task_ids
     prompt: str

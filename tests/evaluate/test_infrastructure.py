@@ -1,4 +1,4 @@
-"""What the judge or the machine lacks is no program's fault: clocks under load, memory, starts."""
+"""Faults of the judge or the machine are no program's: clocks under load, memory, starts."""
 
 import contextlib
 import itertools

@@ -148,7 +148,7 @@ def test_a_partial_installation_is_named_with_its_remedy(case, tools, capsys):
     ],
 )
 def test_a_tool_that_the_sandbox_does_not_show_is_missing(name, tool, others, tools, tmp_path):
-    """As after an installation into /opt or a home folder, with a link in /usr/local/bin."""
+    """A machine after an installation into /opt or a home folder, with a link in /usr/local/bin."""
     for other in others.split():
         install(tools, other)
     install(tmp_path, tool)

@@ -1,4 +1,4 @@
-"""What old and new clients send: engines, several names, echo with a begin token, CORS."""
+"""Requests of old and new clients: engines, several names, echo with a begin token, CORS."""
 
 import pytest
 

@@ -42,7 +42,7 @@ def test_every_numeric_setting_has_a_range():
 
 
 def settings(owner, name, value):
-    """What train would get, with one setting of this value."""
+    """Arguments of train, with one setting of this value."""
     if owner == "train":
         return {name: value}
     return {"any": dataclasses.replace(CLASSES[owner](), **{name: value})}
