@@ -1,4 +1,4 @@
-"""Memory that XLA's CPU client frees isn't given back to the kernel; libtpu says nothing without a TPU."""
+"""Memory that XLA's CPU client frees stays in the process; libtpu is silent without a TPU."""
 
 import gc
 import glob
