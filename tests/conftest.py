@@ -24,6 +24,12 @@ jaxtyping.install_import_hook(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Refuses ids with an address: each worker would know the test by another name."""
+    addressed = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]{6,}", item.nodeid)]
+    assert not addressed, f"set ids= for {addressed[0]}"
+
+
 @pytest.fixture
 def unchecked_types():
     """Suspends the checks of types, for tests of what the code itself says of wrong values."""
