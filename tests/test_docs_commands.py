@@ -55,7 +55,7 @@ def test_the_commands_of_the_flow_are_run(workplace, monkeypatch, capsys, comman
         for block in blocks(ROOT / page, "sh"):
             for line in commands_in(block):
                 name = command_name(line)
-                if name in NEEDS_MORE or line in done:
+                if name in NEEDS_MORE or line in done or "--cached" in line:
                     continue
                 assert cli.main(words_of(line, workplace)) == 0, (page, line, capsys.readouterr())
                 done.append(line)

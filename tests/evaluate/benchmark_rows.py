@@ -7,7 +7,7 @@ number.
 
 import dataclasses
 
-EXPRESSIONS = {"add": "a + b", "minus": "a - b", "product": "a * b", "mixed": "3 * a - b"}
+EXPRESSIONS = {"add": "a + b", "subtract_b": "a - b", "product": "a * b", "mixed": "3 * a - b"}
 EXPRESSIONS["both"] = ""  # a list of the two
 ARGUMENTS = [(2, 3), (7, -1), (0, 10)]
 DOC = "Write a function of two numbers."

@@ -266,3 +266,29 @@ def test_a_huge_answer_is_its_program_s():
     )
     (outcome,) = outcomes(["def f(n): return range(10**12)\n"], problem=problem)
     assert outcome.cause == "memory_limit", outcome
+
+
+def test_a_time_limit_leaves_nothing_behind_whenever_its_signal_comes():
+    """The signal may come in the limit's own last lines, too: it must not keep limits in force."""
+    script = """
+import contextlib, resource, signal, time
+from codex_jax.evaluate.judging.check_plan import CheckTimeout, cpu_time_limit
+
+before = [resource.getrlimit(name) for name in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]
+timeouts = 0
+for n in range(3000):
+    with contextlib.suppress(CheckTimeout), cpu_time_limit(1e-5 + n * 1e-8):
+        end = time.process_time() + n * 1e-8
+        while time.process_time() < end:
+            pass
+        timeouts -= 1
+    timeouts += 1
+    after = [resource.getrlimit(name) for name in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]
+    assert after == before, (n, after)
+    assert signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr

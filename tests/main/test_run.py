@@ -32,9 +32,13 @@ def test_library_logs_before_an_error_are_hidden(configure):
 
 class Batches:
     sequence_length, batch_size = 32, 8
+    fingerprint, tokenizer_hash, seed = "rows", "tokenizer", 0
 
     def __init__(self, vocab_size):
         self.vocab_size = vocab_size
+
+    def batches(self, start, rows=None):  # noqa: ARG002
+        raise AssertionError("a preview reads no rows")
 
 
 def preview(**changes):

@@ -99,7 +99,8 @@ def test_sharded_equals_one_device_and_comes_back_from_disk(algorithm, tmp_path)
     checkpoints.save(2, spread.params, spread._replace(params=None), Card(model={}))
     checkpoints.finish()
     target = state.abstract_state(WIDE, tx, mesh)
-    params, rest = checkpoints.restore(2, target.params, target._replace(params=None))
+    params, rest, step = checkpoints.restore(target.params, target._replace(params=None))
+    assert step == 2
     checkpoints.close()
     assert largest_difference(rest._replace(params=params), spread) == 0
     back = jax.tree.leaves(rest._replace(params=params))

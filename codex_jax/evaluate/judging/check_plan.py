@@ -5,6 +5,7 @@ import contextlib
 import copy
 import importlib
 import json
+import math
 import pathlib
 import random
 import resource
@@ -210,7 +211,7 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
     """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory.
 
     No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
-    a second later, or at `kill_cpu_s`.
+    two seconds later, or after `kill_cpu_s`.
     """
 
     def raise_timeout(*_: object) -> None:
@@ -222,15 +223,17 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
     soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     cpu_hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    kill_s = int(time.process_time() + max(cpu_s, kill_cpu_s)) + 1
+    kill_s = math.ceil(time.process_time() + max(cpu_s, kill_cpu_s)) + 1
     cpu_soft = kill_s if cpu_hard == resource.RLIM_INFINITY else min(kill_s, cpu_hard)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_soft, cpu_hard))
     previous = signal.signal(signal.SIGPROF, raise_timeout)
-    signal.setitimer(signal.ITIMER_PROF, cpu_s)
     try:
-        yield
+        try:
+            signal.setitimer(signal.ITIMER_PROF, cpu_s)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)  # here at the latest the signal raises
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, previous)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_hard, cpu_hard))
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # a sandbox may need more

@@ -204,8 +204,9 @@ def main() -> None:
 
 def _die_with_parent(worker: Worker, parent: int) -> None:
     def stop(*_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         worker.shutdown()
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)  # an exit could wait for a lock held below
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, and closes our input
     signal.signal(signal.SIGTERM, stop)

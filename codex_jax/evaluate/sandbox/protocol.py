@@ -24,7 +24,7 @@ RESTORE = b"W"  # artifacts of an earlier BUILD
 # From any server to the host.
 HELLO = b"H"  # JSON: version of its Python
 ANSWERS = b"A"  # bytes that the program answered
-CLOCK = b"T"  # JSON: CPU seconds used, and their limit; a sign of life of what runs long
+CLOCK = b"Q"  # JSON: CPU seconds used, and their limit; a sign of life of what runs long
 ENDED = b"X"  # a line of JSON: how the program ended; then its last answers
 # From the fork server for Python.
 COMPILED = b"D"  # COMPILE_RESULT, digest

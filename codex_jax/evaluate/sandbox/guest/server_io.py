@@ -10,7 +10,7 @@ from codex_jax.evaluate.sandbox.guest import confine
 
 _READ_BYTES = 1 << 20
 _PROGRESS_SHARE = 0.005  # of a core: a program that gets less is asleep
-_GVISOR_SHARE = 0.1  # likewise where a program that waits for a core seems to run
+_GVISOR_SHARE = 0.02  # likewise where a program that waits for a core seems to run
 _MAX_WALL = 40  # times the CPU seconds: a program may get a fortieth of a core
 _HOST_LOOK_S = 0.25
 
