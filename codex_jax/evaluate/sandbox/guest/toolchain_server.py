@@ -46,7 +46,7 @@ class ToolchainServer:
     def compile(self, job):
         """Leaves the artifacts in /tmp, and sends them packed if they are at most `max_bytes`.
 
-        The sources are deleted afterwards, so that a program can't read its tests.
+        The sources are deleted before that, so that a program can't read its tests.
         """
         clean = cleanup.clean_scratch()
         for name, text in job["files"].items():
@@ -59,13 +59,13 @@ class ToolchainServer:
             result = {**result, **end, "cpu_s": result["cpu_s"] + end["cpu_s"]}
             if not result["ok"]:
                 break
-        self.send(protocol.BUILT, json.dumps(result).encode())
-        if result["ok"] and job["max_bytes"]:
-            self.send(protocol.ARTIFACTS, _pack_artifacts(job["files"], job["max_bytes"]))
         if job["steps"]:
             for name in job["files"]:
                 with contextlib.suppress(OSError):
                     os.unlink(_path(name))
+        self.send(protocol.BUILT, json.dumps(result).encode())
+        if result["ok"] and job["max_bytes"]:
+            self.send(protocol.ARTIFACTS, _pack_artifacts(job["files"], job["max_bytes"]))
 
     def restore(self, artifacts):
         """Unpacks artifacts into /tmp."""
