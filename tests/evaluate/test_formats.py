@@ -3,13 +3,16 @@
 import contextlib
 import json
 import math
+import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.judging import check_plan, oracles
+from codex_jax.evaluate.judging import oracles
 from codex_jax.evaluate.problems import formats, mbpp_plus
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -107,18 +110,28 @@ def test_multipl_e_s_completions_end_at_their_stop_tokens():
 
 
 def test_answers_that_are_too_large_to_send_are_left_out():
-    """Mbpp/255 has five inputs whose answers have 6 to 128 million items."""
-    problem = records.Problem(
-        task_id="Mbpp/255",
-        prompt="",
-        entry_point="f",
-        canonical_solution="def f(n): return [(n, n)] * n\n",
-        extra={"base_input": [[1 << 20], [2]], "plus_input": [[3], [1 << 21]], "atol": 0},
+    """Mbpp/255 has five inputs whose answers have 6 to 128 million items.
+
+    A process of its own computes them: their time limit counts this one's threads and coverage too.
+    """
+    script = """
+from codex_jax import records
+from codex_jax.evaluate.judging import check_plan
+problem = records.Problem(
+    task_id="Mbpp/255",
+    prompt="",
+    entry_point="f",
+    canonical_solution="def f(n): return [(n, n)] * n\\n",
+    extra={"base_input": [[1 << 20], [2]], "plus_input": [[3], [1 << 21]], "atol": 0},
+)
+plan = check_plan.CheckPlan(problem)
+print([arguments for arguments, _ in plan.cases or ()], len(plan.calls), plan.base_count)
+"""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    process = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True, env=bare
     )
-    plan = check_plan.CheckPlan(problem)
-    assert [arguments for arguments, _ in plan.cases or ()] == [[2], [3]]
-    assert len(plan.calls) == 2
-    assert plan.base_count == 1
+    assert process.stdout == "[[2], [3]] 2 1\n", process.stderr
 
 
 def test_mbpp_s_objects_are_tested_in_process(tmp_path):
