@@ -1,4 +1,12 @@
-"""The sandboxes that work on this machine; a test that takes `isolation` runs in each of them."""
+"""Sandboxes that work on this machine, and processes for code that limits its own CPU time.
+
+A test that takes `isolation` runs in each of the sandboxes.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -13,3 +21,21 @@ def isolation(request) -> str:
     except InputError as error:
         pytest.skip(str(error))
     return request.param
+
+
+@pytest.fixture
+def run_script() -> Callable[[str], str]:
+    """Runs a script in a process like the judge's, and returns what it prints.
+
+    Code that limits its CPU time by SIGPROF can't be run in a process of tests: libtpu, once it is
+    loaded there, sends that signal a hundred times a second, and coverage takes time of its own.
+    """
+
+    def run(script: str) -> str:
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        command = [sys.executable, "-c", script]
+        process = subprocess.run(command, check=False, capture_output=True, text=True, env=bare)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    return run

@@ -3,10 +3,7 @@
 import contextlib
 import json
 import math
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -109,11 +106,8 @@ def test_multipl_e_s_completions_end_at_their_stop_tokens():
     assert formats.program(problem, " x; }") == "p{ x; }"
 
 
-def test_answers_that_are_too_large_to_send_are_left_out():
-    """Mbpp/255 has five inputs whose answers have 6 to 128 million items.
-
-    A process of its own computes them: their time limit counts this one's threads and coverage too.
-    """
+def test_answers_that_are_too_large_to_send_are_left_out(run_script):
+    """Mbpp/255 has five inputs whose answers have 6 to 128 million items."""
     script = """
 from codex_jax import records
 from codex_jax.evaluate.judging import check_plan
@@ -127,11 +121,7 @@ problem = records.Problem(
 plan = check_plan.CheckPlan(problem)
 print([arguments for arguments, _ in plan.cases or ()], len(plan.calls), plan.base_count)
 """
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    process = subprocess.run(
-        [sys.executable, "-c", script], check=False, capture_output=True, text=True, env=bare
-    )
-    assert process.stdout == "[[2], [3]] 2 1\n", process.stderr
+    assert run_script(script) == "[[2], [3]] 2 1\n"
 
 
 def test_mbpp_s_objects_are_tested_in_process(tmp_path):

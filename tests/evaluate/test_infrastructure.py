@@ -14,7 +14,7 @@ import types
 import pytest
 
 from codex_jax import records
-from codex_jax.evaluate.judging import check_plan, judge, worker
+from codex_jax.evaluate.judging import judge, worker
 from codex_jax.evaluate.judging.pool import Job, Pool, WorkerLostError
 from codex_jax.evaluate.sandbox import backends, processes, protocol, sandbox
 from codex_jax.evaluate.sandbox.guest import server_io
@@ -239,18 +239,30 @@ def test_a_program_s_own_status_is_its_own(status):
     assert str(status) in outcome.detail
 
 
-def test_a_process_that_never_ran_its_program_is_no_verdict():
-    end = {"reason": "closed", "signal": 0, "exit": 70, "cpu_s": 0.0, "wall_s": 0.1, "full": False}
-    body = json.dumps(end | {"dirty": False}).encode() + b"\n"
-    channel = types.SimpleNamespace(
-        set_calls=lambda _: None,
-        start_program=lambda *, live: live,
-        receive_any=lambda *, within_s: (protocol.ENDED, body[: 10**9 * bool(within_s)]),
-        tainted=False,
-    )
-    plan = check_plan.CheckPlan(PROBLEM)
-    with pytest.raises(SandboxLostError, match="couldn't start a program"):
-        judge.judge(channel, plan, Limits())
+def test_a_process_that_never_ran_its_program_is_no_verdict(run_script):
+    script = """
+import json, types
+from codex_jax.evaluate.judging import check_plan, judge
+from codex_jax.evaluate.sandbox import protocol
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
+from codex_jax.records import Problem
+
+end = {"reason": "closed", "signal": 0, "exit": 70, "cpu_s": 0.0, "wall_s": 0.1, "full": False}
+body = json.dumps(end | {"dirty": False}).encode() + b"\\n"
+channel = types.SimpleNamespace(
+    set_calls=lambda _: None,
+    start_program=lambda *, live: live,
+    receive_any=lambda *, within_s: (protocol.ENDED, body[: 10**9 * bool(within_s)]),
+    tainted=False,
+)
+test = "def check(c):\\n    assert c(1) == 2\\n"
+plan = check_plan.CheckPlan(Problem(task_id="p", prompt="", entry_point="f", test=test))
+try:
+    judge.judge(channel, plan, Limits())
+except SandboxLostError as lost:
+    print(lost)
+"""
+    assert "couldn't start a program" in run_script(script)
 
 
 def test_memory_that_a_test_takes_is_the_answer_s_unless_there_is_none(monkeypatch):
@@ -268,7 +280,7 @@ def test_a_huge_answer_is_its_program_s():
     assert outcome.cause == "memory_limit", outcome
 
 
-def test_a_time_limit_leaves_nothing_behind_whenever_its_signal_comes():
+def test_a_time_limit_leaves_nothing_behind_whenever_its_signal_comes(run_script):
     """The signal may come in the limit's own last lines, too: it must not keep limits in force."""
     script = """
 import contextlib, resource, signal, time
@@ -288,7 +300,4 @@ for n in range(3000):
     assert signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 """
-    process = subprocess.run(
-        [sys.executable, "-c", script], check=False, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
+    assert run_script(script) == ""

@@ -211,7 +211,7 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
     """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory.
 
     No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
-    two seconds later, or after `kill_cpu_s`.
+    two seconds later, or after `kill_cpu_s`. No profiler that sends SIGPROF may be in the process.
     """
 
     def raise_timeout(*_: object) -> None:
