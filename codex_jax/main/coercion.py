@@ -1,5 +1,6 @@
 """Values from gin and the shell, held against type hints."""
 
+import abc
 import collections.abc
 import pathlib
 import types
@@ -15,13 +16,13 @@ class MismatchError(ValueError):
     """A value that its hint doesn't allow."""
 
 
-class Deferred:
+class Deferred(abc.ABC):
     """An object that is made later; its class is held against the hint now."""
 
     @property
+    @abc.abstractmethod
     def made_type(self) -> Any:
         """The class of the object."""
-        raise NotImplementedError
 
 
 def options(hint: Any) -> tuple[Any, ...]:

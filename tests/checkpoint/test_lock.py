@@ -55,7 +55,10 @@ def test_a_killed_owner_is_succeeded_at_once(tmp_path, holder, number):
     holder.wait()
     start = time.monotonic()
     with FolderLock(tmp_path, dead_after_seconds=1000):
-        pass
+        owner = json.loads((tmp_path / LOCK_FILE).read_text())
+        assert owner["token"]
+        with pytest.raises(InputError, match="belongs"):
+            FolderLock(tmp_path).__enter__()
     assert time.monotonic() - start < 100
 
 

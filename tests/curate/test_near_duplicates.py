@@ -52,6 +52,10 @@ def test_pairs_are_those_of_brute_force():
         assert near_duplicates._similarity(sets[left], sets[right]) < 0.6
 
 
-@pytest.mark.parametrize("source", ["def f(:\n", "'unterminated", "  x\n y\n"])
-def test_what_does_not_parse_has_tokens_up_to_there(source):
-    near_duplicates.shingles(near_duplicates.code_tokens(source))
+@pytest.mark.parametrize(
+    ("source", "tokens"),
+    [("def f(:\n", ["def", "v0", "(", ":"]), ("'unterminated", ["'", "v0"]), ("  x\n y\n", ["v0"])],
+)
+def test_what_does_not_parse_has_tokens_up_to_there(source, tokens):
+    assert near_duplicates.code_tokens(source) == tokens
+    assert near_duplicates.shingles(tokens) == {tuple(tokens)}

@@ -23,8 +23,11 @@ RECORD = "t-train-00000-of-00002.tfrecord"
     ],
 )
 def test_a_cache_or_what_a_killed_run_left_is_its_own(tmp_path, files):
-    claim_cache(str(write_tree(tmp_path / "cache", files)))
+    folder = write_tree(tmp_path / "cache", files)
+    before = {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    claim_cache(str(folder))
     claim_cache("gs://bucket/folder")
+    assert {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
