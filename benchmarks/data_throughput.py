@@ -97,12 +97,12 @@ def main() -> None:
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         secrets = f"near_duplicates=0.75, secrets={settings.secrets}"
-        ours = _CODEX_JAX.replace("near_duplicates=0.75", secrets)
+        program_text = _CODEX_JAX.replace("near_duplicates=0.75", secrets)
         size = _write_jsonl(settings.corpus, pathlib.Path(root, "in"), settings.megabytes * 10**6)
         _run(sys.executable, _LEARN, root)
         _write_library_tokenizer(pathlib.Path(root))
         for name, python, program in (
-            ("codex_jax", sys.executable, ours),
+            ("codex_jax", sys.executable, program_text),
             ("datatrove", settings.datatrove, _DATATROVE),
         ):
             wall, cpu, output = _run(python, program, root)

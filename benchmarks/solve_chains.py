@@ -143,9 +143,9 @@ def main() -> None:
     options = parser.parse_args()
     folder = pathlib.Path(options.output)
     steps = {p.task_id: p.extra["blocks"] for p in read_jsonl(options.problems, Problem)}
-    one = {"windows": (1,), "samples_per_window": EQUAL_TOKENS * options.samples}
+    single = {"windows": (1,), "samples_per_window": EQUAL_TOKENS * options.samples}
     methods = search(options, folder, "windows of 1 to 3", samples_per_window=options.samples)
-    methods |= search(options, folder, "windows of 1", **one)
+    methods |= search(options, folder, "windows of 1", **single)
     print_table(methods | sample_whole(options, folder), steps)
 
 
