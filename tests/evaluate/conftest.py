@@ -27,8 +27,7 @@ def isolation(request) -> str:
 def run_script() -> Callable[[str], str]:
     """Runs a script in a process like the judge's, and returns what it prints.
 
-    Code that limits its CPU time by SIGPROF can't be run in a process of tests: libtpu, once it is
-    loaded there, sends that signal a hundred times a second, and coverage takes time of its own.
+    Limits of CPU time and memory that a process sets for itself mean little in one that runs tests.
     """
 
     def run(script: str) -> str:

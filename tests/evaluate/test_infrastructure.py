@@ -297,7 +297,7 @@ for n in range(3000):
     timeouts += 1
     after = [resource.getrlimit(name) for name in (resource.RLIMIT_CPU, resource.RLIMIT_AS)]
     assert after == before, (n, after)
-    assert signal.getsignal(signal.SIGPROF) == signal.SIG_DFL
-    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 """
     assert run_script(script) == ""

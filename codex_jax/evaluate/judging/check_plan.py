@@ -211,7 +211,8 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
     """Raises CheckTimeout after `cpu_s` CPU seconds of this process, and limits its memory.
 
     No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
-    two seconds later, or after `kill_cpu_s`. No profiler that sends SIGPROF may be in the process.
+    two seconds later, or after `kill_cpu_s`. The timer counts time in user mode, by a signal that
+    no profiler uses: libtpu sends SIGPROF a hundred times a second wherever it is loaded.
     """
 
     def raise_timeout(*_: object) -> None:
@@ -226,14 +227,14 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
     kill_s = math.ceil(time.process_time() + max(cpu_s, kill_cpu_s)) + 1
     cpu_soft = kill_s if cpu_hard == resource.RLIM_INFINITY else min(kill_s, cpu_hard)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_soft, cpu_hard))
-    previous = signal.signal(signal.SIGPROF, raise_timeout)
+    previous = signal.signal(signal.SIGVTALRM, raise_timeout)
     try:
         try:
-            signal.setitimer(signal.ITIMER_PROF, cpu_s)
+            signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
             yield
         finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)  # here at the latest the signal raises
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)  # here at the latest the signal raises
     finally:
-        signal.signal(signal.SIGPROF, previous)
+        signal.signal(signal.SIGVTALRM, previous)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_hard, cpu_hard))
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))  # a sandbox may need more
