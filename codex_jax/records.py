@@ -152,7 +152,7 @@ def to_line(record: Problem | Completion | Verdict) -> str:
     """Formats the record as a line of JSON: `extra` merged with its fields, None left out."""
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     fields.update(fields.pop("extra"))
-    present = {k: v for k, v in fields.items() if v is not None and v is not UNNUMBERED}
+    present = {k: v for k, v in fields.items() if v is not None and not isinstance(v, _Unnumbered)}
     line = json.dumps(present, ensure_ascii=False)
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)  # UTF-8 has no form of it
 

@@ -1,8 +1,9 @@
 """Checksums of arrays, the same on any mesh: Σ hash(bits of element i, i), modulo 2³².
 
-They are computed where the arrays are, on the devices, so that neither saving nor restoring reads
-a file twice. A change of one element is always noticed, as the hash (MurmurHash3's last steps) is
-a bijection; several but for one case in 2³².
+They are computed where the arrays are, on the devices, so that saving reads nothing back
+and a run that continues reads each file once (`read_card` of the newest reads the parameters on the
+host, before they are restored). A change of one element is always noticed, as the hash
+(MurmurHash3's last steps) is a bijection; several but for one case in 2³².
 """
 
 from typing import Any

@@ -76,6 +76,8 @@ class FolderLock:
                 self._acquire()
             except InputError as error:
                 refusal = error
+            except OSError as error:
+                refusal = InputError(f"{self.path}: {error.strerror}; set another checkpoint_dir")
         raise_together(refusal)
         return self
 
@@ -90,6 +92,9 @@ class FolderLock:
             self._thread.join()
             if not self._successor and self._read().get("token") == self._owner["token"]:
                 self._write({})
+        self._release()
+
+    def _release(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -100,18 +105,27 @@ class FolderLock:
         Raises:
           InputError: another run took it, for instance while this machine was suspended.
         """
+        refusal = None
+        if self._thread:
+            with contextlib.suppress(OSError):  # the thread may have slept with the machine
+                self._look_for_successor()
         if self._successor:
-            raise InputError(
+            refusal = InputError(
                 f"{self.path.parent} was taken over by {_describe(self._successor)}; this run "
                 "writes no more: end one of them"
             )
+        raise_together(refusal)
 
     def _acquire(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_held = self._is_local and self._flock()
-        if (owner := self._read()) and not (is_held and owner.get("machine") == _machine()):
-            self._await_death(owner)
-        self._write(self._beat(0))
+        try:
+            if (owner := self._read()) and not (is_held and owner.get("machine") == _machine()):
+                self._await_death(owner)
+            self._write(self._beat(0))
+        except BaseException:
+            self._release()
+            raise
         self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lock")
         self._thread.start()
 
@@ -158,11 +172,15 @@ class FolderLock:
         while not self._ended.wait(self._heartbeat_seconds):
             number += 1
             with contextlib.suppress(OSError):  # a file system that is away comes back
-                present = self._read()
-                if present and present.get("token") != self._owner["token"]:
-                    self._successor = present
+                if self._look_for_successor():
                     return
                 self._write(self._beat(number))
+
+    def _look_for_successor(self) -> bool:
+        present = self._read()
+        if present and present.get("token") != self._owner["token"]:
+            self._successor = present
+        return bool(self._successor)
 
     def _beat(self, number: int) -> dict[str, Any]:
         return self._owner | {"heartbeat": number}
@@ -182,6 +200,7 @@ class FolderLock:
         else:  # in place: the lock is this very file's
             os.pwrite(self._file, text.encode(), 0)
             os.ftruncate(self._file, len(text.encode()))
+            os.fsync(self._file)  # a mounted bucket sends a file when it is synced
 
 
 def _describe(owner: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ def list_steps(directory: epath.PathLike) -> list[int]:
         int(path.name)
         for path in folder.iterdir()
         if path.name.isdecimal()
+        and path.name == str(int(path.name))
         and (path / "commit_success.txt").exists() >= needs_mark
         and path.is_dir()
     )

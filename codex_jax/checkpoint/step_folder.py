@@ -15,7 +15,11 @@ from codex_jax.checkpoint.card import Card, parse_card
 from codex_jax.checkpoint.checksums import checksums, host_checksum, leaf_names
 
 _BATCH_BYTES = 1 << 30  # of arrays that are checked at a time
-_NOT_DAMAGE = ("PERMISSION_DENIED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNAUTHENTICATED")
+_NOT_DAMAGE = (
+    *("PERMISSION_DENIED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNAUTHENTICATED"),
+    *("RESOURCE_EXHAUSTED", "Out of memory", "Too many open files"),
+)
+_NOT_DAMAGE_ERRORS = (PermissionError, MemoryError, TimeoutError, ConnectionError)
 
 
 class DamagedCheckpointError(InputError):
@@ -180,8 +184,10 @@ class StepFolder:
 
     def _failure(self, item: str, error: Exception) -> InputError:
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, PermissionError) or any(sign in text for sign in _NOT_DAMAGE):
-            return InputError(f"{self.path / item} can't be read: {text:.200}; set another path")
+        if isinstance(error, _NOT_DAMAGE_ERRORS) or any(sign in text for sign in _NOT_DAMAGE):
+            return InputError(
+                f"{self.path / item} can't be read: {text:.200}; run again, or set another path"
+            )
         return self._fault(f"{item}: {text:.120}")
 
     def _fault(self, reason: str) -> InputError:

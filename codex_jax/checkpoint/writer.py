@@ -1,6 +1,7 @@
 """Saving checkpoints in the background, and continuing from the newest undamaged one."""
 
 import dataclasses
+import functools
 import logging
 import sys
 from typing import Any
@@ -19,6 +20,7 @@ from codex_jax.checkpoint.reader import describe, list_steps
 from codex_jax.checkpoint.step_folder import DamagedCheckpointError, StepFolder
 
 
+@functools.cache
 def _quiet_writers() -> None:
     """Silences tracebacks of Orbax's threads for an error that the next call raises.
 
@@ -33,9 +35,6 @@ def _quiet_writers() -> None:
     logging.getLogger("absl").addFilter(
         lambda record: not (record.exc_info and "orbax" in record.pathname)
     )
-
-
-_quiet_writers()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +92,7 @@ class Checkpoints:
         Raises:
           InputError: there are checkpoints, and each is damaged.
         """
+        _quiet_writers()
         self.directory = epath.Path(directory)
         if "://" not in str(directory):
             self.directory = self.directory.absolute()
@@ -295,6 +295,8 @@ class _DiskErrors:
 
     def __exit__(self, _type, error, _traceback):
         if error is None or not any(sign in str(error) for sign in self._SIGNS):
+            return False
+        if "Out of memory" in str(error):  # of a device
             return False
         raise InputError(
             f"{self.directory}: the disk is full, this checkpoint was not written (earlier ones "

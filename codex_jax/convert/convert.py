@@ -47,7 +47,9 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
         checkpoints.save(0, params, {"imported": np.int32(1)}, card)
         checkpoints.finish()
         checkpoints.close()
-        our_tokenizer.save(tokenizer)
+        final, file = pathlib.Path(output).resolve(), pathlib.Path(tokenizer).resolve()
+        is_inside = file.is_relative_to(final)
+        our_tokenizer.save(folder / file.relative_to(final) if is_inside else file)
 
 
 @contextlib.contextmanager

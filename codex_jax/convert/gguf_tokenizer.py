@@ -102,7 +102,8 @@ def read_tokenizer(path: Any, fields: Mapping[str, Any]) -> ForeignTokenizer:
 
 def read_eos_ids(fields: Mapping[str, Any]) -> list[int]:
     """The ids that end a text, of a document, a turn and a message."""
-    return [int(fields[key]) for name in _ENDS if (key := f"tokenizer.ggml.{name}") in fields]
+    ids = [int(fields[key]) for name in _ENDS if (key := f"tokenizer.ggml.{name}") in fields]
+    return list(dict.fromkeys(ids))
 
 
 def _to_json(

@@ -15,7 +15,9 @@ def new_folder(output: str) -> Iterator[pathlib.Path]:
     Raises:
       InputError: `output` is there already, or a file can't be read or written.
     """
-    final = pathlib.Path(output).absolute()
+    if "://" in output:
+        raise InputError(f"{output} is no local folder; set output to one, and copy it from there")
+    final = pathlib.Path(output).resolve()
     if final.exists() and (not final.is_dir() or any(final.iterdir())):
         raise InputError(f"{output} is there already; set output to a new folder")
     partial = final.with_name(f".{final.name}.partial")
@@ -30,6 +32,8 @@ def new_folder(output: str) -> Iterator[pathlib.Path]:
         yield partial
         partial.replace(final)
     except OSError as error:
-        raise InputError(f"{output} was not written: {error}; set output to another disk") from None
+        raise InputError(
+            f"{output} was not written: {error}; set output to a folder on a disk with space"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -39,6 +39,10 @@ def read_begin_ids(foreign: ForeignTokenizer) -> list[int]:
     Raises:
       InputError: a begin token without an id, or tokens that the post-processor puts behind a text.
     """
+    if foreign.settings.get("add_eos_token"):
+        raise InputError(
+            "tokenizer_config.json has add_eos_token, which no prompt of ours has; set it to false"
+        )
     wants_bos, bos = (foreign.settings.get(name) for name in ("add_bos_token", "bos_token"))
     if wants_bos is False:
         return []
@@ -61,6 +65,11 @@ def _read_template(processor: Mapping[str, Any]) -> list[int]:
     """
     ids: list[int] = []
     for step in processor.get("processors", [processor]):
+        if step and step.get("type") not in ("TemplateProcessing", "ByteLevel"):
+            raise InputError(
+                f"tokenizer.json's post_processor is {step.get('type')}; expected "
+                "TemplateProcessing or ByteLevel"
+            )
         is_before = True
         for item in step.get("single", []):
             if "Sequence" in item:

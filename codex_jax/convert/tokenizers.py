@@ -55,8 +55,6 @@ def make_tokenizer(
     Raises:
       InputError: a vocabulary that is larger than the model's, or whose tokens aren't bytes.
     """
-    if exported := _read_exported(foreign.text):
-        return exported
     engine = load_engine(foreign.text)
     added = {token.content: n for n, token in engine.get_added_tokens_decoder().items()}
     last = max(engine.get_vocab(with_added_tokens=False).values(), default=0)
@@ -65,6 +63,8 @@ def make_tokenizer(
             f"tokenizer.json has a token {last}, its model {vocab_size} rows; import the "
             "tokenizer that the model was trained with"
         )
+    if exported := _read_exported(foreign.text):
+        return exported
     specials = {
         name: added[foreign_name]
         for name, foreign_names in _SPECIAL_NAMES.items()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 
+from codex_jax import InputError
 from codex_jax.curate import functions, package_runs
 from codex_jax.curate.execution import Runner
 from codex_jax.curate.inputs import call_sites
@@ -53,10 +54,13 @@ def write_candidates(
       InputError: unusable settings, or a folder of somebody else's.
     """
     paths = archives.list_archives(packages)
-    folder = package_runs.claim(output)
+    if per_package < 0:
+        raise InputError(f"per_package is {per_package}; set per_package to 0 (all) or more")
+    settings = _Settings(runner, seed, per_package)
+    folder = package_runs.claim(output, ("candidates", settings))
     with runner.open() as session:  # says at once if no sandbox works here
         session.run("def f(): pass", "f", [])
-    make_result = functools.partial(_make_result, _Settings(runner, seed, per_package))
+    make_result = functools.partial(_make_result, settings)
     package_runs.run(
         paths,
         make_result,

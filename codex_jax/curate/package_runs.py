@@ -8,6 +8,8 @@ import json
 import multiprocessing
 import pathlib
 import re
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ _RESULT = files.has_json_keys("package", "reasons")
 _IS_PROBLEM = files.has_json_keys("task_id", lines=True)
 _OWN_FILES = {
     "packages": pathlib.Path.is_dir,
-    "archives": pathlib.Path.is_dir,
+    "settings.json": files.has_json_keys("settings"),
     "problems.jsonl": _IS_PROBLEM,
     "undocumented.jsonl": _IS_PROBLEM,
     "report.json": files.has_json_keys("packages", "reasons"),
@@ -66,17 +68,28 @@ class Tally:
         }
 
 
-def claim(output: str) -> pathlib.Path:
-    """Returns the output folder, or refuses one that holds anything of somebody else's.
+def claim(output: str, settings: object) -> pathlib.Path:
+    """Returns the output folder, or refuses one that holds anything else than such results.
+
+    Args:
+      output: the folder.
+      settings: what the results depend on; its `repr` is compared with that of the former run.
 
     Raises:
-      InputError: it does.
+      InputError: it holds something else, or results of other settings.
     """
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output")
     results = folder / "packages"
     files.claim_folder(results, {"*.json": _RESULT}, "output")
     results.mkdir(parents=True, exist_ok=True)
+    path, text = folder / "settings.json", json.dumps({"settings": repr(settings)}) + "\n"
+    if any(results.iterdir()) and (not path.exists() or path.read_text("utf-8") != text):
+        raise InputError(
+            f"output {folder} has results of other settings; set output to another folder, or the "
+            f"settings to those in {path.name}"
+        )
+    files.atomic_write(path, text)
     return folder
 
 
@@ -105,6 +118,7 @@ def run(
             f"workers={workers}, package_timeout_s={package_timeout_s}; expected positive "
             "numbers; set them so"
         )
+    archives = list({_stem(path): path for path in reversed(archives)}.values())[::-1]
     paths = {path: folder / "packages" / f"{_stem(path)}.json" for path in archives}
     missing = [path for path in archives if not paths[path].exists()]
     done = len(archives) - len(missing)
@@ -152,7 +166,7 @@ def _run_package(
         if stopped.is_set():
             return
         reason = "" if result.exists() else f"its process ended with status {process.exitcode}"
-        if process.is_alive():
+        if process.is_alive() and not result.exists():
             reason = "took too long"
     finally:
         if process.is_alive():
@@ -167,6 +181,7 @@ def _run_package(
 
 
 def _write_result(path: pathlib.Path, make_result: MakeResult, result: pathlib.Path) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # sandboxes and scratch folders go, too
     _write(result, make_result(path))
 
 

@@ -77,6 +77,7 @@ def build(
     if explain:
         print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
+    _check_cleaning(cleaning, blend)
     folders = BuildFolders(output)
     parameters = _list_parameters(
         sequence_length, indent_split_rate, cleaning, mixture, blend, seed
@@ -84,6 +85,14 @@ def build(
     row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
     spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
     return _build(spec, ids, parameters, folders, workers, blend)
+
+
+def _check_cleaning(cleaning: Cleaning, blend: Blend) -> None:
+    if not blend.trees and cleaning != Cleaning():
+        raise InputError(
+            "cleaning is set, but it holds for trees of files, and none is built here; unset it, "
+            "and clean in the Task's preprocessors or in `data cache`"
+        )
 
 
 def _list_parameters(

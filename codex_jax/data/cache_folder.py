@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from codex_jax import InputError
@@ -15,12 +16,23 @@ from codex_jax.files import claim_folder, has_json_keys, has_text
 INDEX, COUNTS = "cache.json", "counts.json"
 FORMAT = "codex_jax beam cache 2"
 _RUN = "run-????????"
+_KEYS = {"run", "sources", "tokenizer_hash", "sequence_length", "infilled"}
 _RECORDS = re.compile(r".+-\d{5}-of-\d{5}\.tfrecord(\.partial-[0-9a-f]{8})?")
 
 
 def new_run() -> str:
     """Returns the name of a run's folder within the cache."""
     return f"run-{secrets.token_hex(4)}"
+
+
+def is_run_name(name: str) -> bool:
+    """Tells whether a folder of this name can be a run's."""
+    return bool(re.fullmatch(r"run-[0-9a-f]{8}", name))
+
+
+def is_run(files: Iterable[str]) -> bool:
+    """Tells whether a folder of these files holds nothing but what a run writes."""
+    return all(name.startswith(COUNTS) or _RECORDS.fullmatch(name) for name in files)
 
 
 def is_remote(folder: str) -> bool:
@@ -58,9 +70,12 @@ def parse_index(path: str, text: str) -> dict[str, Any]:
     """
     try:
         index = json.loads(text)
-        if index["format"] == FORMAT:
+        if index["format"] != FORMAT:
+            problem = f"another format, {index['format']!r}"
+        elif absent := _KEYS - index.keys():
+            problem = f"damaged (it lacks {', '.join(sorted(absent))})"
+        else:
             return index
-        problem = f"another format, {index['format']!r}"
     except (ValueError, TypeError, KeyError) as error:
         problem = f"damaged ({type(error).__name__}: {error})"
     raise InputError(f"{path}: {problem}; cache the corpus again")

@@ -32,8 +32,9 @@ def is_skipped(folder: pathlib.Path, siblings: Collection[str], names: Sequence[
         return False
     if folder.name in names:
         if folder.name in _BESIDE_MANIFEST:
-            return any(each in _MANIFESTS or each.endswith(_PROJECTS) for each in siblings)
-        if folder.name not in _WITH_MARK:
+            if any(each in _MANIFESTS or each.endswith(_PROJECTS) for each in siblings):
+                return True
+        elif folder.name not in _WITH_MARK:
             return True
     return any(os.path.lexists(folder / mark) for mark in _MARKS)
 

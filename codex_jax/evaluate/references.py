@@ -5,10 +5,10 @@ samples are left out of pass@k, with the reason.
 """
 
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
 from codex_jax import records
+from codex_jax.evaluate.judging.check_plan import defines_check
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.problems import formats
@@ -38,9 +38,14 @@ def check_references(
     moved = [_reference(p, 1) for p in variants.values() if p.canonical_solution]
     inside.judge(moved, pool, "references in-process")
     for row in inside.verdicts(moved):
-        if not row.passed:
+        if row.passed:
+            continue
+        del variants[row.task_id]
+        if rows[row.task_id].passed:  # with inexact values, but there is nothing better
+            del reasons[row.task_id]
+            pool.replace({row.task_id: tasks[row.task_id]})
+        else:
             reasons[row.task_id] += f"; in-process {row.cause}: {row.detail}"
-            del variants[row.task_id]
     left_out = {name: _leave_out(tasks[name], reasons[name]) for name in reasons.keys() - variants}
     return {**tasks, **variants, **left_out}, outside.by_key
 
@@ -74,8 +79,7 @@ def _can_move(problem: records.Problem) -> bool:
 
 def _in_process(problem: records.Problem) -> records.Problem:
     """Returns the problem with its test run after the program, in one process."""
-    calls_check = re.search(r"^def check\b", problem.test, re.MULTILINE)
-    call = f"\ncheck({problem.entry_point})\n" if calls_check else ""
+    call = f"\ncheck({problem.entry_point})\n" if defines_check(problem.test) else ""
     extra = problem.extra | {"language": "python", "mode": "in-process"}
     return records.Problem(**vars(problem) | {"test": problem.test + call, "extra": extra})
 

@@ -91,7 +91,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "curate filter",
             "codex_jax.curate.filters.filter:filter_problems",
-            "drop problems: licences, unsolved ones, near duplicates, benchmarks",
+            "drop problems: licenses, unsolved ones, near duplicates, benchmarks",
             dependencies={"runner": _RUNNER},
         ),
         Command(

@@ -117,7 +117,7 @@ class Resolver:
         scope = re.sub(r"\W", "_", key)
         values = entry if isinstance(entry, tuple | list) else (entry,)
         is_bound = self.bindings.has_any(name) or self.bindings.has_any(f"{scope}/{name}")
-        if not is_bound or len(values) > len(fields):
+        if not is_bound or not 0 < len(values) <= len(fields):
             return entry
         unset = len(self.unset)
         node = self._node(name, (scope,), None, source)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.files import atomic_write, claim_file, has_json_keys
+from codex_jax.files import atomic_write, claim_file, has_text
 from codex_jax.records import Completion, read_jsonl
 from codex_jax.sample.engine.requests import Request
 
-_KEYS = ("id", "custom_id", "response", "error")
+_MARK = '{"id": "batch_req_0", "custom_id": '  # of our first line; an id of OpenAI's is longer
 
 
 def check_batch_output(path: pathlib.Path | str, completions: pathlib.Path | str) -> None:
@@ -24,7 +24,7 @@ def check_batch_output(path: pathlib.Path | str, completions: pathlib.Path | str
     path = pathlib.Path(path)
     if path.absolute() in {pathlib.Path(completions).absolute(), _manifest_of(completions)}:
         raise InputError(f"batch_output is {path}, as output is; set it to another file")
-    claim_file(path, has_json_keys(*_KEYS, lines=True), "batch_output")
+    claim_file(path, has_text(_MARK), "batch_output")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -64,8 +64,8 @@ def write_batch_output(
         _to_line(number, request, samples[request.id], models.get(request.id, "codex"))
         for number, request in enumerate(requests)
     ]
-    claim_file(path, has_json_keys(*_KEYS, lines=True), "batch_output")
-    atomic_write(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    claim_file(path, has_text(_MARK), "batch_output")
+    atomic_write(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _to_line(

@@ -63,7 +63,7 @@ class BatchRun:
             params = dataclasses.replace(self.default.sampling_params, temperature=temperature)
             requests = self._requests(params)
             path = format_output(self.output, card.step, temperature)
-            batch_output = format_output(self.batch_output, card.step, temperature)
+            batch_output = format_output(self.batch_output, card.step, temperature, "batch_output")
             if batch_output:
                 check_batch_output(batch_output, path)
             manifest = self._manifest(card, params) | {
@@ -196,14 +196,14 @@ def to_completion(
             skip=sample.tail_bytes,
         ),
         sample_index=sample.sample_index,
-        mean_logprob=total / max(1, len(tokens)),
+        mean_logprob=total / len(tokens) if len(tokens) else None,
         sum_logprob=total,
         tokens=len(tokens),
         finish_reason=sample.finish_reason,
     )
 
 
-def format_output(output: str, step: int, temperature: float) -> str:
+def format_output(output: str, step: int, temperature: float, setting: str = "output") -> str:
     """The output's path, its {step} and {temperature} filled in.
 
     Raises:
@@ -216,7 +216,7 @@ def format_output(output: str, step: int, temperature: float) -> str:
         raise ValueError(names)
     except (LookupError, ValueError, AttributeError, TypeError):
         raise InputError(
-            f"output is {output}; set it to a name whose braces are {{step}} or {{temperature}}"
+            f"{setting} is {output}; set it to a name whose braces are {{step}} or {{temperature}}"
         ) from None
 
 

@@ -26,6 +26,9 @@ def parse_chat(body: Any) -> Fields:
         raise FieldError("messages: expected a list of messages", "messages")
     if fields["top_logprobs"] is not None and not fields["logprobs"]:
         raise FieldError("top_logprobs is only allowed when logprobs is true", "top_logprobs")
+    for name in ("max_tokens", "max_completion_tokens"):
+        if fields[name] == 0:
+            raise FieldError(f"{name}: expected 1 or more, found 0", name)
     if None not in (fields["max_tokens"], fields["max_completion_tokens"]):
         raise FieldError("max_tokens and max_completion_tokens are the same; set one", "max_tokens")
     return fields
@@ -59,6 +62,8 @@ def _message(where: str, value: Any) -> Message:
     present = {name: item for name, item in value.items() if item is not None}
     if unknown := present.keys() - {"role", "content", "name"}:
         raise FieldError(f"{where}: {min(unknown)} isn't supported", "messages")
+    if not isinstance(present.get("name", ""), str):
+        raise FieldError(f"{where}.name: expected a string", "messages")
     if present.get("role") not in _ROLES:
         raise FieldError(f"{where}.role: expected one of {', '.join(_ROLES)}", "messages")
     content = _text_of(f"{where}.content", present.get("content"))
@@ -109,13 +114,13 @@ _FIELDS: Mapping[str, Callable[[str, Any], Any]] = {
 }
 
 
-def to_chat(answer: Mapping[str, Any]) -> dict[str, Any]:
+def to_chat(answer: Mapping[str, Any], top_logprobs: int = 0) -> dict[str, Any]:
     """A chat response of a completion's."""
     choices = [
         {
             "index": choice["index"],
             "message": {"role": "assistant", "content": choice["text"], "refusal": None},
-            "logprobs": _to_chat_logprobs(choice["logprobs"]),
+            "logprobs": _to_chat_logprobs(choice["logprobs"], top_logprobs),
             "finish_reason": choice["finish_reason"],
         }
         for choice in answer["choices"]
@@ -123,12 +128,15 @@ def to_chat(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, "object": "chat.completion", "choices": choices}
 
 
-def to_chat_chunk(chunk: Mapping[str, Any], begun: set[int]) -> dict[str, Any]:
+def to_chat_chunk(
+    chunk: Mapping[str, Any], begun: set[int], top_logprobs: int = 0
+) -> dict[str, Any]:
     """A chat stream's chunk of a completion's.
 
     Args:
       chunk: Of the completion's stream.
       begun: Indices of choices that have had a chunk; new ones are added, and have a role.
+      top_logprobs: Number of alternatives of each token.
     """
     choices = []
     for choice in chunk["choices"]:
@@ -140,14 +148,16 @@ def to_chat_chunk(chunk: Mapping[str, Any], begun: set[int]) -> dict[str, Any]:
             {
                 "index": choice["index"],
                 "delta": delta,
-                "logprobs": _to_chat_logprobs(choice["logprobs"]),
+                "logprobs": _to_chat_logprobs(choice["logprobs"], top_logprobs),
                 "finish_reason": choice["finish_reason"],
             }
         )
     return {**chunk, "object": "chat.completion.chunk", "choices": choices}
 
 
-def _to_chat_logprobs(logprobs: Mapping[str, Sequence[Any]] | None) -> dict[str, Any] | None:
+def _to_chat_logprobs(
+    logprobs: Mapping[str, Sequence[Any]] | None, count: int
+) -> dict[str, Any] | None:
     if logprobs is None:
         return None
     columns = ("tokens", "token_logprobs", "top_logprobs")
@@ -155,17 +165,16 @@ def _to_chat_logprobs(logprobs: Mapping[str, Sequence[Any]] | None) -> dict[str,
     return {
         "content": [
             _describe(token, logprob)
-            | {"top_logprobs": [_describe(*pair) for pair in sorted_pairs(top, token)]}
+            | {"top_logprobs": [_describe(*pair) for pair in _likeliest(top, count)]}
             for token, logprob, top in rows
         ],
         "refusal": None,
     }
 
 
-def sorted_pairs(top: Mapping[str, float], token: str) -> list[tuple[str, float]]:
-    """The likeliest tokens, the likeliest first, without a sampled token that is alone."""
-    pairs = sorted(top.items(), key=lambda pair: -pair[1])
-    return [] if [name for name, _ in pairs] == [token] else pairs
+def _likeliest(top: Mapping[str, float], count: int) -> list[tuple[str, float]]:
+    """The `count` likeliest tokens, the likeliest first; completions also list the sampled one."""
+    return sorted(top.items(), key=lambda pair: -pair[1])[:count]
 
 
 def _describe(token: str, logprob: float) -> dict[str, Any]:

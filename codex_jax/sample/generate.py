@@ -67,7 +67,7 @@ def generate(
     default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
-    _check_outputs([output, batch_output or output], step=steps, temperature=temperatures)
+    _check_outputs(output, batch_output or output, step=steps, temperature=temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     ends = read_ends(cards[0], bpe, prepend_eos)
@@ -83,13 +83,13 @@ def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
             raise InputError(f"{name} is {value}; expected 1 or more")
 
 
-def _check_outputs(outputs: Sequence[str], **lists: Sequence[object]) -> None:
+def _check_outputs(output: str, batch_output: str, **lists: Sequence[object]) -> None:
     """Checks that every file of a run has a name of its own."""
-    for output in outputs:
-        format_output(output, 0, 0.0)
+    for setting, path in {"output": output, "batch_output": batch_output}.items():
+        format_output(path, 0, 0.0, setting)
         for name, values in lists.items():
-            if len(values) > 1 and f"{{{name}}}" not in output:
+            if len(values) > 1 and f"{{{name}}}" not in path:
                 raise InputError(
-                    f"output is {output}; with {len(values)} {name}s set it to a name with "
+                    f"{setting} is {path}; with {len(values)} {name}s set it to a name with "
                     f"{{{name}}}"
                 )

@@ -18,7 +18,8 @@ class Piece:
       start: index of the first step.
       stop: index after the last step.
       source: the window's prompt and a completion.
-      mass: probability of all its samples together; texts that occur twice count once.
+      mass: probability of all its samples together, by that of the window's likeliest text;
+        texts that occur twice count once.
     """
 
     start: int
@@ -34,9 +35,9 @@ def collect_pieces(
 
     Programs that differ in layout and comments alone are one, whose mass is the sum over its texts.
     """
-    texts: dict[str, float] = {}
-    for sample in samples:
-        texts[sample.completion] = math.exp(min(0.0, sample.sum_logprob or 0.0))
+    logprobs = {sample.completion: min(0.0, sample.sum_logprob or 0.0) for sample in samples}
+    largest = max(logprobs.values(), default=0.0)  # masses count by their ratios within a window
+    texts = {text: math.exp(logprob - largest) for text, logprob in logprobs.items()}
     by_tree: dict[str, tuple[str, float]] = {}
     for text, mass in texts.items():
         source = prompt + text

@@ -24,7 +24,7 @@ class Plan:
       head: text before the first step.
       steps: texts of the steps, without bullets or numbers.
       tail: text after the last step.
-      markers: text before each step where they are a list: "    - ", or "    {}. " for numbers.
+      marker: text before each step where they are a list: "    - ", or "    {}. " for numbers.
     """
 
     entry_point: str
@@ -93,9 +93,9 @@ def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
     """Returns where the docstring's literal begins and ends in the prompt."""
     literal = function.body[0]
     starts = [0]
-    for line in prompt.splitlines(keepends=True):
+    lines = re.split(r"(?<=\n)", prompt)  # as ast counts them: not at form feeds
+    for line in lines:
         starts.append(starts[-1] + len(line))
-    lines = prompt.splitlines(keepends=True)
 
     def offset(line: int, column: int) -> int:
         return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
@@ -108,7 +108,7 @@ def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str,
     """Returns (head, steps, tail, marker) of the docstring's longest list of two steps or more."""
     runs: list[list[tuple[int, re.Match[str]]]] = [[]]
     position = start
-    for line in prompt[start:stop].splitlines(keepends=True):
+    for line in re.split(r"(?<=\n)", prompt[start:stop]):
         match = _ITEM.match(line.rstrip("\n"))
         if match and runs[-1] and match[1] != runs[-1][-1][1][1]:
             runs.append([])
@@ -120,6 +120,8 @@ def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str,
     items = max(runs, key=len)
     if len(items) < 2:
         return None
+    if sum(map(bool, runs)) > 1:
+        raise NoPlan("several lists, or a list with items of several lines")
     last, match = items[-1]
     end = last + len(match.string)
     tail = prompt[end + 1 :] if prompt[end : end + 1] == "\n" else prompt[end:]

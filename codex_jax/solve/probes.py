@@ -71,7 +71,7 @@ def _drawer(annotation: str) -> Drawer | None:
         return None
     item = _drawer(match[2].removesuffix(",..."))
     make = _SEQUENCES.get(match[1].lower(), list)
-    if item is None:
+    if item is None or (make is set and match[2] not in _SCALARS):  # members must be hashable
         return None
 
     def draw(rng: random.Random) -> Any:

@@ -140,8 +140,8 @@ def _extend(
         for key, members in behaviors.items():
             share = sum(piece.mass for piece, _ in members) / (window_mass or 1.0)
             piece, values = members[0]  # the likeliest
-            target = level.setdefault(key, State(values))
-            target.mass += share * state.mass / total
+            target = level.setdefault(key, State(values, path_mass=-1.0))
+            target.mass += share * state.mass / (total or 1.0)
             path_mass = share * state.path_mass
             if path_mass > target.path_mass:
                 target.path, target.path_mass = (*state.path, piece), path_mass

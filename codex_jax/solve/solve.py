@@ -72,7 +72,7 @@ def solve(
     Raises:
       InputError: unusable input.
     """
-    _check_settings(windows, samples_per_window, beam, candidates)
+    _check_settings(windows, samples_per_window, beam, candidates, workers)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output")
     tasks = _read_tasks(problems)
@@ -86,11 +86,15 @@ def solve(
     return _write(folder, results)
 
 
-def _check_settings(windows: Sequence[int], samples: int, beam: int, candidates: int) -> None:
+def _check_settings(
+    windows: Sequence[int], samples: int, beam: int, candidates: int, workers: int
+) -> None:
     sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
     for name, value in sizes.items():
         if value < 1:
             raise InputError(f"{name} is {value}; set {name} to 1 or more")
+    if workers < 0:
+        raise InputError(f"workers is {workers}; set workers to 0 or more")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
 

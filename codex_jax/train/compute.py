@@ -24,7 +24,9 @@ _OVERLAP_OPTIONS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compute:
-    """Precision of a step, and its trade of time for memory, which a resumed run may change.
+    """Precision of a step, and its trade of time for memory.
+
+    A resumed run may change what costs time or memory alone, which microbatches isn't.
 
     Args:
       dtype: Of activations and matrix products, "float32" or "bfloat16".

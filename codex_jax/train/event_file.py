@@ -3,11 +3,14 @@
 Formats: tensorflow/core/util/event.proto and summary.proto, and Protocol Buffers' encoding guide.
 """
 
+import math
 import pathlib
 import struct
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from codex_jax.ranges import FLOAT32_MAX
 
 _VERSION = "brain.Event:2"
 _START = b"\x08\x01"  # SessionLog: status START, which makes TensorBoard forget later steps
@@ -65,10 +68,15 @@ def _event(step: int, field: int, content: bytes) -> bytes:
 
 def _summary(values: Mapping[str, float]) -> bytes:
     scalars = (
-        _bytes(1, tag.encode()) + _varint(2 << 3 | _FIXED32) + struct.pack("<f", value)
+        _bytes(1, tag.encode()) + _varint(2 << 3 | _FIXED32) + struct.pack("<f", _clip(value))
         for tag, value in values.items()
     )
     return b"".join(_bytes(1, scalar) for scalar in scalars)
+
+
+def _clip(value: float) -> float:
+    """Returns the nearest number that 32 bits hold; infinities and nan stay."""
+    return min(max(value, -FLOAT32_MAX), FLOAT32_MAX) if math.isfinite(value) else value
 
 
 class EventFile:

@@ -24,6 +24,11 @@ class Source:
     directory: str = ""
     step: int | None = None  # None is the newest
 
+    def __post_init__(self) -> None:
+        """Refuses a step without a checkpoint."""
+        if self.step is not None and not self.directory:
+            raise InputError("init_step is set, init_from isn't; set init_from to its checkpoint")
+
     @functools.cached_property
     def card(self) -> Card:
         """The card.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from codex_jax import files, progress
+from codex_jax import InputError, files, progress
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
@@ -78,17 +78,38 @@ def train(
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     check_ranges(dict(locals()))
-    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
+    _claim_directory(checkpoint_dir)
     changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
     configs = (optimizer, mesh, compute, stability)
     settings = {"steps": steps, "seed": seed}
     job = make_job(batches, model, source, *configs, settings, operative_config)
     evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
+    _check_best(retention, evaluate, save_every, validation.every)
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
     with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
         begin = restore_or_init(checkpoints, job, changes)
         return _run_job(job, begin, checkpoints, lock, schedule, evaluate)
+
+
+def _claim_directory(checkpoint_dir: str) -> None:
+    if "://" in checkpoint_dir:
+        raise InputError(
+            f"checkpoint_dir is {checkpoint_dir}, where metrics can't be appended; set it to a "
+            "mounted path, such as /gcs/BUCKET/RUN"
+        )
+    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
+
+
+def _check_best(
+    retention: Retention, evaluate: Evaluate | None, save_every: int, every: int
+) -> None:
+    """Refuses keep_best where a checkpoint has no validation loss to be compared by."""
+    if retention.keep_best and (evaluate is None or save_every % every):
+        raise InputError(
+            "keep_best needs a validation loss at each checkpoint; set rows to ones with a "
+            "validation split, and save_every to a multiple of Validation.every"
+        )
 
 
 def _run_job(

@@ -79,6 +79,9 @@ def restore_or_init(
     check_same_run(saved, job.card, resume_with, str(checkpoints.directory))
     target = states.abstract_state(job.model, job.tx, job.mesh, dtype=job.dtype)
     params, rest, step = checkpoints.restore(target.params, target._replace(params=None))
+    if step != saved.step:  # the newest was damaged
+        saved = checkpoints.card(step)
+        check_same_run(saved, job.card, resume_with, str(checkpoints.directory))
     changes = _changes(saved, job.card)
     record = [*saved.changes, {"step": step, **changes}] if changes else saved.changes
     card = dataclasses.replace(job.card, eos_ids=saved.eos_ids, changes=record)

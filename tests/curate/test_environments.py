@@ -56,3 +56,37 @@ def test_what_cannot_be_installed_is_named(tmp_path, monkeypatch):
 def test_a_failed_installation_is_false(tmp_path, monkeypatch, name):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert not environments._pip([name], tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "evil @ file:///tmp/package",
+        "evil@git+https://host/x",
+        "--no-binary=:all:",
+        "--index-url=https://host",
+        ".",
+        "./package",
+        "/tmp/package",
+        "package.tar.gz/..",
+        "https://host/x.whl",
+        "a; b @ c",
+    ],
+)
+def test_what_isn_t_a_name_of_the_index_is_never_handed_to_pip(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(environments.subprocess, "run", lambda *_, **__: pytest.fail("pip ran"))
+    assert not environments._pip([text], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "numpy",
+        "a-b_c.d==1.2",
+        "x[y,z]>=1,<2; python_version < '3.12'",
+        "x (>=1.0)",
+        "x~=1.0 ; extra",
+    ],
+)
+def test_names_with_versions_extras_and_markers_are(text):
+    assert environments._FROM_INDEX.fullmatch(text)

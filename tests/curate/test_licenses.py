@@ -36,3 +36,20 @@ def test_spdx(text, expected):
 )  # fmt: skip
 def test_an_expression_is_met_by_allowed_licences(expression, expected):
     assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("(MIT OR Apache-2.0) AND GPL-3.0-only", False),
+        ("(MIT OR GPL-3.0-only) AND Apache-2.0", True),
+        ("((MIT))", True),
+        ("MIT WITH exception", False),
+        ("MIT AND", False),
+        ("()", False),
+        ("(" * 5000, False),
+        ("__import__('os')", False),
+    ],
+)
+def test_nested_and_malformed_expressions(expression, expected):
+    assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) is expected

@@ -29,7 +29,7 @@ def make_result(path: pathlib.Path) -> package_runs.Result:
 
 def run(tmp_path, names, timeout_s=60.0):
     paths = [tmp_path / name for name in names]
-    folder = package_runs.claim(str(tmp_path / "out"))
+    folder = package_runs.claim(str(tmp_path / "out"), "settings")
     package_runs.run(paths, make_result, folder, workers=2, package_timeout_s=timeout_s)
     return folder
 
@@ -69,7 +69,7 @@ def test_bad_settings_and_strange_folders(tmp_path):
         package_runs.run([], make_result, tmp_path, workers=0, package_timeout_s=1)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="which this command didn't write"):
-        package_runs.claim(str(tmp_path))
+        package_runs.claim(str(tmp_path), "settings")
 
 
 def test_versions_of_a_package_have_results_of_their_own(tmp_path):

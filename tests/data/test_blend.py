@@ -96,4 +96,4 @@ def test_a_module_s_mixture_may_have_trees_of_the_corpus(corpus, tokenizer_file,
         sys.path.remove(str(tmp_path))
     info = read_info(tmp_path / "rows")
     assert info.sources["blend_big"]["tokens"] / info.tokens == pytest.approx(0.8, abs=0.01)
-    assert list(info.parameters["modules"]) == ["blend_of_trees.py"]
+    assert list(info.parameters["modules"]) == ["blend_of_trees:blend_of_trees.py"]

@@ -5,11 +5,20 @@ import json
 import pytest
 
 from codex_jax import InputError
-from codex_jax.data.cache_folder import FORMAT, claim_cache, is_remote, new_run, parse_index
+from codex_jax.data.cache_folder import (
+    FORMAT,
+    claim_cache,
+    is_remote,
+    is_run,
+    is_run_name,
+    new_run,
+    parse_index,
+)
 
 from .conftest import write_tree
 
-INDEX = json.dumps({"format": FORMAT, "run": "run-00112233", "sources": {}})
+FIELDS = {"format": FORMAT, "run": "run-00112233", "sources": {}, "infilled": []}
+INDEX = json.dumps(FIELDS | {"tokenizer_hash": "t", "sequence_length": 8})
 RECORD = "t-train-00000-of-00002.tfrecord"
 
 
@@ -59,3 +68,21 @@ def test_an_index_is_read_and_runs_have_names_of_their_own():
     assert len({new_run() for _ in range(50)}) == 50
     assert is_remote("gs://bucket/cache")
     assert not is_remote("/tmp/cache")
+
+
+def test_an_index_without_its_fields_is_damaged():
+    with pytest.raises(InputError, match=r"damaged \(it lacks sequence_length, tokenizer_hash\)"):
+        parse_index("", json.dumps(FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("run-00112233", [RECORD, "counts.json"], True),
+        ("run-00112233", [RECORD, "notes.txt"], False),
+        ("run-baseline-2024", [RECORD], False),
+        ("run-0011223g", [], False),
+    ],
+)
+def test_only_a_run_s_name_and_files_are_a_run(name, files, expected):
+    assert (is_run_name(name) and is_run(files)) is expected

@@ -110,6 +110,9 @@ def test_the_hash_follows_content_settings_and_modules(tokenizer, tmp_path, monk
     settings = add("!")
     path.write_text("another line\n" * 3)
     content = add("")
-    assert set(hash_modules(["hashed_package"])) == {"__init__.py", "part.py"}
+    assert set(hash_modules(["hashed_package"])) == {
+        "hashed_package:__init__.py",
+        "hashed_package:part.py",
+    }
     (tmp_path / "hashed_package" / "part.py").write_text("x = 2\n")
     assert len({first, settings, content, add("")}) == 4

@@ -9,7 +9,7 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.judging import oracles
+from codex_jax.evaluate.judging import check_plan, oracles
 from codex_jax.evaluate.problems import formats, mbpp_plus
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -355,3 +355,38 @@ def test_references_of_infilling_and_humaneval_plus_pass(tmp_path):
         folder = tmp_path / name.replace("/", "-")
         samples = [(task.task_id, task.canonical_solution) for task in tasks]
         assert causes(folder, tasks, samples) == ["passed"] * len(tasks)
+
+
+@pytest.mark.parametrize("stops", [[""], 5, "bc", [3], ["a", ""]])
+def test_stop_tokens_of_another_form_are_one_line(tmp_path, stops):
+    row = {"task_id": "a", "prompt": "p", "entry_point": "f", "test": "def check(c): pass\n"}
+    with pytest.raises(InputError, match=r"stop_tokens is .*; expected a list of texts"):
+        load(tmp_path, row | {"stop_tokens": stops})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"task_id": 1, "test_list": None},
+        {"task_id": 1, "test_list": ["assert f(1)"], "text": 5},
+        {"task_id": "Rust/0", "prompt": "p", "declaration": None, "test": "t"},
+    ],
+)
+def test_fields_of_another_type_are_one_line(tmp_path, row):
+    with pytest.raises(InputError, match=r"jsonl:1"):
+        load(tmp_path, row)
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("def check(c): pass\n", True),
+        ("def verify(c): pass\ncheck = verify\n", True),
+        ("if True:\n    def check(c): pass\n", True),
+        ("from helpers import check\n", True),
+        ("assert check(70) == 1\n", False),
+        ("def outer():\n    def check(c): pass\n", False),
+    ],
+)
+def test_a_check_that_is_bound_in_any_way_is_run(test, expected):
+    assert check_plan.defines_check(test) is expected

@@ -362,3 +362,15 @@ def test_strictly_only_what_can_be_restored():
 def test_forged_forms_are_refused(form):
     with pytest.raises((ValueError, TypeError, ArithmeticError, KeyError)):
         value_codec.decode(form)
+
+
+def test_containers_that_occur_too_often_are_refused():
+    """Each of sixty lists holds the one before twice: 2⁶⁰ items to whoever looks at all."""
+    value: list = []
+    for _ in range(60):
+        value = [value, value]
+    form = value_codec.Encoder().encode(value)
+    with pytest.raises(ValueError, match="occur too often"):
+        value_codec.Decoder(most_items=1 << 20).decode(form)
+    rows = value_codec.Encoder().encode([[0] * 100] * 100)
+    assert value_codec.Decoder(most_items=1 << 20).decode(rows) == [[0] * 100] * 100

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from codex_jax.sample.chat_schema import (
     parse_chat,
-    sorted_pairs,
     to_chat,
     to_chat_chunk,
     to_completion_body,
@@ -98,14 +97,18 @@ def choice(text="hé", index=0, **fields):
 
 
 def test_a_response_has_messages_and_bytes():
-    answer = to_chat({"id": "x", "object": "text_completion", "choices": [choice()]})
+    answer = to_chat({"id": "x", "object": "text_completion", "choices": [choice()]}, 1)
     (only,) = answer["choices"]
     assert (answer["object"], only["message"]["content"]) == ("chat.completion", "hé")
     first, second, third = only["logprobs"]["content"]
     assert (first["token"], first["bytes"], second["bytes"]) == ("h", [104], [0xC3])
-    assert [top["token"] for top in first["top_logprobs"]] == ["i", "h"]
-    assert second["top_logprobs"] == []
-    assert [top["logprob"] for top in third["top_logprobs"]] == [-0.1, -0.2]
+    assert [top["token"] for top in first["top_logprobs"]] == ["i"]
+    assert [top["logprob"] for top in second["top_logprobs"]] == [-2.0]
+    assert [top["logprob"] for top in third["top_logprobs"]] == [-0.1]
+    assert (
+        to_chat({"choices": [choice()]})["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        == []
+    )
 
 
 @hypothesis.given(st.lists(st.integers(0, 3), max_size=12))
@@ -125,4 +128,20 @@ def test_the_last_chunk_of_a_choice_has_no_content():
     last = choice("", logprobs=None)
     (delta,) = to_chat_chunk({"choices": [last]}, {0})["choices"]
     assert (delta["delta"], delta["finish_reason"]) == ({}, "stop")
-    assert sorted_pairs({"a": -1.0, "b": -0.5}, "a") == [("b", -0.5), ("a", -1.0)]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"max_tokens": 0}, "max_tokens: expected 1 or more"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens: expected 1 or more"),
+        (
+            {"messages": [{"role": "user", "content": "a", "name": {"a": 1}}]},
+            "name: expected a str",
+        ),
+    ],
+)
+def test_values_that_would_be_misread_are_refused(body, words):
+    message = {"role": "user", "content": "a"}
+    with pytest.raises(FieldError, match=words):
+        parse_chat({"model": "m", "messages": [message]} | body)

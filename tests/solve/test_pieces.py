@@ -22,7 +22,7 @@ def test_equal_texts_count_once_and_equal_trees_add_up():
         sample("    return s[1:]\n", 0.3),
     ]
     pieces = collect_pieces(0, 1, PROMPT, "f", samples)
-    assert [piece.mass for piece in pieces] == pytest.approx([0.375, 0.3])
+    assert [piece.mass for piece in pieces] == pytest.approx([0.375 / 0.3, 1.0])
     assert pieces[0].source == PROMPT + "    return s\n"
 
 
@@ -68,3 +68,14 @@ def test_the_last_function_of_a_name_counts():
     assert find_function("def f(): return 1\ndef f(): return 2\n", "f").body[0].value.value == 2
     with pytest.raises(ValueError, match="no function f"):
         find_function("def g(): pass\n", "f")
+
+
+def test_masses_count_by_their_ratios_however_small_they_are():
+    samples = [
+        Completion(task_id="t", completion="    return s\n", sum_logprob=-2000.0),
+        Completion(
+            task_id="t", completion="    return s[1:]\n", sum_logprob=-2000.0 + math.log(0.5)
+        ),
+    ]
+    pieces = collect_pieces(0, 1, PROMPT, "f", samples)
+    assert [piece.mass for piece in pieces] == pytest.approx([1.0, 0.5])

@@ -74,6 +74,11 @@ LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
         (prompt_of("Sort the string."), "no list of steps"),
         (prompt_of("Do:\n    - one step only\n    "), "no list of steps"),
         (prompt_of(LONG), f"a plan of 200 steps; the most are {MAX_STEPS}"),
+        (
+            prompt_of("Do:\n    - a\n    - b, as\n      shown\n    - c\n    "),
+            "several lists",
+        ),
+        (prompt_of("Do:\n    - a\n    - b\n    Or:\n    - c\n    "), "several lists"),
         (prompt_of("- a\n    - b\n    ", "def f(s, t):"), "exactly one argument"),
         (prompt_of("- a\n    - b\n    ", "def f(*s):"), "exactly one argument"),
         (prompt_of("- a\n    - b\n    ", "def f(s, *, key=None):"), "exactly one argument"),
@@ -89,3 +94,8 @@ LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
 def test_prompts_without_a_plan_say_why(prompt, words):
     with pytest.raises(NoPlan, match=words):
         read_plan(prompt, "f")
+
+
+def test_form_feeds_and_line_separators_are_no_lines():
+    prompt = "x = 'a\u2028b'\n\x0c\n" + prompt_of("Do:\n    - a\n    - b\n    ")
+    assert read_plan(prompt, "f").steps == ("a", "b")

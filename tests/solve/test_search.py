@@ -100,3 +100,9 @@ def test_values_of_other_types_are_other_states(first, second):
 def test_values_that_are_not_plain_equal_nothing():
     assert search.digest([object()]) == ""
     assert search.digest([1, "a", [2.5, None]]) == search.digest([1, "a", [2.5, None]])
+
+
+def test_pieces_of_no_mass_divide_by_nothing():
+    states, _ = run(2, piece(0, 1, "x + 1", 0.0), piece(1, 2, "2 * x", 0.0))
+    assert states[0].values == [4, 6, 12]
+    assert len(states[0].path) == 2

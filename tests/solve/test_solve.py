@@ -166,6 +166,7 @@ def test_prompts_without_a_plan_get_ordinary_samples(tmp_path, runner, capsys):
         ({"beam": 0}, "beam is 0; set beam to 1 or more"),
         ({"samples_per_window": 0}, "samples_per_window is 0"),
         ({"candidates": -1}, "candidates is -1"),
+        ({"workers": -1}, "workers is -1; set workers to 0 or more"),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path, settings, words):

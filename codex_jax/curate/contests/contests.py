@@ -27,7 +27,13 @@ _COMPARE = """
 def _is_same(output, expected):
     if isinstance(expected, str):
         return output.split() == expected.split()
-    return output == expected
+    return _as_lists(output) == _as_lists(expected)
+
+
+def _as_lists(value):
+    if isinstance(value, list | tuple):
+        return [_as_lists(item) for item in value]
+    return value
 """
 
 
@@ -157,7 +163,7 @@ class _Maker:
             if len(programs) < _MOST_PROGRAMS:
                 try:
                     programs.append(_to_program(source, self.contest))
-                except UnsupportedProgramError:
+                except (UnsupportedProgramError, RecursionError, MemoryError):
                     continue
         return programs
 

@@ -118,6 +118,8 @@ def _rows(names: ast.expr, table: ast.expr) -> Iterator[dict[str, Any]]:
         listed = literals.parse(names)
     except ValueError:
         return
+    if not isinstance(listed, str | list | tuple):
+        return
     keys = [key.strip() for key in listed.split(",")] if isinstance(listed, str) else list(listed)
     if not isinstance(table, ast.List | ast.Tuple):
         return

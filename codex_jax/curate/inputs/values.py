@@ -254,6 +254,8 @@ def _by_subscript(node: ast.Subscript) -> Make | None:
         return (lambda rng, _: rng.choice(values)) if values else None
     if name in ("Optional", "Union"):
         return _union(inner)
+    if not inner:  # tuple[()]
+        return None
     makes = [_by_annotation(item) or _scalar for item in inner]
     if name in _LISTS:
         return _list_of(makes[0])

@@ -1,9 +1,11 @@
 """Sdists and wheels, read in memory: their Python sources and their metadata. Nothing is run."""
 
 import email.parser
+import lzma
 import pathlib
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,6 +18,10 @@ _MAX_TOTAL = 64 << 20
 _MAX_UNPACKED = 256 << 20
 _MAX_MEMBERS = 20_000
 _METADATA = ("METADATA", "PKG-INFO")
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, RuntimeError, NotImplementedError),
+)
 
 
 class Archive(NamedTuple):
@@ -61,7 +67,7 @@ def read_archive(path: pathlib.Path) -> Archive:
                 pyproject = pyproject or content.decode("utf-8", "replace")
             elif not metadata or name.count("/") < 2:
                 metadata = content.decode("utf-8", "replace")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"no readable archive: {error}") from None
     fields = email.parser.HeaderParser().parsestr(metadata)
     stem = path.name.split("-")
@@ -90,7 +96,7 @@ def unpack(path: pathlib.Path, folder: pathlib.Path) -> None:
         with tarfile.open(path) as archive:
             _check_size(sum(info.size for info in archive))
             archive.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"no readable archive: {error}") from None
 
 

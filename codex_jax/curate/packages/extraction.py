@@ -176,6 +176,8 @@ class _Extraction:
             raise NotSelfContainedError("changes globals", str(error)) from None
         if method := purity.impure_method(tree := ast.parse(text)):
             raise NotSelfContainedError("impure method", method)
+        if source := purity.impure_inner_import(tree):
+            raise NotSelfContainedError("an import within a function", source)
         names = {name: new_name}
         attributes: dict[str, str] = {}
         for other in needed:

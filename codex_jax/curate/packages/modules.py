@@ -150,7 +150,7 @@ def _module_name(path: str, folders: set[str]) -> str:
     folder, _, file = path.rpartition("/")
     stem = file.removesuffix(".py")
     parts = [] if stem == "__init__" else [stem]
-    while folder in folders:
+    while folder and folder in folders:
         folder, _, last = folder.rpartition("/")
         parts.insert(0, last)
     return ".".join(parts) if all(part.isidentifier() for part in parts) else ""

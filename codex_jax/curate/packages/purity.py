@@ -5,10 +5,10 @@ import builtins
 
 # Modules without files, clocks, processes, networks or randomness; their submodules too.
 _MODULES = """
-    abc array ast base64 binascii bisect calendar cmath codecs collections colorsys contextlib copy
+    abc array ast base64 binascii bisect calendar cmath collections colorsys contextlib copy
     csv dataclasses datetime decimal difflib email.utils enum fnmatch fractions functools graphlib
-    hashlib heapq hmac html inspect io ipaddress itertools json keyword logging math ntpath numbers
-    operator posixpath quopri re reprlib shlex statistics string stringprep struct textwrap token
+    hashlib heapq hmac html inspect ipaddress itertools json keyword logging math numbers
+    operator quopri re reprlib shlex statistics string stringprep struct textwrap token
     types typing unicodedata urllib.parse warnings zlib
 """
 _OS = "sep linesep altsep extsep pardir curdir fspath"
@@ -28,7 +28,11 @@ MODULES = frozenset(_MODULES.split())
 _ATTRIBUTES = {
     "os": frozenset(_OS.split()),
     "os.path": frozenset(_OS_PATH.split()),
+    "posixpath": frozenset(_OS_PATH.split()),
+    "ntpath": frozenset(_OS_PATH.split()),
     "sys": frozenset(_SYS.split()),
+    "io": frozenset(["BytesIO", "StringIO", "TextIOWrapper"]),
+    "codecs": frozenset(["decode", "encode", "lookup", "BOM_UTF8", "BOM_UTF16"]),
 }
 _IMPURE_NAMES = frozenset(_IMPURE_BUILTINS.split())
 _IMPURE_METHODS = frozenset(_CLOCKS.split())
@@ -44,9 +48,21 @@ def is_pure_module(name: str) -> bool:
 
 def is_pure_import(source: str, name: str) -> bool:
     """Whether `from source import name` may be used."""
-    if source == "os" and name == "path":
-        return True
     return is_pure_module(source) or name in _ATTRIBUTES.get(source, ())
+
+
+def impure_inner_import(tree: ast.AST) -> str:
+    """Returns what an import within a function takes that isn't wholly pure, or ""."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if not is_pure_module(alias.name):
+                    return alias.name
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if node.level or not is_pure_import(node.module or "", alias.name):
+                    return f"{node.module}.{alias.name}"
+    return ""
 
 
 def impure_use(tree: ast.AST, local: str, module: str) -> str:

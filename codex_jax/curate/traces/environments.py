@@ -22,6 +22,10 @@ _TOOLS = re.compile(
     r"|checkdocs|enabler|mypy|flake8|benchmark|sugar|randomly)|atheris|pyinstrument|asv)\b",
     re.IGNORECASE,
 )
+# A name of the index, with extras, versions and a marker: no option, path or address.
+_FROM_INDEX = re.compile(
+    r"[A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*\(?[\w\s.,*+!<>=~-]*\)?\s*(;[^@]*)?", re.ASCII
+)
 _INSTALL_S = 150.0
 _MOST_SINGLE = 8  # requirements that are tried one by one after all together failed
 
@@ -77,8 +81,14 @@ def install(archive: Archive, folder: pathlib.Path) -> str:
 
 
 def _pip(texts: Sequence[str], folder: pathlib.Path) -> bool:
+    """Installs wheels by name; tells whether all were.
+
+    The texts come from packages: an address would be built here, an option or a path obeyed.
+    """
+    if not all(map(_FROM_INDEX.fullmatch, texts)):
+        return False
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
-    command += ["--no-compile", "--upgrade", "--target", str(folder), *texts]
+    command += ["--no-compile", "--upgrade", "--target", str(folder), "--", *texts]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_INSTALL_S, check=False)
     except subprocess.TimeoutExpired:

@@ -39,7 +39,10 @@ def _case(fields: dict[str, Any], node: ast.FunctionDef) -> Case:
     arguments = [_value(text) for text in fields["arguments"]]
     named = {str(name): _value(text) for name, text in fields["named"].items()}
     call = drop_defaults(Call(tuple(arguments), named), node)
-    return Case(call, _value(fields["value"]), is_recorded=True)
+    case = Case(call, _value(fields["value"]), is_recorded=True)
+    if len(case.key) + len(case.output) >= literals.MAX_TEXT:
+        raise ValueError("a longer text than a problem's case may have")
+    return case
 
 
 def _value(text: str) -> Any:

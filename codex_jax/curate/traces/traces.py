@@ -84,11 +84,10 @@ def write_traces(
     """
     paths = archives.list_archives(packages) if packages or not cpython_tests else []
     paths += [cpython.library()] if cpython_tests else []
-    folder = package_runs.claim(output)
+    settings = _Settings(runner, commander, seed, tests_timeout_s)
+    folder = package_runs.claim(output, ("traces", settings))
     commander.check()
-    make_result = functools.partial(
-        _make_result, _Settings(runner, commander, seed, tests_timeout_s)
-    )
+    make_result = functools.partial(_make_result, settings)
     package_runs.run(
         paths,
         make_result,

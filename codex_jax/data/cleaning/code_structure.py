@@ -57,12 +57,16 @@ def outline(function: Function) -> Outline:
 
 
 def structure(function: Function) -> bytes:
-    """Returns a digest of the function's structure; b"" where it is too small to tell."""
+    """Returns a digest of the function's structure; b"" where it is too small or deep to tell."""
     names: dict[str, int] = {}
     words: list[str] = []
-    for statement in _statements(function.body):
-        words.extend(_words(statement, names))
-    if sum(map(_size, function.body)) < _SMALLEST:
+    try:
+        for statement in _statements(function.body):
+            words.extend(_words(statement, names))
+        size = sum(map(_size, function.body))
+    except RecursionError:  # an expression of a thousand terms
+        return b""
+    if size < _SMALLEST:
         return b""
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).digest()
 

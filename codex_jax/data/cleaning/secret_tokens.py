@@ -3,8 +3,11 @@
 import functools
 import importlib
 import re
+import string
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 class Hit(NamedTuple):
@@ -84,7 +87,7 @@ def find_secrets(text: str, language: str = "") -> Iterator[Hit]:
             yield from _bounded(text, match, 0, name)
     lowered = text.lower()
     if len(lowered) != len(text):  # a letter of two in lower case: another index
-        lowered = text
+        lowered = text.translate(_ASCII_LOWER)
     for name, (_, signs) in _RULES.items():
         for start, line in _lines(text, lowered, signs):
             yield from _matches(text, start, line, _detectors()[name], name)
@@ -136,9 +139,12 @@ def _passwords(start: int, line: str, language: str) -> Iterator[Hit]:
         is_reference = heuristic.is_templated_secret(value) or heuristic.is_not_alphanumeric_string(
             value
         )
-        at = line.rfind(value)
-        if not is_reference and at > 0 and line[at - 1] in "\"'`":
-            yield Hit(start + at, start + at + len(value), "PASSWORD")
+        if is_reference:
+            continue
+        for match in re.finditer(re.escape(value), line):
+            at = match.start()
+            if at > 0 and line[at - 1] in "\"'`":
+                yield Hit(start + at, start + match.end(), "PASSWORD")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from codex_jax.data.corpus import JSONL, POSTS, Entry, SourceTree, is_archive, is_excluded
 from codex_jax.data.documents import Pair
-from codex_jax.data.languages import NOTEBOOK, detect, may_contain
+from codex_jax.data.languages import NOTEBOOK, detect, may_contain, possible_languages
 from codex_jax.data.readers.archives import read_archive
 from codex_jax.data.readers.json_lines import read_rows
 from codex_jax.data.readers.license_files import is_license_file, read_license
@@ -76,7 +76,7 @@ def _unread(name: str, reason: str) -> File:
 
 def _read_file(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
     head = stream.read(_HEAD)
-    if not detect(entry.path, head):
+    if not (possible_languages(entry.path) or detect(entry.path, head)):
         return
     if entry.size > tree.max_bytes:
         yield _unread(entry.path, "too large")

@@ -62,6 +62,7 @@ def _parse(line: bytes, number: int, max_bytes: int) -> Row:
     path = str(fields.get("max_stars_repo_path") or fields.get("path") or "")
     licenses = fields.get("max_stars_repo_licenses") or fields.get("licenses") or []
     license = " OR ".join(map(str, licenses)) if isinstance(licenses, list) else str(licenses)
+    license = license.encode("utf-8", "replace").decode()  # half a surrogate pair has no bytes
     language = language_named(str(fields.get("lang") or fields.get("language") or ""))
     reason = "too large" if len(content) > max_bytes else ""
     return Row(f"{number}/{path}", path, content, language, license, reason)

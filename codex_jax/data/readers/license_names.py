@@ -59,7 +59,7 @@ def to_spdx(name: str) -> str:
     expression = " ".join(words).replace("( ", "(").replace(" )", ")")
     try:
         parsed = SPDX.parse(expression, validate=True)
-    except license_expression.ExpressionError:
+    except (license_expression.ExpressionError, IndexError):  # such as "()"
         return ""
     return str(parsed) if parsed is not None else ""
 

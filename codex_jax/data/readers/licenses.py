@@ -1,5 +1,6 @@
 """A file's license, as an SPDX expression, and whether an allow-list admits it."""
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -69,7 +70,7 @@ class Licenses:
             return not self._allowed.isdisjoint({license, ANY})
         try:
             return self._is_satisfied(SPDX.parse(license))
-        except license_expression.ExpressionError:
+        except (license_expression.ExpressionError, IndexError):  # such as "()"
             return False
 
     def _is_satisfied(self, expression: license_expression.LicenseExpression) -> bool:
@@ -134,8 +135,9 @@ def _declarations(folder: pathlib.Path) -> Iterator[str]:
         if not (folder / name).is_symlink():
             yield read_license(name, read_head(folder / name, LONGEST))
     if "LICENSES" in names and (folder / "LICENSES").is_dir():
-        texts = sorted(path.stem for path in (folder / "LICENSES").iterdir())
-        yield " AND ".join(filter(None, map(to_spdx, texts)))
+        with contextlib.suppress(OSError):
+            texts = sorted(path.stem for path in (folder / "LICENSES").iterdir())
+            yield " AND ".join(filter(None, map(to_spdx, texts)))
     if "usr" in names:
         for copyright_file in sorted(folder.glob("usr/share/doc/*/copyright")):
             yield debian_license(read_head(copyright_file, LONGEST))

@@ -10,7 +10,7 @@ import functools
 import re
 import typing
 
-from codex_jax.data.languages import detect, language_named
+from codex_jax.data.languages import NOTEBOOK, detect, language_named
 
 if typing.TYPE_CHECKING:
     from IPython.core.inputtransformer2 import TransformerManager
@@ -41,7 +41,8 @@ def read_cell(source: str, language: str) -> tuple[str, str | None]:
         return read_cell(body, language)
     words = argument.split()
     if name in _WRITES:
-        return body, detect(words[-1], body.encode("utf-8", "replace")) if words else None
+        written = detect(words[-1], body.encode("utf-8", "replace")) if words else None
+        return body, None if written == NOTEBOOK else written
     return body, language_named(words[0] if name == "script" and words else name)
 
 

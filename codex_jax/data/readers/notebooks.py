@@ -65,7 +65,9 @@ def _read_cells(cells: list[dict[str, Any]], language: str) -> Iterator[_Cell]:
         source = cell.get("source", cell.get("input", ""))
         text = "".join(map(str, source)) if isinstance(source, list) else str(source)
         if cell["cell_type"] in ("markdown", "heading"):
-            yield _Cell("#" * int(cell.get("level", 0)) + " " * ("level" in cell) + text, None)
+            level = cell.get("level")
+            marks = "#" * min(level, 6) + " " if isinstance(level, int) else ""
+            yield _Cell(marks + text, None)
         elif cell["cell_type"] == "code":
             own_language = language_named(str(cell.get("language") or "")) or language
             code, code_language = read_cell(text, own_language)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from codex_jax import InputError
-from codex_jax.data.cache_folder import COUNTS, FORMAT, INDEX, new_run
+from codex_jax.data.cache_folder import COUNTS, FORMAT, INDEX, is_run, is_run_name, new_run
 from codex_jax.data.seqio_tasks.beam_pipeline import CacheSpec, run
 
 __all__ = ["CacheSpec", "CacheWriter", "parse_options", "run"]
@@ -78,8 +78,6 @@ class CacheWriter:
         """Removes what a failed run wrote."""
         if error:
             tf.io.gfile.rmtree(self.folder)
-            with contextlib.suppress(tf.errors.OpError, OSError):
-                tf.io.gfile.remove(self._output)  # where it is an empty folder
 
     def read_counts(self) -> list[list[Any]]:
         """Returns source, counter, key, reason and number of everything that was counted."""
@@ -93,7 +91,7 @@ class CacheWriter:
         infilled: Sequence[str],
         sources: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Names this run in the index, and removes all others."""
+        """Names this run in the index, and removes former ones; what isn't a cache's run stays."""
         for file in tf.io.gfile.listdir(self.folder):
             if ".partial-" in file:  # of a worker that was killed or came too late
                 tf.io.gfile.remove(f"{self.folder}/{file}")
@@ -110,5 +108,6 @@ class CacheWriter:
             out.write(json.dumps(index, ensure_ascii=False, indent=1) + "\n")
         tf.io.gfile.rename(partial, f"{self._output}/{INDEX}", overwrite=True)
         for name in (entry.rstrip("/") for entry in tf.io.gfile.listdir(self._output)):
-            if name.startswith("run-") and name != self._run:
-                tf.io.gfile.rmtree(f"{self._output}/{name}")
+            path = f"{self._output}/{name}"
+            if name != self._run and is_run_name(name) and is_run(tf.io.gfile.listdir(path)):
+                tf.io.gfile.rmtree(path)

@@ -64,11 +64,10 @@ class TaskEvaluators:
                 metrics, _ = evaluator.evaluate(
                     compute_metrics=True, predict_fn=functions.predict, score_fn=functions.score
                 )
-                results = metrics.result()[name]
+                for metric, value in metrics.result()[name].items():
+                    values[f"{SPLIT}/{name}/{metric}"] = float(getattr(value, "value", value))
             except Exception as error:
                 raise InputError(f"task {name!r}, metrics: {first_line(error)}") from error
-            for metric, value in results.items():
-                values[f"{SPLIT}/{name}/{metric}"] = float(getattr(value, "value", value))
         return values
 
 

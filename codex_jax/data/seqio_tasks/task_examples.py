@@ -83,7 +83,9 @@ def encode_example(example: dict[str, Any], key: str, vocabulary: Any) -> Encode
     ]
     weights = np.repeat([0.0, 1.0][-len(parts) :], [len(part) for part in parts])
     own_weights = example.get("weights")
-    if own_weights is not None and len(own_weights) >= len(parts[-1]):
+    if own_weights is not None:
+        if len(own_weights) < len(parts[-1]):
+            raise InputError(f"weights has {len(own_weights)} values; expected {len(parts[-1])}")
         weights[len(weights) - len(parts[-1]) :] = own_weights[: len(parts[-1])]
     return EncodedExample(
         _to_text(example.get("key", key)),
@@ -137,7 +139,7 @@ def _list_files(task: seqio.Task, split: str) -> list[tuple[str, int, int]] | No
 
 
 def hash_modules(modules: Sequence[str]) -> dict[str, str]:
-    """Returns path → hash of the modules, and of loaded modules in their folders and below.
+    """Returns MODULE:path → hash of the modules, and of loaded modules in their folders and below.
 
     Paths are relative to the folder of a module. Installed packages below it don't count.
     """
@@ -151,7 +153,7 @@ def hash_modules(modules: Sequence[str]) -> dict[str, str]:
             paths |= {path for path in loaded if _is_below(path, folder)}
         for path in sorted(paths):
             name = path.relative_to(folder).as_posix()
-            hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            hashes[f"{module}:{name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return hashes
 
 

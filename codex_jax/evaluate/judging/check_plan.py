@@ -10,6 +10,7 @@ import pathlib
 import random
 import resource
 import signal
+import symtable
 import sys
 import time
 import types
@@ -56,7 +57,8 @@ class CheckPlan:
             self.test = compile(problem.test, "test", "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise InputError(f"its test doesn't parse ({error})") from None
-        self.defines_check = _prepare_names(problem.test)
+        _import_names(problem.test)
+        self.defines_check = defines_check(problem.test)
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
@@ -174,15 +176,21 @@ class CheckPlan:
             self._verdicts[_digest(answers)] = verdict
 
 
-def _prepare_names(test: str) -> bool:
-    """Imports what the test imports, before clocks run; returns whether it defines check()."""
+def _import_names(test: str) -> None:
+    """Imports what the test imports, before clocks run."""
     body = ast.parse(test).body
     names = [alias.name for row in body if isinstance(row, ast.Import) for alias in row.names]
     names += [row.module or "" for row in body if isinstance(row, ast.ImportFrom)]
     for name in filter(None, names):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    return any(isinstance(row, ast.FunctionDef) and row.name == "check" for row in body)
+
+
+def defines_check(test: str) -> bool:
+    """Whether a test binds check() at its top level, in whatever way; to call it doesn't count."""
+    table = symtable.symtable(test, "test", "exec")
+    name = table.lookup("check") if "check" in table.get_identifiers() else None
+    return name is not None and (name.is_assigned() or name.is_imported())
 
 
 def _is_large(answer: Any) -> bool:

@@ -32,6 +32,7 @@ from codex_jax.evaluate.sandbox.guest.value_codec import call_deeply
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
+_MESSAGE_CPU_S = 2.0  # for the text of a test's error
 _SPARE_BYTES = 1 << 28
 
 
@@ -172,9 +173,10 @@ def _run_and_check(
     candidate = Candidate(channel, calls, limits, live=live)
     try:
         cause, detail = _cached_verdict(candidate, plan)
-    finally:
-        end = candidate.finish()
-        channel.tainted = channel.tainted or end["dirty"]
+    except UnexpectedCall:
+        _finish(candidate, channel)
+        raise
+    end = _finish(candidate, channel)
     cpu_s = end["cpu_s"]
     is_late = cpu_s > limits.cpu_s + 1 and math.isfinite(cpu_s)
     if cause in (Cause.PASSED, Cause.WRONG_ANSWER) and is_late:
@@ -182,6 +184,13 @@ def _run_and_check(
     if cause == Cause.PASSED and live:
         plan.set_calls(candidate.calls[: candidate.call_count])
     return Outcome(cause, detail, round(cpu_s, 4))
+
+
+def _finish(candidate: Candidate, channel: ProgramChannel) -> dict[str, Any]:
+    """Ends the program, if it hasn't ended, and returns how it ended."""
+    end = candidate.finish()
+    channel.tainted = channel.tainted or end["dirty"]
+    return end
 
 
 def _cached_verdict(candidate: Candidate, plan: CheckPlan) -> tuple[Cause, str]:
@@ -237,8 +246,17 @@ def _cause_of_failure(error: BaseException) -> tuple[Cause, str]:
             raise SandboxLostError("the judge has too little memory")
         return Cause.MEMORY_LIMIT, "the test ran out of memory on its answers"
     if isinstance(error, AssertionError):
-        return Cause.WRONG_ANSWER, str(error)[:300]
-    return Cause.WRONG_ANSWER, f"the test raised {type(error).__name__}: {error}"[:300]
+        return Cause.WRONG_ANSWER, _message(error)
+    return Cause.WRONG_ANSWER, f"the test raised {type(error).__name__}: {_message(error)}"[:300]
+
+
+def _message(error: BaseException) -> str:
+    """Returns the beginning of an error's text; "" where it is a value too large to be written."""
+    try:
+        with cpu_time_limit(_MESSAGE_CPU_S):
+            return str(error)[:300]
+    except BaseException:  # noqa: BLE001 - the value is a program's
+        return ""
 
 
 def _has_memory() -> bool:

@@ -78,6 +78,10 @@ class Worker:
             self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
             reply["unusable"] = str(error)
+        except SandboxLostError:
+            raise
+        except MemoryError:
+            raise SandboxLostError("the judge has too little memory") from None
         except (Exception, SystemExit, check_plan.CheckTimeout) as error:  # noqa: BLE001 - whatever a reference raises
             self.unfit[key] = f"its reference raises {type(error).__name__}: {error}"[:300]
         self.reply(reply)

@@ -34,12 +34,12 @@ def find_helpful_lines(output: str, error_pattern: str, *, is_last: bool = False
     lines = [line for line in output.splitlines() if not re.search(_NOISE, line)]
     matches = [i for i, line in enumerate(lines) if re.search(error_pattern, line)]
     if not matches:
-        return _joined(lines)
+        return _join(lines)
     start = matches[-1 if is_last else 0]
     if is_last and start and re.fullmatch(_BARE, lines[start].strip()):
-        return _joined([lines[start].strip().rstrip(":") + ":", lines[start - 1]])
-    return _joined(lines[start:])
+        return _join([lines[start].strip().rstrip(":") + ":", lines[start - 1]])
+    return _join(lines[start:])
 
 
-def _joined(lines: list[str]) -> str:
+def _join(lines: list[str]) -> str:
     return " ".join(" ".join(lines).split())[:_CHARACTERS]

@@ -34,8 +34,13 @@ def load_problems(source: str) -> dict[str, records.Problem]:
         if convert is None:
             names = ", ".join(list(fields)[:8]) or "none"
             raise InputError(f"{where}: unknown format (fields: {names}); expected {_FORMATS}")
-        line = json.dumps(convert(fields, where))
+        try:
+            line = json.dumps(convert(fields, where))
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            reason = f"a field has another type than in {_FORMATS} ({error})"
+            raise InputError(f"{where}: {reason}") from None
         problem = records.parse_record(line, records.Problem, where=where)
+        _check_extra(problem, where)
         if problem.task_id in tasks:
             raise InputError(f"{path}: {problem.task_id} occurs twice; expected distinct task_ids")
         if not (problem.test or has_inputs(problem)) or not (
@@ -46,6 +51,16 @@ def load_problems(source: str) -> dict[str, records.Problem]:
     if not tasks:
         raise InputError(f"{path}: no problems; expected JSON Lines of problems")
     return tasks
+
+
+def _check_extra(problem: records.Problem, where: str) -> None:
+    """Raises InputError where a field that programs are made with has another type."""
+    stops = problem.extra.get("stop_tokens") or []
+    if not (isinstance(stops, list) and all(isinstance(stop, str) and stop for stop in stops)):
+        raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
+    for name in ("import", "suffix"):
+        if not isinstance(problem.extra.get(name) or "", str):
+            raise InputError(f"{where}: {name} must be a string, found {problem.extra[name]!r}")
 
 
 def read_rows(path: pathlib.Path, content: str) -> Iterator[tuple[str, dict[str, Any]]]:

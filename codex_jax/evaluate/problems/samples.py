@@ -26,7 +26,12 @@ def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[re
     names = _other_names(tasks)
     by_task: dict[str, list[records.Completion]] = collections.defaultdict(list)
     for where, fields in formats.read_rows(pathlib.Path(path), "Completions"):
-        line = json.dumps(_renamed(fields))
+        if fields.get("sample_index", 0) is None:  # as pandas writes what is absent
+            del fields["sample_index"]
+        elif type(fields.get("sample_index", 0)) is not int:
+            index = fields["sample_index"]
+            raise InputError(f"{where}: sample_index is {index!r}; expected an integer")
+        line = json.dumps(_rename_fields(fields))
         completion = records.parse_record(line, records.Completion, where=where)
         task_id = completion.task_id
         task_id = task_id if task_id in tasks else names.get(task_id.lower(), "")
@@ -45,7 +50,7 @@ def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[re
     return samples
 
 
-def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+def _rename_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Returns a row with `completion`, whatever its owners call it."""
     if "completion" in fields:
         return fields

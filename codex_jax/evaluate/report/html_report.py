@@ -96,7 +96,8 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     for number, line in enumerate(text.splitlines(), 1):
         try:
             fields = json.loads(line)
-            lines.append({"step": int(fields["step"]), "loss": float(fields["loss"])})
+            numbers = {"step": int(fields["step"]), "loss": float(fields["loss"])}
+            lines.append({**fields, **numbers})
         except (ValueError, TypeError, KeyError):
             raise InputError(
                 f'{path}:{number}: expected {{"step": …, "loss": …}}, not {line[:60]!r}'

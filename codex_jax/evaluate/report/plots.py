@@ -57,7 +57,7 @@ def validation_curves(lines: Sequence[Mapping[str, Any]]) -> str:
         for key, value in line.items():
             task, _, metric = key.removeprefix("validation/").rpartition("/")
             is_curve = key.startswith("validation/") and metric == "bits_per_byte"
-            if is_curve and math.isfinite(value):
+            if is_curve and isinstance(value, int | float) and math.isfinite(value):
                 curves.setdefault(task or "all", []).append((line["step"], value))
     if not curves:
         return ""

@@ -15,6 +15,7 @@ from codex_jax.evaluate.sandbox.guest import value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 
 _ATTEMPTS = 2
+_MOST_ITEMS = 1 << 20  # of an answer, those of a list as often as it occurs in it
 _PROGRAMS_PER_SANDBOX = 2000
 _MEMORY_LOST = "MemoryError"
 _ANNOUNCEMENTS = {"started", "ready"}  # before the first answer
@@ -206,7 +207,7 @@ def _decode_answers(
 def _decode_answer(answer: dict[str, Any], call: Call, count: int) -> records.Answer:
     if "raised" in answer:
         return records.Answer(error=_describe(answer["raised"]))
-    decoder = value_codec.Decoder([value_codec.Opaque("argument")] * count)
+    decoder = value_codec.Decoder([value_codec.Opaque("argument")] * count, most_items=_MOST_ITEMS)
     value, after = value_codec.call_deeply(decoder.decode, answer["value"])
     value, after = _without_subclasses(value), _without_subclasses(after)
     return records.Answer(value, None if after == list(call[0]) else after)

@@ -120,7 +120,7 @@ def probe(packages):
     for name in packages:
         try:
             __import__(name)
-        except ImportError as error:
+        except Exception as error:
             failures.append("can't import " + name + ": " + str(error)[:200])
     for path in ("/usr/x", "/x", "/dev/x"):
         try:

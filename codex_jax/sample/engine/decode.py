@@ -172,7 +172,9 @@ def _sample_tokens(
     adjusted = raw
     if adjustments is not None:
         tokens = state.output.tokens.at[rows.slot].get(mode="clip")
-        is_valid = jnp.arange(tokens.shape[1]) < rows.length[:, None]
+        index = jnp.arange(tokens.shape[1])
+        hidden = 0 if rows.healing is None else rows.healing.hidden[:, None]
+        is_valid = (index < rows.length[:, None]) & (index >= hidden)
         adjusted = apply_adjustments(raw, tokens, is_valid, adjustments)
         adjusted = jax.lax.optimization_barrier(adjusted)
     position = healing.key_position(rows)

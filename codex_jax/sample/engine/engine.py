@@ -302,16 +302,20 @@ def _cut_piece(
 def _hide_tail(piece: Sample, sample: PendingSample, token_bytes: Sequence[bytes]) -> Sample:
     """A piece without the tokens that end within the prompt's tail, which begin the first piece.
 
-    Their log-probabilities are added to the first visible token's.
+    Their log-probabilities are added to those of the first visible token and its alternatives.
     """
     if sample.reported or not sample.tail:
         return piece
     ends = itertools.accumulate(len(token_bytes[token]) for token in piece.tokens)
     hidden = sum(end <= len(sample.tail) for end in ends)
     logprobs = piece.logprobs[hidden:].copy()
-    logprobs[:1] += piece.logprobs[:hidden].sum()
+    spent = piece.logprobs[:hidden].sum()
+    logprobs[:1] += spent
     spelled = sum(len(token_bytes[token]) for token in piece.tokens[:hidden])
-    top = piece.top and TopLogprobs(*(x[hidden:] for x in piece.top))
+    top = None
+    if piece.top:  # alternatives to the first visible token come after the same hidden ones
+        top = TopLogprobs(piece.top.tokens[hidden:], piece.top.logprobs[hidden:].copy())
+        top.logprobs[:1] += spent
     return piece._replace(
         tokens=piece.tokens[hidden:],
         logprobs=logprobs,

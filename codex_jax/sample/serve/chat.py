@@ -17,7 +17,7 @@ class ChatCompletion(Completion):
 
     async def complete(self) -> dict[str, Any]:
         """The response, once all samples are finished."""
-        return chat_schema.to_chat(await super().complete())
+        return chat_schema.to_chat(await super().complete(), self.request.logprobs or 0)
 
     async def stream(self) -> AsyncGenerator[dict[str, Any]]:
         """Chunks as they come."""
@@ -25,7 +25,7 @@ class ChatCompletion(Completion):
         chunks = super().stream()
         try:
             async for chunk in chunks:
-                yield chat_schema.to_chat_chunk(chunk, begun)
+                yield chat_schema.to_chat_chunk(chunk, begun, self.request.logprobs or 0)
         finally:
             await chunks.aclose()
 

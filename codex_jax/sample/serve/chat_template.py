@@ -11,6 +11,10 @@ from jinja2 import sandbox
 from codex_jax import InputError
 from codex_jax.tokenizer import Tokenizer
 
+_TEMPLATE_ERRORS = (
+    *(jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError),
+    RecursionError,
+)
 _MISSING = "this model has no chat template; use /v1/completions"
 
 
@@ -48,7 +52,7 @@ class ChatTemplate:
             return self._template.render(
                 messages=messages, add_generation_prompt=True, **self._specials
             )
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        except _TEMPLATE_ERRORS as error:
             message = " ".join(str(error).split())
             raise InputError(f"the model's chat template refuses these: {message}") from None
 
@@ -60,7 +64,8 @@ class ChatTemplate:
 def _default_source(template: Any) -> str:
     """The template's text; of several with names, the default one's."""
     if isinstance(template, list):
-        template = {row.get("name"): row.get("template") for row in template}.get("default")
+        rows = [row for row in template if isinstance(row, dict)]
+        template = next((row.get("template") for row in rows if row.get("name") == "default"), None)
     return template if isinstance(template, str) else ""
 
 
@@ -87,5 +92,12 @@ def _format_now(form: str) -> str:
     return datetime.datetime.now().astimezone().strftime(form)
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    options: dict[str, Any] = {"indent": indent, "separators": separators}
+    return json.dumps(value, ensure_ascii=ensure_ascii, sort_keys=sort_keys, **options)

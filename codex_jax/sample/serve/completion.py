@@ -1,6 +1,7 @@
 """Answers one request: submits it to the engine's thread, and assembles the outputs."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from typing import Any, NamedTuple
@@ -91,7 +92,8 @@ class Completion:
             return sorted(candidates)
 
         def mean_logprob(key: tuple[int, int]) -> float:
-            return self._builders[key].total_logprob / max(1, self._builders[key].count)
+            builder = self._builders[key]
+            return builder.total_logprob / builder.count if builder.count else -math.inf
 
         ranked = []
         for prompt in range(len(self.request.prompts)):

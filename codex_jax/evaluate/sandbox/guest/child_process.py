@@ -36,6 +36,7 @@ class ChildProcess:
         self.server, self.limits = server, job["limits"]
         self.remaining_bytes = self.limits["answer_mb"] << 20
         self.output = _unlinked_file("output")
+        self.command = job["argv"][0]
         self.reason, self.clock = "", server_io.Clock(server, self.limits["cpu_s"])
         failure, child_failure = os.pipe()  # closed by exec
         self.failure = failure
@@ -80,8 +81,7 @@ class ChildProcess:
         """Waits for its end and returns how it ended; relays calls and answers if asked to."""
         poll = select.poll()
         poll.register(self.channel.fileno(), select.POLLIN)
-        if relay:
-            poll.register(self.server.inbox, select.POLLIN)
+        poll.register(self.server.inbox, select.POLLIN)  # the host may end it, or have calls
         while not self.reason:
             timeout_s = max(0.0, self.clock.due - time.monotonic())
             for descriptor, _ in poll.poll(1000 * timeout_s + 1):
@@ -127,7 +127,11 @@ class ChildProcess:
         output = _head_and_tail(self.output)
         os.close(self.output)
         if failure := os.read(self.failure, _OUTPUT_BYTES):
-            self.reason, output = "exec", failure.decode("utf-8", "replace")
+            output = failure.decode("utf-8", "replace")
+            if not self.command.startswith(
+                f"{HOME}/"
+            ):  # a tool; what is there is the program's own
+                self.reason = "exec"
         os.close(self.failure)
         return {
             "reason": self.reason,

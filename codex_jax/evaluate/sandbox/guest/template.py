@@ -98,7 +98,7 @@ def _import_packages(names):
         sys.path.append("/packages")
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process of several threads can't be forked
         for name in names:
-            with contextlib.suppress(ImportError):  # a probe program reports it
+            with contextlib.suppress(Exception):  # whatever a package raises: a probe reports it
                 importlib.import_module(name)
         os.environ.clear()
 

@@ -201,10 +201,14 @@ class Decoder:
     Args:
       objects: containers that have the first numbers: those of a call.
       find_iterator: returns the iterator of a number.
+      most_items: of all values, those of a container as often as it occurs; None is no limit. Who
+        looks at every item of a value without limits of his own needs one.
     """
 
-    def __init__(self, objects=(), *, find_iterator=None):
+    def __init__(self, objects=(), *, find_iterator=None, most_items=None):
+        self.most_items = most_items
         self.objects, self.find_iterator = list(objects), find_iterator
+        self.weights, self.weight = [1] * len(self.objects), 0  # items: by number, and so far
         self.inexact = ""  # the class of a value that was decoded approximately
 
     def decode(self, form):
@@ -214,8 +218,9 @@ class Decoder:
           Exception: not something that `encode` makes.
         """
         if type(form) is list:
-            self.objects.append(values := [])
+            number, before = self._begin(values := [])
             values += self.items(form)
+            self.weights[number] = max(1, self.weight - before)
             return values
         if type(form) is not dict:
             return form
@@ -226,24 +231,44 @@ class Decoder:
             _add_types(module)
         if tag in _MUTABLE:
             create, fill = _MUTABLE[tag]
-            self.objects.append(container := create(body))
+            number, before = self._begin(container := create(body))
             fill(self, container, body)
+            self.weights[number] = max(1, self.weight - before)
             return container
         if tag in _IMMUTABLE:
-            number = len(self.objects)
-            self.objects.append(self)  # until it is there
-            self.objects[number] = value = _IMMUTABLE[tag](self.items(body))
+            number, before = self._begin(self)  # until it is there
+            items = self.items(body)
+            self.weights[number] = max(1, self.weight - before)
+            self.objects[number] = value = _IMMUTABLE[tag](items)
             return value
         if tag not in _READERS:
             raise ValueError(f"unknown tag {tag[:40]!r}")
         return _READERS[tag](self, body)
 
+    def _begin(self, container):
+        """Numbers a container; returns its number and the items before it."""
+        self.objects.append(container)
+        self.weights.append(1)
+        return len(self.objects) - 1, self.weight
+
+    def _count(self, items):
+        """Counts items, those of a container as often as it occurs: to look at all takes so long.
+
+        Raises:
+          ValueError: they are more than a value may have.
+        """
+        self.weight += items
+        if self.most_items is not None and self.weight > self.most_items:
+            raise ValueError("its containers occur too often")
+
     def items(self, forms):
         """Returns the values of forms."""
+        self._count(len(forms))
         return [self.decode(form) if type(form) in (list, dict) else form for form in forms]
 
     def pairs(self, forms):
         """Returns the items of a mapping."""
+        self._count(2 * len(forms))
         return [(self.decode(key), self.decode(value)) for key, value in forms]
 
     def refill(self, container, form):
@@ -282,6 +307,7 @@ class Decoder:
             raise ValueError("no such container")
         if (value := self.objects[number]) is self:
             raise ValueError("a tuple in itself")
+        self._count(self.weights[number])
         return value
 
     def approximate(self, name, value):
