@@ -165,7 +165,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sandbox", "verdicts"},
         {"languages", "metrics"},
         {"problems"},
-        {"judging"},
+        {"judging", "select"},
         {"report", "verdict_log"},
         {"references"},
         {"evaluate"},

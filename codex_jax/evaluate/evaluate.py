@@ -16,7 +16,11 @@ from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.references import check_references
 from codex_jax.evaluate.sandbox.packages import describe
+from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.select.curve import selection_curves
+from codex_jax.evaluate.select.prompts import read_prompts
+from codex_jax.evaluate.select.select import IS_SELECTION, select_programs
 from codex_jax.evaluate.verdict_log import VerdictLog
 
 _VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
@@ -24,6 +28,7 @@ _OWN_FILES = {
     "verdicts.jsonl": _VERDICTS,
     "references.jsonl": _VERDICTS,
     "mbr_exec.jsonl": _VERDICTS,
+    "selection.jsonl": IS_SELECTION,
     "report.json": files.has_json_keys("samples", "problems", "causes"),
     "report.md": files.has_text("| cause | samples |"),
 }
@@ -41,6 +46,8 @@ def evaluate(
     workers: int = 0,
     packages: Sequence[str] = (),
     mbr_exec: bool = False,
+    select: bool = False,
+    model_tests: str = "",
     baseline: str = "",
 ) -> dict[str, Any]:
     """Judges every completion in a sandbox, estimates pass@k and returns the report.
@@ -58,6 +65,8 @@ def evaluate(
       workers: number of sandboxes in parallel; 0 means one a core.
       packages: Python packages, installed here, that programs may import, such as numpy.
       mbr_exec: also select the sample whose outputs on generated inputs most others share.
+      select: also choose a sample of each problem by its prompt, as `evaluate select` does.
+      model_tests: for `select`: completions of the prompts of `evaluate tests`; empty for none.
       baseline: verdicts.jsonl of another run of these problems, for a paired comparison.
 
     Raises:
@@ -78,17 +87,36 @@ def evaluate(
         "workers": workers or len(os.sched_getaffinity(0)),
     }
     folder = pathlib.Path(output)
+    if select:  # before there is any verdict
+        runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb)
+        chosen = _select(folder, tasks, samples, runner, model_tests, settings["workers"])
     log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings, references=True)
     votes = _mbr_exec_votes(folder, tasks, samples, settings) if mbr_exec else None
     verdicts = log.verdicts(samples)
     report = summary(tasks, verdicts, ks, samples)
     report |= {"selection": selection(samples, verdicts, votes)} | info
+    if select:
+        report["selection_curves"] = selection_curves(chosen, verdicts)
     if baseline:
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
     print(progress.printable(table(report)))
     return report
+
+
+def _select(
+    folder: pathlib.Path,
+    tasks: Mapping[str, records.Problem],
+    samples: Sequence[records.Completion],
+    runner: ProgramRunner,
+    model_tests: str,
+    workers: int,
+) -> list[records.Completion]:
+    """Chooses a sample of each problem; nothing but prompts and samples is handed over."""
+    prompts, output = read_prompts(tasks.values()), folder / "selection.jsonl"
+    sources = {"model_tests": model_tests, "workers": workers}
+    return select_programs(prompts, samples, output, runner, **sources)
 
 
 def _judge(
