@@ -166,7 +166,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"languages", "metrics"},
         {"problems"},
         {"judging"},
-        {"report", "verdict_log"},
+        {"libraries", "report", "verdict_log"},
         {"references"},
         {"evaluate"},
     ],
