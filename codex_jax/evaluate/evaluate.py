@@ -72,37 +72,43 @@ def evaluate(
     Raises:
       InputError: unusable input, a missing tool or library, or no sandbox works here.
     """
-    if timeout_s <= 0 or memory_mb < 64 or workers < 0 or not ks or min(ks) < 1:
-        raise InputError(
-            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
-            "expected positive numbers and at least 64 MiB"
-        )
+    _check_settings(timeout_s, memory_mb, workers, ks)
     files.claim_folder(output, _OWN_FILES, "output")
     tasks = formats.load_problems(problems)
     samples = load_completions(completions, tasks)
     registry.require({sample.task_id: tasks[sample.task_id] for sample in samples}.values())
-    settings = {
-        "sandbox": sandbox,
-        "limits": Limits(cpu_s=timeout_s, memory_mb=memory_mb, packages=describe(packages)),
-        "workers": workers or len(os.sched_getaffinity(0)),
-    }
+    limits = Limits(cpu_s=timeout_s, memory_mb=memory_mb, packages=describe(packages))
+    workers = workers or len(os.sched_getaffinity(0))
+    settings = {"sandbox": sandbox, "limits": limits, "workers": workers}
     folder = pathlib.Path(output)
-    if select:  # before there is any verdict
-        runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb)
-        chosen = _select(folder, tasks, samples, runner, model_tests, settings["workers"])
+    runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb)
+    own = {"model_tests": model_tests, "workers": workers}
+    chosen = _select(folder, tasks, samples, runner, **own) if select else []
     log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings, references=True)
     votes = _mbr_exec_votes(folder, tasks, samples, settings) if mbr_exec else None
     verdicts = log.verdicts(samples)
     report = summary(tasks, verdicts, ks, samples)
     report |= {"selection": selection(samples, verdicts, votes)} | info
-    if select:
+    if chosen:
         report["selection_curves"] = selection_curves(chosen, verdicts)
     if baseline:
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
+    return _write(folder, report)
+
+
+def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
     print(progress.printable(table(report)))
     return report
+
+
+def _check_settings(timeout_s: float, memory_mb: int, workers: int, ks: Sequence[int]) -> None:
+    if timeout_s <= 0 or memory_mb < 64 or workers < 0 or not ks or min(ks) < 1:
+        raise InputError(
+            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
+            "expected positive numbers and at least 64 MiB"
+        )
 
 
 def _select(
@@ -110,13 +116,11 @@ def _select(
     tasks: Mapping[str, records.Problem],
     samples: Sequence[records.Completion],
     runner: ProgramRunner,
-    model_tests: str,
-    workers: int,
+    **settings: Any,
 ) -> list[records.Completion]:
-    """Chooses a sample of each problem; nothing but prompts and samples is handed over."""
-    prompts, output = read_prompts(tasks.values()), folder / "selection.jsonl"
-    sources = {"model_tests": model_tests, "workers": workers}
-    return select_programs(prompts, samples, output, runner, **sources)
+    """Chooses a sample of each problem; only prompts and samples are handed over."""
+    prompts = read_prompts(tasks.values())
+    return select_programs(prompts, samples, folder / "selection.jsonl", runner, **settings)
 
 
 def _judge(

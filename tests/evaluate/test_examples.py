@@ -11,7 +11,7 @@ from codex_jax.evaluate.select.examples import Example, is_equal, read_examples
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data" / "HumanEval.jsonl.gz"
 
 
-def shown(docstring: str, header: str = "def f(x):") -> list[tuple]:
+def read(docstring: str, header: str = "def f(x):") -> list[tuple]:
     prompt = f'{header}\n    """{docstring}\n    """\n'
     return [(*e.arguments, e.expected) for e in read_examples(prompt, "f")]
 
@@ -42,7 +42,7 @@ def shown(docstring: str, header: str = "def f(x):") -> list[tuple]:
     ],
 )
 def test_forms_of_examples(text):
-    assert shown(f"Double it.\n\n    {text}") == [(2, 4)]
+    assert read(f"Double it.\n\n    {text}") == [(2, 4)]
 
 
 def test_several_arguments_in_each_form():
@@ -55,7 +55,7 @@ def test_several_arguments_in_each_form():
         'Input:\n      list : ["a", "b"]\n      index : 1\n    Output: "b"',
         "f([\n      'a',\n      'b'],\n      1) == 'b'",
     ):
-        assert shown(text, header) == [(["a", "b"], 1, "b")], text
+        assert read(text, header) == [(["a", "b"], 1, "b")], text
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_several_arguments_in_each_form():
     ],
 )
 def test_what_is_no_example(text):
-    assert shown(text) == []
+    assert read(text) == []
 
 
 def test_doctests_of_several_lines_and_of_none():
     text = ">>> f(1)\n\n    >>> f(2)\n    ['a',\n     'b']\n    >>> f(3)\n    True"
-    assert shown(text) == [(1, None), (2, ["a", "b"]), (3, True)]
+    assert read(text) == [(1, None), (2, ["a", "b"]), (3, True)]
 
 
 def test_an_example_may_end_the_docstring():
@@ -88,13 +88,13 @@ def test_an_example_may_end_the_docstring():
 
 
 def test_calls_with_two_answers_are_left_out():
-    assert shown("f(1) == 2\n    f(2) == 3\n    f(1) == 5") == [(2, 3)]
-    assert shown("f(1) == 2\n    >>> f(1)\n    2") == [(1, 2)]
+    assert read("f(1) == 2\n    f(2) == 3\n    f(1) == 5") == [(2, 3)]
+    assert read("f(1) == 2\n    >>> f(1)\n    2") == [(1, 2)]
 
 
 def test_words_without_quotes_are_strings_and_parameters_are_not():
     header = "def f(s):"
-    assert shown("f(ab) => False\n    f(s) => True", header) == [("ab", False)]
+    assert read("f(ab) => False\n    f(s) => True", header) == [("ab", False)]
 
 
 def test_a_call_around_the_function_is_applied():

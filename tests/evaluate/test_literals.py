@@ -33,9 +33,9 @@ PLAIN = st.recursive(
     ],
 )
 def test_the_longest_literal_is_read(text, value):
-    found, end = read_literal(text)
-    assert found == value
-    assert type(found) is type(value)
+    literal, end = read_literal(text)
+    assert literal == value
+    assert type(literal) is type(value)
     assert text[:end].strip()
 
 

@@ -1,4 +1,4 @@
-"""What a selection may see of problems and samples."""
+"""Prompts and samples as a selection sees them: without tests, references and verdicts."""
 
 import pytest
 

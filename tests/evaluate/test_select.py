@@ -58,7 +58,7 @@ def choose(folder, runner, **fields):
 
 
 def test_the_prompt_decides_against_the_majority_and_hostile_programs(tmp_path, runner):
-    """Of the four that satisfy f(2) == 4, `n * n` has three votes: it is chosen by behavior."""
+    """Three of the four that satisfy f(2) == 4 behave alike: they are chosen."""
     row = choose(tmp_path, runner, bodies=BODIES)
     assert row.completion == "    return n * n\n"
     assert (row.extra["votes"], row.extra["examples"]) == (3, 1)

@@ -67,7 +67,8 @@ def _shares(rows: Sequence[Evidence], passed: Sequence[bool], size: int) -> dict
         scores = score_samples([rows[i] for i in drawn])
         right = [passed[i] for i in drawn]
         for name, order in METHODS.items():
-            shares[name] += _pass_rate([order(score) for score in scores], right) / _DRAWS
+            shares[name] += _pass_rate([order(score) for score in scores], right)
+    shares = {name: total / _DRAWS for name, total in shares.items()}
     chances = [pass_at_k(len(rows), sum(passed), k) or 0.0 for k in (1, size)]
     if size == 1:  # there is no choice
         shares = dict.fromkeys(METHODS, chances[0])

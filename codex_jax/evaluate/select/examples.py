@@ -6,7 +6,7 @@ They are read from doctests, from calls with an answer after an arrow, an equals
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax.evaluate.select.literals import evaluate, parse_expression, read_literal
@@ -27,7 +27,14 @@ _RESULT = re.compile(
 _INPUT = re.compile(r"\binputs?\s*:\s*", re.IGNORECASE)
 _FAR = 120  # characters between the last value and the answer
 _MOST = 50
-_WRAPPERS = {"round": round, "sorted": sorted, "list": list, "set": set, "len": len, "abs": abs}
+_WRAPPERS: dict[str, Callable[..., Any]] = {
+    "round": round,
+    "sorted": sorted,
+    "list": list,
+    "set": set,
+    "len": len,
+    "abs": abs,
+}
 
 
 class Example(NamedTuple):
