@@ -117,10 +117,10 @@ def encode_texts(task: tuple[str, list[str]]) -> list[np.ndarray]:
     return [array for array in arrays if len(array) < LENGTH]
 
 
-def select_texts(found: list[list[tuple[str, str]]], excluded: set[str]) -> list[str]:
-    """One text of each program, without those that share words with what is excluded."""
+def select_texts(wheels: list[list[tuple[str, str]]], excluded: set[str]) -> list[str]:
+    """A text of each program, without those that share words with what is excluded."""
     programs: dict[str, str] = {}
-    for functions in found:
+    for functions in wheels:
         for program, text in functions:
             programs.setdefault(program, text)
     return [text for text in programs.values() if not excluded & runs_of(text)]
@@ -171,9 +171,9 @@ def main() -> None:
         for run in runs_of(problem.prompt + problem.canonical_solution)
     }
     with multiprocessing.get_context("spawn").Pool() as pool:
-        found = pool.map(read_wheel, sorted(options.wheels.glob("*.whl")), chunksize=4)
-        texts = select_texts(found, excluded)
-        print(f"{sum(map(len, found))} documented functions, {len(texts)} left", flush=True)
+        functions = pool.map(read_wheel, sorted(options.wheels.glob("*.whl")), chunksize=4)
+        texts = select_texts(functions, excluded)
+        print(f"{sum(map(len, functions))} documented functions, {len(texts)} left", flush=True)
         parts = [
             (options.tokenizer, texts[start : start + 500]) for start in range(0, len(texts), 500)
         ]

@@ -61,7 +61,7 @@ class Job:
         """Seconds until the deadline."""
         return self.options.seconds - (time.monotonic() - self.start)
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Prints a line with the seconds since the start."""
         print(f"{time.monotonic() - self.start:6.1f} s  {text}", flush=True)
 
@@ -87,7 +87,7 @@ class Job:
             except subprocess.TimeoutExpired:
                 process.kill()
                 status = f"not done; stopped after {process.wait() and self.options.seconds} s"
-        self.say(f"{name}: {time.monotonic() - begin:.1f} s, {last_line(log)}")
+        self.report(f"{name}: {time.monotonic() - begin:.1f} s, {last_line(log)}")
         if status:
             raise RuntimeError(f"{name}: {status}")
 
@@ -119,14 +119,14 @@ def unpack(job: Job) -> None:
     for stem in {piece.stem for piece in pieces.values()}:
         content = b"".join(pieces[name].read_bytes() for name in sorted(pieces) if stem in name)
         (job.work / stem).write_bytes(content)
-        job.say(f"{stem}: {len(content):,} bytes")
+        job.report(f"{stem}: {len(content):,} bytes")
     for archive in job.input.glob("*.tar"):
         with tarfile.open(archive) as members:
             members.extractall(job.work, filter="data")
     for compact in job.input.glob("*.npz.xz"):
         if not (job.work / compact.name.partition(".")[0]).exists():
             expand_rows(compact, job.work / compact.name.partition(".")[0])
-            job.say(f"{compact.name}: rows rebuilt")
+            job.report(f"{compact.name}: rows rebuilt")
     if not (job.work / "base").exists():
         import_base(job)
 
@@ -295,7 +295,7 @@ def run_lane(job: Job, stages: Sequence[str], memory: float) -> list[str]:
         try:
             RUN[stage](job, memory)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
-            job.say(f"{stage} ends: {error}")
+            job.report(f"{stage} ends: {error}")
             return [stage]
         finally:
             job.archive(stage)
@@ -326,7 +326,7 @@ def main() -> int:
         running = [pool.submit(run_lane, job, stages, memory) for memory, stages in lanes]
         failures = [stage for lane in running for stage in lane.result()]
     job.stop()
-    job.say(f"done; failed: {', '.join(failures) or 'none'}")
+    job.report(f"done; failed: {', '.join(failures) or 'none'}")
     return int(bool(failures))
 
 
