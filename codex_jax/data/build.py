@@ -9,7 +9,7 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data.assemble import Assembler
-from codex_jax.data.blend import Blend, read_blend
+from codex_jax.data.blend import Blend, check_cleaning, read_blend
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.destination import BuildFolders
@@ -55,7 +55,7 @@ def build(
       mixture: name of a seqio Task or Mixture; by default all of corpus.
       modules: Python modules that register it.
       rates: Task → share of the tokens; makes of corpus's and the modules' Tasks the mixture.
-      cached: folder that `data cache` wrote for the same Tasks; takes the place of their sources.
+      cached: folder that `data cache` wrote by the same settings; takes the place of the sources.
       tokenizer: the JSON file that `tokenizer` wrote.
       output: the folder of rows to write.
       sequence_length: tokens in a row.
@@ -71,13 +71,14 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    _check(sequence_length, indent_split_rate, cached)
+    _check(sequence_length, indent_split_rate, cached, cleaning, seed)
     ids = Tokenizer.load(tokenizer)
     blend = read_blend(corpus, mixture, modules, ids, rates=rates, cached=cached)
     if explain:
         print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
-    _check_cleaning(cleaning, blend)
+    if not cached:
+        check_cleaning(cleaning, blend)
     folders = BuildFolders(output)
     parameters = _list_parameters(
         sequence_length, indent_split_rate, cleaning, mixture, blend, seed
@@ -85,14 +86,6 @@ def build(
     row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
     spec = BuildSpec(blend.trees, str(tokenizer), *row, tuple(blend.task_hashes))
     return _build(spec, ids, parameters, folders, workers, blend)
-
-
-def _check_cleaning(cleaning: Cleaning, blend: Blend) -> None:
-    if not blend.trees and cleaning != Cleaning():
-        raise InputError(
-            "cleaning is set, but it holds for trees of files, and none is built here; unset it, "
-            "and clean in the Task's preprocessors or in `data cache`"
-        )
 
 
 def _list_parameters(
@@ -115,13 +108,15 @@ def _list_parameters(
     }
 
 
-def _check(sequence_length: int, indent_split_rate: float, cached: str) -> None:
+def _check(
+    sequence_length: int, indent_split_rate: float, cached: str, cleaning: Cleaning, seed: int
+) -> None:
     if sequence_length < 2:
         raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
     if cached:
-        load_cached_task().check_length(cached, sequence_length)
+        load_cached_task().check_cache(cached, sequence_length, cleaning, seed)
 
 
 def _build(

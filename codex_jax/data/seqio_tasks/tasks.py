@@ -1,6 +1,7 @@
 """Corpora in seqio's registry: a tree is a Task, several trees are a Mixture with rates."""
 
 import difflib
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -15,7 +16,7 @@ from codex_jax.data.examples.encode import encode_spans
 from codex_jax.data.examples.render import render_repeats
 from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.data.seqio_tasks.sources import TreeRate, TreeSource
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary, load_tokenizer
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
 
@@ -58,7 +59,9 @@ def _dataset_fn(
     return dataset
 
 
-def _add(name: str, source: seqio.DataSource, tokenizer: Tokenizer) -> seqio.Task:
+def _add(
+    name: str, source: seqio.DataSource, tokenizer: Tokenizer | pathlib.Path | str
+) -> seqio.Task:
     seqio.TaskRegistry.remove(name)
     return seqio.TaskRegistry.add(
         name,
@@ -133,7 +136,7 @@ def encode_examples(
 def add_tree_task(
     name: str,
     tree: SourceTree,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | pathlib.Path | str,
     *,
     cleaner: Cleaner | None = None,
     stats: FileStats | None = None,
@@ -149,7 +152,7 @@ def add_tree_task(
     Args:
       name: of the Task; characters that seqio refuses become "_".
       tree: The directory and how to render it.
-      tokenizer: The vocabulary.
+      tokenizer: The vocabulary, or the path of its file.
       cleaner: The steps that a file must pass.
       stats: Gets the counts.
       seed: Of infilling's cuts and of fractions of weights.
@@ -159,9 +162,9 @@ def add_tree_task(
     task_name = re.sub(r"\W", "_", name)
     tree_name = task_name if source is None else source
     counts = FileStats() if stats is None else stats
-    cutter = RowCutter(tokenizer, sequence_length)
 
     def read(is_held_out: bool) -> Iterator[Example]:
+        cutter = RowCutter(load_tokenizer(tokenizer), sequence_length)
         documents = (cleaner or Cleaner(Cleaning())).documents(tree, counts, name)
         for document in documents:
             if is_validation(document.path, tree.validation_share) == is_held_out:
