@@ -20,7 +20,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
-LEAVES = {"records", "files", "progress", "host_runtime", "ranges"}
+LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts"}
 LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
@@ -41,6 +41,7 @@ ROOMS = {
     "records": Room({"files"}, {"numpy"}),
     "files": Room(set(), set()),
     "ranges": Room(set(), set()),
+    "problem_texts": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
@@ -52,7 +53,7 @@ ROOMS = {
         ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
-        {"records", "files", "progress", "host_runtime", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "problem_texts", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",
@@ -166,7 +167,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"languages", "metrics"},
         {"problems"},
         {"judging"},
-        {"report", "verdict_log"},
+        {"libraries", "report", "verdict_log"},
         {"references"},
         {"evaluate"},
     ],

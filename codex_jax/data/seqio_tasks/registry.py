@@ -11,7 +11,9 @@ import seqio
 
 from codex_jax import InputError
 from codex_jax.data.corpus import SourceTree
+from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.cached_task import add_cached_task
+from codex_jax.data.seqio_tasks.problem_tasks import add_problem_tasks
 from codex_jax.data.seqio_tasks.sources import TreeRate
 from codex_jax.data.seqio_tasks.task_examples import SPLITS, first_line
 from codex_jax.data.seqio_tasks.tasks import add_tree_task
@@ -31,11 +33,14 @@ class Member(NamedTuple):
 
 
 def register(
-    trees: Mapping[str, SourceTree], modules: Sequence[str], tokenizer: Tokenizer | None
+    trees: Mapping[str, SourceTree],
+    modules: Sequence[str],
+    tokenizer: Tokenizer | None,
+    problems: ProblemFiles | None = None,
 ) -> None:
-    """Registers trees as Tasks by their names, then imports the modules, which may use these.
+    """Registers trees as Tasks by their names, and the problems' Tasks; then imports the modules.
 
-    Without a tokenizer their ids are bytes.
+    These may use the Tasks. Without a tokenizer their ids are bytes.
 
     Raises:
       InputError: a name isn't seqio's, a module is missing, or it raises an error.
@@ -44,6 +49,8 @@ def register(
         if not name.isidentifier():
             raise InputError(f"corpus {name!r}: expected letters, digits and _ in a Task's name")
         add_tree_task(name, tree, tokenizer or byte_tokenizer())
+    if problems:
+        add_problem_tasks(problems, tokenizer or byte_tokenizer())
     import_modules(modules)
 
 
