@@ -103,13 +103,13 @@ def check_rates(mixture: str, rates: Mapping[str, float]) -> None:
         raise InputError(f"mixture {mixture!r}: all rates are 0; set one above 0")
 
 
-def check_cleaning(cleaning: Cleaning, blend: Blend) -> None:
-    """Refuses a cleaning that nothing heeds.
+def check_cleaning(cleaning: Cleaning, blend: Blend, cached: str = "") -> None:
+    """Refuses a cleaning that nothing heeds; a cache's is compared with it elsewhere.
 
     Raises:
       InputError: it is set, and no member is a tree of files.
     """
-    if not blend.trees and cleaning != Cleaning():
+    if not (blend.trees or cached) and cleaning != Cleaning():
         raise InputError(
             "cleaning is set, but it holds for trees of files, and none is read here; unset it, "
             "and clean in the Task's preprocessors"

@@ -81,8 +81,7 @@ def build(
     if explain:
         print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
-    if not cached:
-        check_cleaning(cleaning, blend)
+    check_cleaning(cleaning, blend, cached)
     folders = BuildFolders(output)
     parameters = _list_settings(sequence_length, indent_split_rate, cleaning, mixture, blend, seed)
     row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
