@@ -20,7 +20,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
-LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "remote"}
+LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
 LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
@@ -42,6 +42,7 @@ ROOMS = {
     "files": Room({"remote"}, set()),
     "remote": Room(set(), {"etils", "fsspec", "tensorstore"}),
     "ranges": Room(set(), set()),
+    "problem_texts": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
@@ -53,7 +54,7 @@ ROOMS = {
         ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
-        {"records", "files", "progress", "host_runtime", "remote", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",
@@ -168,7 +169,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"languages", "metrics"},
         {"problems"},
         {"judging"},
-        {"report", "verdict_log"},
+        {"libraries", "report", "verdict_log"},
         {"references"},
         {"evaluate"},
     ],

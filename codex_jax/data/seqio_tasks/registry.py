@@ -9,7 +9,9 @@ import seqio
 
 from codex_jax import InputError
 from codex_jax.data.corpus import SourceTree
+from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.cached_task import add_cached_task
+from codex_jax.data.seqio_tasks.problem_tasks import add_problem_tasks
 from codex_jax.data.seqio_tasks.sources import TreeRate
 from codex_jax.data.seqio_tasks.task_examples import SPLITS
 from codex_jax.data.seqio_tasks.tasks import add_tree_task
@@ -25,8 +27,15 @@ class Member(NamedTuple):
     rate: float | None  # None where a tree's weights say how often its documents occur
 
 
-def register(trees: Mapping[str, SourceTree], modules: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Registers trees as Tasks by their names, then imports the modules, which may use these.
+def register(
+    trees: Mapping[str, SourceTree],
+    modules: Sequence[str],
+    tokenizer: Tokenizer,
+    problems: ProblemFiles | None = None,
+) -> None:
+    """Registers trees as Tasks by their names, and the problems' Tasks; then imports the modules.
+
+    These may use the Tasks.
 
     Raises:
       InputError: a name isn't seqio's, a module is missing, or it raises an error.
@@ -35,6 +44,8 @@ def register(trees: Mapping[str, SourceTree], modules: Sequence[str], tokenizer:
         if not name.isidentifier():
             raise InputError(f"corpus {name!r}: expected letters, digits and _ in a Task's name")
         add_tree_task(name, tree, tokenizer)
+    if problems:
+        add_problem_tasks(problems, tokenizer)
     import_modules(modules)
 
 

@@ -90,7 +90,10 @@ def references_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"judged in-process, as their references can't be judged outside: {', '.join(moved)}"
         )
-    return lines + [f"left out: {name} ({reason})" for name, reason in left_out.items()]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    return lines + [f"left out: {', '.join(n)} ({reason})" for reason, n in by_reason.items()]
 
 
 def count_passes(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
