@@ -10,7 +10,7 @@ import os
 import pathlib
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from codex_jax import InputError
@@ -69,16 +69,19 @@ def repair_jsonl(path: pathlib.Path | str) -> int:
         return end - start
 
 
-def claim_folder(folder: pathlib.Path | str, own: Mapping[str, Check], setting: str) -> None:
+def claim_folder(
+    folder: pathlib.Path | str, own: Mapping[str, Check], setting: str, inputs: Iterable[str] = ()
+) -> None:
     """Refuses a folder that holds anything besides a command's own files; an absent one is fine.
 
     Args:
       folder: The folder that `setting` names.
       own: Glob of a name → whether an entry of that name carries the command's mark.
       setting: The flag, for the message.
+      inputs: Files that the command reads, which it mustn't replace.
 
     Raises:
-      InputError: it is no folder, or an entry isn't the command's own.
+      InputError: it is no folder, or an entry isn't the command's own, or is an input.
     """
     check_path(folder, setting)
     folder = to_path(folder) if is_remote(folder) else pathlib.Path(folder)
@@ -86,7 +89,12 @@ def claim_folder(folder: pathlib.Path | str, own: Mapping[str, Check], setting: 
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder; set {setting} to a new one")
+    paths = [path for path in map(pathlib.Path, inputs) if path.exists()]
     for entry in sorted(folder.iterdir()):
+        if any(entry.exists() and entry.samefile(path) for path in paths):
+            raise InputError(
+                f"{entry} is an input, which would be replaced; set {setting} to another folder"
+            )
         if not _is_own(entry, own):
             raise InputError(
                 f"{folder} holds {entry.name!r}, which this command didn't write; "

@@ -97,7 +97,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
-            "learn a byte-level BPE tokenizer from source trees",
+            "learn a byte-level BPE tokenizer from source trees, Tasks or Mixtures",
         ),
         Command(
             "data build",
