@@ -23,7 +23,7 @@ import tarfile
 TEMPERATURES = (0.2, 0.8, 0.0, 0.4, 0.6, 1.0)  # in the order of their worth, should time end
 HELD_OUT = 300
 MOST_PROMPT = 4000  # characters of a prompt held out: about 1,000 tokens
-PIECE = 40_000_000  # bytes
+PIECE = 47_000_000  # bytes
 
 
 def read_lines(path: pathlib.Path) -> list[dict]:
@@ -114,6 +114,7 @@ def pack_input(options: argparse.Namespace) -> None:
     humaneval = read_lines(options.humaneval)
     held_out = read_lines(options.folder / "held_out.jsonl")
     files = {"requests.jsonl": make_requests(humaneval, 20) + make_requests(held_out, 10)}
+    files["few_requests.jsonl"] = files["requests.jsonl"][: 2 * len(humaneval)]
     undocumented = read_lines(options.undocumented) if options.undocumented else []
     files["documented.jsonl"] = humaneval + undocumented
     files["docstring_requests.jsonl"] = make_docstring_requests(humaneval + undocumented)
@@ -125,7 +126,7 @@ def pack_input(options: argparse.Namespace) -> None:
     for name in ("codex_s", "codex_d"):
         if (options.folder / name).exists():
             with tarfile.open(options.input / f"{name}.tar", "w") as archive:
-                archive.add(options.folder / name, name)
+                archive.add(options.folder / name, f"rows/{name}")
     if (options.folder / "middle").exists():
         compact_rows(options.folder / "middle", options.input / "middle.npz.xz")
 

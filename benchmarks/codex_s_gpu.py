@@ -3,14 +3,16 @@
     sh benchmarks/codex_s_gpu.sh INPUT OUTPUT [--seconds 460] [--stages base,problems]
 
 Stages: `base` samples the untrained model; `problems` trains it on the problems alone, and samples;
-`middle` trains it on documented functions, `codex_s` then on the problems, and samples; `codex_d`
-trains on docstrings, writes them for bodies, and samples code from them by Codex-S. Each stage's
-samples and metrics lie in OUTPUT/STAGE.tar.gz as soon as it is done, and at the end of the time
-whatever there is. INPUT is a folder that `codex_s.py pack` filled.
+`problems_1` and `problems_12` do so for other numbers of epochs than 4; `middle` trains it on
+documented functions, `codex_s` then on the problems, and samples; `codex_d` trains on docstrings,
+writes them for bodies, and samples code from them by Codex-S. Each stage's samples and metrics lie
+in OUTPUT/STAGE.tar.gz as soon as it is done, and at the end of the time whatever there is. INPUT is
+a folder that `codex_s.py pack` filled.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import json
 import lzma
 import os
@@ -26,22 +28,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 # Stages of a lane follow one another; lanes share the device. Share of its memory for each.
-LANES = {"base": (0.2, ("base",)), "problems": (0.25, ("problems",))}
-LANES |= {"codex_s": (0.4, ("middle", "codex_s", "codex_d"))}
+LANES = {"base": (0.18, ("base", "problems_1", "problems_12")), "problems": (0.2, ("problems",))}
+LANES |= {"codex_s": (0.35, ("middle", "codex_s", "codex_d"))}
 STAGES = tuple(stage for _, stages in LANES.values() for stage in stages)
 
-# Settings of `train` for each stage; the documented functions are read less than twice.
+# Settings of `train`. Epochs are of 566 rows of problems, and of 3,469 of functions.
 COMMON = ["--gin.Compute.dtype='bfloat16'", "--gin.Compute.loss_chunks=8", "--log_every=10"]
-FINE = ["--steps=240", "--batch_size=16", "--learning_rate=2e-4", "--warmup_steps=20"]
-FINE += ["--final_fraction=0.0", "--weight_decay=0.0", "--every=40", "--save_every=40"]
-FINE += ["--keep_best=1", "--keep_latest=1", "--keep_optimizer=False", "--batches=64"]
-MIDDLE = ["--steps=700", "--batch_size=32", "--learning_rate=5e-4", "--warmup_steps=50"]
-MIDDLE += ["--final_fraction=0.1", "--weight_decay=0.01", "--every=100", "--save_every=700"]
-MIDDLE += ["--keep_optimizer=False"]
-SETTINGS = {"problems": FINE, "middle": MIDDLE, "codex_s": FINE, "codex_d": FINE}
-ORIGIN = {"problems": "base", "middle": "base", "codex_s": "middle", "codex_d": "middle"}
-ROWS = {"problems": "codex_s", "middle": "middle", "codex_s": "codex_s", "codex_d": "codex_d"}
-CLOSING = '"""'  # where a sampled docstring ends
+COMMON += ["--keep_latest=1", "--keep_optimizer=False", "--gin.BatchReader.seed=0"]
+FINE = ["--batch_size=16", "--learning_rate=2e-4", "--final_fraction=0.0", "--weight_decay=0.0"]
+FINE += ["--every=35", "--save_every=35", "--keep_best=1", "--batches=64"]
+FOUR_EPOCHS = [*FINE, "--steps=140", "--warmup_steps=10"]
+MIDDLE = ["--steps=325", "--batch_size=32", "--learning_rate=4e-4", "--warmup_steps=30"]
+MIDDLE += ["--weight_decay=0.01", "--save_every=325"]
+SETTINGS = {"middle": MIDDLE, **dict.fromkeys(("problems", "codex_s", "codex_d"), FOUR_EPOCHS)}
+SETTINGS["problems_1"] = [*FINE, "--steps=35", "--warmup_steps=5"]
+SETTINGS["problems_12"] = [*FINE, "--steps=420", "--warmup_steps=10"]
+ORIGIN = {"codex_s": "middle", "codex_d": "middle"}  # of weights; others begin with the base
+ROWS = {"middle": "middle", "codex_d": "codex_d"}  # others learn problems
 
 
 class Job:
@@ -124,8 +127,9 @@ def unpack(job: Job) -> None:
         with tarfile.open(archive) as members:
             members.extractall(job.work, filter="data")
     for compact in job.input.glob("*.npz.xz"):
-        if not (job.work / compact.name.partition(".")[0]).exists():
-            expand_rows(compact, job.work / compact.name.partition(".")[0])
+        rows = job.work / "rows" / compact.name.partition(".")[0]
+        if not rows.exists():
+            expand_rows(compact, rows)
             job.report(f"{compact.name}: rows rebuilt")
     if not (job.work / "base").exists():
         import_base(job)
@@ -176,7 +180,7 @@ def expand_rows(file: pathlib.Path, rows: pathlib.Path) -> None:
     tokens = np.pad(targets[:, :-1], ((0, 0), (1, 0)))
     tokens[(np.diff(segments, axis=1, prepend=0) != 0) & (segments > 0)] = arrays["first"]
     tokens[segments == 0] = 0
-    rows.mkdir()
+    rows.mkdir(parents=True)
     writer = RowWriter(rows, length)
     for start in range(0, count, ROWS_PER_FILE):
         part = np.s_[start : start + ROWS_PER_FILE]
@@ -194,9 +198,10 @@ def train(job: Job, stage: str, memory: float) -> None:
     if job.options.steps:
         words = [word for word in words if not word.startswith("--warmup")] + ["--warmup_steps=1"]
         words = [limit_steps(word, job.options.steps) for word in words]
-    paths = {"init_from": ORIGIN[stage], "rows": ROWS[stage], "checkpoint_dir": stage}
+    paths = {"init_from": ORIGIN.get(stage, "base"), "rows": f"rows/{ROWS.get(stage, 'codex_s')}"}
+    paths["checkpoint_dir"] = stage
     words += [f"--{name}={job.work / path}" for name, path in paths.items()]
-    job.call(f"{stage}_train", ["train", *words, "--gin.BatchReader.seed=0"], memory)
+    job.call(f"{stage}_train", ["train", *words], memory)
 
 
 def limit_steps(word: str, steps: int) -> str:
@@ -238,6 +243,12 @@ def run_problems(job: Job, memory: float) -> None:
     """Fine-tunes on problems alone, and samples."""
     train(job, "problems", memory)
     sample(job, "problems", "requests.jsonl", "problems.jsonl", memory)
+
+
+def run_epochs(job: Job, memory: float, stage: str) -> None:
+    """Fine-tunes on problems for another number of epochs, and samples at two temperatures."""
+    train(job, stage, memory)
+    sample(job, stage, "few_requests.jsonl", f"{stage}.jsonl", memory)
 
 
 def run_middle(job: Job, memory: float) -> None:
@@ -283,6 +294,8 @@ def code_requests(job: Job) -> None:
 RUN: dict[str, Callable[[Job, float], None]] = {
     "base": run_base,
     "problems": run_problems,
+    "problems_1": functools.partial(run_epochs, stage="problems_1"),
+    "problems_12": functools.partial(run_epochs, stage="problems_12"),
     "middle": run_middle,
     "codex_s": run_codex_s,
     "codex_d": run_codex_d,
