@@ -265,6 +265,7 @@ _PACKAGES = {
         "tree_sitter_language_pack",
     ),
     "beam": ("apache_beam",),
+    "gcs": ("gcsfs",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
     "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),
