@@ -7,7 +7,6 @@ of given weights, are functions of (problems, seed, n): a resumed run continues 
 
 import dataclasses
 import json
-import pathlib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +35,7 @@ from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source, select_model
 from codex_jax.train.job import Job, make_job
-from codex_jax.train.loop import claim_directory, make_saver
+from codex_jax.train.loop import claim_directory, make_saver, open_records
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.resume import restore_or_init, split_names
 from codex_jax.train.setting_ranges import check_ranges
@@ -104,14 +103,19 @@ def learn(
     settings = types.SimpleNamespace(**locals())
     _check_settings(settings)
     claim_directory(checkpoint_dir)
-    rewards_by_name = {name: find_reward(name) for name in _split(rewards)}
-    source = Source(init_from, init_step)
-    bpe = Tokenizer.load(tokenizer)
-    ends = read_ends(read_card(init_from, init_step, tokenizer, bpe), bpe)
+    return _start(settings)
+
+
+def _start(settings: Any) -> dict[str, Any]:
+    """Reads what the settings name, and runs."""
+    rewards = {name: find_reward(name) for name in _split(settings.rewards)}
+    source = Source(settings.init_from, settings.init_step)
+    bpe = Tokenizer.load(settings.tokenizer)
+    ends = read_ends(read_card(source.directory, source.step, settings.tokenizer, bpe), bpe)
     prompts = _make_prompts(settings, bpe, ends)
     job = _make_job(settings, prompts, source)
-    with Judge(prompts.cases, sandbox, by_case=needs_cases(rewards_by_name)) as judge:
-        return _run(settings, job, prompts, bpe, ends, judge, rewards_by_name)
+    with Judge(prompts.cases, settings.sandbox, by_case=needs_cases(rewards)) as judge:
+        return _run(settings, job, prompts, bpe, ends, judge, rewards)
 
 
 def _make_prompts(settings: Any, tokenizer: Tokenizer, ends: TextEnds) -> Prompts:
@@ -156,8 +160,12 @@ def _run(
     """Restores the newest checkpoint, or begins, and runs to the end."""
     rollout, folder = settings.rollout, settings.checkpoint_dir
     dtypes = (settings.compute.dtype, settings.compute.param_dtype, rollout.sampler_dtype)
-    path = pathlib.Path(folder) / "metrics.jsonl"
-    with FolderLock(folder) as lock, Checkpoints(folder, settings.retention) as checkpoints:
+    with (
+        FolderLock(folder) as lock,
+        Checkpoints(folder, settings.retention) as checkpoints,
+        open_records(checkpoints) as (records, upload),
+    ):
+        path = records / "metrics.jsonl"
         begin = restore_or_init(checkpoints, job, split_names(settings.resume_with))
         sampler = _make_sampler(job, begin.state.params, tokenizer, ends, prompts, settings)
         sizes = {"prompts_per_batch": rollout.prompts_per_batch, "refills": rollout.refills}
@@ -169,7 +177,7 @@ def _run(
             sampler=sampler,
             collector=Collector(prompts, sampler, judge, rewards, **sizes),
             watch=Watch(settings.stop_rules, is_exact=set(dtypes) == {"float32"}, history=history),
-            save=make_saver(checkpoints, lock, begin.card),
+            save=make_saver(checkpoints, lock, begin.card, upload),
             schedule=Schedule(settings.steps, settings.log_every, settings.save_every),
         )
         return run.run(begin, path)

@@ -15,7 +15,7 @@ from codex_jax.rl.experience import Collector, Experience
 from codex_jax.rl.prompts import Prompts
 from codex_jax.rl.rollout import Rollout
 from codex_jax.rl.sampler import Sampler
-from codex_jax.rl.watch import Watch
+from codex_jax.rl.watch import Watch, share_reason
 from codex_jax.train.batches import host_rows, on_global_batches
 from codex_jax.train.job import Job
 from codex_jax.train.loop import is_due, stop_preempted
@@ -57,7 +57,7 @@ class Run:
         state, updates = begin.state, self.rollout.updates_per_batch
         batches = self.schedule.steps // updates
         metrics = Metrics(path, start=begin.step, stability=self.job.stability)
-        if reason := self.watch.reason():
+        if reason := share_reason(self.watch.reason()):
             raise InputError(f"stopped at step {begin.step}: {reason}")
         self.sampler.replace_params(state.params)
         self.sampler.warm_up(self.prompts.by_length)
@@ -76,7 +76,7 @@ class Run:
                         f"reward {line['reward']:.3f}, shadow {line['shadow_reward']:.3f}, "
                         f"entropy {line['entropy']:.3f}"
                     )
-                reason = self.watch.check(line)
+                reason = share_reason(self.watch.check(line))
                 step = (batch + 1) * updates
                 if reason or is_due(batch + 1, self.schedule.save_every, batches):
                     self.save(step, state, None)

@@ -6,6 +6,10 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
 from codex_jax import ranges
 
 _WINDOW = 5  # batches over which the shadow gap is averaged
@@ -104,6 +108,15 @@ class Watch:
             f"probabilities of trainer and sampler differ by a factor of {ratio:.3f} on average, "
             f"in float32, where 1 is expected; this is a fault: report it with your settings"
         )
+
+
+def share_reason(reason: str) -> str:
+    """Returns process 0's reason to stop on every process; only it has a run's metrics file."""
+    if jax.process_count() == 1:
+        return reason
+    if not bool(multihost_utils.broadcast_one_to_all(np.int32(reason != ""))):
+        return ""
+    return reason or "process 0 says why"
 
 
 def read_history(path: pathlib.Path, start: int) -> list[dict[str, Any]]:

@@ -1,15 +1,20 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import contextlib
 import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import jax
+
 from codex_jax import InputError, files, progress
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
+from codex_jax.remote.mirror import Mirror
+from codex_jax.remote.paths import is_remote
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
@@ -28,6 +33,8 @@ _METRICS_FILES = {
     "metrics.jsonl": files.has_json_keys("step", lines=True),
     "events.out.tfevents.*": files.has_text("brain.Event"),
 }
+
+_RECORDS = r"[^/]*\.jsonl|events\.out\.tfevents\.[^/]*"
 
 
 def train(
@@ -93,12 +100,7 @@ def train(
 
 
 def claim_directory(checkpoint_dir: str) -> None:
-    """Refuses a checkpoint_dir that isn't a run's folder of its own, or can't be appended to."""
-    if "://" in checkpoint_dir:
-        raise InputError(
-            f"checkpoint_dir is {checkpoint_dir}, where metrics can't be appended; set it to a "
-            "mounted path, such as /gcs/BUCKET/RUN"
-        )
+    """Refuses a checkpoint_dir that isn't a run's folder of its own."""
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
 
 
@@ -124,11 +126,10 @@ def _run_job(
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = batches.batches(begin.step, host_rows(job.mesh, batches))
-    metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
-    metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, batches)
-    with PreemptionNotice() as notice:
+    with PreemptionNotice() as notice, open_records(checkpoints) as (folder, upload):
+        metrics = Metrics(folder / "metrics.jsonl", start=begin.step, stability=job.stability)
         last = run(
             schedule,
             begin.step,
@@ -137,11 +138,27 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=make_saver(checkpoints, lock, begin.card),
+            save=make_saver(checkpoints, lock, begin.card, upload),
             evaluate=evaluate,
         )
         checkpoints.finish()
     return metrics.last if last == schedule.steps else stop_preempted(last)
+
+
+@contextlib.contextmanager
+def open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
+    """Yields the local folder of what a run appends to, and a function that uploads it.
+
+    The folder is that of the checkpoints or, where they are in a bucket, its mirror.
+    """
+    if not is_remote(checkpoints.directory):
+        yield pathlib.Path(checkpoints.directory), lambda: None
+    elif jax.process_index() > 0:
+        yield pathlib.Path(), lambda: None  # process 0 alone writes
+    else:
+        is_read = lambda name: name.endswith(".jsonl")  # noqa: E731
+        with Mirror(str(checkpoints.directory), _RECORDS, fetches=is_read) as mirror:
+            yield mirror.root, mirror.push
 
 
 def stop_preempted(step: int) -> NoReturn:
@@ -206,12 +223,13 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 
 def make_saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card
+    checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
 ) -> Callable[[int, TrainState, float | None], None]:
     """Returns save(step, state, validation loss), which leaves a step that is saved alone."""
 
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
+        upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
             checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)
