@@ -139,7 +139,8 @@ def verify(
         return [], "no piece of some step runs on the probes"
     shown = [example.arguments for example in task.examples]
     calls = [((value,), {}) for value in task.inputs] + [(tuple(a), {}) for a in shown]
-    verified, reason = [], "no composed program does as its pieces did"
+    verified: list[search.State] = []
+    reason = "no composed program does as its pieces did"
     for state in states:
         if len(verified) == most:
             break
