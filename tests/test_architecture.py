@@ -84,7 +84,7 @@ ROOMS = {
     "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
-    "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
+    "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
     "rl": Room(
         {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}
         | COMPOSED["rl"],
