@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
@@ -41,12 +43,21 @@ def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
     """
     folder = to_path(checkpoint_dir) / str(step) / "params"
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob("**/*") if path.is_file()):
+    for path in sorted(_files(folder)):
         size = path.stat().length
         digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
         if size <= _SMALL_FILE:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _files(folder: Any) -> Iterator[Any]:
+    """Yields the files of a folder and of its folders, local or remote: epath has no `**`."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry)
+        else:
+            yield entry
 
 
 def load_engine(
