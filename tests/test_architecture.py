@@ -160,8 +160,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"judging", "prompts"},
         {"sampler"},
         {"experience"},
-        {"run"},
-        {"policy"},
+        {"keep", "kept_rows", "run"},
+        {"policy", "rounds"},
     ],
     "sample": [
         {"sampling"},
