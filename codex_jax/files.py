@@ -11,8 +11,10 @@ import pathlib
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from codex_jax import InputError
+from codex_jax.remote.paths import check_local, check_path, is_remote, to_path
 
 Check = Callable[[pathlib.Path], bool]
 
@@ -24,6 +26,7 @@ def atomic_path(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     The folder is created if need be. If the block raises, `path` is unchanged and the temporary
     file is removed.
     """
+    check_local(path)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
@@ -80,7 +83,8 @@ def claim_folder(
     Raises:
       InputError: it is no folder, or an entry isn't the command's own, or is an input.
     """
-    folder = pathlib.Path(folder)
+    check_path(folder, setting)
+    folder = to_path(folder) if is_remote(folder) else pathlib.Path(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -108,7 +112,12 @@ def _is_own(entry: pathlib.Path, own: Mapping[str, Check]) -> bool:
 
 
 def _is_empty_file(path: pathlib.Path) -> bool:
-    return path.is_file() and not path.stat().st_size
+    return path.is_file() and not _size(path)
+
+
+def _size(path: pathlib.Path) -> int:
+    status: Any = path.stat()
+    return status.length if is_remote(path) else status.st_size
 
 
 def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
@@ -117,6 +126,7 @@ def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
     Raises:
       InputError: something else is at that path.
     """
+    check_path(path, setting, remote=False)
     path = pathlib.Path(path)
     if os.path.lexists(path) and not (path.is_file() and (_is_empty_file(path) or check(path))):
         raise InputError(
