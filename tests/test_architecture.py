@@ -21,7 +21,7 @@ MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime", "ranges"}
-LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
+LEAVES |= {"tokenizer", "sharding", "checkpoint", "model", "hosts"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
@@ -43,6 +43,7 @@ ROOMS = {
     "ranges": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
+    "hosts": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room(set(), ARRAYS | {"etils", "orbax"}),
@@ -67,7 +68,7 @@ ROOMS = {
     ),
     "train": Room(
         {"records", "files", "progress", "host_runtime", "ranges"}
-        | {"model", "sharding", "checkpoint"},
+        | {"model", "sharding", "checkpoint", "hosts"},
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
@@ -128,16 +129,21 @@ FLOORS: dict[str, list[set[str]]] = {
         {"hf_params"},
         {"convert", "export"},
     ],
+    "hosts": [
+        {"ending", "peers"},
+        {"joining", "watch"},
+        {"agreement"},
+    ],
     "train": [
         {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
-        | {"setting_ranges", "stability", "state"},
-        {"metrics", "optimizer"},
+        | {"profiler", "run_events", "runtime", "setting_ranges", "stability", "state"},
+        {"goodput", "metrics", "optimizer", "throughput"},
         {"initialization", "step"},
         {"compute"},
         {"checks", "row_model"},
         {"validation"},
-        {"job"},
-        {"resume"},
+        {"job", "step_loop"},
+        {"facts", "resume"},
         {"loop"},
     ],
     "compile": [

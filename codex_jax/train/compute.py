@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 
 from codex_jax.model import DecoderConfig
@@ -49,7 +50,13 @@ class Compute:
     remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
 
-def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
+def jit_step(
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    compute: Compute,
+    mesh: Mesh,
+    rate: optax.Schedule | None = None,
+) -> Any:
     """Compiles train_step; the state is donated, so that it is in memory once."""
     platform = mesh.devices.flat[0].platform
     step = functools.partial(
@@ -57,6 +64,7 @@ def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
         config=config,
         tx=tx,
         microbatches=compute.microbatches,
+        rate=rate,
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
         z_loss=compute.z_loss,

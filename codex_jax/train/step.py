@@ -90,9 +90,13 @@ def train_step(
     config: model.DecoderConfig,
     tx: optax.GradientTransformation,
     microbatches: int = 1,
+    rate: optax.Schedule | None = None,
     **loss_options,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Takes an optimizer step on the loss per real token of the global batch."""
+    """Takes an optimizer step on the loss per real token of the global batch.
+
+    The metrics have the learning rate where its schedule is an argument.
+    """
 
     def loss(params, batch):
         return loss_sum(config, params, batch, **loss_options)
@@ -105,7 +109,10 @@ def train_step(
     updates, optimizer = tx.update(grads, state.optimizer, params_f32, value=total / weight)
     params = optax.apply_updates(params_f32, updates)
     params = jax.tree.map(lambda new, old: new.astype(old.dtype), params, state.params)
-    skipped = skipped_steps(optimizer) - skipped_steps(state.optimizer)
+    before = skipped_steps(state.optimizer)
+    skipped = skipped_steps(optimizer) - before
     metrics = {"loss": total / weight, "grad_norm": optax.tree.norm(grads), "tokens": weight}
     metrics |= {"skipped": skipped}
+    if rate:  # a skipped step leaves the schedule where it is
+        metrics["learning_rate"] = jnp.asarray(rate(state.step - before), jnp.float32)
     return TrainState(state.step + 1, params, optimizer), metrics
