@@ -31,7 +31,7 @@ NEEDS_MORE = ("data cache", "serve", "sweep")  # Beam, a client, minutes: tests 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """A folder with the tree's gin files and code, and a library of a few files."""
+    """A folder with the tree's gin files and code, a library of a few files, and problems."""
     folder = tmp_path_factory.mktemp("documents")
     for name in ("gin_configs", "codex_jax", "docs"):
         (folder / name).symlink_to(ROOT / name)
@@ -39,6 +39,11 @@ def workplace(tmp_path_factory):
     library.mkdir()
     for path in sorted((ROOT / "codex_jax" / "data").glob("*.py")):
         (library / path.name).write_text(path.read_text())
+    problems = [
+        f'{{"task_id": "{n}", "prompt": "def f():\\n", "canonical_solution": "    return {n}"}}\n'
+        for n in range(40)
+    ]
+    (folder / "problems.jsonl").write_text("".join(problems))
     return folder
 
 

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from codex_jax import InputError
+from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, SourceTree, read_corpus
+from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.lazy_import import load_registry, load_task_examples
 from codex_jax.tokenizer import Tokenizer
 
@@ -34,10 +36,11 @@ def read_blend(
     corpus: Corpus | None,
     mixture: str,
     modules: Sequence[str] | str,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     *,
     rates: Mapping[str, float] | None = None,
     cached: str = "",
+    problems: ProblemFiles | None = None,
 ) -> Blend:
     """Returns the members of a Task or Mixture.
 
@@ -48,15 +51,20 @@ def read_blend(
       corpus: Named trees.
       mixture: Name of a Task or Mixture.
       modules: Modules that register it, or Tasks of it.
-      tokenizer: The vocabulary of all Tasks.
+      tokenizer: The vocabulary of all Tasks; None where it is yet to be learnt.
       rates: Task → share of the tokens.
       cached: Folder of a cache, whose records take the place of the Tasks' sources.
+      problems: Files of which the Tasks codex_s and codex_d are.
 
     Raises:
       InputError: neither corpus nor mixture is set, or one of them can't be read.
     """
     modules = (modules,) if isinstance(modules, str) and modules else tuple(modules)
-    if corpus is None and not mixture:
+    if problems and not (mixture or rates):
+        raise InputError(
+            "problems are set, but no mixture; set mixture to codex_s or codex_d, or set rates"
+        )
+    if corpus is None and not (mixture or problems):
         raise InputError(
             "neither corpus nor mixture is set; set corpus (trees of files) or mixture (a name of "
             "seqio's)"
@@ -64,9 +72,9 @@ def read_blend(
     if modules and not mixture:
         raise InputError("modules are set, but no mixture; set mixture to a name of theirs")
     trees = {} if corpus is None else read_corpus(corpus)
-    if trees and not modules and not cached:
+    if trees and not (modules or cached or problems):
         return _blend_trees(trees, mixture, rates or {})
-    return _blend_tasks(trees, mixture, modules, tokenizer, rates or {}, cached)
+    return _blend_tasks(trees, mixture, modules, tokenizer, rates or {}, cached, problems)
 
 
 def _blend_trees(trees: dict[str, SourceTree], mixture: str, rates: Mapping[str, float]) -> Blend:
@@ -95,16 +103,30 @@ def check_rates(mixture: str, rates: Mapping[str, float]) -> None:
         raise InputError(f"mixture {mixture!r}: all rates are 0; set one above 0")
 
 
+def check_cleaning(cleaning: Cleaning, blend: Blend, cached: str = "") -> None:
+    """Refuses a cleaning that nothing heeds; a cache's is compared with it elsewhere.
+
+    Raises:
+      InputError: it is set, and no member is a tree of files.
+    """
+    if not (blend.trees or cached) and cleaning != Cleaning():
+        raise InputError(
+            "cleaning is set, but it holds for trees of files, and none is read here; unset it, "
+            "and clean in the Task's preprocessors"
+        )
+
+
 def _blend_tasks(
     corpus: dict[str, SourceTree],
     mixture: str,
     modules: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     rates: Mapping[str, float],
     cached: str,
+    problems: ProblemFiles | None,
 ) -> Blend:
     registry, examples = load_registry(), load_task_examples()
-    registry.register(corpus, modules, tokenizer)
+    registry.register(corpus, modules, tokenizer, problems)
     name = mixture or "corpus"
     if corpus and not modules and not rates and mixture not in corpus:
         registry.add_weighted_mixture(name, corpus)

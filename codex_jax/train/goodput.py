@@ -1,12 +1,12 @@
 """`goodput`: the part of a run's wall time in which it advanced, and what took the rest."""
 
 import json
-import pathlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
+from codex_jax.remote.paths import to_path
 from codex_jax.train.run_events import EVENTS_FILE, read_events
 
 # Cause of badput → its meaning, in the order of the table.
@@ -54,7 +54,7 @@ def report_goodput(*, run: str, as_json: bool = False) -> None:
     Raises:
       InputError: no run's events are there.
     """
-    path = pathlib.Path(run) / EVENTS_FILE
+    path = to_path(run) / EVENTS_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; set run to the checkpoint_dir of a training run")
     events = read_events(path)

@@ -1,7 +1,6 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
 import contextlib
-import pathlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -21,9 +20,10 @@ from codex_jax.train.job import Job, make_job
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
-from codex_jax.train.profiler import REQUEST, Profiler
+from codex_jax.train.profiler import Profiler
 from codex_jax.train.resume import restore_or_init, split_names
-from codex_jax.train.run_events import EVENTS_FILE, RunEvents
+from codex_jax.train.run_events import RunEvents
+from codex_jax.train.run_records import RECORDS, open_records
 from codex_jax.train.runtime import Runtime
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
@@ -31,14 +31,6 @@ from codex_jax.train.state import TrainState
 from codex_jax.train.step_loop import Instruments, LoopSchedule, run_steps
 from codex_jax.train.throughput import Throughput
 from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
-
-_METRICS_FILES = {
-    "metrics.jsonl": files.has_json_keys("step", lines=True),
-    EVENTS_FILE: files.has_json_keys("time", lines=True),
-    REQUEST: lambda path: path.is_file(),
-    "plugins": lambda path: {each.name for each in path.iterdir()} <= {"profile"},
-    "events.out.tfevents.*": files.has_text("brain.Event"),
-}
 
 
 def train(
@@ -123,29 +115,21 @@ def _run_owned(
 ) -> dict[str, Any]:
     """Runs a job where all hosts agree, as the owner of a directory that all share."""
     directory, retention = arguments["checkpoint_dir"], arguments["retention"]
-    numbers = [arguments[name] for name in ("steps", "log_every", "save_every")]
-    schedule = LoopSchedule(*numbers, arguments["validation"].every)
+    steps, log_every, save_every = (arguments[n] for n in ("steps", "log_every", "save_every"))
+    schedule = LoopSchedule(steps, log_every, save_every, arguments["validation"].every)
     _check_best(retention, evaluate, schedule.save_every, schedule.validate_every)
     hosts.agree(watch, lambda: run_facts(job, arguments))
     with FolderLock(directory) as lock:
         hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
         with Checkpoints(directory, retention) as checkpoints:
-            profiler = Profiler(
-                pathlib.Path(checkpoints.directory), arguments["runtime"].profile_steps
-            )
-            run = (checkpoints, lock, watch, profiler)
+            run = (checkpoints, lock, watch, arguments["runtime"].profile_steps)
             last = _run_job(job, *run, schedule, evaluate, changes)
     watch.barrier("exit")
     return last
 
 
 def _claim_directory(checkpoint_dir: str) -> None:
-    if "://" in checkpoint_dir:
-        raise InputError(
-            f"checkpoint_dir is {checkpoint_dir}, where metrics can't be appended; set it to a "
-            "mounted path, such as /gcs/BUCKET/RUN"
-        )
-    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
+    files.claim_folder(checkpoint_dir, OWN_FILES | RECORDS, "checkpoint_dir")
 
 
 def _check_best(
@@ -164,14 +148,17 @@ def _run_job(
     checkpoints: Checkpoints,
     lock: FolderLock,
     watch: Watch,
-    profiler: Profiler,
+    profile_steps: int,
     schedule: LoopSchedule,
     evaluate: Evaluate | None,
     changes: Sequence[str],
 ) -> dict[str, Any]:
     """Runs a job from its newest checkpoint on; returns the last step's metrics."""
-    folder = pathlib.Path(checkpoints.directory)
-    with RunEvents(folder, is_over=checkpoints.latest == schedule.steps) as events:
+    is_over = checkpoints.latest == schedule.steps
+    with (
+        open_records(checkpoints.directory) as (folder, upload),
+        RunEvents(folder, is_over=is_over) as events,
+    ):
         with watch.during("the restore"), events.measure("restore") as fields:
             begin = restore_or_init(checkpoints, job, changes)
             fields["step"] = begin.step
@@ -193,8 +180,8 @@ def _run_job(
                 begin.state,
                 on_global_batches(compiled, job.mesh, job.batches),
                 job.batches.batches(begin.step, host_rows(job.mesh, job.batches)),
-                Instruments(metrics, watch, notice, profiler),
-                save=_saver(checkpoints, lock, begin.card),
+                Instruments(metrics, watch, notice, Profiler(folder, profile_steps)),
+                save=_saver(checkpoints, lock, begin.card, upload),
                 evaluate=evaluate,
             )
             with watch.during("the last save"), events.measure("save", step=last):
@@ -209,10 +196,11 @@ def _stop_preempted(step: int) -> NoReturn:
 
 
 def _saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card
+    checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
 ) -> Callable[[int, TrainState, float | None], None]:
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
+        upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
             checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)

@@ -83,7 +83,7 @@ class RunEvents:
                 out.write(json.dumps(rounded) + "\n")
 
 
-def read_events(path: pathlib.Path) -> list[dict[str, Any]]:
+def read_events(path: Any) -> list[dict[str, Any]]:
     """Reads the whole lines of an events file; a killed process may leave a torn one."""
     events = []
     for line in path.read_text("utf-8").splitlines():

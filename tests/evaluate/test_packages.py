@@ -4,8 +4,8 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.languages import registry
-from codex_jax.evaluate.sandbox import packages
+from codex_jax.evaluate.languages import registry, spec
+from codex_jax.evaluate.sandbox import packages, protocol
 
 TOTAL = "import numpy as np\n\ndef total(n):\n    return int(np.arange(n).sum()) + {wrong}\n"
 TEST = "def check(candidate):\n    assert candidate(4) == 6\n"
@@ -34,9 +34,8 @@ def rows(folder, **settings) -> list[records.Verdict]:
 def test_numpy_is_importable_by_setting_and_verdicts_depend_on_it(tmp_path):
     before = rows(tmp_path)
     assert {row.cause for row in before} == {"exception"}
-    assert all("No module named 'numpy'" in row.detail for row in before)
-    hint = "; set packages to the Python packages that programs may import"
-    assert before[0].detail.endswith(hint)
+    message = "No module named 'numpy'; set packages to numpy"
+    assert all(row.detail.endswith(message) for row in before)
     after = rows(tmp_path, packages=("numpy",))
     assert [row.verdict for row in after] == ["passed", "failed"] * (len(after) // 2)
     assert {row.cause for row in after} == {"passed", "wrong_answer"}
@@ -63,3 +62,9 @@ def test_a_module_of_one_file_is_that_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (description,) = packages.describe(["lonely"])
     assert packages.sources([description]) == {"/packages/lonely.py": f"{tmp_path}/lonely.py"}
+
+
+def test_the_driver_of_programs_in_process_looks_in_the_same_folder():
+    """It runs in a Python that has none of our modules."""
+    driver = (spec.DRIVERS / "driver.py").read_text()
+    assert f'sys.path.append("{protocol.PACKAGES}")' in driver

@@ -57,3 +57,21 @@ def encode_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> tuple[np.ndarra
     ids = np.array([token for tokens in span_ids for token in tokens], np.int32)
     weights = np.array([span.weight for span in spans], np.float32)
     return ids, np.repeat(weights, np.array([len(tokens) for tokens in span_ids], np.int64))
+
+
+def encode_jointly(spans: Sequence[Span], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Encodes spans as one text, whose tokens may cross their borders; none of them is special.
+
+    A token has the weight of the span in which its last byte lies: of a prompt and its solution,
+    those tokens weigh that reach into the solution, as a healed sample has them.
+
+    Returns:
+      int32 (n,) ids and float32 (n,) loss weights.
+    """
+    ids = np.array(tokenizer.encode("".join(span.text for span in spans)), np.int32)
+    sizes = np.array([len(tokenizer.token_bytes(i)) for i in ids.tolist()], np.int64)
+    stops = np.cumsum([len(span.text.encode()) for span in spans])
+    # Counted from behind: SentencePiece puts a space in front.
+    last_bytes = stops[-1] - 1 - (sizes.sum() - np.cumsum(sizes))
+    spans_of_tokens = np.searchsorted(stops, last_bytes, "right")
+    return ids, np.array([span.weight for span in spans], np.float32)[spans_of_tokens]

@@ -9,7 +9,7 @@ import numpy as np
 
 from codex_jax.data.documents import Span
 from codex_jax.data.examples.fim import infill
-from codex_jax.tokenizer import SPECIALS, Tokenizer
+from codex_jax.tokenizer import Tokenizer
 
 _MARKS = 4  # prefix, suffix and middle, and end of text
 
@@ -82,5 +82,5 @@ def token_byte_counts(tokenizer: Tokenizer) -> np.ndarray:
     counts = np.array(
         [len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)], np.int32
     )
-    counts[[tokenizer.special_id(name) for name in SPECIALS]] = 0
+    counts[list(tokenizer.special_ids)] = 0
     return counts

@@ -2,6 +2,10 @@
 
 import pathlib
 
+import seqio
+
+from codex_jax.data.examples.problem_examples import LANGUAGE
+from codex_jax.data.seqio_tasks.problem_tasks import ProblemSource
 from codex_jax.data.seqio_tasks.task_examples import SPLITS, read_examples, task_splits
 from codex_jax.data.shards.shards import BuildSpec, ShardBuilder, manifest_path
 from codex_jax.progress import bar
@@ -21,5 +25,13 @@ def build_task_shards(spec: BuildSpec) -> list[str]:
             names.append(name)
             if not manifest_path(pathlib.Path(spec.folder), name).is_file():
                 examples = bar(read_examples(task, split), desc=task, unit="example")
-                builder.build_examples(name, examples)
+                builder.build_examples(name, examples, list_dropped(task, split))
     return names
+
+
+def list_dropped(task: str, split: str) -> list[tuple[str, str, str]]:
+    """Returns key, language and reason of the examples that a Task's source left out."""
+    source = seqio.TaskRegistry.get(task).source
+    if not isinstance(source, ProblemSource):
+        return []
+    return [(row.task_id, LANGUAGE, row.reason) for row in source.list_dropped(split)]

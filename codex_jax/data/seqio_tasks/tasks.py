@@ -1,6 +1,8 @@
 """Corpora in seqio's registry: a tree is a Task, several trees are a Mixture with rates."""
 
 import difflib
+import functools
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -15,9 +17,12 @@ from codex_jax.data.examples.encode import encode_spans
 from codex_jax.data.examples.render import render_repeats
 from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.data.seqio_tasks.sources import TreeRate, TreeSource
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary, load_tokenizer
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
+
+# Spans → their ids and loss weights.
+Encode = Callable[[Sequence[Span], Tokenizer], tuple[np.ndarray, np.ndarray]]
 
 _SIGNATURE = {
     "key": tf.TensorSpec([], tf.string),
@@ -41,13 +46,15 @@ def add_task(
     loss, one for each id), `key` and `language`.
     """
     readers = {"train": read} | ({"validation": read_validation} if read_validation else {})
-    source = seqio.FunctionDataSource(_dataset_fn(readers), splits=list(readers))
-    return _add(name, source, tokenizer)
+    source = seqio.FunctionDataSource(to_dataset_fn(readers), splits=list(readers))
+    return add_source_task(name, source, tokenizer)
 
 
-def _dataset_fn(
+def to_dataset_fn(
     readers: Mapping[str, Callable[[], Iterator[Example]]],
 ) -> Callable[..., tf.data.Dataset]:
+    """Returns the function of a seqio.FunctionDataSource that reads these splits' examples."""
+
     def dataset(split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed  # examples come in the order of the paths
         return tf.data.Dataset.from_generator(
@@ -58,12 +65,19 @@ def _dataset_fn(
     return dataset
 
 
-def _add(name: str, source: seqio.DataSource, tokenizer: Tokenizer) -> seqio.Task:
+def add_source_task(
+    name: str,
+    source: seqio.DataSource,
+    tokenizer: Tokenizer | pathlib.Path | str,
+    *,
+    encode: Encode = encode_spans,
+) -> seqio.Task:
+    """Registers a source of examples, as `to_dataset_fn` reads them, replacing any of that name."""
     seqio.TaskRegistry.remove(name)
     return seqio.TaskRegistry.add(
         name,
         source=source,
-        preprocessors=[encode_examples],
+        preprocessors=[functools.partial(encode_examples, encode_text=encode)],
         output_features={"targets": seqio.Feature(BytePairVocabulary(tokenizer), add_eos=False)},
         metric_fns=[log_likelihood],
     )
@@ -102,7 +116,9 @@ def _to_fields(example: Example) -> dict[str, object]:
 
 
 def encode_examples(
-    dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
+    dataset: tf.data.Dataset,
+    output_features: Mapping[str, seqio.Feature],
+    encode_text: Encode = encode_spans,
 ) -> tf.data.Dataset:
     """Encodes `spans` to `targets` and their `weights`; a seqio preprocessor."""
     tokenizer = output_features["targets"].vocabulary.tokenizer
@@ -112,7 +128,7 @@ def encode_examples(
     ) -> tuple[np.ndarray, np.ndarray]:
         columns = texts.numpy(), weights.numpy().tolist(), special.numpy().tolist()
         rows = zip(*columns, strict=True)
-        return encode_spans([Span(text.decode(), *rest) for text, *rest in rows], tokenizer)
+        return encode_text([Span(text.decode(), *rest) for text, *rest in rows], tokenizer)
 
     def encode_example(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         ids, weights = tf.py_function(
@@ -133,7 +149,7 @@ def encode_examples(
 def add_tree_task(
     name: str,
     tree: SourceTree,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | pathlib.Path | str,
     *,
     cleaner: Cleaner | None = None,
     stats: FileStats | None = None,
@@ -149,7 +165,7 @@ def add_tree_task(
     Args:
       name: of the Task; characters that seqio refuses become "_".
       tree: The directory and how to render it.
-      tokenizer: The vocabulary.
+      tokenizer: The vocabulary, or the path of its file.
       cleaner: The steps that a file must pass.
       stats: Gets the counts.
       seed: Of infilling's cuts and of fractions of weights.
@@ -159,16 +175,16 @@ def add_tree_task(
     task_name = re.sub(r"\W", "_", name)
     tree_name = task_name if source is None else source
     counts = FileStats() if stats is None else stats
-    cutter = RowCutter(tokenizer, sequence_length)
 
     def read(is_held_out: bool) -> Iterator[Example]:
+        cutter = RowCutter(load_tokenizer(tokenizer), sequence_length)
         documents = (cleaner or Cleaner(Cleaning())).documents(tree, counts, name)
         for document in documents:
             if is_validation(document.path, tree.validation_share) == is_held_out:
                 yield from render_repeats(document, tree, seed, cutter, tree_name)
 
-    dataset = _dataset_fn({"train": lambda: read(False), "validation": lambda: read(True)})
-    return _add(task_name, TreeSource(tree, dataset), tokenizer)
+    dataset = to_dataset_fn({"train": lambda: read(False), "validation": lambda: read(True)})
+    return add_source_task(task_name, TreeSource(tree, dataset), tokenizer)
 
 
 def add_corpus(name: str, corpus: Corpus, tokenizer: Tokenizer, *, seed: int = 0) -> seqio.Mixture:

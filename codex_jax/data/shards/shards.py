@@ -104,9 +104,24 @@ class ShardBuilder:
             blocks = self._write_blocks(shard.name, tokenized)
         self._write_manifest(shard.name, blocks, stats)
 
-    def build_examples(self, name: str, examples: Iterable[EncodedExample]) -> None:
-        """Writes encoded examples as the shard `name`, which has no dropped files."""
-        stats = FileStats()
+    def build_examples(
+        self,
+        name: str,
+        examples: Iterable[EncodedExample],
+        dropped: Iterable[tuple[str, str, str]] = (),
+    ) -> None:
+        """Writes encoded examples as the shard `name`.
+
+        Args:
+          name: The shard's.
+          examples: In their order.
+          dropped: Key, language and reason of those that were left out, to be counted.
+        """
+        source = self._spec.sources[int(name.partition("-")[0])]
+        with dropped_path(self._folder, name).open("w", encoding="utf-8") as log:
+            stats = FileStats(source, log)
+            for example in dropped:
+                stats.drop(*example)
 
         def tokenize() -> Iterator[TokenizedDocument]:
             sketch = np.zeros(0, np.uint32)
@@ -117,7 +132,6 @@ class ShardBuilder:
                 stats.bytes[language] += size
                 yield TokenizedDocument(key, language, size, 0, sketch, [text])
 
-        dropped_path(self._folder, name).touch()
         self._write_manifest(name, self._write_blocks(name, tokenize()), stats)
 
     def _write_blocks(self, name: str, documents: Iterable[TokenizedDocument]) -> int:

@@ -3,11 +3,11 @@
 import importlib.metadata
 import importlib.util
 import pathlib
+import re
 from collections.abc import Sequence
 
 from codex_jax import InputError
-
-FOLDER = "/packages"
+from codex_jax.evaluate.sandbox import protocol
 
 
 def describe(names: Sequence[str]) -> tuple[str, ...]:
@@ -34,8 +34,29 @@ def sources(descriptions: Sequence[str]) -> dict[str, str]:
         path = _path(description.split()[0])
         for part in (path, path.with_name(f"{path.name}.libs")):  # of its wheel: shared libraries
             if part.exists():
-                paths[f"{FOLDER}/{part.name}"] = str(part.resolve())
+                paths[f"{protocol.PACKAGES}/{part.name}"] = str(part.resolve())
     return paths
+
+
+def is_installed(name: str) -> bool:
+    """Whether this Python has a top-level module; nothing is imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # a name such as __main__, which no import finds
+        return False
+
+
+def allow_command(module: str) -> str:
+    """Returns what lets programs import a module that they can't import."""
+    name = module.partition(".")[0]
+    install = "" if is_installed(name) else f"install with: pip install {name}; "
+    return f"{install}set packages to {name}"
+
+
+def hint(message: str) -> str:
+    """Returns what lets programs import the module that an error says is absent; else empty."""
+    absent = re.search(r"No module named '(\w+)", message)
+    return f"; {allow_command(absent[1])}" if absent else ""
 
 
 def _path(name: str) -> pathlib.Path:

@@ -1,0 +1,124 @@
+"""Problems as the Codex paper's two training texts: words to code, and code to words.
+
+Codex-S reads a prompt and writes the solution (section 4). Codex-D reads signature and body and
+writes the docstring (section 5). Its context is the program without the docstring, and behind the
+body opening quotes, where the docstring is written, cleaned of its indentation and spelled in one
+form whatever the source's. A sampled docstring ends at its closing quotes.
+"""
+
+import ast
+import contextlib
+import inspect
+import warnings
+from typing import NamedTuple
+
+_QUOTES = '"""'
+_SPACES = "    "
+
+
+class Continuation(NamedTuple):
+    """A text to write, behind a context to read."""
+
+    context: str
+    text: str
+
+
+class _Parts(NamedTuple):
+    """A prompt around its function's docstring."""
+
+    head: str  # whole lines before the docstring
+    indent: str
+    docstring: str  # its value; "" without one
+    rest: str  # whole lines behind it
+
+
+def to_code_text(prompt: str, solution: str) -> Continuation:
+    """Returns the solution behind its prompt; it ends in a single newline."""
+    return Continuation(prompt, solution.rstrip() + "\n")
+
+
+def to_docstring_text(prompt: str, solution: str, entry_point: str = "") -> Continuation | None:
+    """Returns the docstring behind the program without it.
+
+    Args:
+      prompt: Ends in the header of a Python function, with its docstring or without.
+      solution: The function's body.
+      entry_point: The function's name; "" is the last one.
+
+    Returns:
+      Context and docstring, "" where the prompt has none; None where it has no such function.
+    """
+    parts = _split(prompt, entry_point)
+    if parts is None:
+        return None
+    body = parts.rest + solution.rstrip() + "\n"
+    lines = _spell(parts.docstring).split("\n")
+    lines = [lines[0], *(parts.indent + line if line else "" for line in lines[1:])]
+    text = "\n".join([*lines, f"{parts.indent}{_QUOTES}\n"]) if parts.docstring else ""
+    return Continuation(f"{parts.head}{body}{parts.indent}{_QUOTES}", text)
+
+
+def with_docstring(prompt: str, sample: str, entry_point: str = "") -> str | None:
+    """Returns a prompt whose function has a sampled docstring in place of its own, if any.
+
+    Args:
+      prompt: As `to_docstring_text` takes it.
+      sample: A completion of that function's context; what follows closing quotes is cut off.
+      entry_point: The function's name; "" is the last one.
+
+    Returns:
+      The prompt; None where it has no such function.
+    """
+    parts = _split(prompt, entry_point)
+    if parts is None:
+        return None
+    words = sample.partition(_QUOTES)[0].rstrip()
+    docstring = f"{parts.indent}{_QUOTES}{words}\n{parts.indent}{_QUOTES}\n"
+    return parts.head + docstring + parts.rest
+
+
+def _spell(value: str) -> str:
+    """Spells a docstring's value as it stands between triple quotes."""
+    text = inspect.cleandoc(value).replace("\\", "\\\\").replace(_QUOTES, '\\"\\"\\"')
+    return "".join(c if c >= " " or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+def _split(prompt: str, entry_point: str) -> _Parts | None:
+    tree = _parse(prompt)
+    functions = [
+        node
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and entry_point in ("", node.name)
+    ]
+    if not functions:
+        return None
+    first = functions[-1].body[0]
+    value = first.value if isinstance(first, ast.Expr) else None
+    if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
+        return _Parts(prompt.rstrip() + "\n", _SPACES, "", "")
+    content = prompt.encode()
+    lines = content.splitlines(keepends=True)  # as Python counts them
+    start = sum(map(len, lines[: value.lineno - 1])) + value.col_offset
+    end = sum(map(len, lines[: (value.end_lineno or 1) - 1])) + (value.end_col_offset or 0)
+    line_start = content.rfind(b"\n", 0, start) + 1
+    indent = content[line_start:start].decode()
+    is_own_line = not indent.strip()
+    head = content[: line_start if is_own_line else start].decode()
+    rest = content[end:].decode().partition("\n")[2]
+    return _Parts(
+        head if is_own_line else head.rstrip() + "\n",
+        indent if is_own_line else _SPACES,
+        value.value,
+        rest.rstrip() + "\n" if rest.strip() else "",
+    )
+
+
+def _parse(prompt: str) -> ast.Module | None:
+    """Parses a prompt; one that ends in a function's header gets a body."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        for text in (prompt, f"{prompt.rstrip()}\n{_SPACES}pass\n"):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                return ast.parse(text)
+    return None
