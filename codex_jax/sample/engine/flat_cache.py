@@ -37,13 +37,13 @@ def choose_kernel(config: model.DecoderConfig, dtype: str, cache_dtype: str, mes
     """The kernel that serves this model on these devices: "gpu", "tpu" or "" for none.
 
     Activations are bfloat16, without a sliding window. "gpu": one NVIDIA GPU since Ampere. "tpu":
-    a cache in bfloat16, heads of a multiple of 128.
+    a cache in bfloat16 or int8, heads of a multiple of 128.
     """
     device = mesh.devices.flat[0]
     if dtype != "bfloat16" or config.window:
         return ""
     if device.platform == "tpu":
-        fits = cache_dtype == "bfloat16" and config.head_size % 128 == 0
+        fits = cache_dtype in ("bfloat16", "int8") and config.head_size % 128 == 0
         return "tpu" if fits else ""
     is_gpu = (
         mesh.size == 1
@@ -68,6 +68,10 @@ def empty_cache(
         return Int8(values, jnp.zeros(shape[:3])) if dtype == jnp.int8 else values
 
     return tuple(FlatLayer(empty_values(), empty_values()) for _ in range(config.layers))
+
+
+def _dtype(values: Values) -> DTypeLike:
+    return values.values.dtype if isinstance(values, Int8) else values.dtype
 
 
 def write_prompt(
@@ -110,8 +114,7 @@ def attention(
         prefix, suffix = cache
         B, _, N, H = q.shape
         K = k.shape[2]
-        dtype = jnp.int8 if isinstance(suffix.k, Int8) else suffix.k.dtype
-        new_key, new_value = (to_cache_dtype(x[:, 0], dtype) for x in (k, v))
+        new_key, new_value = (to_cache_dtype(x[:, 0], _dtype(suffix.k)) for x in (k, v))
         queries = q.reshape(B, K, N // K, H)
         lengths = prompt, prefix_length, length
         out, *written = attend_and_write(
@@ -134,6 +137,16 @@ def _product(equation: str, a: Array, b: Array) -> Array:
     return jax.lax.platform_dependent(a, b, cpu=multiply_in_float32, default=multiply)
 
 
+def _numbers(values: Array | Int8, dtype: DTypeLike) -> Array:
+    """The values, or the integers that stand for them, as a product takes them."""
+    return (values.values if isinstance(values, Int8) else values).astype(dtype)
+
+
+def _scale(x: Float[Array, "B K G S"], values: Array | Int8) -> Float[Array, "B K G S"]:
+    """Scores or weights of positions times their scales, where there are any."""
+    return x * values.scale[:, None] if isinstance(values, Int8) else x
+
+
 def _attend_to_prompts(
     q: Float[Array, "B K G H"], prefix: FlatLayer, prompt: Int[Array, "B"], length: Int[Array, "P"]
 ) -> PartialSoftmax:
@@ -143,14 +156,16 @@ def _attend_to_prompts(
 
     def attend(n, result):
         owner = order[n]
-        keys, values = (jax.lax.dynamic_index_in_dim(x, owner, keepdims=False) for x in prefix)
-        scores = _product("BKGH,KSH->BKGS", q, keys)
+        select = functools.partial(jax.lax.dynamic_index_in_dim, index=owner, keepdims=False)
+        keys, values = jax.tree.map(select, prefix)
+        scores = _scale(_product("BKGH,KSH->BKGS", q, _numbers(keys, q.dtype)), keys)
         mask = (prompt == owner)[:, None] & (jnp.arange(keys.shape[1]) < length[owner])[None]
         mask = mask[:, None, None]
         scores = jnp.where(mask, scores, -1e30)
         peak = scores.max(axis=-1)
         weights = jnp.where(mask, jnp.exp(scores - peak[..., None]), 0.0)
-        mixed = _product("BKGS,KSH->BKGH", weights.astype(q.dtype), values)
+        scaled = _scale(weights, values).astype(q.dtype)
+        mixed = _product("BKGS,KSH->BKGH", scaled, _numbers(values, q.dtype))
         return merge(result, PartialSoftmax(mixed, peak, weights.sum(axis=-1)))
 
     return jax.lax.fori_loop(0, used.sum(), attend, empty_partial(q.shape))
@@ -192,7 +207,7 @@ def sharded_attention(
         B, _, N, H = q.shape
         K = k.shape[2]
         grouped = q.reshape(B, K, N // K, H)
-        new = (x[:, 0].astype(cache[1].k.dtype) for x in (k, v))
+        new = (to_cache_dtype(x[:, 0], _dtype(cache[1].k)) for x in (k, v))
         out, written = attend_locally(grouped, *new, cache, owner, prefix_length, length)
         return out.reshape(B, 1, N, H), written
 
