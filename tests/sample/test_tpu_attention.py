@@ -1,6 +1,7 @@
 """The TPU's attention kernel: run by the interpreter here, and compiled for a TPU topology."""
 
 import dataclasses
+import functools
 import importlib.util
 
 import jax
@@ -14,6 +15,7 @@ from codex_jax.model import quantization
 from codex_jax.sample.engine import flat_cache, kv_cache, tpu_attention
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.prefix_attention import PartialSoftmax, empty_partial
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sharding import topology
@@ -41,41 +43,54 @@ def dense(x):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int8])
 @pytest.mark.parametrize("group", [1, 3])
 def test_it_attends_to_the_row_and_the_new_token_and_writes_it(group, dtype):
-    q, *rest = inputs(group)
-    k, v, keys, values = (kv_cache.to_cache_dtype(x, dtype) for x in rest)
-    mixed, _, total, *written = tpu_attention.attend_and_write(
-        q, k, v, keys, values, LENGTH, interpret=True
+    q, k, v, *rest = inputs(group)
+    keys, values = (kv_cache.to_cache_dtype(x, dtype) for x in rest)
+    prompt = np.asarray(jax.random.normal(jax.random.key(1), (2, B, K, 7, H)), np.float32) / 3
+    scores = np.einsum("BKGH,BKSH->BKGS", dense(q), prompt[0]) * H**-0.5
+    weights = np.exp(scores - 3)
+    mixed = np.einsum("BKGS,BKSH->BKGH", weights, prompt[1])
+    shared = PartialSoftmax(mixed, np.full(mixed.shape[:3], 3, np.float32), weights.sum(-1))
+    out, *written = tpu_attention.attend_and_write(
+        q, k, v, keys, values, LENGTH, shared, interpret=True
     )
     caches = []
-    for cache, new, result in zip((keys, values), (k, v), written, strict=True):
+    stored = (kv_cache.to_cache_dtype(x, dtype) for x in (k, v))
+    for cache, new, result in zip((keys, values), stored, written, strict=True):
         expected = jax.tree.map(lambda x, y: x.at[jnp.arange(B), :, LENGTH].set(y), cache, new)
         jax.tree.map(np.testing.assert_array_equal, result, expected)
         caches.append(dense(expected))
     for row, length in enumerate(LENGTH):
-        key, value = (x[row, :, : length + 1] for x in caches)
-        scores = np.einsum("KGH,KSH->KGS", dense(q)[row], key)
+        key, value = (
+            np.concatenate([seen[row], own[row, :, : length + 1]], axis=1)
+            for seen, own in zip(prompt, caches, strict=True)
+        )
+        scores = np.einsum("KGH,KSH->KGS", dense(q)[row], key) * H**-0.5
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         expected = np.einsum("KGS,KSH->KGH", weights, value) / weights.sum(-1)[..., None]
-        np.testing.assert_allclose(mixed[row] / total[row][..., None], expected, atol=0.01)
+        np.testing.assert_allclose(dense(out[row]), expected, atol=0.01)
 
 
 def test_neighbors_change_no_bit():
     q, k, v, keys, values = inputs(1)
-    before = tpu_attention.attend_and_write(q, k, v, keys, values, LENGTH, interpret=True)[:3]
+    no_prompt = empty_partial(q.shape)
+    attend = functools.partial(tpu_attention.attend_and_write, interpret=True)
+    before = attend(q, k, v, keys, values, LENGTH, no_prompt)[0]
     others = [x.at[4:].set(7) for x in (keys, values)]
     lengths = jnp.where(jnp.arange(B) < 4, LENGTH, 200)
-    after = tpu_attention.attend_and_write(q, k, v, *others, lengths, interpret=True)[:3]
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a[:4], b[:4])
+    after = attend(q, k, v, *others, lengths, no_prompt)[0]
+    np.testing.assert_array_equal(before[:4], after[:4])
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="libtpu is not installed")
-@pytest.mark.parametrize(("dtype", "position_bytes"), [(jnp.bfloat16, 2 * H), (jnp.int8, H + 4)])
-def test_it_compiles_for_a_tpu_and_copies_no_cache(dtype, position_bytes, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "group", "position_bytes"), [(jnp.bfloat16, 1, 2 * H), (jnp.int8, 3, H + 4)]
+)
+def test_it_compiles_for_a_tpu_and_copies_no_cache(dtype, group, position_bytes, monkeypatch):
     monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
     place = SingleDeviceSharding(topology.devices("v5e:2x2", slices=1)[0])
-    q, *rest = inputs(1)
-    arrays = [q, *(kv_cache.to_cache_dtype(x, dtype) for x in rest), LENGTH]
+    q, k, v, *rest = inputs(group)
+    caches = (kv_cache.to_cache_dtype(x, dtype) for x in rest)
+    arrays = [q, k, v, *caches, LENGTH, empty_partial(q.shape)]
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arrays)
     loop = jax.jit(tpu_attention.attend_and_write, donate_argnums=(3, 4))
     memory = loop.lower(*shapes).compile().memory_analysis()

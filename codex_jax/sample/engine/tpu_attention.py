@@ -1,9 +1,12 @@
 """Attention of one new token a row over the row's own keys on TPU, as one Mosaic kernel a layer.
 
 A step of the grid holds a tile of rows and a block of positions, of all key heads. It merges them
-into an online softmax (FlashAttention, Dao et al. 2022) that begins with the new token, and sends
-the few positions around the new token back to the cache, which is written in place. Blocks behind
-the longest row of a tile aren't read.
+into an online softmax (FlashAttention, Dao et al. 2022) that begins with what the row's prompt gave
+and the new token, and sends the few positions around the new token back to the cache, which is
+written in place. Blocks behind the longest row of a tile aren't read.
+
+Queries of the G heads that share a key head lie side by side, (R, K, G·H): an axis of G = 1 would
+be padded to eight.
 """
 
 import math
@@ -16,11 +19,13 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.quantization import Int8
+from codex_jax.model.quantization import Int8, round_to_levels
+from codex_jax.sample.engine.prefix_attention import PartialSoftmax
 
 _BLOCK = 128  # positions read at a time
 _TILE_BYTES = 32  # of the memory's tiles along positions
 _BLOCK_BYTES = 3 << 19  # of the keys of a tile of rows' block
+_VMEM_BYTES = 16 << 20  # that the kernel takes from the weights read ahead
 _MASKED = -1e30
 
 
@@ -35,7 +40,7 @@ class _Cache(NamedTuple):
     """A kernel's refs to the keys, or to the values.
 
     Attributes:
-      new: the new token's: (R, K, 1, H), and scales (R, K, 128) that are equal along the last axis.
+      new: the new token's, quantized: (R, K, H) in f32, and scales (R, K, 1).
       block: a tile's block: (R, K, 128, H), and scales (R, K, 128).
       target: the cache in HBM: (B, K, S, H), and scales (B, K, S).
       window: what is sent to it: (R, K, window, H), and scales (R, K, 128).
@@ -97,7 +102,7 @@ def _fill_window(cache: _Cache, row: int, position, start, first) -> None:
     at = pl.ds(pl.multiple_of(start - first, size), size)
     old = block.values[row, :, at, :].astype(jnp.float32)
     is_new = jax.lax.broadcasted_iota(jnp.int32, old.shape, 1) == position - start
-    written = jnp.where(is_new, new.values[row].astype(jnp.float32), old)
+    written = jnp.where(is_new, new.values[row][:, None], old)
     if window.scale is None:
         window.values[row] = written.astype(window.values.dtype)
         return
@@ -106,33 +111,51 @@ def _fill_window(cache: _Cache, row: int, position, start, first) -> None:
     window.scale[row] = jnp.where(is_new, new.scale[row], block.scale[row])
 
 
-def _kernel(length, last, count, q, new, blocks, partial, targets, state, windows, semaphores):
-    out, peak_out, total_out = partial
+def _split_heads(x: Array, size: int) -> Array:
+    """(R, K, G·size) as (R, K, G, size)."""
+    heads = [x[:, :, None, n : n + size] for n in range(0, x.shape[-1], size)]
+    return jnp.concatenate(heads, axis=2) if len(heads) > 1 else heads[0]
+
+
+def _join_heads(x: Array) -> Array:
+    """(R, K, G, H) as (R, K, G·H)."""
+    return jnp.concatenate([x[:, :, n] for n in range(x.shape[2])], axis=-1)
+
+
+def _kernel(length, last, count, q, shared, new, blocks, out, targets, state, windows, semaphores):
     mixed, peak, total = state
+    new = [
+        _quantize(x[...].astype(jnp.float32), cache) for x, cache in zip(new, blocks, strict=True)
+    ]
     caches = [
         _Cache(*refs, semaphores.at[n])
         for n, refs in enumerate(zip(new, blocks, targets, windows, strict=True))
     ]
     tile, block = pl.program_id(0), pl.program_id(1)
-    R, K, G, H = q.shape
+    R, K, G, H = mixed.shape
+    queries = _split_heads(q[...].astype(jnp.float32) * H**-0.5, H)
     for cache in caches:
         _write_new_token(length, cache, wait=False)
 
     @pl.when(block == 0)
     def _():
         new_key, new_value = (_new_token(cache.new) for cache in caches)
-        product = q[...].astype(jnp.float32) * new_key
-        peak[...] = jnp.broadcast_to(product.sum(axis=-1, keepdims=True), peak.shape)
-        total[...] = jnp.ones_like(total)
-        mixed[...] = jnp.broadcast_to(new_value, mixed.shape)
+        score = (queries * new_key).sum(axis=-1, keepdims=True)
+        before, before_total = (_split_heads(x[...], 1) for x in shared[1:])
+        highest = jnp.maximum(before, score)
+        shrink, weight = jnp.exp(before - highest), jnp.exp(score - highest)
+        mixed[...] = _split_heads(shared[0][...], H) * shrink + new_value * weight
+        total[...] = jnp.broadcast_to(before_total * shrink + weight, total.shape)
+        peak[...] = jnp.broadcast_to(highest, peak.shape)
 
     @pl.when(block <= last[tile])
     def _():
         k, v = (cache.block for cache in caches)
         keys, values = (x.values[...].astype(q.dtype).reshape(R * K, _BLOCK, H) for x in (k, v))
-        scores = _dot("bgh,bsh->bgs", q[...].reshape(R * K, G, H), keys).reshape(R, K, G, _BLOCK)
+        scores = _dot("bgh,bsh->bgs", queries.astype(q.dtype).reshape(R * K, G, H), keys)
+        scores = _scaled(scores.reshape(R, K, G, _BLOCK), k.scale)
         position = block * _BLOCK + jax.lax.broadcasted_iota(jnp.int32, scores.shape, 3)
-        scores = jnp.where(position < count[...], _scaled(scores, k.scale), _MASKED)
+        scores = jnp.where(position < count[...], scores, _MASKED)
         new_peak = jnp.maximum(peak[...], scores.max(axis=-1, keepdims=True))
         weights, shrink = jnp.exp(scores - new_peak), jnp.exp(peak[...] - new_peak)
         scaled = _scaled(weights, v.scale).astype(q.dtype).reshape(R * K, G, _BLOCK)
@@ -143,16 +166,22 @@ def _kernel(length, last, count, q, new, blocks, partial, targets, state, window
 
     @pl.when(block == pl.num_programs(1) - 1)
     def _():
-        out[...], peak_out[...], total_out[...] = mixed[...], peak[...], total[...]
+        out[...] = _join_heads(mixed[...] / total[..., :1]).astype(out.dtype)
 
     for cache in caches:
         _write_new_token(length, cache, wait=True)
 
 
+def _quantize(x: Float[Array, "R K H"], cache: _Fields) -> _Fields:
+    """A new token's keys or values as the cache stores them, but in f32."""
+    if cache.scale is None:
+        return _Fields(x.astype(cache.values.dtype).astype(jnp.float32))
+    return _Fields(*round_to_levels(x, -1))
+
+
 def _new_token(new: _Fields) -> Array:
     """The new token's keys or values as the next step reads them, (R, K, 1, H) in f32."""
-    values = new.values[...].astype(jnp.float32)
-    return values if new.scale is None else values * new.scale[...][:, :, None, :1]
+    return (new.values if new.scale is None else new.values * new.scale)[:, :, None]
 
 
 def _tile_rows(rows: int, row_bytes: int) -> int:
@@ -161,12 +190,12 @@ def _tile_rows(rows: int, row_bytes: int) -> int:
     return max(sizes, default=1)
 
 
-def _cost(q: Array, keys: _Fields) -> pl.CostEstimate:
-    """FLOPs and bytes if every row is at its longest."""
-    B, K, G, H = q.shape
-    S = keys.values.shape[2]
-    tokens = math.prod((B, K, G + 2, H)) * q.dtype.itemsize + B * _BLOCK * 4
-    results = math.prod((B, K, G, H + 2 * _BLOCK)) * 4
+def _cost(keys: _Fields, group: int) -> pl.CostEstimate:
+    """FLOPs and bytes if every row is at its longest; `group` queries share a key head."""
+    B, K, S, H = keys.values.shape
+    G = group
+    tokens = math.prod((B, K, 2 * G + 2, H)) * 2 + B * _BLOCK * 4
+    shared = math.prod((B, K, G, H + 2)) * 4
     position = H * keys.values.dtype.itemsize
     written = _window(keys.values.dtype) * position
     if keys.scale is not None:
@@ -174,16 +203,8 @@ def _cost(q: Array, keys: _Fields) -> pl.CostEstimate:
     return pl.CostEstimate(
         flops=4 * math.prod((B, K, G, S, H)),
         transcendentals=math.prod((B, K, G, S)),
-        bytes_accessed=2 * B * K * (S * position + written) + tokens + results,
+        bytes_accessed=2 * B * K * (S * position + written) + tokens + shared,
     )
-
-
-def _new_fields(new: Array | Int8) -> _Fields:
-    """The new token's keys or values as the kernel takes them."""
-    if not isinstance(new, Int8):
-        return _Fields(new[:, :, None])
-    scale = jnp.broadcast_to(new.scale[..., None], (*new.scale.shape, _BLOCK))
-    return _Fields(new.values[:, :, None].astype(jnp.float32), scale)
 
 
 def _map(build: Any, fields: _Fields) -> _Fields:
@@ -193,23 +214,25 @@ def _map(build: Any, fields: _Fields) -> _Fields:
 
 def attend_and_write(
     q: Float[Array, "B K G H"],
-    k: Float[Array, "B K H"] | Int8,
-    v: Float[Array, "B K H"] | Int8,
+    k: Float[Array, "B K H"],
+    v: Float[Array, "B K H"],
     keys: Float[Array, "B K S H"] | Int8,
     values: Float[Array, "B K S H"] | Int8,
     length: Int[Array, "B"],
+    shared: PartialSoftmax,
     *,
     interpret: bool = False,
-) -> tuple[Array, Array, Array, Any, Any]:
-    """Returns (Σ e^(s - peak)·v, peak, Σ e^(s - peak)) in f32, and the caches with the new token.
+) -> tuple[Float[Array, "B K G H"], Any, Any]:
+    """Returns what the new tokens attend to, in q's dtype, and the caches with their keys.
 
     Args:
-      q: Queries of the new token, scaled; G heads share a key head.
-      k: The new token's keys, quantized as the cache.
-      v: Its values, likewise.
+      q: Queries of the new token; G heads share a key head.
+      k: The new token's keys.
+      v: Its values.
       keys: The rows' keys; overwritten. S is a multiple of 128, as is H.
       values: Likewise.
       length: Positions of each row so far.
+      shared: The sum over the row's prompt, which the row's own positions are added to.
       interpret: Run by the interpreter, as on a CPU.
     """
     B, K, G, H = q.shape
@@ -218,7 +241,6 @@ def attend_and_write(
     R, size = _tile_rows(B, K * _BLOCK * H * dtype.itemsize), _window(dtype)
     last = length.reshape(B // R, R).max(axis=1) // _BLOCK
     count = jnp.broadcast_to(length[:, None, None, None], (B, 1, 1, _BLOCK))
-    new = [_new_fields(x) for x in (k, v)]
 
     def rows(x):
         shape = (R, *x.shape[1:])
@@ -235,7 +257,9 @@ def attend_and_write(
         shape = (R, K, size, H) if x.ndim == 4 else (R, K, _BLOCK)
         return pltpu.VMEM(shape, x.dtype)
 
-    partial = [jax.ShapeDtypeStruct((B, K, G, n), jnp.float32) for n in (H, _BLOCK, _BLOCK)]
+    state = [pltpu.VMEM((R, K, G, n), jnp.float32) for n in (H, _BLOCK, _BLOCK)]
+    q = q.reshape(B, K, G * H)
+    partial = [shared.mixed.reshape(q.shape), shared.peak, shared.total]
     anywhere = [_map(lambda _: pl.BlockSpec(memory_space=pl.ANY), x) for x in caches]
     grid = pltpu.PrefetchScalarGridSpec(
         num_scalar_prefetch=2,
@@ -243,32 +267,33 @@ def attend_and_write(
         in_specs=[
             rows(count),
             rows(q),
-            [_map(rows, x) for x in new],
+            [rows(x) for x in partial],
+            [rows(x) for x in (k, v)],
             [_map(block, x) for x in caches],
         ],
-        out_specs=[[rows(x) for x in partial], anywhere],
+        out_specs=[rows(q), anywhere],
         scratch_shapes=[
-            [pltpu.VMEM((R, *x.shape[1:]), jnp.float32) for x in partial],
+            state,
             [_map(window, x) for x in caches],
             pltpu.SemaphoreType.DMA((2, 2)),
         ],
     )
-    arguments = (length, last, count, q, new, caches)
+
+    def shape(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+    arguments = (length, last, count, q, partial, [k, v], caches)
     arrays = len(jax.tree.leaves(caches))
     first = len(jax.tree.leaves(arguments)) - arrays
-    partial, written = pl.pallas_call(
+    out, written = pl.pallas_call(
         _kernel,
         grid_spec=grid,
-        out_shape=[
-            partial,
-            [_map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), x) for x in caches],
-        ],
-        input_output_aliases={first + n: len(partial) + n for n in range(arrays)},
-        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=32 << 20),
-        cost_estimate=_cost(q, caches[0]),
+        out_shape=[shape(q), [_map(shape, x) for x in caches]],
+        input_output_aliases={first + n: 1 + n for n in range(arrays)},
+        compiler_params=pltpu.CompilerParams(vmem_limit_bytes=_VMEM_BYTES),
+        cost_estimate=_cost(caches[0], G),
         interpret=interpret,
         name="attend_and_write",
     )(*arguments)
-    out, peak, total = partial
     written = [x.values if x.scale is None else Int8(*x) for x in written]
-    return out, peak[..., 0], total[..., 0], *written
+    return out.reshape(B, K, G, H), *written
