@@ -1,15 +1,20 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import contextlib
 import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import jax
+
 from codex_jax import InputError, files, progress
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
+from codex_jax.remote.mirror import Mirror
+from codex_jax.remote.paths import is_remote
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
@@ -28,6 +33,8 @@ _METRICS_FILES = {
     "metrics.jsonl": files.has_json_keys("step", lines=True),
     "events.out.tfevents.*": files.has_text("brain.Event"),
 }
+
+_RECORDS = r"[^/]*\.jsonl|events\.out\.tfevents\.[^/]*"
 
 
 def train(
@@ -93,11 +100,6 @@ def train(
 
 
 def _claim_directory(checkpoint_dir: str) -> None:
-    if "://" in checkpoint_dir:
-        raise InputError(
-            f"checkpoint_dir is {checkpoint_dir}, where metrics can't be appended; set it to a "
-            "mounted path, such as /gcs/BUCKET/RUN"
-        )
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
 
 
@@ -122,11 +124,10 @@ def _run_job(
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
-    metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
-    metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
     step = on_global_batches(compiled, job.mesh, job.batches)
-    with PreemptionNotice() as notice:
+    with PreemptionNotice() as notice, _open_records(checkpoints) as (folder, upload):
+        metrics = Metrics(folder / "metrics.jsonl", start=begin.step, stability=job.stability)
         last = run(
             schedule,
             begin.step,
@@ -135,11 +136,27 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, begin.card),
+            save=_saver(checkpoints, lock, begin.card, upload),
             evaluate=evaluate,
         )
         checkpoints.finish()
     return metrics.last if last == schedule.steps else _stop_preempted(last)
+
+
+@contextlib.contextmanager
+def _open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
+    """Yields the local folder of what a run appends to, and a function that uploads it.
+
+    The folder is that of the checkpoints or, where they are in a bucket, its mirror.
+    """
+    if not is_remote(checkpoints.directory):
+        yield pathlib.Path(checkpoints.directory), lambda: None
+    elif jax.process_index() > 0:
+        yield pathlib.Path(), lambda: None  # process 0 alone writes
+    else:
+        is_read = lambda name: name.endswith(".jsonl")  # noqa: E731
+        with Mirror(str(checkpoints.directory), _RECORDS, fetches=is_read) as mirror:
+            yield mirror.root, mirror.push
 
 
 def _stop_preempted(step: int) -> NoReturn:
@@ -203,10 +220,11 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 
 def _saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card
+    checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
 ) -> Callable[[int, TrainState, float | None], None]:
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
+        upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
             checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)
