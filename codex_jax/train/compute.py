@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -58,20 +59,32 @@ def jit_step(
     rate: optax.Schedule | None = None,
 ) -> Any:
     """Compiles train_step; the state is donated, so that it is in memory once."""
+    options = {"z_loss": compute.z_loss, "rate": rate}
+    return jit_update(train_step, config, tx, compute, mesh, **options)
+
+
+def jit_update(
+    update: Callable[..., Any],
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    compute: Compute,
+    mesh: Mesh,
+    **options: Any,
+) -> Any:
+    """Compiles a step (state, batch) → (state, metrics) with a run's options and its own."""
     platform = mesh.devices.flat[0].platform
     step = functools.partial(
-        train_step,
+        update,
         config=config,
         tx=tx,
         microbatches=compute.microbatches,
-        rate=rate,
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
-        z_loss=compute.z_loss,
         remat=compute.remat,
         unroll=platform == "gpu",
         attention=choose_attention(mesh),
         mesh=mesh,
+        **options,
     )
-    options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
-    return jax.jit(step, donate_argnums=0, compiler_options=options)
+    compiler_options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options)

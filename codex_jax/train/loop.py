@@ -102,7 +102,7 @@ def _watch_directory(
     """Watches the hosts of a run within a block, after a look at its directory."""
     runtime.apply()
     with Watch(host_limits) as watch:
-        _claim_directory(checkpoint_dir)
+        claim_directory(checkpoint_dir)
         yield watch
 
 
@@ -123,12 +123,13 @@ def _run_owned(
         hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
         with Checkpoints(directory, retention) as checkpoints:
             run = (checkpoints, lock, watch, arguments["runtime"].profile_steps)
-            last = _run_job(job, *run, schedule, evaluate, changes)
+            last = _run_job(arguments["batches"], job, *run, schedule, evaluate, changes)
     watch.barrier("exit")
     return last
 
 
-def _claim_directory(checkpoint_dir: str) -> None:
+def claim_directory(checkpoint_dir: str) -> None:
+    """Refuses a checkpoint_dir that isn't a run's folder of its own."""
     files.claim_folder(checkpoint_dir, OWN_FILES | RECORDS, "checkpoint_dir")
 
 
@@ -144,6 +145,7 @@ def _check_best(
 
 
 def _run_job(
+    batches: Batches,
     job: Job,
     checkpoints: Checkpoints,
     lock: FolderLock,
@@ -170,7 +172,7 @@ def _run_job(
             start=begin.step,
             stability=job.stability,
             events=events,
-            rates=Throughput(job.model, job.batches, job.mesh).rates,
+            rates=Throughput(job.model, batches, job.mesh).rates,
         )
         compiled = jit_step(job.model, job.tx, job.compute, job.mesh, job.rate)
         with PreemptionNotice() as notice:
@@ -178,26 +180,29 @@ def _run_job(
                 schedule,
                 begin.step,
                 begin.state,
-                on_global_batches(compiled, job.mesh, job.batches),
-                job.batches.batches(begin.step, host_rows(job.mesh, job.batches)),
+                on_global_batches(compiled, job.mesh, batches),
+                batches.batches(begin.step, host_rows(job.mesh, batches)),
                 Instruments(metrics, watch, notice, Profiler(folder, profile_steps)),
-                save=_saver(checkpoints, lock, begin.card, upload),
+                save=make_saver(checkpoints, lock, begin.card, upload),
                 evaluate=evaluate,
             )
             with watch.during("the last save"), events.measure("save", step=last):
                 checkpoints.finish()
-        return metrics.last if last == schedule.steps else _stop_preempted(last)
+        return metrics.last if last == schedule.steps else stop_preempted(last)
 
 
-def _stop_preempted(step: int) -> NoReturn:
+def stop_preempted(step: int) -> NoReturn:
+    """Ends the process after a preemption notice; the step is saved."""
     message = f"preempted: step {step} is saved; run the same command again to go on"
     print(message, file=sys.stderr)
     raise Preempted(step)
 
 
-def _saver(
+def make_saver(
     checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
 ) -> Callable[[int, TrainState, float | None], None]:
+    """Returns save(step, state, validation loss), which leaves a step that is saved alone."""
+
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
         upload()  # a checkpoint's steps are in the metrics
