@@ -204,11 +204,11 @@ def tables(folder: pathlib.Path, stages: list[str], problems: list[dict]) -> str
             bad = share_unparsed(folder / stage / f"{stage}.jsonl", prompts)
             for temperature in sorted(counts):
                 cells = [title, stage, temperature]
-                for k, found in estimate(counts[temperature], [1, 10]).items():
-                    if found is None:
+                for k, value in estimate(counts[temperature], [1, 10]).items():
+                    if value is None:
                         cells += ["", ""]
                         continue
-                    cells.append(interval(found.mean, found.low, found.high))
+                    cells.append(interval(value.mean, value.low, value.high))
                     gain = paired_bootstrap(base[temperature], counts[temperature], k)
                     cells.append(interval(gain["difference"], gain["low"], gain["high"]))
                 cells.append(f"{bad[temperature]:.1%}" if prefix == "HumanEval/" else "")

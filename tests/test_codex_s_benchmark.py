@@ -139,13 +139,13 @@ def without_result(x):
 
 def test_functions_come_with_their_imports_and_once(functions, tmp_path):
     wheel(tmp_path / "a.whl", "MIT", SOURCE)
-    found = functions.read_wheel(tmp_path / "a.whl")
-    assert len(found) == 2
-    (text,) = functions.select_texts([found], set())
+    texts = functions.read_wheel(tmp_path / "a.whl")
+    assert len(texts) == 2
+    (text,) = functions.select_texts([texts], set())
     assert text.startswith("import os, re\n\n\ndef first(x):\n")
     assert "thing" not in text
     words = "Returns x without its digits y re sub 0 9 x return y"
-    assert functions.select_texts([found[:1]], functions.runs_of(words)) == []
+    assert functions.select_texts([texts[:1]], functions.runs_of(words)) == []
 
 
 @pytest.mark.parametrize(
