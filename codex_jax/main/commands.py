@@ -176,6 +176,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             repeats=True,
         ),
         Command(
+            "solve distil",
+            "codex_jax.solve.distil:distil",
+            "write solved prompts as training texts: one body, and helpers with a caller",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
             "serve",
             "codex_jax.sample.serve.serve:serve",
             "serve OpenAI's completions API with a checkpoint",
