@@ -5,7 +5,7 @@ import hashlib
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
-from codex_jax.remote.paths import to_path
+from codex_jax.remote.paths import list_files, to_path
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
@@ -41,11 +41,10 @@ def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
     """
     folder = to_path(checkpoint_dir) / str(step) / "params"
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob("**/*") if path.is_file()):
-        size = path.stat().length
-        digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
+    for name, size in sorted(list_files(folder).items(), key=lambda row: row[0].split("/")):
+        digest.update(f"{name}\0{size}\0".encode())
         if size <= _SMALL_FILE:
-            digest.update(path.read_bytes())
+            digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:16]
 
 
