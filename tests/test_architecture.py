@@ -168,7 +168,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sandbox", "verdicts"},
         {"languages", "metrics"},
         {"problems"},
-        {"judging"},
+        {"judging", "select"},
         {"libraries", "report", "verdict_log"},
         {"references"},
         {"evaluate"},

@@ -175,6 +175,17 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "run completions in a sandbox; verdicts and pass@k",
         ),
         Command(
+            "evaluate select",
+            "codex_jax.evaluate.select.select:select",
+            "choose one completion of each prompt: its examples, agreement, log-probability",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "evaluate tests",
+            "codex_jax.evaluate.select.model_tests:write_test_prompts",
+            "write prompts for tests of a model's own, which select runs",
+        ),
+        Command(
             "evaluate languages",
             "codex_jax.evaluate.languages.registry:list_languages",
             "list the languages that can be judged here, and how to install the others",

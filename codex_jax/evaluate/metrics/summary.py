@@ -154,6 +154,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     if shares := report.get("selection"):
         lines += ["", _line("one sample selected by", "solved"), _line("---", "---:")]
         lines += [_line(name, f"{share:.1%}") for name, share in shares.items()]
+    if curves := report.get("selection_curves"):
+        sizes = list(curves["prompt"])
+        lines += ["", _line("chosen of", *sizes), _line(*["---"] * (len(sizes) + 1))]
+        lines += [_line(name, *map(_cell, curve.values())) for name, curve in curves.items()]
     if paired := report.get("paired"):
         span = f"{paired['low']:+.1%} to {paired['high']:+.1%}"
         lines += ["", f"Against {paired['baseline']}: pass@1 {paired['difference']:+.1%} ({span})"]
