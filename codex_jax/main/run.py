@@ -14,6 +14,7 @@ from codex_jax.main import dry_run, resolve
 from codex_jax.main.bindings import Bindings, Flag
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import config_text
+from codex_jax.main.first_host import run_on_hosts
 from codex_jax.main.remote_settings import check_paths, localized
 from codex_jax.main.schema import Configurable
 from codex_jax.main.suggestions import suggest
@@ -37,10 +38,14 @@ class BoundCommand:
         """Runs the command; on a pod, as one process of many."""
         # Orbax logs a traceback for each thread that fails, and then raises what we report.
         absl.logging.set_verbosity(absl.logging.FATAL)
-        if os.environ.get("CODEX_JAX_DISTRIBUTED"):
-            import jax
+        if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
+            return self._call()
+        import jax
 
-            jax.distributed.initialize()  # TPU metadata names the other hosts
+        jax.distributed.initialize()  # TPU metadata names the other hosts
+        return run_on_hosts(self.command, self._call)
+
+    def _call(self) -> Any:
         if self.command.repeats:
             from codex_jax.host_runtime import keep_freed_pages
 

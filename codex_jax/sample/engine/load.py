@@ -3,6 +3,8 @@
 import concurrent.futures
 import hashlib
 
+import jax
+
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
 from codex_jax.remote.paths import list_files, to_path
@@ -57,7 +59,7 @@ def load_engine(
     *,
     prompt_tokens: int = 1,
 ) -> Engine:
-    """The checkpoint's model on the devices; it is read while the loop is compiled.
+    """The checkpoint's model on this host's devices; it is read while the loop is compiled.
 
     Args:
       checkpoint_dir: Directory that train wrote.
@@ -68,7 +70,7 @@ def load_engine(
       prompt_tokens: Length of the first prompt.
     """
     config = model.DecoderConfig.from_json(card.model)
-    mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
+    mesh = shardings.make_mesh(mesh_shape, config, shape.rows, jax.local_devices())
     shapes = shardings.params_shapes(config, mesh)
     token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
     token_bytes += [b""] * (config.vocab_size - len(token_bytes))
