@@ -26,6 +26,7 @@ STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
 COMPOSED = {"compile": {"train", "sample"}, "solve": {"sample", "evaluate"}, "api": INTERFACE}
+COMPOSED["rl"] = {"sample", "evaluate", "train"}
 
 
 class Room(NamedTuple):
@@ -83,10 +84,15 @@ ROOMS = {
     "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
-    "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
+    "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
+    "rl": Room(
+        {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}
+        | COMPOSED["rl"],
+        ARRAYS,
+    ),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
     "main": Room(
-        LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
+        LEAVES | STAGES | {"compile", "solve", "rl"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
     ),
 }
 
@@ -134,10 +140,10 @@ FLOORS: dict[str, list[set[str]]] = {
     "train": [
         {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
         | {"setting_ranges", "stability", "state"},
-        {"metrics", "optimizer"},
+        {"metrics", "optimizer", "policy_loss"},
         {"initialization", "step"},
         {"compute"},
-        {"checks", "row_model"},
+        {"checks", "policy_step", "row_model"},
         {"validation"},
         {"job"},
         {"resume"},
@@ -148,6 +154,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"estimate", "sampling_target"},
         {"report", "search"},
         {"compile"},
+    ],
+    "rl": [
+        {"advantages", "cases", "memorized", "rewards", "rollout", "rows", "watch"},
+        {"judging", "prompts"},
+        {"sampler"},
+        {"experience"},
+        {"run"},
+        {"policy"},
     ],
     "sample": [
         {"sampling"},

@@ -123,6 +123,7 @@ COVERED_BY = {
         "sample.serve.responses",
     ],
     "curate/test_chains.py": ["curate.blocks"],
+    "rl/test_policy.py": ["rl.run"],
     "solve/test_solve.py": ["solve.solver"],
     "train/test_loop.py": [
         "train.attention_choice",

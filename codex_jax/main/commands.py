@@ -133,6 +133,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             hosts="all",
         ),
         Command(
+            "rl",
+            "codex_jax.rl.policy:learn",
+            "improve a model by the verdicts on its own samples: policy gradients",
+            repeats=True,
+        ),
+        Command(
             "sweep",
             "codex_jax.main.sweep:sweep",
             "run a command over a grid of settings, a folder each; a table and a plot",

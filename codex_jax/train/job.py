@@ -13,7 +13,7 @@ from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
-from codex_jax.train.batches import Batches
+from codex_jax.train.batches import RowSource
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
@@ -29,7 +29,7 @@ class Job:
     """Everything that a run computes with, but its state.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       tx: The optimizer's chain.
       mesh: The devices.
@@ -40,7 +40,7 @@ class Job:
       card: The card of its checkpoints.
     """
 
-    batches: Batches
+    batches: RowSource
     model: DecoderConfig
     tx: optax.GradientTransformation
     mesh: Mesh
@@ -57,7 +57,7 @@ class Job:
 
 
 def make_job(
-    batches: Batches,
+    batches: RowSource,
     model: DecoderConfig,
     source: Source,
     optimizer: Optimizer,
@@ -70,7 +70,7 @@ def make_job(
     """Checks a run's settings against one another, and makes its job.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       source: The checkpoint whose weights the run begins with.
       optimizer: The optimizer and its schedule.

@@ -85,7 +85,7 @@ def train(
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
     check_ranges(dict(locals()))
-    _claim_directory(checkpoint_dir)
+    claim_directory(checkpoint_dir)
     changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
     configs = (optimizer, mesh, compute, stability)
@@ -96,10 +96,11 @@ def train(
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
     with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
         begin = restore_or_init(checkpoints, job, changes)
-        return _run_job(job, begin, checkpoints, lock, schedule, evaluate)
+        return _run_job(batches, job, begin, checkpoints, lock, schedule, evaluate)
 
 
-def _claim_directory(checkpoint_dir: str) -> None:
+def claim_directory(checkpoint_dir: str) -> None:
+    """Refuses a checkpoint_dir that isn't a run's folder of its own."""
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
 
 
@@ -115,6 +116,7 @@ def _check_best(
 
 
 def _run_job(
+    batches: Batches,
     job: Job,
     begin: Beginning,
     checkpoints: Checkpoints,
@@ -123,10 +125,10 @@ def _run_job(
     evaluate: Evaluate | None,
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
-    rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
+    rows = batches.batches(begin.step, host_rows(job.mesh, batches))
     compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
-    step = on_global_batches(compiled, job.mesh, job.batches)
-    with PreemptionNotice() as notice, _open_records(checkpoints) as (folder, upload):
+    step = on_global_batches(compiled, job.mesh, batches)
+    with PreemptionNotice() as notice, open_records(checkpoints) as (folder, upload):
         metrics = Metrics(folder / "metrics.jsonl", start=begin.step, stability=job.stability)
         last = run(
             schedule,
@@ -136,15 +138,15 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, begin.card, upload),
+            save=make_saver(checkpoints, lock, begin.card, upload),
             evaluate=evaluate,
         )
         checkpoints.finish()
-    return metrics.last if last == schedule.steps else _stop_preempted(last)
+    return metrics.last if last == schedule.steps else stop_preempted(last)
 
 
 @contextlib.contextmanager
-def _open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
+def open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
     """Yields the local folder of what a run appends to, and a function that uploads it.
 
     The folder is that of the checkpoints or, where they are in a bucket, its mirror.
@@ -159,7 +161,8 @@ def _open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Call
             yield mirror.root, mirror.push
 
 
-def _stop_preempted(step: int) -> NoReturn:
+def stop_preempted(step: int) -> NoReturn:
+    """Ends the process after a preemption notice; the step is saved."""
     message = f"preempted: step {step} is saved; run the same command again to go on"
     print(message, file=sys.stderr)
     raise Preempted(step)
@@ -219,9 +222,11 @@ def is_due(step: int, every: int, last: int) -> bool:
     return step == last or (step > 0 and step % every == 0)
 
 
-def _saver(
+def make_saver(
     checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
 ) -> Callable[[int, TrainState, float | None], None]:
+    """Returns save(step, state, validation loss), which leaves a step that is saved alone."""
+
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
         upload()  # a checkpoint's steps are in the metrics

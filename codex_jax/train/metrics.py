@@ -44,8 +44,8 @@ class Metrics:
         self._waited += time.perf_counter() - start
         return batch
 
-    def add(self, step: int, values: dict[str, jax.Array]) -> None:
-        """Adds a step's metrics, which may still be under computation."""
+    def add(self, step: int, values: dict[str, Any]) -> None:
+        """Adds a step's metrics, numbers or arrays that may still be under computation."""
         self._pending.append((step, values))
 
     def extend(self, compute: Callable[[], dict[str, float]]) -> None:
