@@ -2,6 +2,7 @@
 
 import collections
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,7 +46,7 @@ def exchange(subject: str, text: str) -> list[str]:
     count = jax.process_count()
     if count == 1:
         return [text]
-    client = distributed.global_state.client
+    client: Any = distributed.global_state.client
     _numbers[subject] += 1
     key = f"codex_jax exchange/{_numbers[subject]}/{subject}"
     try:

@@ -5,12 +5,14 @@ output by the next one, on any number of hosts, before the rest is dealt anew.
 """
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any
 
 import jax
@@ -68,8 +70,13 @@ class SharedCompletions:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(error_type, error, traceback)
 
     def _tell(self, subject: str, act: Callable[[], str]) -> str:
         """Returns the text of an act of host 0 on every host; its error ends all of them."""
@@ -194,7 +201,7 @@ class SharedCompletions:
             if self._mirror:
                 self._mirror.pull()
             for index, count in enumerate(counts):
-                self._await_view("has fewer samples", lambda i=index, n=count: self._has(i, n))
+                self._await_view("has fewer samples", functools.partial(self._has, index, count))
             self._take_parts(self._main)
         order = [(request.id, index) for request in requests for index in request.samples]
         sort_lines(self.path, order)
