@@ -12,6 +12,7 @@ COVERED_BY = {
         "data.packing.validation",
         "data.seqio_tasks.task_shards",
     ],
+    "hosts/test_real_processes.py": ["hosts"],
     "test_architecture.py": ["codex_jax"],
     "test_sharding.py": [
         "sharding.chips",
@@ -131,6 +132,7 @@ COVERED_BY = {
         "train.compute",
         "train.job",
         "train.metrics",
+        "train.step_loop",
         "train.remat",
         "train.state",
     ],

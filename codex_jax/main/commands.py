@@ -33,8 +33,12 @@ class Command:
       dependencies: Parameter → the object that main makes for it; for a parameter with a default,
         only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
+<<<<<<< HEAD
       hosts: Those of several that run it: all together, the first while the others wait, or one
         alone, as it starts other commands.
+=======
+      operand: Setting that a bare word sets, if any; other bare words are gin files.
+>>>>>>> main
     """
 
     name: str
@@ -42,6 +46,7 @@ class Command:
     summary: str
     dependencies: Mapping[str, Dependency] = dataclasses.field(default_factory=dict)
     repeats: bool = False
+    operand: str = ""
     hosts: Literal["all", "first", "one"] = "first"
 
     @property
@@ -133,6 +138,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             hosts="all",
         ),
         Command(
+            "goodput",
+            "codex_jax.train.goodput:report_goodput",
+            "show where the wall time of a training run went, over all its restarts",
+            operand="run",
+        ),
+        Command(
             "rl",
             "codex_jax.rl.policy:learn",
             "improve a model by the verdicts on its own samples: policy gradients",
@@ -174,6 +185,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "solve prompts that list steps: programs by pieces, merged by what they do",
             dependencies={"runner": _RUNNER},
             repeats=True,
+        ),
+        Command(
+            "solve distil",
+            "codex_jax.solve.distil:distil",
+            "write solved prompts as training texts: one body, and helpers with a caller",
+            dependencies={"runner": _RUNNER},
         ),
         Command(
             "serve",

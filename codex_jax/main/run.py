@@ -40,10 +40,10 @@ class BoundCommand:
         absl.logging.set_verbosity(absl.logging.FATAL)
         if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
             return self._call()
-        import jax
+        from codex_jax import hosts
 
-        jax.distributed.initialize()  # TPU metadata names the other hosts
-        return run_on_hosts(self.command, self._call)
+        with hosts.joined():
+            return run_on_hosts(self.command, self._call)
 
     def _call(self) -> Any:
         if self.command.repeats:

@@ -35,9 +35,10 @@ from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source, select_model
 from codex_jax.train.job import Job, make_job
-from codex_jax.train.loop import claim_directory, make_saver, open_records
+from codex_jax.train.loop import claim_directory, make_saver
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.resume import restore_or_init, split_names
+from codex_jax.train.run_records import open_records
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
 
@@ -163,7 +164,7 @@ def _run(
     with (
         FolderLock(folder) as lock,
         Checkpoints(folder, settings.retention) as checkpoints,
-        open_records(checkpoints) as (records, upload),
+        open_records(checkpoints.directory) as (records, upload),
     ):
         path = records / "metrics.jsonl"
         begin = restore_or_init(checkpoints, job, split_names(settings.resume_with))

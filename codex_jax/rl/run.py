@@ -18,13 +18,14 @@ from codex_jax.rl.sampler import Sampler
 from codex_jax.rl.watch import Watch, share_reason
 from codex_jax.train.batches import host_rows, on_global_batches
 from codex_jax.train.job import Job
-from codex_jax.train.loop import is_due, stop_preempted
+from codex_jax.train.loop import stop_preempted
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.policy_loss import PolicyBatch
 from codex_jax.train.policy_step import jit_policy_step
 from codex_jax.train.preemption import PreemptionNotice
 from codex_jax.train.resume import Beginning
 from codex_jax.train.state import TrainState
+from codex_jax.train.step_loop import is_due
 
 
 class Schedule(NamedTuple):

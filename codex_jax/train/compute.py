@@ -51,9 +51,16 @@ class Compute:
     remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
 
-def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
+def jit_step(
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    compute: Compute,
+    mesh: Mesh,
+    rate: optax.Schedule | None = None,
+) -> Any:
     """Compiles train_step; the state is donated, so that it is in memory once."""
-    return jit_update(train_step, config, tx, compute, mesh, z_loss=compute.z_loss)
+    options = {"z_loss": compute.z_loss, "rate": rate}
+    return jit_update(train_step, config, tx, compute, mesh, **options)
 
 
 def jit_update(

@@ -32,6 +32,7 @@ class Job:
       batches: The rows' sizes and origin.
       model: The decoder.
       tx: The optimizer's chain.
+      rate: Its learning rate, by step.
       mesh: The devices.
       compute: Precision and memory savers.
       stability: Response to bad steps.
@@ -43,6 +44,7 @@ class Job:
     batches: RowSource
     model: DecoderConfig
     tx: optax.GradientTransformation
+    rate: optax.Schedule
     mesh: Mesh
     compute: Compute
     stability: Stability
@@ -104,6 +106,7 @@ def make_job(
         batches=batches,
         model=model,
         tx=tx,
+        rate=optimizers.learning_rate(optimizer, steps=settings["steps"]),
         mesh=devices,
         compute=compute,
         stability=stability,

@@ -122,16 +122,23 @@ def train_step(
     config: model.DecoderConfig,
     tx: optax.GradientTransformation,
     microbatches: int = 1,
+    rate: optax.Schedule | None = None,
     **loss_options,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Takes an optimizer step on the loss per real token of the global batch."""
+    """Takes an optimizer step on the loss per real token of the global batch.
+
+    The metrics have the learning rate where its schedule is an argument.
+    """
 
     def loss(params, batch):
         return loss_sum(config, params, batch, **loss_options)
 
     total, weight, grads = gradients(loss, state.params, batch, microbatches=microbatches)
     weight = jnp.maximum(weight, 1.0)
+    count = state.step - skipped_steps(state.optimizer)  # a skipped step leaves the schedule
     state, metrics = apply_gradients(state, grads, tx, total, weight)
+    if rate:
+        metrics["learning_rate"] = jnp.asarray(rate(count), jnp.float32)
     return state, metrics | {"tokens": weight}
 
 
