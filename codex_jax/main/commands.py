@@ -33,12 +33,9 @@ class Command:
       dependencies: Parameter → the object that main makes for it; for a parameter with a default,
         only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
-<<<<<<< HEAD
       hosts: Those of several that run it: all together, the first while the others wait, or one
         alone, as it starts other commands.
-=======
       operand: Setting that a bare word sets, if any; other bare words are gin files.
->>>>>>> main
     """
 
     name: str
