@@ -107,6 +107,7 @@ class Networks:
     def remove(self) -> None:
         """Removes what this script makes, and nothing else."""
         for n in range(PROCESSES):
+            call("ip", "link", "del", self.wire(n), check=False)
             call("ip", "netns", "del", self.name(n), check=False)
             shutil.rmtree(f"/etc/netns/{self.name(n)}", ignore_errors=True)
         call("ip", "link", "del", BRIDGE, check=False)
