@@ -43,8 +43,8 @@ def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
             raise InputError(f"{where}: no name; expected problem_id or name")
         if contest.name in first_lines:
             raise InputError(
-                f"{where}: {contest.name} is in {first_lines[contest.name]} already; expected names of "
-                "their own"
+                f"{where}: {contest.name} is in {first_lines[contest.name]} already; expected "
+                "names of their own"
             )
         first_lines[contest.name] = where
         yield contest, where
