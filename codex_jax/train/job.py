@@ -13,7 +13,7 @@ from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
-from codex_jax.train.batches import Batches
+from codex_jax.train.batches import RowSource
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
@@ -29,9 +29,10 @@ class Job:
     """Everything that a run computes with, but its state.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       tx: The optimizer's chain.
+      rate: Its learning rate, by step.
       mesh: The devices.
       compute: Precision and memory savers.
       stability: Response to bad steps.
@@ -40,9 +41,10 @@ class Job:
       card: The card of its checkpoints.
     """
 
-    batches: Batches
+    batches: RowSource
     model: DecoderConfig
     tx: optax.GradientTransformation
+    rate: optax.Schedule
     mesh: Mesh
     compute: Compute
     stability: Stability
@@ -57,7 +59,7 @@ class Job:
 
 
 def make_job(
-    batches: Batches,
+    batches: RowSource,
     model: DecoderConfig,
     source: Source,
     optimizer: Optimizer,
@@ -70,7 +72,7 @@ def make_job(
     """Checks a run's settings against one another, and makes its job.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       source: The checkpoint whose weights the run begins with.
       optimizer: The optimizer and its schedule.
@@ -104,6 +106,7 @@ def make_job(
         batches=batches,
         model=model,
         tx=tx,
+        rate=optimizers.learning_rate(optimizer, steps=settings["steps"]),
         mesh=devices,
         compute=compute,
         stability=stability,
