@@ -110,11 +110,13 @@ FLOORS: dict[str, list[set[str]]] = {
     "checkpoint": [
         {"card", "checksums", "own_files", "processes"},
         {"lock", "step_folder"},
+        {"low_rank"},
         {"reader"},
         {"writer"},
     ],
     "model": [
         {"config", "linear"},
+        {"low_rank"},
         {"quantization", "rotary_scaling"},
         {"attention"},
         {"decoder"},
@@ -130,7 +132,16 @@ FLOORS: dict[str, list[set[str]]] = {
         {"convert", "export"},
     ],
     "train": [
-        {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
+        {"lora"},
+        {
+            "attention_choice",
+            "batches",
+            "early_stopping",
+            "event_file",
+            "loss",
+            "preemption",
+            "remat",
+        }
         | {"setting_ranges", "stability", "state"},
         {"metrics", "optimizer"},
         {"initialization", "step"},

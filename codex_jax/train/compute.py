@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from codex_jax.model import DecoderConfig
 from codex_jax.train.attention_choice import choose_attention
+from codex_jax.train.lora import Lora
 from codex_jax.train.step import train_step
 
 # Options by which XLA's TPU compiler gathers weights while the layer before them is computed; by
@@ -49,7 +50,7 @@ class Compute:
     remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
 
-def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
+def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh, *, lora: Lora = Lora()):
     """Compiles train_step; the state is donated, so that it is in memory once."""
     platform = mesh.devices.flat[0].platform
     step = functools.partial(
@@ -57,6 +58,7 @@ def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh):
         config=config,
         tx=tx,
         microbatches=compute.microbatches,
+        lora_scale=lora.scale,
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
         z_loss=compute.z_loss,

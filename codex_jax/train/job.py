@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from codex_jax import model as models
-from codex_jax import sharding
+from codex_jax import InputError, sharding
 from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
@@ -17,6 +16,7 @@ from codex_jax.train.batches import Batches
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
+from codex_jax.train.lora import Lora, trained_params
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.stability import Stability
 
@@ -35,6 +35,7 @@ class Job:
       mesh: The devices.
       compute: Precision and memory savers.
       stability: Response to bad steps.
+      lora: Narrow matrices that are trained, if any.
       source: The checkpoint whose weights the run begins with.
       seed: Of the weights without one.
       card: The card of its checkpoints.
@@ -46,6 +47,7 @@ class Job:
     mesh: Mesh
     compute: Compute
     stability: Stability
+    lora: Lora
     source: Source
     seed: int
     card: Card
@@ -64,6 +66,7 @@ def make_job(
     mesh: MeshShape,
     compute: Compute,
     stability: Stability,
+    lora: Lora,
     settings: dict[str, int],
     operative_config: str = "",
 ) -> Job:
@@ -77,6 +80,7 @@ def make_job(
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
       stability: Response to bad steps.
+      lora: Narrow matrices that are trained in the weights' place, if it has a rank.
       settings: "steps", and "seed" of the initial weights.
       operative_config: The configuration's text, for the card.
 
@@ -85,10 +89,11 @@ def make_job(
     """
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices, has_source=bool(source.directory))
-    axes = models.abstract_params(model)[1]
+    _check_lora(lora, source, optimizer)
+    axes = trained_params(model, lora)[1]
     factor = stability.spike_factor
     tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes, spike_factor=factor)
-    run: dict[str, Any] = settings | source.settings()
+    run: dict[str, Any] = settings | source.settings() | lora.settings()
     run |= {"batch_size": batches.batch_size, "batches.seed": batches.seed}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
     run |= {f"compute.{k}": getattr(compute, k) for k in _DECISIVE}
@@ -107,7 +112,21 @@ def make_job(
         mesh=devices,
         compute=compute,
         stability=stability,
+        lora=lora,
         source=source,
         seed=settings["seed"],
         card=card,
     )
+
+
+def _check_lora(lora: Lora, source: Source, optimizer: Optimizer) -> None:
+    if lora.lora_rank and not source.directory:
+        raise InputError(
+            f"lora_rank is {lora.lora_rank}, init_from isn't set; set it to the checkpoint whose "
+            "weights stay"
+        )
+    if lora.lora_rank and optimizer.algorithm == "muon":
+        raise InputError(
+            "Optimizer.algorithm is 'muon', for which LoRA's matrices are too narrow; set it to "
+            "'adamw'"
+        )

@@ -1,5 +1,6 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -13,8 +14,10 @@ from codex_jax.records import Batch
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
+from codex_jax.train.early_stopping import LossHistory
 from codex_jax.train.initialization import Source, select_model
 from codex_jax.train.job import Job, make_job
+from codex_jax.train.lora import Lora, attach
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
@@ -41,6 +44,7 @@ def train(
     compute: Compute = Compute(),
     init_from: str = "",
     init_step: int | None = None,
+    lora: Lora = Lora(),
     validation: Validation = Validation(),
     task_metrics: TaskMetrics | None = None,
     stability: Stability = Stability(),
@@ -63,6 +67,7 @@ def train(
       compute: Precision and memory savers.
       init_from: Directory of a checkpoint with the weights to begin with; all else begins anew.
       init_step: Step of that checkpoint; default: the newest.
+      lora: Narrow matrices that are trained beside init_from's weights, which then stay.
       validation: Evaluations on the rows of the validation split, where the data has any.
       task_metrics: Metric functions of seqio Tasks, computed in every evaluation.
       stability: Response to steps that would harm the model.
@@ -81,15 +86,19 @@ def train(
     _claim_directory(checkpoint_dir)
     changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
-    configs = (optimizer, mesh, compute, stability)
+    configs = (optimizer, mesh, compute, stability, lora)
     settings = {"steps": steps, "seed": seed}
     job = make_job(batches, model, source, *configs, settings, operative_config)
     evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
-    _check_best(retention, evaluate, save_every, validation.every)
+    _check_best(retention, evaluate, save_every, validation)
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
     with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
         begin = restore_or_init(checkpoints, job, changes)
-        return _run_job(job, begin, checkpoints, lock, schedule, evaluate)
+        history = LossHistory(begin.card.validation_losses, validation.early_stopping_patience)
+        last = _run_job(job, begin, checkpoints, lock, schedule, evaluate, history)
+    if history.is_over or (retention.keep_best and history.best):
+        print(_describe_end(history))
+    return last
 
 
 def _claim_directory(checkpoint_dir: str) -> None:
@@ -102,10 +111,15 @@ def _claim_directory(checkpoint_dir: str) -> None:
 
 
 def _check_best(
-    retention: Retention, evaluate: Evaluate | None, save_every: int, every: int
+    retention: Retention, evaluate: Evaluate | None, save_every: int, validation: Validation
 ) -> None:
-    """Refuses keep_best where a checkpoint has no validation loss to be compared by."""
-    if retention.keep_best and (evaluate is None or save_every % every):
+    """Refuses what needs a validation loss where there is none."""
+    if validation.early_stopping_patience and evaluate is None:
+        raise InputError(
+            "early_stopping_patience needs a validation loss; set rows to ones with a validation "
+            "split, or early_stopping_patience to 0"
+        )
+    if retention.keep_best and (evaluate is None or save_every % validation.every):
         raise InputError(
             "keep_best needs a validation loss at each checkpoint; set rows to ones with a "
             "validation split, and save_every to a multiple of Validation.every"
@@ -119,13 +133,13 @@ def _run_job(
     lock: FolderLock,
     schedule: "LoopSchedule",
     evaluate: Evaluate | None,
+    history: LossHistory,
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
     metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
     metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
-    compiled = jit_step(job.model, job.tx, job.compute, job.mesh)
-    step = on_global_batches(compiled, job.mesh, job.batches)
+    step, evaluate = _bind_base(job, begin.base, evaluate)
     with PreemptionNotice() as notice:
         last = run(
             schedule,
@@ -135,11 +149,34 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, begin.card),
+            save=_saver(checkpoints, lock, begin.card, history),
             evaluate=evaluate,
+            history=history,
         )
         checkpoints.finish()
-    return metrics.last if last == schedule.steps else _stop_preempted(last)
+    is_done = last == schedule.steps or history.is_over
+    return metrics.last if is_done else _stop_preempted(last)
+
+
+def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable, Evaluate | None]:
+    """Returns step(state, batch) and evaluate(params) of what is trained beside a base, if any."""
+    compiled = jit_step(job.model, job.tx, job.compute, job.mesh, lora=job.lora)
+    if base is None:
+        return on_global_batches(compiled, job.mesh, job.batches), evaluate
+
+    def take_step(state: TrainState, batch: Batch) -> Any:
+        return compiled(state, batch, base)
+
+    def evaluate_all(params: Any) -> dict[str, float]:
+        assert evaluate is not None
+        return evaluate(attach(base, params, job.lora.scale))
+
+    return on_global_batches(take_step, job.mesh, job.batches), evaluate and evaluate_all
+
+
+def _describe_end(history: LossHistory) -> str:
+    stop = "early stop: the validation loss no longer falls; " if history.is_over else ""
+    return f"{stop}{history.describe_best()}; sample its checkpoint with --step"
 
 
 def _stop_preempted(step: int) -> NoReturn:
@@ -168,27 +205,34 @@ def run(
     *,
     save: Callable,
     evaluate: Evaluate | None = None,
+    history: LossHistory | None = None,
 ) -> int:
     """Runs the loop; an extra iteration after the last step logs and saves its result.
 
     Returns:
-      The steps taken: fewer than the schedule's after a preemption notice, which saves at once.
+      The steps taken: fewer than the schedule's after a preemption notice or at an early stop,
+      which save at once.
     """
-    steps = schedule.steps
+    steps, history = schedule.steps, history or LossHistory()
+    if history.is_over:
+        return start
     with progress.bar(desc="train", total=steps, unit="step", done=start) as bar:
         for step in range(start, steps + 1):
             is_preempted = step < steps and notice.is_due(step)
             is_validated = step > start and is_due(step, schedule.validate_every, steps)
             if evaluate and is_validated and not is_preempted:
-                metrics.extend(functools.partial(evaluate, state.params))
-            is_saved = is_preempted or is_due(step, schedule.save_every, steps)
+                values = metrics.extend(functools.partial(evaluate, state.params))
+                if "validation/loss" in values:
+                    history.add(step, values["validation/loss"])
+            is_last = is_preempted or history.is_over
+            is_saved = is_last or is_due(step, schedule.save_every, steps)
             is_logged = is_saved or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
                 bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
             if is_saved:  # the metrics of all steps before it are judged by now
                 save(step, state, metrics.last.get("validation/loss"))
-            if is_preempted:
+            if is_last:
                 return step
             if step < steps:
                 state, values = take_step(state, metrics.next_batch(rows))
@@ -203,12 +247,13 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 
 def _saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card
+    checkpoints: Checkpoints, lock: FolderLock, card: Card, history: LossHistory
 ) -> Callable[[int, TrainState, float | None], None]:
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
         if step != checkpoints.latest:
             rest = state._replace(params=None)
-            checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)
+            full = dataclasses.replace(card, validation_losses=history.to_json())
+            checkpoints.save(step, state.params, rest, full, validation_loss=validation_loss)
 
     return save

@@ -48,12 +48,14 @@ class Metrics:
         """Adds a step's metrics, which may still be under computation."""
         self._pending.append((step, values))
 
-    def extend(self, compute: Callable[[], dict[str, float]]) -> None:
-        """Computes further metrics of the last step; their time counts for no step."""
+    def extend(self, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Computes and returns further metrics of the last step; their time counts for no step."""
         jax.block_until_ready(self._pending)
         start = time.perf_counter()
-        self._pending[-1][1].update(compute())
+        values = compute()
+        self._pending[-1][1].update(values)
         self._window += time.perf_counter() - start
+        return values
 
     def flush(self) -> dict[str, Any]:
         """Writes the pending lines; returns the last of them.
