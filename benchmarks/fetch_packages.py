@@ -8,6 +8,7 @@ the file alone. A package without an sdist is named and left out.
 
 import argparse
 import pathlib
+import tempfile
 import urllib.parse
 
 from pip._internal.commands import create_command
@@ -30,7 +31,8 @@ def fetch(names: list[str], folder: pathlib.Path) -> None:
                 continue
             file = urllib.parse.unquote(candidate.link.filename)
             if not (folder / file).exists():
-                download(candidate.link, str(folder))
+                with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial:
+                    pathlib.Path(download(candidate.link, partial)[0]).replace(folder / file)
             print(f"{name}: {file}", flush=True)
 
 

@@ -10,9 +10,11 @@ import os
 import pathlib
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from codex_jax import InputError
+from codex_jax.remote.paths import check_local, check_path, is_remote, to_path
 
 Check = Callable[[pathlib.Path], bool]
 
@@ -24,6 +26,7 @@ def atomic_path(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     The folder is created if need be. If the block raises, `path` is unchanged and the temporary
     file is removed.
     """
+    check_local(path)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
@@ -66,23 +69,32 @@ def repair_jsonl(path: pathlib.Path | str) -> int:
         return end - start
 
 
-def claim_folder(folder: pathlib.Path | str, own: Mapping[str, Check], setting: str) -> None:
+def claim_folder(
+    folder: pathlib.Path | str, own: Mapping[str, Check], setting: str, inputs: Iterable[str] = ()
+) -> None:
     """Refuses a folder that holds anything besides a command's own files; an absent one is fine.
 
     Args:
       folder: The folder that `setting` names.
       own: Glob of a name → whether an entry of that name carries the command's mark.
       setting: The flag, for the message.
+      inputs: Files that the command reads, which it mustn't replace.
 
     Raises:
-      InputError: it is no folder, or an entry isn't the command's own.
+      InputError: it is no folder, or an entry isn't the command's own, or is an input.
     """
-    folder = pathlib.Path(folder)
+    check_path(folder, setting)
+    folder = to_path(folder) if is_remote(folder) else pathlib.Path(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder; set {setting} to a new one")
+    paths = [path for path in map(pathlib.Path, inputs) if path.exists()]
     for entry in sorted(folder.iterdir()):
+        if any(entry.exists() and entry.samefile(path) for path in paths):
+            raise InputError(
+                f"{entry} is an input, which would be replaced; set {setting} to another folder"
+            )
         if not _is_own(entry, own):
             raise InputError(
                 f"{folder} holds {entry.name!r}, which this command didn't write; "
@@ -100,7 +112,12 @@ def _is_own(entry: pathlib.Path, own: Mapping[str, Check]) -> bool:
 
 
 def _is_empty_file(path: pathlib.Path) -> bool:
-    return path.is_file() and not path.stat().st_size
+    return path.is_file() and not _size(path)
+
+
+def _size(path: pathlib.Path) -> int:
+    status: Any = path.stat()
+    return status.length if is_remote(path) else status.st_size
 
 
 def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
@@ -109,6 +126,7 @@ def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
     Raises:
       InputError: something else is at that path.
     """
+    check_path(path, setting, remote=False)
     path = pathlib.Path(path)
     if os.path.lexists(path) and not (path.is_file() and (_is_empty_file(path) or check(path))):
         raise InputError(

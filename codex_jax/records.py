@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from codex_jax import InputError
 from codex_jax.files import atomic_path
+from codex_jax.remote.paths import check_local
 
 
 class Batch(NamedTuple):
@@ -108,6 +109,7 @@ def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
     """
+    check_local(path)
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; expected JSON Lines of {record_type.__name__}s")
     with open_text(path) as lines:

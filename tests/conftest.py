@@ -1,5 +1,6 @@
 """Shared fixtures; eight CPU devices, and one compilation cache for all processes."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -36,6 +37,27 @@ def unchecked_types():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def _storage_server():
+    """A local Cloud Storage; this process's and its subprocesses' gs:// paths lead there."""
+    if importlib.util.find_spec("gcsfs") is None:
+        pytest.skip("gs:// needs the extra gcs")
+    from tests import fake_gcs
+
+    with fake_gcs.serve() as (store, address):
+        os.environ |= fake_gcs.environment(address)
+        yield store
+
+
+@pytest.fixture
+def bucket(_storage_server, tmp_path_factory, monkeypatch):
+    """The store behind gs://bucket, empty."""
+    monkeypatch.setenv("CODEX_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
+    _storage_server.clear()
+    yield _storage_server
+    _storage_server.clear()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
-LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts"}
+LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
 LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
@@ -38,22 +38,23 @@ class Room(NamedTuple):
 ARRAYS = {"jax", "jaxtyping", "numpy"}
 
 ROOMS = {
-    "records": Room({"files"}, {"numpy"}),
-    "files": Room(set(), set()),
+    "records": Room({"files", "remote"}, {"numpy"}),
+    "files": Room({"remote"}, set()),
+    "remote": Room(set(), {"etils", "fsspec", "tensorstore"}),
     "ranges": Room(set(), set()),
     "problem_texts": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
-    "checkpoint": Room(set(), ARRAYS | {"etils", "orbax"}),
+    "checkpoint": Room({"remote"}, ARRAYS | {"etils", "orbax"}),
     "model": Room({"ranges"}, ARRAYS | {"flax"}),
     "convert": Room(
         {"files", "progress", "tokenizer", "sharding", "checkpoint", "model"},
         ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
-        {"records", "files", "progress", "host_runtime", "problem_texts", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",
@@ -67,12 +68,12 @@ ROOMS = {
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
-        {"records", "files", "progress", "host_runtime", "ranges"}
+        {"records", "files", "progress", "host_runtime", "ranges", "remote"}
         | {"model", "sharding", "checkpoint"},
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
-        {"records", "files", "progress", "host_runtime"}
+        {"records", "files", "progress", "host_runtime", "remote"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
         ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
@@ -107,6 +108,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "tokenizer": [{"byte_alphabet", "whitespace"}, {"formats"}, {"library", "ranked"}, {"bpe"}],
     "sharding": [{"chips", "logical_axes", "mesh"}, {"topology"}],
+    "remote": [{"paths"}, {"objects"}, {"mirror"}],
     "checkpoint": [
         {"card", "checksums", "own_files", "processes"},
         {"lock", "step_folder"},
@@ -177,8 +179,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sandbox", "verdicts"},
         {"languages", "metrics"},
         {"problems"},
-        {"judging"},
-        {"report", "verdict_log"},
+        {"judging", "select"},
+        {"libraries", "report", "verdict_log"},
         {"references"},
         {"evaluate"},
     ],
@@ -296,7 +298,9 @@ def test_every_room_is_in_the_table():
 
 def test_stages_never_meet_and_leaves_stand_alone():
     for leaf in LEAVES:
-        assert ROOMS[leaf].rooms <= {"files", "ranges"}, f"{leaf}, a leaf, imports another"
+        assert ROOMS[leaf].rooms <= {"files", "ranges", "remote"}, (
+            f"{leaf}, a leaf, imports another"
+        )
     for stage in STAGES:
         assert not ROOMS[stage].rooms - LEAVES, f"{stage} imports what is no leaf"
     for room, stages in COMPOSED.items():

@@ -88,6 +88,20 @@ def test_a_folder_that_holds_anything_else_is_refused(tmp_path, name, content, i
     assert (tmp_path / name).read_text() == content
 
 
+@pytest.mark.parametrize("spelling", ["out/a.json", "out/../out/a.json", "link", "hard"])
+def test_an_input_is_never_replaced(tmp_path, spelling):
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "a.json"
+    path.write_text('{"hash": "1"}')
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "hard").hardlink_to(path)
+    own = {"a.json": files.has_json_keys("hash")}
+    files.claim_folder(tmp_path / "out", own, "output", [str(tmp_path / "absent")])
+    with pytest.raises(InputError, match="is an input, which would be replaced; set output to"):
+        files.claim_folder(tmp_path / "out", own, "output", [str(tmp_path / spelling)])
+    assert path.read_text() == '{"hash": "1"}'
+
+
 def test_a_file_where_a_folder_goes_is_refused(tmp_path):
     (tmp_path / "a").write_text("x")
     with pytest.raises(InputError, match="is a file; expected a folder"):

@@ -31,7 +31,6 @@ COVERED_BY = {
     "checkpoint/test_lock.py": ["checkpoint.processes"],
     "checkpoint/test_writer.py": ["checkpoint.own_files"],
     "convert/test_convert.py": [
-        "convert.foreign",
         "convert.foreign_config",
         "convert.hf_folder",
     ],

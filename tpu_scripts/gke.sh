@@ -6,7 +6,7 @@
 # done: applies the manifest, shows the pods' lines, applies it anew after a crash. Preempted pods (exit
 # status 75 or 143, or a disruption) restart within the cluster; a crash ends the JobSet, and one that
 # came no further than the one before ends it all. The same command goes on after Ctrl-C.
-#   --image        container with this tree at its working folder and the environment of EXTRAS=tpu
+#   --image        container with this tree at its working folder and the environment of EXTRAS=gcs,tpu
 #   --accelerator, --topology  the node pool's labels; --slices=1 --chips-per-host=4
 #   --spot=yes     on spot nodes
 #   --queue=multislice-queue --priority=medium --namespace=default  where and how it waits

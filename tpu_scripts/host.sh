@@ -52,7 +52,7 @@ install() {
     # Ubuntu 22.04's own python3.11 is a release candidate.
     command -v uv >/dev/null || python3 -m pip install --quiet --user uv
     uv python install --quiet 3.11
-    make install EXTRAS=tpu PYTHON="$(uv python find 3.11)"
+    make install EXTRAS=gcs,tpu PYTHON="$(uv python find 3.11)"
     [[ ! ${2:-} ]] || mount_bucket "$2"
     rm -f "$run/label"
     label >/dev/null

@@ -25,9 +25,14 @@ from etils import epath
 from codex_jax import InputError
 from codex_jax.checkpoint.own_files import LOCK_FILE
 from codex_jax.checkpoint.processes import raise_together
+from codex_jax.remote.objects import ABSENT, ConflictError, Objects
+from codex_jax.remote.paths import is_remote, to_path
 
 HEARTBEAT_SECONDS = 15.0
-DEAD_AFTER_SECONDS = 60.0  # without a heartbeat
+# Without a heartbeat. A mounted bucket may show a file as it was a minute ago (gcsfuse's
+# metadata-cache-ttl-secs, 60 by default), on the owner's host and on this one.
+DEAD_AFTER_SECONDS = 180.0
+_DEAD_IN_BUCKET_SECONDS = 60.0  # Cloud Storage itself always shows an object as it is
 
 
 def _machine() -> str:
@@ -45,19 +50,22 @@ class FolderLock:
         directory: epath.PathLike,
         *,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        dead_after_seconds: float = DEAD_AFTER_SECONDS,
+        dead_after_seconds: float | None = None,
     ):
         """Takes nothing yet.
 
         Args:
           directory: To own.
           heartbeat_seconds: Time between heartbeats.
-          dead_after_seconds: Time without one after which an owner elsewhere is dead.
+          dead_after_seconds: Time without one after which an owner elsewhere is dead; by default
+            60 s in a bucket, 180 s elsewhere.
         """
-        self.path = epath.Path(directory) / LOCK_FILE
-        self._is_local = "://" not in str(directory)
+        self.path = to_path(directory) / LOCK_FILE
+        self._objects = Objects(str(directory)) if is_remote(directory) else None
+        self._generation = ABSENT  # of the lock file in a bucket, as it was read or written last
         self._heartbeat_seconds = heartbeat_seconds
-        self._dead_after_seconds = dead_after_seconds
+        usual = _DEAD_IN_BUCKET_SECONDS if self._objects else DEAD_AFTER_SECONDS
+        self._dead_after_seconds = usual if dead_after_seconds is None else dead_after_seconds
         self._owner = {
             "machine": _machine(),
             "pid": os.getpid(),
@@ -107,7 +115,7 @@ class FolderLock:
         """
         refusal = None
         if self._thread:
-            with contextlib.suppress(OSError):  # the thread may have slept with the machine
+            with contextlib.suppress(OSError, InputError):  # it may have slept with the machine
                 self._look_for_successor()
         if self._successor:
             refusal = InputError(
@@ -117,17 +125,26 @@ class FolderLock:
         raise_together(refusal)
 
     def _acquire(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_held = self._is_local and self._flock()
+        if not self._objects:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_held = not self._objects and self._flock()
         try:
-            if (owner := self._read()) and not (is_held and owner.get("machine") == _machine()):
+            if (owner := self._read()) and not self._is_dead(owner, is_held):
                 self._await_death(owner)
             self._write(self._beat(0))
+        except ConflictError:
+            raise self._refusal(self._read()) from None
         except BaseException:
             self._release()
             raise
         self._thread = threading.Thread(target=self._keep_beating, daemon=True, name="lock")
         self._thread.start()
+
+    def _is_dead(self, owner: dict[str, Any], is_held: bool) -> bool:
+        """Whether an owner was a process of this machine that has ended."""
+        if owner.get("machine") != _machine():
+            return False
+        return is_held or (bool(self._objects) and not _is_running(owner.get("pid")))
 
     def _flock(self) -> bool:
         """Returns whether flock works here; raises InputError if another process holds it."""
@@ -171,10 +188,14 @@ class FolderLock:
         number = 0
         while not self._ended.wait(self._heartbeat_seconds):
             number += 1
-            with contextlib.suppress(OSError):  # a file system that is away comes back
+            try:
                 if self._look_for_successor():
                     return
                 self._write(self._beat(number))
+            except ConflictError:
+                self._look_for_successor()
+            except (OSError, InputError):
+                continue  # a file system that is away comes back
 
     def _look_for_successor(self) -> bool:
         present = self._read()
@@ -188,19 +209,31 @@ class FolderLock:
     def _read(self) -> dict[str, Any]:
         """Returns the owner; empty where there is none, or a killed process left half a line."""
         try:
-            fields = json.loads(self.path.read_text(encoding="utf-8"))
+            fields = json.loads(self._read_text())
         except (FileNotFoundError, ValueError):
             return {}
         return fields if isinstance(fields, dict) else {}
 
+    def _read_text(self) -> str:
+        if not self._objects:
+            return self.path.read_text(encoding="utf-8")
+        content, self._generation = self._objects.read(LOCK_FILE)
+        return (content or b"").decode()
+
     def _write(self, owner: dict[str, Any]) -> None:
         text = json.dumps(owner) + "\n" if owner else ""
-        if self._file is None:
+        if self._objects:  # only over what was read: of two processes, one is refused
+            self._generation = self._objects.write(LOCK_FILE, text.encode(), self._generation)
+        elif self._file is None:
             self.path.write_text(text, encoding="utf-8")
         else:  # in place: the lock is this very file's
             os.pwrite(self._file, text.encode(), 0)
             os.ftruncate(self._file, len(text.encode()))
             os.fsync(self._file)  # a mounted bucket sends a file when it is synced
+
+
+def _is_running(pid: Any) -> bool:
+    return isinstance(pid, int) and pathlib.Path("/proc", str(pid)).exists()
 
 
 def _describe(owner: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from codex_jax.checkpoint.card import Card
+from codex_jax.remote.paths import is_remote
 
 
 def describe_base(directory: epath.PathLike, card: Card, checkpoint_dir: epath.PathLike) -> Any:
@@ -26,9 +27,9 @@ def describe_base(directory: epath.PathLike, card: Card, checkpoint_dir: epath.P
       card: The base's.
       checkpoint_dir: Of the checkpoints that refer to it.
     """
-    path = str(directory)
-    relative = "" if "://" in path else os.path.relpath(path, str(checkpoint_dir))
-    absolute = path if "://" in path else str(epath.Path(path).absolute())
+    path, other = str(directory), str(checkpoint_dir)
+    relative = "" if is_remote(path) or is_remote(other) else os.path.relpath(path, other)
+    absolute = path if is_remote(path) else str(epath.Path(path).absolute())
     paths = {"directory": absolute, "relative": relative}
     return paths | {"step": card.step, "hash": hash_params(card)}
 
@@ -43,7 +44,8 @@ def hash_params(card: Card) -> str:
 
 def base_paths(base: Mapping[str, Any], checkpoint_dir: epath.PathLike) -> list[str]:
     """Returns the paths at which a base may be: where it was, and where it was beside this one."""
-    beside = [str(epath.Path(checkpoint_dir) / base["relative"])] if base["relative"] else []
+    has_beside = base["relative"] and not is_remote(checkpoint_dir)
+    beside = [str(epath.Path(checkpoint_dir) / base["relative"])] if has_beside else []
     return [base["directory"], *beside]
 
 

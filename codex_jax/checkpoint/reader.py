@@ -16,15 +16,16 @@ from codex_jax.checkpoint.step_folder import (
     StepFolder,
     with_dtype,
 )
+from codex_jax.remote.paths import is_remote, to_path
 
 
 def list_steps(directory: epath.PathLike) -> list[int]:
     """Returns the steps of the checkpoints in a directory, ascending, damaged ones too."""
-    folder = epath.Path(directory)
+    folder = to_path(directory)
     if not folder.is_dir():
         return []
     # A folder gets its name when it is complete; an object store has no such renaming.
-    needs_mark = "://" in str(directory)
+    needs_mark = is_remote(directory)
     return sorted(
         int(path.name)
         for path in folder.iterdir()

@@ -13,6 +13,7 @@ from etils import epath
 from codex_jax import InputError
 from codex_jax.checkpoint.card import Card, parse_card
 from codex_jax.checkpoint.checksums import checksums, host_checksum, leaf_names
+from codex_jax.remote.paths import absolute
 
 _BATCH_BYTES = 1 << 30  # of arrays that are checked at a time
 _NOT_DAMAGE = (
@@ -44,8 +45,7 @@ class StepFolder:
           directory: Of the checkpoints.
           step: Of this one.
         """
-        folder = epath.Path(directory)
-        self.path = (folder if "://" in str(directory) else folder.absolute()) / str(step)
+        self.path = absolute(directory) / str(step)
         self.step = step
 
     def read_card(self) -> Card:

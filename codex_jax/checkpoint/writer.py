@@ -18,6 +18,7 @@ from codex_jax.checkpoint.own_files import DAMAGED_FOLDER
 from codex_jax.checkpoint.processes import is_true_everywhere, raise_together
 from codex_jax.checkpoint.reader import describe, list_steps
 from codex_jax.checkpoint.step_folder import DamagedCheckpointError, StepFolder
+from codex_jax.remote.paths import absolute
 
 
 @functools.cache
@@ -93,9 +94,7 @@ class Checkpoints:
           InputError: there are checkpoints, and each is damaged.
         """
         _quiet_writers()
-        self.directory = epath.Path(directory)
-        if "://" not in str(directory):
-            self.directory = self.directory.absolute()
+        self.directory = absolute(directory)
         refusal = None
         if jax.process_index() == 0:
             try:

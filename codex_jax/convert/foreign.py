@@ -29,15 +29,26 @@ class ForeignWeights:
         """A tensor, by the name in our tables.
 
         Raises:
-          InputError: there is none.
+          InputError: there is none, or it has values that no model computes with.
         """
         neox_name = "embed_out.weight" if name == "lm_head.weight" else name
         bare_name = re.sub(r"^(model|gpt_neox)\.", "", name)
         for candidate in (name, f"transformer.{name}", neox_name, bare_name):
             if candidate in self.names:
                 self._read.add(candidate)
-                return self._read_array(candidate)
+                tensor = self._read_array(candidate)
+                self._check_finite(candidate, tensor)
+                return tensor
         raise InputError(f"{self._where}: no tensor {name}; expected one, as its config says")
+
+    def _check_finite(self, name: str, tensor: np.ndarray) -> None:
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(tensor.astype(np.float32, copy=False))
+        if count := tensor.size - np.count_nonzero(finite):
+            raise InputError(
+                f"{self._where}: {count} of the {tensor.size} values of {name} are NaN or infinite "
+                "in float32; expected numbers; download it again"
+            )
 
     def check_unread(self) -> None:
         """Refuses tensors that nothing has read, except masks and copies of the embedding.

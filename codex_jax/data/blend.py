@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from codex_jax import InputError
+from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, SourceTree, read_corpus
 from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.lazy_import import load_registry, load_task_examples
@@ -35,7 +36,7 @@ def read_blend(
     corpus: Corpus | None,
     mixture: str,
     modules: Sequence[str] | str,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     *,
     rates: Mapping[str, float] | None = None,
     cached: str = "",
@@ -50,7 +51,7 @@ def read_blend(
       corpus: Named trees.
       mixture: Name of a Task or Mixture.
       modules: Modules that register it, or Tasks of it.
-      tokenizer: The vocabulary of all Tasks.
+      tokenizer: The vocabulary of all Tasks; None where it is yet to be learnt.
       rates: Task → share of the tokens.
       cached: Folder of a cache, whose records take the place of the Tasks' sources.
       problems: Files of which the Tasks codex_s and codex_d are.
@@ -102,11 +103,24 @@ def check_rates(mixture: str, rates: Mapping[str, float]) -> None:
         raise InputError(f"mixture {mixture!r}: all rates are 0; set one above 0")
 
 
+def check_cleaning(cleaning: Cleaning, blend: Blend, cached: str = "") -> None:
+    """Refuses a cleaning that nothing heeds; a cache's is compared with it elsewhere.
+
+    Raises:
+      InputError: it is set, and no member is a tree of files.
+    """
+    if not (blend.trees or cached) and cleaning != Cleaning():
+        raise InputError(
+            "cleaning is set, but it holds for trees of files, and none is read here; unset it, "
+            "and clean in the Task's preprocessors"
+        )
+
+
 def _blend_tasks(
     corpus: dict[str, SourceTree],
     mixture: str,
     modules: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     rates: Mapping[str, float],
     cached: str,
     problems: ProblemFiles | None,

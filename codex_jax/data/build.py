@@ -9,7 +9,7 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data.assemble import Assembler
-from codex_jax.data.blend import Blend, read_blend
+from codex_jax.data.blend import Blend, check_cleaning, read_blend
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.destination import BuildFolders
@@ -56,7 +56,7 @@ def build(
       mixture: name of a seqio Task or Mixture; by default all of corpus.
       modules: Python modules that register it.
       rates: Task → share of the tokens; makes of corpus's and the modules' Tasks the mixture.
-      cached: folder that `data cache` wrote for the same Tasks; takes the place of their sources.
+      cached: folder that `data cache` wrote by the same settings; takes the place of the sources.
       problems: files of problems in HumanEval's fields; they are the Tasks codex_s and codex_d.
       validation_share: share of the problems' packages that is the validation split.
       tokenizer: the JSON file that `tokenizer` wrote.
@@ -74,14 +74,14 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    _check(sequence_length, indent_split_rate, cached)
+    _check(sequence_length, indent_split_rate, cached, cleaning, seed)
     ids = Tokenizer.load(tokenizer)
     files = _to_files(problems, validation_share, sequence_length)
     blend = read_blend(corpus, mixture, modules, ids, rates=rates, cached=cached, problems=files)
     if explain:
         print(explain_file(pathlib.Path(explain), blend.trees, cleaning, pathlib.Path(output)))
         return None
-    _check_cleaning(cleaning, blend)
+    check_cleaning(cleaning, blend, cached)
     folders = BuildFolders(output)
     parameters = _list_settings(sequence_length, indent_split_rate, cleaning, mixture, blend, seed)
     row = (cleaning, indent_split_rate, seed, str(folders.shards), sequence_length)
@@ -97,14 +97,6 @@ def _to_files(
         paths=paths, validation_share=validation_share, sequence_length=sequence_length
     )
     return files if paths else None
-
-
-def _check_cleaning(cleaning: Cleaning, blend: Blend) -> None:
-    if not blend.trees and cleaning != Cleaning():
-        raise InputError(
-            "cleaning is set, but it holds for trees of files, and none is built here; unset it, "
-            "and clean in the Task's preprocessors or in `data cache`"
-        )
 
 
 def _list_settings(
@@ -127,13 +119,15 @@ def _list_settings(
     }
 
 
-def _check(sequence_length: int, indent_split_rate: float, cached: str) -> None:
+def _check(
+    sequence_length: int, indent_split_rate: float, cached: str, cleaning: Cleaning, seed: int
+) -> None:
     if sequence_length < 2:
         raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
     if cached:
-        load_cached_task().check_length(cached, sequence_length)
+        load_cached_task().check_cache(cached, sequence_length, cleaning, seed)
 
 
 def _build(

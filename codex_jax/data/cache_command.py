@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.data.blend import read_blend
-from codex_jax.data.cache_folder import claim_cache
+from codex_jax.data.blend import check_cleaning, read_blend
+from codex_jax.data.cache_folder import claim_cache, describe
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, no_usable_file_error
 from codex_jax.data.seqio_tasks.lazy_import import load_beam_cache
@@ -63,6 +63,7 @@ def cache_on_beam(
     claim_cache(output)
     ids = Tokenizer.load(tokenizer)
     blend = read_blend(corpus, mixture, modules, ids)
+    check_cleaning(cleaning, blend)
     beam_cache = load_beam_cache()
     beam_options = beam_cache.parse_options(options)
     spec = beam_cache.CacheSpec(
@@ -98,8 +99,14 @@ def _write(
         beam_cache.run(dataclasses.replace(spec, folder=writer.folder), options)
         sources = _sum_counts(spec.sources, writer.read_counts())
         _check_usable(sources)
-        infilled = [name for name, tree in spec.trees.items() if tree.infilling]
-        writer.finish(tokenizer_hash, spec.sequence_length, infilled, sources)
+        settings = {
+            "tokenizer_hash": tokenizer_hash,
+            "sequence_length": spec.sequence_length,
+            "cleaning": describe(spec.cleaning),
+            "seed": spec.seed,
+            "trees": {name: describe(tree) for name, tree in spec.trees.items()},
+        }
+        writer.finish(settings | {"sources": sources})
     print("\n".join(describe_sources(sources)))
     return sources
 

@@ -3,20 +3,22 @@
 A run replaces the former one by a single write, of the index, once all of its records are there.
 """
 
+import dataclasses
 import json
+import os
 import pathlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from codex_jax import InputError
 from codex_jax.files import claim_folder, has_json_keys, has_text
 
 INDEX, COUNTS = "cache.json", "counts.json"
-FORMAT = "codex_jax beam cache 2"
+FORMAT = "codex_jax beam cache 3"
 _RUN = "run-????????"
-_KEYS = {"run", "sources", "tokenizer_hash", "sequence_length", "infilled"}
+_KEYS = {"run", "sources", "tokenizer_hash", "sequence_length", "cleaning", "seed", "trees"}
 _RECORDS = re.compile(r".+-\d{5}-of-\d{5}\.tfrecord(\.partial-[0-9a-f]{8})?")
 
 
@@ -79,3 +81,39 @@ def parse_index(path: str, text: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         problem = f"damaged ({type(error).__name__}: {error})"
     raise InputError(f"{path}: {problem}; cache the corpus again")
+
+
+def describe(settings: Any) -> dict[str, Any]:
+    """Returns a tree's or a cleaning's settings as an index has them, a path from the root."""
+    fields = dataclasses.asdict(settings)
+    if "path" in fields:
+        fields["path"] = os.path.abspath(fields["path"])  # noqa: PTH100
+    return json.loads(json.dumps(fields))
+
+
+def check_settings(folder: str, cached: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Refuses settings by which a cache wasn't made.
+
+    Args:
+      folder: The cache, for the message.
+      cached: Settings of its index.
+      current: The same settings of a build.
+
+    Raises:
+      InputError: one differs, by its name.
+    """
+    former = dict(_flatten(cached))
+    for name, value in _flatten(current):
+        if (cached_value := former.get(name)) != value:
+            raise InputError(
+                f"{folder}: cached with {name}={cached_value!r}, which is {value!r} here; set "
+                f"{name} to {cached_value!r}, or cache the corpus again"
+            )
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

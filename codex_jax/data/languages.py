@@ -142,7 +142,13 @@ def _error_bytes(node: tree_sitter.Node) -> int:
 
 
 def comment_out(prose: str, language: str) -> str:
-    """Returns `prose` as line comments, ending in a newline."""
+    """Returns `prose` as line comments, ending in a newline.
+
+    PHP's are a block: a line comment would end at "?>", and its grammar refuses a last "?".
+    """
+    if language == "PHP" and "*/" not in prose:
+        lines = (f" * {line}".rstrip() + "\n" for line in prose.strip().splitlines())
+        return f"/**\n{''.join(lines)} */\n"
     mark = LANGUAGES[language].comment
     return "".join(f"{mark} {line}".rstrip() + "\n" for line in prose.strip().splitlines())
 

@@ -16,7 +16,11 @@ from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.references import check_references
 from codex_jax.evaluate.sandbox.packages import describe
+from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.select.curve import selection_curves
+from codex_jax.evaluate.select.prompts import read_prompts
+from codex_jax.evaluate.select.select import IS_SELECTION, select_programs
 from codex_jax.evaluate.verdict_log import VerdictLog
 
 _VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
@@ -24,6 +28,7 @@ _OWN_FILES = {
     "verdicts.jsonl": _VERDICTS,
     "references.jsonl": _VERDICTS,
     "mbr_exec.jsonl": _VERDICTS,
+    "selection.jsonl": IS_SELECTION,
     "report.json": files.has_json_keys("samples", "problems", "causes"),
     "report.md": files.has_text("| cause | samples |"),
 }
@@ -41,6 +46,8 @@ def evaluate(
     workers: int = 0,
     packages: Sequence[str] = (),
     mbr_exec: bool = False,
+    select: bool = False,
+    model_tests: str = "",
     baseline: str = "",
 ) -> dict[str, Any]:
     """Judges every completion in a sandbox, estimates pass@k and returns the report.
@@ -58,37 +65,62 @@ def evaluate(
       workers: number of sandboxes in parallel; 0 means one a core.
       packages: Python packages, installed here, that programs may import, such as numpy.
       mbr_exec: also select the sample whose outputs on generated inputs most others share.
+      select: also choose a sample of each problem by its prompt, as `evaluate select` does.
+      model_tests: for `select`: completions of the prompts of `evaluate tests`; empty for none.
       baseline: verdicts.jsonl of another run of these problems, for a paired comparison.
 
     Raises:
       InputError: unusable input, a missing tool or library, or no sandbox works here.
     """
-    if timeout_s <= 0 or memory_mb < 64 or workers < 0 or not ks or min(ks) < 1:
-        raise InputError(
-            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
-            "expected positive numbers and at least 64 MiB"
-        )
+    _check_settings(timeout_s, memory_mb, workers, ks)
     files.claim_folder(output, _OWN_FILES, "output")
     tasks = formats.load_problems(problems)
     samples = load_completions(completions, tasks)
     registry.require({sample.task_id: tasks[sample.task_id] for sample in samples}.values())
-    settings = {
-        "sandbox": sandbox,
-        "limits": Limits(cpu_s=timeout_s, memory_mb=memory_mb, packages=describe(packages)),
-        "workers": workers or len(os.sched_getaffinity(0)),
-    }
+    limits = Limits(cpu_s=timeout_s, memory_mb=memory_mb, packages=describe(packages))
+    workers = workers or len(os.sched_getaffinity(0))
+    settings = {"sandbox": sandbox, "limits": limits, "workers": workers}
     folder = pathlib.Path(output)
+    runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb)
+    own = {"model_tests": model_tests, "workers": workers}
+    chosen = _select(folder, tasks, samples, runner, **own) if select else []
     log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings, references=True)
     votes = _mbr_exec_votes(folder, tasks, samples, settings) if mbr_exec else None
     verdicts = log.verdicts(samples)
     report = summary(tasks, verdicts, ks, samples)
     report |= {"selection": selection(samples, verdicts, votes)} | info
+    if chosen:
+        report["selection_curves"] = selection_curves(chosen, verdicts)
     if baseline:
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
+    return _write(folder, report)
+
+
+def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
     print(progress.printable(table(report)))
     return report
+
+
+def _check_settings(timeout_s: float, memory_mb: int, workers: int, ks: Sequence[int]) -> None:
+    if timeout_s <= 0 or memory_mb < 64 or workers < 0 or not ks or min(ks) < 1:
+        raise InputError(
+            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
+            "expected positive numbers and at least 64 MiB"
+        )
+
+
+def _select(
+    folder: pathlib.Path,
+    tasks: Mapping[str, records.Problem],
+    samples: Sequence[records.Completion],
+    runner: ProgramRunner,
+    **settings: Any,
+) -> list[records.Completion]:
+    """Chooses a sample of each problem; only prompts and samples are handed over."""
+    prompts = read_prompts(tasks.values())
+    return select_programs(prompts, samples, folder / "selection.jsonl", runner, **settings)
 
 
 def _judge(

@@ -74,7 +74,8 @@ def _fit(value: Any, hint: Any) -> Any:
         number = isinstance(value, int | origin) and not isinstance(value, bool)
         return origin(_checked(value, number))
     if origin is pathlib.Path:
-        return pathlib.Path(_checked(value, isinstance(value, _TEXT)))
+        # An empty text would become the working folder.
+        return pathlib.Path(_checked(value, isinstance(value, _TEXT) and str(value) != ""))
     if origin is None or origin is type(None):
         return _checked(value, value is None)
     return _checked(value, not isinstance(origin, type) or isinstance(value, origin))

@@ -97,7 +97,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "tokenizer",
             "codex_jax.data.train_tokenizer:learn_tokenizer",
-            "learn a byte-level BPE tokenizer from source trees",
+            "learn a byte-level BPE tokenizer from source trees, Tasks or Mixtures",
         ),
         Command(
             "data build",
@@ -173,6 +173,17 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "evaluate",
             "codex_jax.evaluate.evaluate:evaluate",
             "run completions in a sandbox; verdicts and pass@k",
+        ),
+        Command(
+            "evaluate select",
+            "codex_jax.evaluate.select.select:select",
+            "choose one completion of each prompt: its examples, agreement, log-probability",
+            dependencies={"runner": _RUNNER},
+        ),
+        Command(
+            "evaluate tests",
+            "codex_jax.evaluate.select.model_tests:write_test_prompts",
+            "write prompts for tests of a model's own, which select runs",
         ),
         Command(
             "evaluate languages",
@@ -254,6 +265,7 @@ _PACKAGES = {
         "tree_sitter_language_pack",
     ),
     "beam": ("apache_beam",),
+    "gcs": ("gcsfs",),
     "report": ("matplotlib",),
     "weights": ("gguf", "safetensors"),
     "serve": ("jinja2", "prometheus_client", "starlette", "uvicorn"),

@@ -14,6 +14,7 @@ from codex_jax.main import dry_run, resolve
 from codex_jax.main.bindings import Bindings, Flag
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import config_text
+from codex_jax.main.remote_settings import check_paths, localized
 from codex_jax.main.schema import Configurable
 from codex_jax.main.suggestions import suggest
 
@@ -44,9 +45,10 @@ class BoundCommand:
             from codex_jax.host_runtime import keep_freed_pages
 
             keep_freed_pages()
-        arguments = self.arguments()
-        gc.enable()
-        return self.root.configurable.make(**arguments)
+        with localized(self.command, self.root) as root:
+            arguments = dataclasses.replace(self, root=root).arguments()
+            gc.enable()
+            return self.root.configurable.make(**arguments)
 
     def preview(self) -> str:
         """Returns the configuration with its sources, and its cost where that can be computed."""
@@ -75,7 +77,9 @@ def bind(
         key = name.removeprefix("gin.") if is_qualified else qualify(name, configurables)
         text = flag_value(typed, key, configurables) if value is None else value
         bindings.read_flag(Flag(typed, key, text))
-    return BoundCommand(command, resolve.Resolver(command, bindings).resolve())
+    root = resolve.Resolver(command, bindings).resolve()
+    check_paths(root)
+    return BoundCommand(command, root)
 
 
 def flag_value(typed: str, key: str, configurables: dict[str, Configurable]) -> str:

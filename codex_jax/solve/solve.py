@@ -74,7 +74,7 @@ def solve(
     """
     _check_settings(windows, samples_per_window, beam, candidates, workers)
     folder = pathlib.Path(output)
-    files.claim_folder(folder, _OWN_FILES, "output")
+    files.claim_folder(folder, _OWN_FILES, "output", [problems])
     tasks = _read_tasks(problems)
     sizes = {"samples_per_problem": samples_per_window, "max_new_tokens": max_new_tokens}
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed, **sizes}

@@ -1,7 +1,7 @@
 """Choice of the attention of a step.
 
-columns split over context     ring attention, on any platform
-TPU, rows of 128·n tokens      splash, a Pallas kernel
+columns split over context n   ring attention: on TPU of the splash kernel (rows of 256·n·m tokens)
+TPU, rows of 128·m tokens      splash, a Pallas kernel
 NVIDIA from Ampere on, bf16    cuDNN's kernel
 all else                       tiles of queries by XLA, which store no scores
 
@@ -14,7 +14,7 @@ import jax
 from jax.sharding import Mesh
 
 from codex_jax import sharding
-from codex_jax.model.attention import cudnn
+from codex_jax.model.attention import cudnn, ring_splash
 from codex_jax.model.attention.core import Attend, packed_attention
 from codex_jax.model.attention.ring import ring_attention, zigzag
 from codex_jax.model.attention.splash import fits, splash_attention
@@ -43,10 +43,11 @@ def choose_attention(mesh: Mesh) -> Attention:
             order = zigzag(length, mesh.shape[columns])
             ordered = Batch(*(x[:, order] for x in batch))
             ordered = jax.lax.with_sharding_constraint(ordered, sharding.batch_sharding(mesh))
-            ring = ring_attention(
+            on_tpu = device.platform == "tpu" and ring_splash.fits(length, mesh.shape[columns])
+            ring = ring_splash.ring_splash_attention if on_tpu else ring_attention
+            return ordered, ring(
                 ordered.segment_ids, mesh=mesh, rows=rows, columns=columns, heads=heads
             )
-            return ordered, ring
         if device.platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
         if cudnn.fits(device, length):

@@ -1,5 +1,6 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -7,10 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import jax
+
 from codex_jax import InputError, files, progress
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.records import Batch
+from codex_jax.remote.mirror import Mirror
+from codex_jax.remote.paths import is_remote
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
@@ -31,6 +36,8 @@ _METRICS_FILES = {
     "metrics.jsonl": files.has_json_keys("step", lines=True),
     "events.out.tfevents.*": files.has_text("brain.Event"),
 }
+
+_RECORDS = r"[^/]*\.jsonl|events\.out\.tfevents\.[^/]*"
 
 
 def train(
@@ -102,11 +109,6 @@ def train(
 
 
 def _claim_directory(checkpoint_dir: str) -> None:
-    if "://" in checkpoint_dir:
-        raise InputError(
-            f"checkpoint_dir is {checkpoint_dir}, where metrics can't be appended; set it to a "
-            "mounted path, such as /gcs/BUCKET/RUN"
-        )
     files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
 
 
@@ -137,10 +139,9 @@ def _run_job(
 ) -> dict[str, Any]:
     """Runs a job from its beginning on; returns the last step's metrics."""
     rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
-    metrics_file = pathlib.Path(checkpoints.directory) / "metrics.jsonl"
-    metrics = Metrics(metrics_file, start=begin.step, stability=job.stability)
     step, evaluate = _bind_base(job, begin.base, evaluate)
-    with PreemptionNotice() as notice:
+    with PreemptionNotice() as notice, _open_records(checkpoints) as (folder, upload):
+        metrics = Metrics(folder / "metrics.jsonl", start=begin.step, stability=job.stability)
         last = run(
             schedule,
             begin.step,
@@ -149,7 +150,7 @@ def _run_job(
             rows,
             metrics,
             notice,
-            save=_saver(checkpoints, lock, begin.card, history),
+            save=_saver(checkpoints, lock, begin.card, history, upload),
             evaluate=evaluate,
             history=history,
         )
@@ -177,6 +178,22 @@ def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable
 def _describe_end(history: LossHistory) -> str:
     stop = "early stop: the validation loss no longer falls; " if history.is_over else ""
     return f"{stop}{history.describe_best()}; sample its checkpoint with --step"
+
+
+@contextlib.contextmanager
+def _open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
+    """Yields the local folder of what a run appends to, and a function that uploads it.
+
+    The folder is that of the checkpoints or, where they are in a bucket, its mirror.
+    """
+    if not is_remote(checkpoints.directory):
+        yield pathlib.Path(checkpoints.directory), lambda: None
+    elif jax.process_index() > 0:
+        yield pathlib.Path(), lambda: None  # process 0 alone writes
+    else:
+        is_read = lambda name: name.endswith(".jsonl")  # noqa: E731
+        with Mirror(str(checkpoints.directory), _RECORDS, fetches=is_read) as mirror:
+            yield mirror.root, mirror.push
 
 
 def _stop_preempted(step: int) -> NoReturn:
@@ -247,10 +264,15 @@ def is_due(step: int, every: int, last: int) -> bool:
 
 
 def _saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card, history: LossHistory
+    checkpoints: Checkpoints,
+    lock: FolderLock,
+    card: Card,
+    history: LossHistory,
+    upload: Callable[[], None],
 ) -> Callable[[int, TrainState, float | None], None]:
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
+        upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
             full = dataclasses.replace(card, validation_losses=history.to_json())

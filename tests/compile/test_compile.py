@@ -197,6 +197,15 @@ def test_a_real_step_is_compiled_once(tmp_path, capsys, monkeypatch):
 
 
 @needs_libtpu
+def test_rows_split_across_chips_attend_by_kernels_in_a_ring(tmp_path, capsys):
+    sizes = ["--sequence_length=512", "--max_length=512", "--gin.MeshShape.context=2"]
+    assert cli.main(command(tmp_path, *sizes)) == 0
+    page = capsys.readouterr().out
+    for part in ("fsdp 2 × context 2", "attention kernels", "collective-permute"):
+        assert part in page
+
+
+@needs_libtpu
 def test_a_real_sampling_loop_stands_beside_its_roofline(tmp_path, capsys):
     sizes = [
         "--gin.Sampling.batch_size=8",

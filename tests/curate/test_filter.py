@@ -172,6 +172,17 @@ def test_outputs_that_are_alike(left, right, expected):
     assert decontamination.is_alike(left, right) == expected
 
 
+def test_no_input_is_replaced(tmp_path, runner):
+    path = tmp_path / "problems.jsonl"
+    records.write_jsonl(path, [problem("below"), problem("below", "    return 1\n")])
+    before = path.read_bytes()
+    for inputs in ({"problems": [str(path)]}, {"problems": [], "benchmarks": [str(path)]}):
+        with pytest.raises(InputError, match="is an input, which would be replaced"):
+            filter.filter_problems(**inputs, output=str(tmp_path), runner=runner)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["problems.jsonl"]
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match=r"jaccard=0.*set it so"):
         run(tmp_path, runner, [problem("below")], jaccard=0.0)

@@ -61,10 +61,9 @@ def test_recorded_calls_come_first_and_others_than_their_outputs_are_dropped(ses
     assert Call((6,), {}) not in [case.call for case in grown.cases]
 
 
-def test_a_function_that_answers_nothing_says_why(session):
+def test_a_function_that_answers_nothing_plain_has_no_cases(session):
     grown = grow(session, "def f(x):\n    raise KeyError(x)\n")
     assert grown.cases == []
-    assert grown.error.startswith("KeyError")
     grown = grow(session, "def f(x):\n    return object()\n")
     assert grown.cases == []
 

@@ -28,7 +28,7 @@ RENAMED = """def number_of(
 def test_names_layout_comments_and_docstrings_are_ignored():
     left, right = map(near_duplicates.code_tokens, (CODE, RENAMED))
     assert left == right
-    assert near_duplicates.code_tokens(CODE, rename=False)[1] == "count"
+    assert left[:2] == ["def", "v0"]
     other = near_duplicates.code_tokens(CODE.replace("+= 1", "+= 2"))
     assert other != left
 

@@ -76,6 +76,49 @@ def test_rates_hold_within_a_percent_of_the_tokens(corpus, rates, tokenizer_file
     assert info.parameters["mixture"] == "mixed"
 
 
+NESTED = """
+import seqio
+
+add = seqio.MixtureRegistry.add
+add("{name}_inner", [("nested_big", {big}), ("nested_small", 1.0)])
+add("{name}_none", [("nested_big", 0.0)])
+add("{name}", [("{name}_inner", 0.5), ("nested_none", {none}), ("{name}_none", {last})])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "fields", "expected"),
+    [
+        (1, {"big": 3.0, "none": 0.5, "last": None}, {"big": 0.375, "small": 0.125, "none": 0.5}),
+        (2, {"big": 0.0, "none": 0.0, "last": None}, {"big": 0.0, "small": 0.5, "none": 0.0}),
+        (3, {"big": 3.0, "none": 0.5, "last": 1.0}, "ZeroDivisionError: .*; set each to a number"),
+        (4, {"big": "'x'", "none": 0.5, "last": None}, "could not convert string to float"),
+        (5, {"big": "lambda task: 1 / 0", "none": 1, "last": None}, "rates: ZeroDivisionError"),
+        (6, {"big": -1.0, "none": 0.5, "last": None}, "ZeroDivisionError|the rate of"),
+        (7, {"big": "float('nan')", "none": 1, "last": None}, "the rate of nested_big is nan"),
+    ],
+)
+def test_mixtures_within_a_mixture_share_its_rate(
+    blend, corpus, tmp_path, number, fields, expected
+):
+    pytest.importorskip("seqio")
+    name = f"nested{number}"
+    text = NESTED.format(name=name, **fields)
+    if fields["last"] is None:
+        text = text.replace(f', ("{name}_none", None)', "")
+    (tmp_path / f"{name}_module.py").write_text(text)
+    trees = {f"nested_{key}": path for key, path in corpus.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        if isinstance(expected, dict):
+            rates = blend(name, [f"{name}_module"], corpus=trees).rates
+            assert rates == {f"nested_{key}": pytest.approx(rate) for key, rate in expected.items()}
+            return
+        with pytest.raises(InputError, match=expected) as error:
+            blend(name, [f"{name}_module"], corpus=trees)
+        assert "\n" not in str(error.value)
+
+
 def test_a_module_s_mixture_may_have_trees_of_the_corpus(corpus, tokenizer_file, tmp_path):
     pytest.importorskip("seqio")
     (tmp_path / "blend_of_trees.py").write_text(

@@ -7,18 +7,23 @@ import pytest
 from codex_jax import InputError
 from codex_jax.data.cache_folder import (
     FORMAT,
+    check_settings,
     claim_cache,
+    describe,
     is_remote,
     is_run,
     is_run_name,
     new_run,
     parse_index,
 )
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.cleaning.filters import Filters
+from codex_jax.data.corpus import SourceTree
 
 from .conftest import write_tree
 
-FIELDS = {"format": FORMAT, "run": "run-00112233", "sources": {}, "infilled": []}
-INDEX = json.dumps(FIELDS | {"tokenizer_hash": "t", "sequence_length": 8})
+FIELDS = {"format": FORMAT, "run": "run-00112233", "sources": {}, "cleaning": {}, "trees": {}}
+INDEX = json.dumps(FIELDS | {"tokenizer_hash": "t", "sequence_length": 8, "seed": 0})
 RECORD = "t-train-00000-of-00002.tfrecord"
 
 
@@ -71,7 +76,7 @@ def test_an_index_is_read_and_runs_have_names_of_their_own():
 
 
 def test_an_index_without_its_fields_is_damaged():
-    with pytest.raises(InputError, match=r"damaged \(it lacks sequence_length, tokenizer_hash\)"):
+    with pytest.raises(InputError, match="it lacks seed, sequence_length, tokenizer_hash"):
         parse_index("", json.dumps(FIELDS))
 
 
@@ -86,3 +91,17 @@ def test_an_index_without_its_fields_is_damaged():
 )
 def test_only_a_run_s_name_and_files_are_a_run(name, files, expected):
     assert (is_run_name(name) and is_run(files)) is expected
+
+
+def test_settings_are_compared_by_their_names():
+    cleaning = describe(Cleaning(licenses=("MIT",)))
+    check_settings("c", cleaning, describe(Cleaning(licenses=["MIT"])))
+    other = describe(Cleaning(licenses=("MIT",), filters=Filters(generated=False)))
+    with pytest.raises(InputError, match=r"c: cached with filters.generated=True, which is False"):
+        check_settings("c", cleaning, other)
+
+
+def test_a_tree_s_path_is_the_same_from_any_folder(tmp_path, monkeypatch):
+    settings = describe(SourceTree(path=str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    assert describe(SourceTree(path=".")) == settings

@@ -9,9 +9,15 @@ pytest.importorskip("seqio")
 
 from codex_jax import InputError  # noqa: E402
 from codex_jax.data.build import build  # noqa: E402
-from codex_jax.data.cache_folder import FORMAT  # noqa: E402
+from codex_jax.data.cache_folder import (  # noqa: E402
+    FORMAT,
+    describe,
+)
+from codex_jax.data.cleaning.cleaner import Cleaning  # noqa: E402
+from codex_jax.data.cleaning.filters import Filters  # noqa: E402
+from codex_jax.data.corpus import SourceTree  # noqa: E402
 from codex_jax.data.packing.row_store import read_info  # noqa: E402
-from codex_jax.data.seqio_tasks.cached_task import add_cached_task, check_length  # noqa: E402
+from codex_jax.data.seqio_tasks.cached_task import add_cached_task, check_cache  # noqa: E402
 from codex_jax.data.seqio_tasks.task_examples import read_examples, task_splits  # noqa: E402
 
 
@@ -26,7 +32,7 @@ def write_record(out, tokenizer, n):
 
 
 @pytest.fixture
-def cache(tokenizer, tmp_path):
+def cache(tokenizer, tree, tmp_path):
     """Two records of the train split in two files, one of validation, and a source of none."""
     folder = tmp_path / "cache"
     (folder / "run-00112233").mkdir(parents=True)
@@ -41,7 +47,9 @@ def cache(tokenizer, tmp_path):
         "run": "run-00112233",
         "tokenizer_hash": tokenizer.hash,
         "sequence_length": 64,
-        "infilled": ["t"],
+        "cleaning": describe(Cleaning()),
+        "seed": 0,
+        "trees": {"t": describe(SourceTree(path=str(tree), infilling=0.5))},
         "sources": {"t": {"splits": splits}, "none": {"splits": none}},
     }
     (folder / "cache.json").write_text(json.dumps(index))
@@ -63,7 +71,8 @@ def test_a_source_without_records_is_an_empty_task(cache, tokenizer):
 
 def test_a_build_takes_the_records_instead_of_the_sources(cache, tree, tokenizer_file, tmp_path):
     settings = {"tokenizer": tokenizer_file, "sequence_length": 64, "cached": cache}
-    build(corpus={"t": tree, "none": tree}, output=tmp_path / "rows", **settings)
+    infilled = SourceTree(path=str(tree), infilling=0.5)
+    build(corpus={"t": infilled, "none": tree}, output=tmp_path / "rows", **settings)
     counts = read_info(tmp_path / "rows").sources
     assert (counts["t"]["documents"], counts["none"]["documents"]) == (2, 0)
 
@@ -76,6 +85,35 @@ def test_what_does_not_fit_is_refused(cache, tokenizer, tmp_path):
     other = type(tokenizer).train(["another text\n"], vocab_size=350)
     with pytest.raises(InputError, match="cache the corpus again"):
         add_cached_task("x", cache, "t", other)
-    check_length(cache, 64)
+    check_cache(cache, 64, Cleaning(), 0)
     with pytest.raises(InputError, match="set sequence_length to that or more"):
-        check_length(cache, 63)
+        check_cache(cache, 63, Cleaning(), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cleaning": Cleaning(secrets=True)}, "cached with secrets=False, which is True here"),
+        ({"cleaning": Cleaning(near_duplicates=0.8)}, "set near_duplicates to None, or cache"),
+        ({"cleaning": Cleaning(filters=Filters(longest_line=9))}, "filters.longest_line=1000"),
+        (
+            {"cleaning": Cleaning(licenses=["MIT"])},
+            "here; set licenses to None, or cache",
+        ),
+        ({"seed": 1}, "cached with seed=0, which is 1 here"),
+        ({"tree": {"infilling": 0.4}}, "cached with t.infilling=0.5, which is 0.4 here"),
+        ({"tree": {"weight": 2.0}}, "set t.weight to 1.0"),
+        ({"tree": {"language_weights": {"C": 2.0}}}, "t.language_weights"),
+        ({"tree": {"path": "."}}, "cached with t.path="),
+    ],
+)
+def test_settings_that_a_cache_was_not_made_by_are_refused(
+    cache, tree, tokenizer_file, tmp_path, changes, message
+):
+    settings = {"tokenizer": tokenizer_file, "sequence_length": 64, "cached": cache, **changes}
+    row = {"path": str(tree), "infilling": 0.5, **settings.pop("tree", {})}
+    corpus = {"t": SourceTree(**row)}
+    with pytest.raises(InputError, match=message) as error:
+        build(corpus=corpus, output=tmp_path / "rows", **settings)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "rows").exists()

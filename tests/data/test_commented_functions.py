@@ -95,6 +95,21 @@ def test_lines_inside_strings_stay_as_they_are():
     assert "return `\n  x`;" in pair.code
 
 
+@pytest.mark.parametrize("last", ["?", "?>", "/", "*", "\\", ".", "'", '"', "{", "#}"])
+@pytest.mark.parametrize("language", ["PHP", "JavaScript", "C#", "Rust", "Ruby", "Perl", "Shell"])
+def test_prose_may_end_in_any_sign(language, last):
+    words = f"Is it a program that ends in {last}"
+    source = PROGRAMS[language][1].replace("Add.", words)
+    pairs = list(functions(source, language))
+    if not pairs:
+        assert language == "PHP"
+        assert last in ("?", "?>")  # no program by the grammar
+        pairs = list(functions(source.replace(f"// {words}", f"/** {words} */"), language))
+    (pair,) = pairs
+    assert pair.prose == words
+    assert parse_error_fraction(prose_to_code(pair)[0].text, language) == 0
+
+
 SAYS = "Adds the two numbers that it is given."
 
 

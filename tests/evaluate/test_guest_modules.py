@@ -18,6 +18,7 @@ def test_the_modules_of_the_toolchain_server_in_order():
     assert names == [
         f"{_ROOM}.protocol",
         f"{_ROOM}.guest.confine",
+        f"{_ROOM}.guest.process_states",
         f"{_ROOM}.guest.server_io",
         f"{_ROOM}.guest.child_process",
         f"{_ROOM}.guest.cleanup",

@@ -90,6 +90,20 @@ def test_what_sleeps_is_ended_by_the_clock_on_the_wall(monkeypatch, cpu_at, seco
     assert seconds <= wall_s < seconds + 3
 
 
+def test_what_may_wait_for_the_host_is_not_idle(monkeypatch):
+    """A test computes between two calls, on a machine that is busy."""
+    now = [0.0]
+    monkeypatch.setattr(server_io.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(server_io, "cpu_s", lambda _: 0.0)
+    monkeypatch.setattr(server_io, "write_frame", lambda *_: None)
+    clock = server_io.Clock(types.SimpleNamespace(settings={"host_clock": False}, outbox=None), 3.0)
+    reasons = []
+    for now[0] in (3.0, 7.0, 30.0, 60.0):
+        reasons.append(clock.look(7, is_awaiting_call=True))
+    now[0] = 66.0
+    assert [*reasons, clock.look(7)] == ["", "", "", "", "wall"]
+
+
 def test_where_the_guest_s_clock_runs_ahead_the_host_decides(monkeypatch):
     reason, wall_s, reports = end_of(monkeypatch, lambda now: 0.9 * now, host_clock=True)
     assert (reason, wall_s >= 120) == ("wall", True)
@@ -105,7 +119,7 @@ def test_the_host_ends_a_program_by_real_cpu_time(monkeypatch, share, expires):
     monkeypatch.setattr(processes, "tree_cpu_s", lambda _: next(real))
     handle = sandbox.Sandbox(sandbox.SandboxInfo(backends.Gvisor(), None))
     handle._process = types.SimpleNamespace(pid=1)
-    clocks = [{"cpu_s": cpu_s, "limit_s": 3.0} for cpu_s in (3.0, 3.5)]
+    clocks = [{"cpu_s": cpu_s, "limit_s": 3.0, "asleep": False} for cpu_s in (3.0, 3.5)]
     frames = [(protocol.CLOCK, json.dumps(clock).encode()) for clock in clocks]
     frames.append((protocol.ENDED, b'{"cpu_s": 4.0}\n{"value": 1}\n'))
     sent = []
@@ -117,6 +131,55 @@ def test_the_host_ends_a_program_by_real_cpu_time(monkeypatch, share, expires):
     assert sent == [protocol.EXPIRE] * expires
     assert (message, rest) == (protocol.ENDED, b'{"value": 1}\n')
     assert json.loads(head)["cpu_s"] == pytest.approx(4.0 * share)
+
+
+@pytest.mark.parametrize(
+    ("asleep", "expires"),
+    [
+        ([True] * 5, 1),  # asleep for four times its limit
+        ([True] * 4, 0),
+        ([False] * 50, 0),  # it waits for a core, or is stopped
+        ([True, False] * 5, 1),  # what it sleeps adds up
+    ],
+)
+def test_the_host_ends_what_sleeps_in_all_for_too_long(monkeypatch, asleep, expires):
+    now, sent = [0.0], []
+    handle = sandbox.Sandbox(sandbox.SandboxInfo(backends.Bubblewrap(), None))
+    reports = [{"cpu_s": 0.0, "limit_s": 3.0, "asleep": value} for value in asleep]
+    frames = [(protocol.CLOCK, json.dumps(report).encode()) for report in reports]
+    frames.append((protocol.ENDED, b"{}\n"))
+
+    def receive(_):
+        now[0] += 2.9
+        return frames.pop(0)
+
+    monkeypatch.setattr(sandbox.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(handle, "_receive_frame", receive)
+    monkeypatch.setattr(handle, "send", sent.append)
+    monkeypatch.setattr(handle, "_flush", lambda: None)
+    handle.receive_any(within_s=1)
+    assert sent == [protocol.EXPIRE] * expires
+    frames.extend([(protocol.CLOCK, json.dumps(reports[0]).encode()), (protocol.ENDED, b"{}\n")])
+    handle.receive_any(within_s=1)
+    assert len(sent) == expires  # the next program begins anew
+
+
+POLLERS = {
+    "milliseconds": "while True: time.sleep(0.001)",
+    "a fifth of the limit": "while True: time.sleep(0.1)",
+    "with work in between": "while sum(range(50_000)): time.sleep(0.02)",
+    "a thread that waits": "threading.Event().wait()",
+}
+
+
+@pytest.mark.parametrize("name", POLLERS)
+def test_a_program_that_polls_is_ended_in_a_few_times_its_limit(isolation, name):
+    body = f"import threading, time\ndef f(n):\n    {POLLERS[name]}\n"
+    right = "import time\ndef f(n):\n    time.sleep(0.2)\n    return n + 1\n"
+    wrong, good = outcomes([body, right], isolation=isolation, cpu_s=0.5)
+    assert wrong.cause == "time_limit"
+    assert float(wrong.detail.split()[-2]) < 0.5 * 20  # of 40 before
+    assert good.cause == "passed"
 
 
 def test_the_cpu_time_of_a_tree_includes_what_has_ended():

@@ -55,7 +55,7 @@ def test_setup_puts_the_commit_on_every_host(pod):
         assert (tree / "COMMIT").read_text().strip() == head()
         assert not list(tree.parent.glob("*.tar.gz"))
     assert (pod.folder / "made").read_text() == (
-        "make install EXTRAS=tpu PYTHON=/uv/python3.11\n" * 2
+        "make install EXTRAS=gcs,tpu PYTHON=/uv/python3.11\n" * 2
     )
     assert not list((pod.folder / "scratch").iterdir())
 

@@ -76,7 +76,7 @@ def write_contests(
     """
     if grown_cases < 0:
         raise InputError(f"grown_cases={grown_cases}; expected 0 or more; set it so")
-    files.claim_folder(output, _OWN_FILES, "output")
+    files.claim_folder(output, _OWN_FILES, "output", [contests])
     folder, tally = pathlib.Path(output), Tally("contests")
     with runner.open() as session:
         for contest, _ in progress.bar(read_contests(contests), desc="contests", unit="problem"):

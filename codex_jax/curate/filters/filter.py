@@ -79,7 +79,8 @@ def filter_problems(
     """
     if not 0 < jaccard <= 1:
         raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
-    files.claim_folder(output, _OWN_FILES, "output")
+    inputs = (*problems, *verdicts, *benchmarks)
+    files.claim_folder(output, _OWN_FILES, "output", inputs)
     listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
     tasks = benchmark_files.read_benchmarks(benchmarks)
     steps = _Steps(listed)

@@ -11,11 +11,11 @@ SHINGLE = 5  # tokens
 _LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
 
-def code_tokens(source: str, *, rename: bool = True) -> list[str]:
+def code_tokens(source: str) -> list[str]:
     """Returns a program's tokens without layout, comments and docstrings.
 
-    With `rename`, a name becomes the number of its first occurrence, so that renamed programs are
-    equal; keywords stay.
+    A name becomes the number of its first occurrence, so that renamed programs are equal; keywords
+    stay.
     """
     tokens: list[str] = []
     numbers: dict[str, int] = {}
@@ -25,7 +25,7 @@ def code_tokens(source: str, *, rename: bool = True) -> list[str]:
             is_docstring = token.type == tokenize.STRING and not previous.strip(" \n:")
             if token.type not in _LAYOUT and not is_docstring and token.string:
                 text = token.string
-                if rename and token.type == tokenize.NAME and not keyword.iskeyword(text):
+                if token.type == tokenize.NAME and not keyword.iskeyword(text):
                     text = f"v{numbers.setdefault(text, len(numbers))}"
                 tokens.append(text)
             previous = token.string

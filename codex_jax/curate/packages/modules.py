@@ -61,16 +61,6 @@ class Module:
         return self.text.splitlines(keepends=True)
 
     @functools.cached_property
-    def has_lazy_annotations(self) -> bool:
-        """Whether `from __future__ import annotations` stands in it."""
-        return any(
-            isinstance(node, ast.ImportFrom)
-            and node.module == "__future__"
-            and any(alias.name == "annotations" for alias in node.names)
-            for node in self.tree.body
-        )
-
-    @functools.cached_property
     def bindings(self) -> dict[str, list[Binding]]:
         """Name → its top-level bindings, in order; those in `try` and `if` too."""
         names: dict[str, list[Binding]] = {}

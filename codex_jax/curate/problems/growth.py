@@ -23,7 +23,6 @@ class Grown(NamedTuple):
 
     cases: list[Case]
     branch_coverage: float  # 1.0 where there is no branch
-    error: str  # why there are none: the last exception of the function
 
 
 class Growth:
@@ -52,7 +51,6 @@ class Growth:
         self.accepted: dict[str, Case] = {}
         self.tried: set[str] = set()
         self.types: set[tuple[str, ...]] = set()  # of the arguments that may be passed
-        self.error = ""
 
     def grow(self, seeds: Sequence[Call], most: int) -> Grown:
         """Returns up to `most` cases from calls that are there, generated and mutated ones."""
@@ -68,7 +66,7 @@ class Growth:
             self._try(list(self._mutants()))
         selected = self._select(most)
         total = self.program.branches
-        return Grown(selected, len(_branches(selected)) / total if total else 1.0, self.error)
+        return Grown(selected, len(_branches(selected)) / total if total else 1.0)
 
     def _try(self, calls: Sequence[Call]) -> None:
         """Runs calls that haven't run yet, and accepts those whose answer is plain."""
@@ -86,10 +84,8 @@ class Growth:
 
     def _run(self, calls: Sequence[Call]) -> None:
         run = self.session.run(self.program.source, self.program.entry_point, calls)
-        self.error = run.reason or self.error
         for call, answer in zip(calls, run.answers, strict=False):
             if answer.error or not _is_measured(answer.value):
-                self.error = answer.error or "a value that isn't plain data"
                 continue
             value, taken = answer.value
             case = cases.case_of(call, answer._replace(value=value), taken)

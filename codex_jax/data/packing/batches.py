@@ -15,6 +15,7 @@ from codex_jax.data.packing.pack import positions_of
 from codex_jax.data.packing.row_store import RowReader
 from codex_jax.data.packing.validation import VALIDATION, ValidationReader
 from codex_jax.records import Batch
+from codex_jax.remote.paths import to_path
 
 # Rows of a global batch: a slice, or any set of indices, in the order in which they are read.
 Share = slice | Sequence[int] | np.ndarray
@@ -40,8 +41,8 @@ class BatchReader:
         self._info = self._reader.info
         self.batch_size = batch_size
         self.seed = seed
-        held_out = pathlib.Path(rows, VALIDATION)
-        has_validation = held_out.is_dir()
+        held_out = f"{rows}/{VALIDATION}"
+        has_validation = to_path(held_out).is_dir()
         self.validation = (
             ValidationReader(held_out, batch_size=batch_size) if has_validation else None
         )

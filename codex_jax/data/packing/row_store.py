@@ -6,6 +6,7 @@ so any row is one small read. Positions aren't stored, for they follow from the 
 
 import dataclasses
 import hashlib
+import io
 import json
 import pathlib
 from typing import Any
@@ -16,6 +17,8 @@ import tensorstore
 from codex_jax import InputError
 from codex_jax.files import atomic_write
 from codex_jax.records import Batch
+from codex_jax.remote.objects import kvstore_spec
+from codex_jax.remote.paths import is_remote, to_path
 
 ARRAYS = {
     "tokens": np.int32,
@@ -57,7 +60,7 @@ _INFO_FIELDS = dataclasses.fields(RowsInfo)
 class _Fields(dict):
     """An object of the metadata; one without a field that is read is an error in one line."""
 
-    path = pathlib.Path()
+    path: Any = ""
 
     def __missing__(self, name: str) -> Any:
         raise InputError(f"{self.path}: no field {name!r}; build the rows again")
@@ -70,7 +73,7 @@ def read_info(directory: pathlib.Path | str) -> RowsInfo:
       InputError: there are no finished rows here, or their metadata is damaged; so does reading a
         count that rows of a former version lack.
     """
-    path = pathlib.Path(directory, _INFO_FILE)
+    path = to_path(directory) / _INFO_FILE
     fields_type = type("Fields", (_Fields,), {"path": path})
     try:
         fields = json.loads(path.read_text(encoding="utf-8"), object_hook=fields_type)
@@ -85,7 +88,7 @@ def read_info(directory: pathlib.Path | str) -> RowsInfo:
     return info
 
 
-def _check_types(info: RowsInfo, path: pathlib.Path) -> None:
+def _check_types(info: RowsInfo, path: Any) -> None:
     for field in _INFO_FIELDS:
         value = getattr(info, field.name)
         expected: Any = field.type
@@ -101,9 +104,9 @@ def read_token_bytes(directory: pathlib.Path | str) -> np.ndarray:
     Raises:
       InputError: the file is missing or damaged.
     """
-    path = pathlib.Path(directory, TOKEN_BYTES)
+    path = to_path(directory) / TOKEN_BYTES
     try:
-        return np.load(path)
+        return np.load(io.BytesIO(path.read_bytes()))
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: damaged or missing ({error}); build the rows again") from None
 
@@ -124,10 +127,14 @@ def write_info(directory: pathlib.Path, info: RowsInfo) -> None:
     atomic_write(directory / _INFO_FILE, text)
 
 
-def _spec(directory: pathlib.Path, name: str) -> dict[str, Any]:
+def _spec(directory: pathlib.Path | str, name: str) -> dict[str, Any]:
+    if is_remote(directory):
+        kvstore = kvstore_spec(f"{directory}/{name}")
+    else:
+        kvstore = {"driver": "file", "path": f"{pathlib.Path(directory).resolve()}/{name}/"}
     return {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{directory.resolve()}/{name}/"},
+        "kvstore": kvstore,
         "fill_missing_data_reads": False,
         "store_data_equal_to_fill_value": True,
     }
@@ -202,7 +209,7 @@ class RowReader:
     def __init__(self, directory: pathlib.Path | str):
         self.info = read_info(directory)
         shape = (self.info.rows, self.info.sequence_length)
-        self._directory = pathlib.Path(directory)
+        self._directory = str(directory)
         self._stores = {name: self._open(name, shape) for name in ARRAYS}
 
     def _open(self, name: str, shape: tuple[int, int]) -> tensorstore.TensorStore:

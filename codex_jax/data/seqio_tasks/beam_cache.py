@@ -84,25 +84,16 @@ class CacheWriter:
         with tf.io.gfile.GFile(f"{self.folder}/{COUNTS}") as file:
             return json.loads(file.read())
 
-    def finish(
-        self,
-        tokenizer_hash: str,
-        sequence_length: int,
-        infilled: Sequence[str],
-        sources: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        """Names this run in the index, and removes former ones; what isn't a cache's run stays."""
+    def finish(self, fields: Mapping[str, Any]) -> None:
+        """Names this run in the index, and removes former ones; what isn't a cache's run stays.
+
+        Args:
+          fields: Of the index: `sources`, and the settings of the cache.
+        """
         for file in tf.io.gfile.listdir(self.folder):
             if ".partial-" in file:  # of a worker that was killed or came too late
                 tf.io.gfile.remove(f"{self.folder}/{file}")
-        index = {
-            "format": FORMAT,
-            "run": self._run,
-            "tokenizer_hash": tokenizer_hash,
-            "sequence_length": sequence_length,
-            "infilled": list(infilled),
-            "sources": sources,
-        }
+        index = {"format": FORMAT, "run": self._run, **fields}
         partial = f"{self._output}/partial-{self._run[4:]}-{INDEX}"
         with tf.io.gfile.GFile(partial, "w") as out:
             out.write(json.dumps(index, ensure_ascii=False, indent=1) + "\n")

@@ -6,7 +6,14 @@ import seqio
 import tensorflow as tf
 
 from codex_jax import InputError
-from codex_jax.data.cache_folder import INDEX, parse_index
+from codex_jax.data.cache_folder import (
+    INDEX,
+    check_settings,
+    describe,
+    parse_index,
+)
+from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.corpus import SourceTree
 from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
 from codex_jax.tokenizer import Tokenizer
 
@@ -32,11 +39,18 @@ def read_index(directory: str) -> dict[str, Any]:
         raise InputError(f"{directory}: no cache here; make it by `data cache`") from None
 
 
-def add_cached_task(name: str, directory: str, source: str, tokenizer: Tokenizer) -> seqio.Task:
+def add_cached_task(
+    name: str,
+    directory: str,
+    source: str,
+    tokenizer: Tokenizer,
+    tree: SourceTree | None = None,
+) -> seqio.Task:
     """Registers a source of a cache as the Task `name`, replacing any of that name.
 
     Raises:
-      InputError: there is no cache, it lacks that source, or another tokenizer made it.
+      InputError: there is no cache, it lacks that source, or another tokenizer made it, or other
+        settings of `tree`.
     """
     index = read_index(directory)
     if source not in index["sources"]:
@@ -47,6 +61,9 @@ def add_cached_task(name: str, directory: str, source: str, tokenizer: Tokenizer
             f"{directory}: tokenizer {index['tokenizer_hash'][:12]} made it; expected "
             f"{tokenizer.hash[:12]}; set tokenizer to that file or cache the corpus again"
         )
+    if tree is not None and source in index["trees"]:
+        settings = {source: describe(tree)}
+        check_settings(directory, {source: index["trees"][source]}, settings)
     files = {
         split: f"{directory}/{index['run']}/{source}-{split}-?????-of-?????.tfrecord"
         for split, counts in index["sources"][source]["splits"].items()
@@ -61,14 +78,18 @@ def add_cached_task(name: str, directory: str, source: str, tokenizer: Tokenizer
     )
 
 
-def check_length(directory: str, sequence_length: int) -> None:
-    """Refuses rows that are shorter than those for which texts were cut before infilling.
+def check_cache(directory: str, sequence_length: int, cleaning: Cleaning, seed: int) -> None:
+    """Refuses a cache that a build of these settings wouldn't have made.
 
     Raises:
-      InputError: they are, and a source of the cache is cut for infilling.
+      InputError: cleaning or seed differ, or rows are shorter than those for which the texts of a
+        source were cut before infilling.
     """
     index = read_index(directory)
-    if index["infilled"] and sequence_length < index["sequence_length"]:
+    check_settings(directory, index["cleaning"], describe(cleaning))
+    check_settings(directory, {"seed": index["seed"]}, {"seed": seed})
+    is_infilled = any(tree["infilling"] for tree in index["trees"].values())
+    if is_infilled and sequence_length < index["sequence_length"]:
         raise InputError(
             f"{directory}: infilled for rows of {index['sequence_length']} tokens; set "
             f"sequence_length to that or more, or cache the corpus again"

@@ -1,7 +1,9 @@
 """seqio's registry as `data build` reads it: modules, and the members of a Task or Mixture."""
 
+import dataclasses
 import difflib
 import importlib
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,10 +15,13 @@ from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.cached_task import add_cached_task
 from codex_jax.data.seqio_tasks.problem_tasks import add_problem_tasks
 from codex_jax.data.seqio_tasks.sources import TreeRate
-from codex_jax.data.seqio_tasks.task_examples import SPLITS
+from codex_jax.data.seqio_tasks.task_examples import SPLITS, first_line
 from codex_jax.data.seqio_tasks.tasks import add_tree_task
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary, byte_tokenizer
 from codex_jax.tokenizer import Tokenizer
+
+# Task of a cache or of bytes → the Task of that name for which it stands in the registry.
+_ORIGINALS: weakref.WeakKeyDictionary[seqio.Task, seqio.Task] = weakref.WeakKeyDictionary()
 
 
 class Member(NamedTuple):
@@ -30,12 +35,12 @@ class Member(NamedTuple):
 def register(
     trees: Mapping[str, SourceTree],
     modules: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None,
     problems: ProblemFiles | None = None,
 ) -> None:
     """Registers trees as Tasks by their names, and the problems' Tasks; then imports the modules.
 
-    These may use the Tasks.
+    These may use the Tasks. Without a tokenizer their ids are bytes.
 
     Raises:
       InputError: a name isn't seqio's, a module is missing, or it raises an error.
@@ -43,9 +48,9 @@ def register(
     for name, tree in trees.items():
         if not name.isidentifier():
             raise InputError(f"corpus {name!r}: expected letters, digits and _ in a Task's name")
-        add_tree_task(name, tree, tokenizer)
+        add_tree_task(name, tree, tokenizer or byte_tokenizer())
     if problems:
-        add_problem_tasks(problems, tokenizer)
+        add_problem_tasks(problems, tokenizer or byte_tokenizer())
     import_modules(modules)
 
 
@@ -74,14 +79,15 @@ def add_weighted_mixture(name: str, trees: Mapping[str, SourceTree]) -> None:
 
 
 def read_members(
-    name: str, rates: Mapping[str, float], tokenizer: Tokenizer, *, cached: str = ""
+    name: str, rates: Mapping[str, float], tokenizer: Tokenizer | None, *, cached: str = ""
 ) -> list[Member]:
     """Returns the Tasks of a registered Task or Mixture, or of the Mixture that `rates` make.
 
     Args:
       name: The Task's or Mixture's; a new one where there are rates.
       rates: Task → rate.
-      tokenizer: The vocabulary that their features must have.
+      tokenizer: The vocabulary that their features must have; None where it is yet to be
+        learnt: their ids are then bytes.
       cached: Folder of a cache, whose records take the place of the Tasks' sources.
 
     Raises:
@@ -92,17 +98,30 @@ def read_members(
     tasks = find_tasks(name)
     for task in tasks:
         _check(task, tokenizer)
-    member_rates = _rates(seqio.get_mixture_or_task(name), tasks)
-    if cached:
-        tasks = [add_cached_task(task.name, cached, task.name, tokenizer) for task in tasks]
+    member_rates = _rates(seqio.get_mixture_or_task(name))
+    if tokenizer is None or cached:
+        tasks = [_replace(task, tokenizer, cached) for task in tasks]
     return [
-        Member(task.name, getattr(task.source, "tree", None), rate)
-        for task, rate in zip(tasks, member_rates, strict=True)
+        Member(task.name, _tree(task), rate) for task, rate in zip(tasks, member_rates, strict=True)
     ]
 
 
+def _replace(task: seqio.Task, tokenizer: Tokenizer | None, cached: str) -> seqio.Task:
+    """Registers a Task of bytes, or one of a cache, in a Task's place."""
+    if tokenizer is None:
+        replacement = _add_byte_task(task)
+    else:
+        replacement = add_cached_task(task.name, cached, task.name, tokenizer, _tree(task))
+    _ORIGINALS[replacement] = task
+    return replacement
+
+
+def _tree(task: seqio.Task) -> SourceTree | None:
+    return getattr(task.source, "tree", None)
+
+
 def find_tasks(name: str) -> list[seqio.Task]:
-    """Returns the Tasks of a registered Task or Mixture.
+    """Returns the Tasks of a registered Task or Mixture, as they are registered now.
 
     Raises:
       InputError: the name is unknown.
@@ -112,8 +131,20 @@ def find_tasks(name: str) -> list[seqio.Task]:
         raise InputError(
             f"{name!r} is no registered Task or Mixture{_list_near_names(name, names)}; set modules"
         )
-    provider = seqio.get_mixture_or_task(name)
+    return [_restore(task.name) for task in _list_tasks(seqio.get_mixture_or_task(name))]
+
+
+def _list_tasks(provider: Any) -> list[seqio.Task]:
     return list(provider.tasks) if isinstance(provider, seqio.Mixture) else [provider]
+
+
+def _restore(name: str) -> seqio.Task:
+    """Returns the Task of a name, which an earlier build of this process may have replaced."""
+    task = seqio.TaskRegistry.get(name)
+    if original := _ORIGINALS.pop(task, None):
+        seqio.TaskRegistry.remove(name)
+        seqio.TaskRegistry.add_provider(name, original)
+    return original or task
 
 
 def _list_near_names(name: str, names: Sequence[str]) -> str:
@@ -133,16 +164,43 @@ def _add_mixture(name: str, rates: Mapping[str, float]) -> None:
     seqio.MixtureRegistry.add(name, list(rates.items()))
 
 
-def _rates(provider: Any, tasks: list[seqio.Task]) -> list[float | None]:
+def _rates(provider: Any) -> list[float | None]:
+    """Returns the rate of each Task; those of an inner Mixture share its rate.
+
+    Raises:
+      InputError: a rate is no number, or an inner Mixture's are all 0.
+    """
+    tasks = _list_tasks(provider)
     if not isinstance(provider, seqio.Mixture):
         return [None]
-    rates = provider.rate_per_task_name.values()
-    if all(isinstance(rate, TreeRate) for rate in rates):
+    if all(isinstance(rate, TreeRate) for rate in provider.rate_per_task_name.values()):
         return [None] * len(tasks)
-    return [provider.get_rate(task) for task in tasks]
+    try:
+        return [provider.get_rate(task) for task in tasks]
+    except Exception as error:
+        message = f"mixture {provider.name!r}, rates: {first_line(error)}"
+        raise InputError(f"{message}; set each to a number, and one above 0") from error
 
 
-def _check(task: seqio.Task, tokenizer: Tokenizer) -> None:
+def _add_byte_task(task: seqio.Task) -> seqio.Task:
+    """Registers a Task anew, by the vocabulary of bytes."""
+    vocabulary = BytePairVocabulary(byte_tokenizer())
+    features = {
+        name: dataclasses.replace(feature, vocabulary=vocabulary)
+        if isinstance(feature.vocabulary, BytePairVocabulary)
+        else feature
+        for name, feature in task.output_features.items()
+    }
+    seqio.TaskRegistry.remove(task.name)
+    return seqio.TaskRegistry.add(
+        task.name,
+        source=task.source,
+        preprocessors=task.preprocessors,
+        output_features=features,
+    )
+
+
+def _check(task: seqio.Task, tokenizer: Tokenizer | None) -> None:
     if "targets" not in task.output_features:
         features = ", ".join(task.output_features)
         raise InputError(f"task {task.name!r} has the features {features}; expected targets")
@@ -150,8 +208,18 @@ def _check(task: seqio.Task, tokenizer: Tokenizer) -> None:
         splits = ", ".join(task.source.splits) or "no split"
         raise InputError(f"task {task.name!r} has {splits}; expected the split train or validation")
     for name, feature in task.output_features.items():
-        if name in ("inputs", "targets") and feature.vocabulary != BytePairVocabulary(tokenizer):
-            raise InputError(
-                f"task {task.name!r}: the vocabulary of {name} isn't a BytePairVocabulary of the "
-                f"tokenizer {tokenizer.hash[:12]}; set both to the same file"
-            )
+        if name in ("inputs", "targets"):
+            _check_vocabulary(task.name, name, feature.vocabulary, tokenizer)
+
+
+def _check_vocabulary(task: str, name: str, vocabulary: Any, tokenizer: Tokenizer | None) -> None:
+    if not isinstance(vocabulary, BytePairVocabulary):
+        raise InputError(
+            f"task {task!r}: the vocabulary of {name} is a {type(vocabulary).__name__}; expected a "
+            "BytePairVocabulary; set it to that of the tokenizer's file"
+        )
+    if tokenizer is not None and vocabulary != BytePairVocabulary(tokenizer):
+        raise InputError(
+            f"task {task!r}: the vocabulary of {name} isn't a BytePairVocabulary of the "
+            f"tokenizer {tokenizer.hash[:12]}; set both to the same file"
+        )

@@ -6,8 +6,8 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import seqio
@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from codex_jax import InputError
 from codex_jax.data.examples.encode import EncodedExample
+
+_Result = TypeVar("_Result")
 
 SPLITS = ("train", "validation")
 _PROBED = 64  # examples of a split in the hash, whose tokens follow every setting of the Task
@@ -47,14 +49,48 @@ def read_examples(
     Raises:
       InputError: the source can't be read, or an example has no ids of the vocabulary.
     """
+
+    def encode(number: int, example: dict[str, Any], vocabulary: Any) -> EncodedExample:
+        key = f"{shard[0]}-{number}" if shard and shard[1] > 1 else str(number)
+        return encode_example(example, key, vocabulary)
+
+    yield from _read(name, split, shard, encode)
+
+
+def read_texts(name: str) -> Iterator[str]:
+    """Yields the texts of the train split of a Task whose ids are bytes.
+
+    `inputs` and `targets` are texts by themselves, as is what special tokens separate.
+
+    Raises:
+      InputError: the source can't be read, or an example has no ids of bytes.
+    """
+
+    def texts(_: int, example: dict[str, Any], vocabulary: Any) -> list[str]:
+        features = [feature for feature in ("inputs", "targets") if feature in example]
+        arrays = [_check_ids(each, np.asarray(example[each]), vocabulary) for each in features]
+        parts = (part for ids in arrays for part in np.split(ids, np.flatnonzero(ids > 255)))
+        contents = (bytes(part[part < 256].tolist()) for part in parts)
+        return [text for content in contents if (text := content.decode("utf-8", "ignore"))]
+
+    if "train" in task_splits(name):
+        yield from itertools.chain.from_iterable(_read(name, "train", None, texts))
+
+
+def _read(
+    name: str,
+    split: str,
+    shard: tuple[int, int] | None,
+    convert: Callable[[int, dict[str, Any], Any], _Result],
+) -> Iterator[_Result]:
+    """Yields the results of `convert` of each example's number, features and vocabulary."""
     task = seqio.TaskRegistry.get(name)
     options = {"shard_info": seqio.ShardInfo(*shard)} if shard else {}
     try:
         dataset = task.get_dataset(split=split, sequence_length=None, shuffle=False, **options)
         vocabulary = task.output_features["targets"].vocabulary
         for number, example in enumerate(dataset.as_numpy_iterator()):
-            key = f"{shard[0]}-{number}" if shard and shard[1] > 1 else str(number)
-            yield encode_example(example, key, vocabulary)
+            yield convert(number, example, vocabulary)
     except Exception as error:
         message = f"task {name!r}, split {split}: {first_line(error)}"
         raise InputError(f"{message}; correct its source or preprocessors") from error

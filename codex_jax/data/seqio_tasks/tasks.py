@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -16,7 +17,7 @@ from codex_jax.data.examples.encode import encode_spans
 from codex_jax.data.examples.render import render_repeats
 from codex_jax.data.examples.row_cutter import RowCutter
 from codex_jax.data.seqio_tasks.sources import TreeRate, TreeSource
-from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary
+from codex_jax.data.seqio_tasks.vocabulary import BytePairVocabulary, load_tokenizer
 from codex_jax.data.stats import FileStats
 from codex_jax.tokenizer import Tokenizer
 
@@ -67,7 +68,7 @@ def to_dataset_fn(
 def add_source_task(
     name: str,
     source: seqio.DataSource,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | pathlib.Path | str,
     *,
     encode: Encode = encode_spans,
 ) -> seqio.Task:
@@ -148,7 +149,7 @@ def encode_examples(
 def add_tree_task(
     name: str,
     tree: SourceTree,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | pathlib.Path | str,
     *,
     cleaner: Cleaner | None = None,
     stats: FileStats | None = None,
@@ -164,7 +165,7 @@ def add_tree_task(
     Args:
       name: of the Task; characters that seqio refuses become "_".
       tree: The directory and how to render it.
-      tokenizer: The vocabulary.
+      tokenizer: The vocabulary, or the path of its file.
       cleaner: The steps that a file must pass.
       stats: Gets the counts.
       seed: Of infilling's cuts and of fractions of weights.
@@ -174,9 +175,9 @@ def add_tree_task(
     task_name = re.sub(r"\W", "_", name)
     tree_name = task_name if source is None else source
     counts = FileStats() if stats is None else stats
-    cutter = RowCutter(tokenizer, sequence_length)
 
     def read(is_held_out: bool) -> Iterator[Example]:
+        cutter = RowCutter(load_tokenizer(tokenizer), sequence_length)
         documents = (cleaner or Cleaner(Cleaning())).documents(tree, counts, name)
         for document in documents:
             if is_validation(document.path, tree.validation_share) == is_held_out:

@@ -1,5 +1,7 @@
 """Our tokenizer as a seqio.Vocabulary."""
 
+import functools
+import pathlib
 from collections.abc import Sequence
 
 import seqio
@@ -8,15 +10,35 @@ import tensorflow as tf
 from codex_jax.tokenizer import Tokenizer
 
 
+def load_tokenizer(tokenizer: Tokenizer | pathlib.Path | str) -> Tokenizer:
+    """Returns a tokenizer as it is, or reads the file of a path."""
+    return tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer.load(tokenizer)
+
+
+def byte_tokenizer() -> Tokenizer:
+    """Returns the tokenizer of single bytes, whose ids they are; special tokens follow."""
+    return Tokenizer({bytes([number]): number for number in range(256)})
+
+
 class BytePairVocabulary(seqio.Vocabulary):
     """Ids are the tokenizer's own, so id 0 is a real token: don't let seqio pack them.
 
     `pad_id` stays 0 because seqio's feature converters assume it; our packer needs no padding id.
     """
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer | pathlib.Path | str):
+        """Takes a tokenizer, or the path of one, which is read when it is first used."""
         super().__init__(extra_ids=0)
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer.
+
+        Raises:
+          InputError: its file is missing or damaged.
+        """
+        return load_tokenizer(self._tokenizer)
 
     @property
     def bos_id(self) -> int:

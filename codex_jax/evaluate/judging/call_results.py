@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
+from codex_jax.evaluate.sandbox import packages
 from codex_jax.evaluate.sandbox.guest import value_codec
 from codex_jax.evaluate.verdicts import Cause
 
@@ -166,8 +167,8 @@ def classify_exception(description: Any) -> tuple[Cause, str]:
         return Cause.MEMORY_LIMIT, detail
     if builtin in ("SystemExit", "KeyboardInterrupt", "GeneratorExit"):
         return Cause.EXITED_EARLY, detail
-    if str(message).startswith("No module named"):
-        detail += "; set packages to the Python packages that programs may import"
+    if builtin in ("ImportError", "ModuleNotFoundError"):
+        detail += packages.hint(str(message))
     is_fork_refused = builtin == "BlockingIOError" and number == errno.EAGAIN
     if is_fork_refused or "can't start new thread" in detail:
         return Cause.PROCESS_LIMIT, detail

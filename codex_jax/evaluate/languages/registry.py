@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from codex_jax import InputError, records
 from codex_jax.evaluate.languages import toolchain_cache
 from codex_jax.evaluate.languages.spec import PATH, Language, Part, run_probe
+from codex_jax.evaluate.sandbox import packages
 
 _TABLE = pathlib.Path(__file__).with_name("languages.toml")
 
@@ -98,6 +100,16 @@ def absence(name: str, text: str | None = None) -> str:
         return ""
     commands = " && ".join(dict.fromkeys(missing.values()))
     return f"incomplete: {', '.join(missing)}; install with: {commands}"
+
+
+def install_command(language: Language, library: str) -> str:
+    """Returns what lets programs in the language import a library that they can't import."""
+    if language.name == "python":
+        return packages.allow_command(library)
+    if not language.install_library:
+        return "no setting brings it into the sandbox"
+    package = re.sub(r"::|[._]", "-", library.lower())
+    return f"install with: {language.install_library.format(name=library, package=package)}"
 
 
 def _text(problem: records.Problem) -> str:

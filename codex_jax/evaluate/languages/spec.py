@@ -6,7 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from codex_jax.evaluate.languages import program_files
@@ -15,6 +15,9 @@ PATH = "/usr/local/bin:/usr/bin:/bin"  # in the sandbox, too
 _VISIBLE = ("/usr", "/bin", "/sbin", "/lib", "/etc/alternatives")  # to toolchains in the sandbox
 _ENVIRONMENT = {"PATH": PATH, "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
 _PROBE_S = 60.0
+# Comments of several lines, docstrings, and what the C preprocessor may skip.
+_BLOCK = r"""(?ms)/\*.*?\*/|""\".*?""\"|\'\'\'.*?\'\'\'|^\s*#\s*if.*?^\s*#\s*endif"""
+_LIBRARY = r"[\w@][\w.:/@+*{}-]*"  # the name of one, as programs spell it
 DRIVERS = pathlib.Path(__file__).with_name("drivers")
 
 
@@ -65,6 +68,9 @@ class Language:
         r"(?i)out of memory|cannot allocate|memory exhausted|bad_alloc|not enough memory"
     )
     supports_host_check: bool = False  # whether its driver answers calls of a check() in Python
+    import_pattern: str = ""  # of lines that load libraries: names are its groups
+    import_statement: str = ""  # loads the library {name}; empty: the line itself does
+    install_library: str = ""  # command for the library {name}, or {package} as Debian spells it
     check_program: str  # a right program, and a wrong one with "+ 2" for "+ 1"
     check_test: str
 
@@ -74,6 +80,26 @@ class Language:
             layout: Callable[[str, str, str], dict[str, str]] = getattr(program_files, self.layout)
             return layout(program, test, rules)
         return {self.filename: f"{program}\n{test}\n{self.end_marker}\n"}
+
+    def imports(self, text: str) -> dict[str, str]:
+        """Statements of a text that load libraries, by the library's name."""
+        if not self.import_pattern:
+            return {}
+        statements: dict[str, str] = {}
+        for line in re.finditer(self.import_pattern, _without_comments(text), re.MULTILINE):
+            for part in next(filter(None, line.groups())).split(","):
+                name = part.split()[0] if part.split() else ""
+                if re.fullmatch(_LIBRARY, name):
+                    statement = self.import_statement.format(name=name) or line[0].strip()
+                    statements.setdefault(name, statement)
+        return statements
+
+    def check_imports(self, statements: Sequence[str]) -> str:
+        """The right program, which executes the statements first."""
+        head, _, rest = self.check_program.partition("\n")
+        if not re.match(r"<\?php|package ", head):
+            head, rest = "", self.check_program
+        return "\n".join([head, *statements, rest]).strip("\n")
 
     def main(self, text: str, entry_point: str) -> str:
         """Entry point of a text for the driver."""
@@ -107,6 +133,13 @@ class Language:
             return faults
         parts = self.needed_parts(text)
         return {part.name: part.install for part in parts if part.version(self.env) is None}
+
+
+def _without_comments(text: str) -> str:
+    """Returns a text without comments and conditions, with a line for each import of Go's."""
+    text = re.sub(_BLOCK, "", text)
+    block = r"(?m)^import\s*\(([^)]*)\)"
+    return re.sub(block, lambda lines: re.sub(r"(?m)^\s*", "import ", lines[1]), text)
 
 
 def _tool_fault(tool: str) -> str:

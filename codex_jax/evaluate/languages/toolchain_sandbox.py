@@ -17,7 +17,7 @@ from typing import Any
 from codex_jax import InputError
 from codex_jax.evaluate.languages import compile_cache, messages, toolchain_cache
 from codex_jax.evaluate.languages.spec import Language
-from codex_jax.evaluate.sandbox import backends, protocol
+from codex_jax.evaluate.sandbox import backends, packages, protocol
 from codex_jax.evaluate.sandbox.sandbox import Limits, Sandbox, SandboxInfo, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
@@ -189,7 +189,7 @@ def run_tests(
     end["limit"] = limits.cpu_s + language.start_cpu_s
     cause, detail = _cause(language, end, answers.decode("utf-8", "replace") == token + "\n")
     if cause in (Cause.EXCEPTION, Cause.SYNTAX_OR_COMPILE_ERROR):
-        detail += _hint(language, program)
+        detail += _hint(language, program) or packages.hint(detail)
     return Outcome(cause, detail, round(end["cpu_s"], 4))
 
 

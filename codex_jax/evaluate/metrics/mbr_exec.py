@@ -89,9 +89,17 @@ def vote_counts(
     return counts
 
 
-def generate_inputs(problem: records.Problem, *, count: int = INPUTS) -> list[list[Any]]:
-    """Returns argument lists: the prompt's examples, then mutations of them; deterministic."""
-    seeds = list(_examples(problem)) or list(_from_annotations(problem))
+def generate_inputs(
+    problem: records.Problem, *, count: int = INPUTS, seeds: Sequence[list[Any]] = ()
+) -> list[list[Any]]:
+    """Returns argument lists: the prompt's examples, then mutations of them; deterministic.
+
+    Args:
+      problem: the problem, of which the prompt is read.
+      count: most lists; a larger count only adds to those of a smaller one.
+      seeds: the examples, if they are known already.
+    """
+    seeds = seeds or list(_examples(problem)) or list(_from_annotations(problem))
     rng = random.Random(problem.task_id)
     inputs = {repr(arguments): arguments for arguments in seeds[:count]}
     for _ in range(20 * count):

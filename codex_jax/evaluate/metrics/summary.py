@@ -90,7 +90,10 @@ def references_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"judged in-process, as their references can't be judged outside: {', '.join(moved)}"
         )
-    return lines + [f"left out: {name} ({reason})" for name, reason in left_out.items()]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    return lines + [f"left out: {', '.join(n)} ({reason})" for reason, n in by_reason.items()]
 
 
 def count_passes(verdicts: Iterable[records.Verdict]) -> dict[str, tuple[int, int]]:
@@ -151,6 +154,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     if shares := report.get("selection"):
         lines += ["", _line("one sample selected by", "solved"), _line("---", "---:")]
         lines += [_line(name, f"{share:.1%}") for name, share in shares.items()]
+    if curves := report.get("selection_curves"):
+        sizes = list(curves["prompt"])
+        lines += ["", _line("chosen of", *sizes), _line(*["---"] * (len(sizes) + 1))]
+        lines += [_line(name, *map(_cell, curve.values())) for name, curve in curves.items()]
     if paired := report.get("paired"):
         span = f"{paired['low']:+.1%} to {paired['high']:+.1%}"
         lines += ["", f"Against {paired['baseline']}: pass@1 {paired['difference']:+.1%} ({span})"]

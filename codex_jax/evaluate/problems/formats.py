@@ -27,6 +27,17 @@ def load_problems(source: str) -> dict[str, records.Problem]:
     Raises:
       InputError: the file is absent or empty, or a problem can't be judged (the line is named).
     """
+    tasks = read_problems(source)
+    for problem in tasks.values():
+        if not (problem.test or has_inputs(problem)) or not (
+            problem.entry_point or runs_in_process(problem)
+        ):
+            raise InputError(f"{source}: {problem.task_id} lacks entry_point or test")
+    return tasks
+
+
+def read_problems(source: str) -> dict[str, records.Problem]:
+    """Reads problems as `load_problems` does, also those without a test."""
     path = resolve_source(source)
     tasks: dict[str, records.Problem] = {}
     for where, fields in read_rows(path, "Problems"):
@@ -43,10 +54,6 @@ def load_problems(source: str) -> dict[str, records.Problem]:
         _check_extra(problem, where)
         if problem.task_id in tasks:
             raise InputError(f"{path}: {problem.task_id} occurs twice; expected distinct task_ids")
-        if not (problem.test or has_inputs(problem)) or not (
-            problem.entry_point or runs_in_process(problem)
-        ):
-            raise InputError(f"{path}: {problem.task_id} lacks entry_point or test")
         tasks[problem.task_id] = problem
     if not tasks:
         raise InputError(f"{path}: no problems; expected JSON Lines of problems")

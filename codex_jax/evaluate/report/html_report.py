@@ -12,6 +12,7 @@ from codex_jax.evaluate.metrics.summary import grouped_rows, references_lines, s
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.report import plots
+from codex_jax.evaluate.select.curve import selection_curves
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 _MARK = '<meta name="generator" content="codex-jax report">'
@@ -24,6 +25,7 @@ def write_report(
     completions: str,
     verdicts: str,
     metrics: str = "",
+    selected: str = "",
     ks: Sequence[int] = (1, 10, 100),
     title: str = "codex-jax",
 ) -> None:
@@ -35,6 +37,7 @@ def write_report(
       completions: JSON Lines of completions, as they were evaluated.
       verdicts: verdicts.jsonl of that evaluation.
       metrics: metrics.jsonl of a training run; empty for none.
+      selected: selection.jsonl of `evaluate select`, to plot what it solves; empty for none.
       ks: the k of pass@k.
       title: the page's heading.
 
@@ -57,7 +60,7 @@ def write_report(
     rows = [by_sample[sample.task_id, sample.sample_index] for sample in samples]
     report = summary(tasks, rows, ks, samples)
     sections = _loss_section(metrics) + _curve_section(report["curve"])
-    sections += _group_sections(report["groups"])
+    sections += _group_sections(report["groups"]) + _selection_section(selected, rows)
     page = _PAGE.read_text(encoding="utf-8")
     fields = {
         "title": html.escape(title),
@@ -109,6 +112,18 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
 
 def _curve_section(curve: Mapping[str, Any]) -> str:
     return _figure("pass@k over k, with 95 % intervals over problems", plots.pass_curve(curve))
+
+
+def _selection_section(path: str, rows: Sequence[records.Verdict]) -> str:
+    if not path:
+        return ""
+    chosen = list(records.read_jsonl(path, records.Completion))
+    if missing := next((row for row in chosen if "evidence" not in row.extra), None):
+        raise InputError(
+            f"{path}: {missing.task_id} lacks evidence; set selected to what evaluate select wrote"
+        )
+    caption = "Problems solved by the chosen sample, by what it is chosen by"
+    return _figure(caption, plots.selection_curves(selection_curves(chosen, rows)))
 
 
 def _group_sections(groups: Mapping[str, Any]) -> str:

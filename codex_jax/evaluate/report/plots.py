@@ -101,6 +101,31 @@ def pass_curve(curve: Mapping[str, Mapping[str, Any]]) -> str:
     return _svg(draw)
 
 
+def selection_curves(curves: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Plots the share of problems solved by a chosen sample over the number to choose from.
+
+    A line for each way to choose, with a band for the 95 % intervals of the first.
+    """
+
+    def draw(axes: Any) -> None:
+        sizes = sorted({int(size) for curve in curves.values() for size in curve})
+        for number, (name, curve) in enumerate(curves.items()):
+            xs = sorted(map(int, curve))
+            rows = [curve[str(x)] for x in xs]
+            columns = [[100 * row[column] for row in rows] for column in ("mean", "low", "high")]
+            color = COLORS[number] if number < len(COLORS) else FAINT
+            axes.plot(xs, columns[0], color=color, marker="o", markersize=4, label=name)
+            if not number:
+                axes.fill_between(xs, *columns[1:], color=color, alpha=0.15, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+        axes.minorticks_off()
+        axes.set(xlabel="samples to choose from", ylabel="solved, %", ylim=(-3, 103))
+        axes.legend()
+
+    return _svg(draw)
+
+
 def pass_rates(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], *, label: str) -> str:
     """Plots pass@k in percent by group: a line for each k, bars for the 95 % intervals."""
     names = list(groups)

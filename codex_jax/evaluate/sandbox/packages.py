@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import pathlib
+import re
 from collections.abc import Sequence
 
 from codex_jax import InputError
@@ -36,6 +37,27 @@ def sources(descriptions: Sequence[str]) -> dict[str, str]:
             if part.exists():
                 paths[f"{FOLDER}/{part.name}"] = str(part.resolve())
     return paths
+
+
+def is_installed(name: str) -> bool:
+    """Whether this Python has a top-level module; nothing is imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # a name such as __main__, which no import finds
+        return False
+
+
+def allow_command(module: str) -> str:
+    """Returns what lets programs import a module that they can't import."""
+    name = module.partition(".")[0]
+    install = "" if is_installed(name) else f"install with: pip install {name}; "
+    return f"{install}set packages to {name}"
+
+
+def hint(message: str) -> str:
+    """Returns what lets programs import the module that an error says is absent; else empty."""
+    absent = re.search(r"No module named '(\w+)", message)
+    return f"; {allow_command(absent[1])}" if absent else ""
 
 
 def _path(name: str) -> pathlib.Path:

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import IO, Any, NamedTuple, Self
 
 from codex_jax.evaluate.sandbox import backends, guest_modules, processes, protocol
+from codex_jax.evaluate.sandbox.guest import process_states
 
 _START_S = 30.0
 _READ_BYTES = 1 << 18
+_MAX_ASLEEP = 4  # times its CPU seconds that a program may sleep in all
 _MEASURED_S = 0.1  # of CPU time, by a clock that ticks every hundredth
 
 
@@ -64,6 +67,7 @@ class Sandbox:
         self._unread = bytearray()
         self._clock: tuple[float, float] | None = None  # CPU seconds, the guest's and the host's
         self._real_share = 1.0  # of the guest's CPU seconds
+        self._asleep_s = 0.0  # of the program, while the host waited for it
 
     def start(self) -> Self:
         """Starts the sandbox and waits until its server answers.
@@ -109,19 +113,49 @@ class Sandbox:
 
     def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
         """Returns the next frame, (message, body), but for signs of life, which are waited for."""
+        since = time.monotonic()
         while True:
             message, body = self._receive_frame(within_s)
+            if message == protocol.CLOCK:
+                report = json.loads(body)
+                since = self._count_sleep(report, since)
+                if self.info.backend.host_clock:
+                    self._compare_clocks(report["cpu_s"], report["limit_s"])
+                continue
             if message == protocol.ENDED and self._clock is not None:
                 head, newline, rest = body.partition(b"\n")
                 end = json.loads(head)
                 end["cpu_s"] *= self._real_share
                 body = json.dumps(end).encode() + newline + rest
-            if message != protocol.CLOCK:
-                if message != protocol.ANSWERS:
-                    self._clock = None
-                return message, body
-            if self.info.backend.host_clock:
-                self._compare_clocks(**json.loads(body))
+            if message != protocol.ANSWERS:
+                self._clock, self._asleep_s = None, 0.0
+            return message, body
+
+    def _count_sleep(self, report: Mapping[str, Any], since: float) -> float:
+        """Ends the program if it has slept too long in all, while the host waited for it.
+
+        A program that waits for a core, or is stopped, isn't asleep.
+
+        Args:
+          report: of the guest's clock.
+          since: when the host began to wait, or looked last.
+
+        Returns:
+          The time of this look.
+        """
+        is_asleep, now = report["asleep"], time.monotonic()
+        if is_asleep is None and self._process is not None:  # there is no /proc inside
+            depth = self.info.backend.server_depth + 1
+            is_asleep = process_states.is_asleep(self._process.pid, depth=depth)
+        if is_asleep:
+            self._asleep_s += now - since
+            if self._asleep_s >= _MAX_ASLEEP * report["limit_s"]:
+                self._expire()
+        return now
+
+    def _expire(self) -> None:
+        self.send(protocol.EXPIRE)
+        self._flush()
 
     def _compare_clocks(self, cpu_s: float, limit_s: float) -> None:
         """Ends the program if it has used its CPU seconds by the host's clock, too.
@@ -137,8 +171,7 @@ class Sandbox:
         guest_s, host_s = cpu_s - self._clock[0], real_s - self._clock[1]
         self._real_share = min(1.0, host_s / guest_s) if guest_s else self._real_share
         if host_s >= _MEASURED_S and cpu_s * self._real_share >= limit_s:
-            self.send(protocol.EXPIRE)
-            self._flush()
+            self._expire()
 
     def _receive_frame(self, within_s: float) -> tuple[bytes, bytes]:
         self._flush()

@@ -144,7 +144,7 @@ def _forward(q, k, v, tokens, ring, devices):
 
     def visit_keys(carry, _):
         keys, softmax = carry
-        next_keys = _send_to_next(keys, ring, devices)  # while the present ones are computed with
+        next_keys = send_to_next(keys, ring, devices)  # while the present ones are computed with
 
         def attend_block(block):
             queries, softmax = block
@@ -166,7 +166,7 @@ def _tie_to_layer(x: Array, tokens: Tokens) -> tuple[Array, Tokens]:
     return jax.lax.optimization_barrier((x, tokens))
 
 
-def _send_to_next(blocks, ring: str, devices: int):
+def send_to_next(blocks, ring: str, devices: int):
     """Sends every array to the next device of the ring."""
     pairs = [(i, (i + 1) % devices) for i in range(devices)]
     return jax.tree.map(lambda x: jax.lax.ppermute(x, ring, pairs), blocks)
@@ -232,7 +232,7 @@ def _backward(ring, devices, residuals, d_out):
             return d_q, (keys, d_keys)
 
         d_q, key_blocks = jax.lax.scan(differentiate_block, d_q, key_blocks)
-        return (_send_to_next(key_blocks, ring, devices), d_q), None
+        return (send_to_next(key_blocks, ring, devices), d_q), None
 
     zero_q, *zero_keys = (jnp.zeros(x.shape, jnp.float32) for x in (q, k, v))
     start = (((k, v, tokens), tuple(zero_keys)), zero_q)

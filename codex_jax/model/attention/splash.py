@@ -6,6 +6,7 @@ axes over which they are split.
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -57,15 +58,21 @@ def splash_attention(
         check_vma=False,
     )
     def local(q, k, v, segments):
-        attention = _kernel(q.shape[1], length, interpret)
+        attention = make_kernel(masks.CausalMask((length, length)), q.shape[1], interpret=interpret)
         ids = kernel.SegmentIds(q=segments, kv=segments)
         return jax.vmap(attention)(q, k, v, segment_ids=ids)
+
+    return head_major(lambda q, k, v: local(q, k, v, segment_ids))
+
+
+def head_major(attention: Callable[[Array, Array, Array], Array]) -> Attend:
+    """Calls attention(q, k, v) with the kernel's scaled, padded (B, N, T, J), without a cache."""
 
     def attend(q, k, v, cache, layer):
         del layer
         size = q.shape[-1]
         q, k, v = (_pad_heads(jnp.swapaxes(x, 1, 2)) for x in (q * size**-0.5, k, v))
-        return jnp.swapaxes(local(q, k, v, segment_ids), 1, 2)[..., :size], cache
+        return jnp.swapaxes(attention(q, k, v), 1, 2)[..., :size], cache
 
     return attend
 
@@ -75,25 +82,34 @@ def _pad_heads(x: Float[Array, "B N T H"]) -> Float[Array, "B N T J"]:
     return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, -x.shape[-1] % _LANES)))
 
 
-def _kernel(heads: int, length: int, interpret: bool):
-    """The causal kernel for these sizes."""
-    block = math.gcd(_BLOCK, length)
+def make_kernel(
+    mask: masks.Mask, heads: int, *, save_residuals: bool = False, interpret: bool = False
+) -> kernel.SplashAttentionKernel:
+    """The kernel of a row.
+
+    Args:
+      mask: of (queries, keys); each a multiple of 128.
+      heads: of the queries.
+      save_residuals: return (out, (log-sums of scores,)), which can't be differentiated.
+      interpret: run the kernel's Python on any device.
+    """
+    q, kv = (math.gcd(_BLOCK, length) for length in mask.shape)
     sizes = kernel.BlockSizes(
-        block_q=block,
-        block_kv=block,
-        block_kv_compute=block,
-        block_q_dkv=block,
-        block_kv_dkv=block,
-        block_kv_dkv_compute=block,
-        block_q_dq=block,
-        block_kv_dq=block,
+        block_q=q,
+        block_kv=kv,
+        block_kv_compute=kv,
+        block_q_dkv=q,
+        block_kv_dkv=kv,
+        block_kv_dkv_compute=kv,
+        block_q_dq=q,
+        block_kv_dq=kv,
     )
-    causal = masks.MultiHeadMask([masks.CausalMask((length, length))] * heads)
     return kernel.make_splash_mha(
-        causal,
+        masks.MultiHeadMask([mask] * heads),
         block_sizes=sizes,
         head_shards=1,
         q_seq_shards=1,
-        residual_checkpoint_name=ATTENTION,
+        save_residuals=save_residuals,
+        residual_checkpoint_name=None if save_residuals else ATTENTION,
         interpret=interpret,
     )

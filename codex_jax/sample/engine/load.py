@@ -2,10 +2,12 @@
 
 import concurrent.futures
 import hashlib
-import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
+from codex_jax.remote.paths import to_path
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
@@ -39,14 +41,23 @@ def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
     It covers the names and sizes of the weights' files and the content of the small ones, which
     name the large ones; a copy of the folder has the same.
     """
-    folder = pathlib.Path(checkpoint_dir) / str(step) / "params"
+    folder = to_path(checkpoint_dir) / str(step) / "params"
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        size = path.stat().st_size
+    for path in sorted(_files(folder)):
+        size = path.stat().length
         digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
         if size <= _SMALL_FILE:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _files(folder: Any) -> Iterator[Any]:
+    """Yields the files of a folder and of its folders, local or remote: epath has no `**`."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _files(entry)
+        else:
+            yield entry
 
 
 def load_engine(

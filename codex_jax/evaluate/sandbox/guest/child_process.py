@@ -35,6 +35,7 @@ class ChildProcess:
     def __init__(self, server, job, *, merge_outputs=False):
         self.server, self.limits = server, job["limits"]
         self.remaining_bytes = self.limits["answer_mb"] << 20
+        self.live, self.has_answered = job.get("calls", ()) is None, False
         self.output = _unlinked_file("output")
         self.command = job["argv"][0]
         self.reason, self.clock = "", server_io.Clock(server, self.limits["cpu_s"])
@@ -90,7 +91,8 @@ class ChildProcess:
                 else:
                     self._relay_call()
             if time.monotonic() >= self.clock.due and not self.reason:
-                self.reason = self.clock.look(self.pid)
+                awaits = self.live and self.has_answered
+                self.reason = self.clock.look(self.pid, is_awaiting_call=awaits)
         return self._end(relay)
 
     def _receive_answer(self, relay):
@@ -104,6 +106,7 @@ class ChildProcess:
         elif self.remaining_bytes < 0:
             self.reason = "output"
         elif relay:
+            self.has_answered = True
             self.server.send(protocol.ANSWERS, data)
 
     def _relay_call(self):

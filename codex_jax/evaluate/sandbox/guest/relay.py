@@ -31,6 +31,7 @@ class Relay:
         self.poll_interval_s = _FIRST_POLL_S
         self.poll_due = self.clock.start + _FIRST_POLL_S
         self.reason = ""  # of its end, if decided here
+        self.live, self.has_answered = live, False
         self.poll = select.poll()
         # Answers alone wake nobody while the host needs no answer before the end.
         self.poll.register(answers, select.POLLIN if live else 0)
@@ -100,6 +101,7 @@ class Relay:
     def _relay_answers(self):
         answers = self._read_answers()
         if answers:
+            self.has_answered = True
             server_io.write_frame(self.server.outbox, protocol.ANSWERS, answers)
         return len(answers)
 
@@ -112,4 +114,5 @@ class Relay:
             self.poll_interval_s *= _POLL_GROWTH
             self.poll_due = now + self.poll_interval_s
         if now >= self.clock.due and not self.reason:
-            self.reason = self.clock.look(self.server.template.program_pid.value)
+            pid, awaits = self.server.template.program_pid.value, self.live and self.has_answered
+            self.reason = self.clock.look(pid, is_awaiting_call=awaits)

@@ -6,7 +6,7 @@ import sys
 import time
 
 from codex_jax.evaluate.sandbox import protocol
-from codex_jax.evaluate.sandbox.guest import confine
+from codex_jax.evaluate.sandbox.guest import confine, process_states
 
 _READ_BYTES = 1 << 20
 _PROGRESS_SHARE = 0.005  # of a core: a program that gets less is asleep
@@ -69,8 +69,9 @@ class Clock:
     """Says when a program's time is over; tells the host at every look that it still runs.
 
     CPU time decides. Wall time ends what is asleep: what makes no progress for twice the limit,
-    whatever its share of a core; and what is slow even for a very busy machine. In gVisor the CPU
-    clock runs while a program waits for a core: there the host decides, by its own.
+    whatever its share of a core; and what is slow even for a very busy machine. The host ends what
+    sleeps and wakes again and again. In gVisor the CPU clock runs while a program waits for a
+    core: there the host decides, by its own.
     """
 
     def __init__(self, server, limit_s):
@@ -79,20 +80,26 @@ class Clock:
         self.due = self.start + limit_s
         self.progress_s = 0.0  # CPU time at the last progress
 
-    def look(self, pid):
+    def look(self, pid, *, is_awaiting_call=False):
         """Returns why the process must end, "cpu" or "wall"; empty if it may go on.
 
         Args:
           pid: the process; 0 before it is there.
+          is_awaiting_call: whether it may be waiting for the host.
         """
         now, spent_s = time.monotonic(), cpu_s(pid) if pid else 0.0
         is_over, is_exact = spent_s >= self.limit_s, not self.server.settings["host_clock"]
         if is_over and is_exact:
             return "cpu"
-        report = {"cpu_s": spent_s, "limit_s": self.limit_s}
+        report = {
+            "cpu_s": spent_s,
+            "limit_s": self.limit_s,
+            "asleep": process_states.is_asleep(pid),
+        }
         write_frame(self.server.outbox, protocol.CLOCK, json.dumps(report).encode())
         share = _PROGRESS_SHARE if is_exact else _GVISOR_SHARE
-        if spent_s - self.progress_s > share * (now - self.progress_at):
+        is_progress = spent_s - self.progress_s > share * (now - self.progress_at)
+        if is_progress or is_awaiting_call:
             self.progress_s, self.progress_at = spent_s, now
         idle_s = now - self.progress_at
         if idle_s >= 2 * self.limit_s or now - self.start >= _MAX_WALL * self.limit_s:

@@ -1,0 +1,101 @@
+"""Libraries that problems import themselves: tried before programs are judged.
+
+A program can't pass where its problem's own imports fail, and is not to blame. Such problems are
+left out of pass@k, with the command that installs what is missing.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from codex_jax import records
+from codex_jax.evaluate.judging.pool import Job, Pool
+from codex_jax.evaluate.languages import registry
+from codex_jax.evaluate.languages.spec import Language
+from codex_jax.evaluate.sandbox import packages
+from codex_jax.evaluate.verdicts import Cause
+
+_FUNCTION = "codex_jax_imports"
+_TEST = "def check(candidate):\n    assert candidate() is None\n"
+_Key = tuple[str, str, tuple[str, ...]]  # mode, language, statements
+
+
+def missing_libraries(tasks: Mapping[str, records.Problem], pool: Pool) -> dict[str, str]:
+    """Returns why problems can't be judged on this machine, by task_id: what they import is absent.
+
+    The imports of a problem are run together, in its language and its sandbox; where that fails,
+    one by one. If each of them works by itself, the problem is not to blame on this machine.
+    """
+    imports = {name: _imports(problem) for name, problem in tasks.items()}
+    keys = {name: _key(tasks[name], tuple(found.values())) for name, found in imports.items()}
+    failed = _failures({key for key in keys.values() if key[2]}, pool)
+    single = {
+        name: {library: _key(tasks[name], (text,)) for library, text in imports[name].items()}
+        for name, key in keys.items()
+        if key in failed
+    }
+    absent = _failures({key for alone in single.values() for key in alone.values()}, pool)
+    reasons = {}
+    for name, problem in tasks.items():
+        libraries = [n for n, key in single.get(name, {}).items() if key in absent]
+        hosted = _absent_here(problem)
+        if libraries or hosted:
+            reasons[name] = _reason(_language(problem), libraries, hosted)
+    return reasons
+
+
+def _imports(problem: records.Problem) -> dict[str, str]:
+    """Returns the statements that import libraries where the problem's programs run, by name."""
+    language, text = _language(problem), problem.prompt
+    return language.imports(f"{text}\n{problem.test}" if problem.extra.get("mode") else text)
+
+
+def _absent_here(problem: records.Problem) -> list[str]:
+    """Returns the packages that a test outside imports and the evaluator's Python hasn't."""
+    if problem.extra.get("mode"):
+        return []
+    names = {name.partition(".")[0] for name in _language(problem).imports(problem.test)}
+    return sorted(name for name in names if not packages.is_installed(name))
+
+
+def _language(problem: records.Problem) -> Language:
+    name = problem.extra["language"] if problem.extra.get("mode") else "python"
+    return registry.find_language(name)
+
+
+def _key(problem: records.Problem, statements: tuple[str, ...]) -> _Key:
+    mode = "in-process" if problem.extra.get("mode") else ""
+    return mode, _language(problem).name, statements
+
+
+def _failures(keys: Iterable[_Key], pool: Pool) -> set[_Key]:
+    """Runs programs that do nothing but import; returns the keys of those that fail."""
+    jobs = {_job(pool, key): key for key in sorted(keys)}
+    faultless = (Cause.PASSED, Cause.INFRA_ERROR)  # the latter is told when programs are judged
+    return {jobs[job] for job, outcome in pool.judge(list(jobs)) if outcome.cause not in faultless}
+
+
+def _job(pool: Pool, key: _Key) -> Job:
+    mode, name, statements = key
+    language = registry.find_language(name)
+    problem_key = f"imports {mode} {name}"
+    if mode:
+        source, test, entry_point = language.check_imports(statements), language.check_test, "f"
+    else:
+        source = "\n".join([*statements, f"def {_FUNCTION}(): pass", ""])
+        test, entry_point = _TEST, _FUNCTION
+    if problem_key not in pool.problems:
+        extra = {"language": name, "mode": mode} if mode else {}
+        fields = {"task_id": problem_key, "prompt": "", "entry_point": entry_point, "test": test}
+        pool.replace({problem_key: records.Problem(**fields, extra=extra)})
+    return Job(problem_key, source)
+
+
+def _reason(language: Language, libraries: list[str], hosted: list[str]) -> str:
+    parts = []
+    if libraries:
+        commands = [registry.install_command(language, name) for name in libraries]
+        parts.append(f"{', '.join(libraries)} can't be imported by programs in {language.name}")
+        parts += list(dict.fromkeys(commands))
+    if hosted:
+        parts.append(f"its test needs {', '.join(hosted)}")
+        parts.append(f"install with: pip install {' '.join(hosted)}")
+    return "; ".join(parts)

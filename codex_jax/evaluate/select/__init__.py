@@ -1,0 +1,1 @@
+"""Selection of one program of several by what the prompt says and what the programs do."""

@@ -1,0 +1,1 @@
+"""Cloud Storage: paths such as gs://BUCKET/RUN, their objects, and local copies of these."""

@@ -1,0 +1,113 @@
+"""One rule for paths: local, gs://, or refused in a line."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from codex_jax import InputError, files, records
+from codex_jax.remote import paths
+
+
+def run(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        ("gs://b/x", "gs"),
+        (pathlib.Path("gs://b/x"), "gs"),
+        ("GS://b/x", "gs"),
+        ("s3://b/x", "s3"),
+        ("file:///tmp/x", "file"),
+        ("/tmp/x", ""),
+        ("x/y:z", ""),
+        ("c:/x", ""),
+        ("", ""),
+    ],
+)
+def test_schemes(path, scheme):
+    assert paths.scheme_of(path) == scheme
+    assert paths.is_remote(path) == (scheme == "gs")
+
+
+def test_pathlib_takes_a_slash_and_url_of_gives_it_back():
+    assert paths.url_of(pathlib.Path("gs://b/x")) == "gs://b/x"
+    assert paths.url_of("gs://b/x") == "gs://b/x"
+    assert paths.url_of(pathlib.Path("/tmp")) == "/tmp"
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [("gs://b/x/y/", ("b", "x/y")), ("gs://my.bucket_1-2", ("my.bucket_1-2", ""))],
+)
+def test_split_url(url, parts):
+    assert paths.split_url(url) == parts
+
+
+@pytest.mark.parametrize("url", ["gs://", "gs:///x", "gs://B ad/x", "/gs/b"])
+def test_split_url_refuses(url):
+    with pytest.raises(InputError, match="expected gs://BUCKET/NAME"):
+        paths.split_url(url)
+
+
+@pytest.mark.parametrize(
+    ("path", "remote", "message"),
+    [
+        ("", True, "output is empty; set it to a path"),
+        ("  ", True, "output is empty"),
+        ("s3://b/x", True, "output is s3://b/x: s3:// isn't supported; set it to a local path"),
+        ("hdfs://n/x", False, "hdfs:// isn't supported"),
+        ("http://h/x", True, "http:// isn't supported"),
+        ("gs://b/x", False, "output is gs://b/x, which must be on this machine"),
+        (pathlib.Path("gs://b/x"), False, "output is gs://b/x, which must be on this machine"),
+        ("gs://", True, "expected gs://BUCKET/NAME"),
+    ],
+)
+def test_refusals(path, remote, message):
+    with pytest.raises(InputError) as caught:
+        paths.check_path(path, "output", remote=remote)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["x", "/tmp/x", "gs://b/x"])
+def test_accepted(path):
+    paths.check_path(path, "output")
+
+
+def test_no_function_of_files_makes_a_local_folder_of_a_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for url in ("gs://b/x", pathlib.Path("gs://b/x")):
+        with pytest.raises(InputError, match="must be on this machine"):
+            files.atomic_write(url, "text")
+        with pytest.raises(InputError, match="must be on this machine"):
+            list(records.read_jsonl(url, records.Problem))
+        with pytest.raises(InputError, match="must be on this machine"):
+            files.claim_file(url, lambda _: True, "output")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_local_paths_are_absolute_and_load_no_cloud_library(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(paths.absolute("x")) == str(tmp_path / "x")
+    program = "import sys; from codex_jax.remote.paths import to_path; to_path('/tmp')"
+    program += "; print(*{'gcsfs', 'tensorstore', 'tensorflow'} & set(sys.modules))"
+    assert run(program).strip() == ""
+
+
+def test_a_remote_path_loads_no_tensorflow(bucket):
+    bucket.write("run/x", b"1", {})
+    program = "import sys; from codex_jax.remote.paths import to_path"
+    program += "; print(to_path('gs://bucket/run/x').read_text(), 'tensorflow' in sys.modules)"
+    assert run(program) == "1 False\n"
+
+
+def test_gcsfs_that_is_absent_is_named(monkeypatch):
+    monkeypatch.setattr(paths.importlib.util, "find_spec", lambda _: None)
+    paths._configure.cache_clear()
+    with pytest.raises(InputError, match=r"pip install 'codex-jax\[gcs\]'"):
+        paths.to_path("gs://b/x")
