@@ -93,18 +93,30 @@ def train(
     _claim_directory(checkpoint_dir)
     changes, source = split_names(resume_with), Source(init_from, init_step)
     model = select_model(model, checkpoint_dir, source, batches)
-    configs = (optimizer, mesh, compute, stability, lora)
-    settings = {"steps": steps, "seed": seed}
-    job = make_job(batches, model, source, *configs, settings, operative_config)
+    configs = (optimizer, mesh, compute, stability, lora, {"steps": steps, "seed": seed})
+    job = make_job(batches, model, source, *configs, operative_config)
     evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
     _check_best(retention, evaluate, save_every, validation)
     schedule = LoopSchedule(steps, log_every, save_every, validation.every)
+    patience = validation.early_stopping_patience
+    return _run_locked(job, checkpoint_dir, retention, changes, schedule, evaluate, patience)
+
+
+def _run_locked(
+    job: Job,
+    checkpoint_dir: str,
+    retention: Retention,
+    changes: Sequence[str],
+    schedule: "LoopSchedule",
+    evaluate: Evaluate | None,
+    patience: int,
+) -> dict[str, Any]:
+    """Runs a job in its directory, from its newest checkpoint if there is one."""
     with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
         begin = restore_or_init(checkpoints, job, changes)
-        history = LossHistory(begin.card.validation_losses, validation.early_stopping_patience)
+        history = LossHistory(begin.card.validation_losses, patience)
         last = _run_job(job, begin, checkpoints, lock, schedule, evaluate, history)
-    if history.is_over or (retention.keep_best and history.best):
-        print(_describe_end(history))
+    _print_end(history, retention)
     return last
 
 
@@ -175,9 +187,11 @@ def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable
     return on_global_batches(take_step, job.mesh, job.batches), evaluate and evaluate_all
 
 
-def _describe_end(history: LossHistory) -> str:
+def _print_end(history: LossHistory, retention: Retention) -> None:
+    """Says why a run ended early, and which of its checkpoints is the best."""
     stop = "early stop: the validation loss no longer falls; " if history.is_over else ""
-    return f"{stop}{history.describe_best()}; sample its checkpoint with --step"
+    if stop or (retention.keep_best and history.best):
+        print(f"{stop}{history.describe_best()}; sample its checkpoint with --step")
 
 
 @contextlib.contextmanager
