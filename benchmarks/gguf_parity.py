@@ -80,8 +80,8 @@ def write_file(path, architecture, fields, tensors, kind):
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2" if architecture != "llama" else "llama-bpe")
-    writer.add_token_list(["<|endoftext|>", *alphabet, *(f"<{n}>" for n in range(63))])
-    writer.add_token_types([3] + [1] * 256 + [3] * 63)
+    writer.add_token_list(["<|endoftext|>", *alphabet, "ĠĠ", *(f"<{n}>" for n in range(62))])
+    writer.add_token_types([3] + [1] * 257 + [3] * 62)
     writer.add_token_merges(["Ġ Ġ"])
     writer.add_eos_token_id(0)
     for name, value in tensors.items():

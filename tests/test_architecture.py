@@ -83,7 +83,7 @@ ROOMS = {
     "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
-    "solve": Room({"records", "files", "progress"} | COMPOSED["solve"], set()),
+    "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
     "main": Room(
         LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}

@@ -44,10 +44,19 @@ class State:
 
 @dataclasses.dataclass
 class Counts:
-    """Work of a search: programs that ran, and pieces that failed on a state."""
+    """Work of a search.
+
+    Attributes:
+      programs: that ran, pieces and composed ones.
+      failures: of a piece on a state.
+      unlike_pieces: composed programs that did otherwise than their pieces.
+      against_examples: composed programs that don't satisfy the prompt's examples.
+    """
 
     programs: int = 0
     failures: int = 0
+    unlike_pieces: int = 0
+    against_examples: int = 0
 
 
 def search(

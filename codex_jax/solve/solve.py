@@ -7,13 +7,12 @@ import multiprocessing
 import os
 import pathlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from codex_jax import InputError, files, progress, records
-from codex_jax.sample.generate import generate
 from codex_jax.sample.sampling.params import SamplingParams
-from codex_jax.solve.solver import Result, Runner, Solver, Task, read_task
+from codex_jax.solve.sampling import Sampler, Samples
+from codex_jax.solve.solver import Result, Runner, Solver, Task, read_task, without_search
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
@@ -21,6 +20,9 @@ _OWN_FILES = {
     "windows.jsonl": files.has_json_keys("task_id", "prompt", lines=True),
     "windows-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
     "windows-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
+    "whole.jsonl": files.has_json_keys("task_id", "prompt", lines=True),
+    "whole-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
+    "whole-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
     "completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
     "search.jsonl": files.has_json_keys("task_id", "reason", lines=True),
 }
@@ -67,7 +69,7 @@ def solve(
       workers: prompts that are searched at a time; 0 means one a core.
 
     Returns:
-      Counts of prompts by result: solved by search, or the reason why not.
+      Counts of prompts by result: solved by search, or by samples of the full prompt, and why.
 
     Raises:
       InputError: unusable input.
@@ -76,14 +78,15 @@ def solve(
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output", [problems])
     tasks = _read_tasks(problems)
-    sizes = {"samples_per_problem": samples_per_window, "max_new_tokens": max_new_tokens}
-    sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed, **sizes}
-    sampling["batch_size"] = batch_size
-    prompts = dict.fromkeys(prompt for task in tasks for prompt in task.prompts(windows))
-    samples = _sample(folder, prompts, checkpoint_dir, tokenizer, sampling)
+    with runner.open() as session:  # says at once if no sandbox works here
+        session.run("def f(): pass", "f", [])
+    sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
+    sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
+    sampler = Sampler(folder, checkpoint_dir, tokenizer, max_new_tokens, sampling)
+    samples = sampler.sample((p for task in tasks for p in task.prompts(windows)), "windows")
     solver = Solver(runner, tuple(windows), beam, candidates)
     results = _search_all(solver, tasks, samples, workers or len(os.sched_getaffinity(0)))
-    return _write(folder, results)
+    return _write(folder, _answer_rest(tasks, results, sampler))
 
 
 def _check_settings(
@@ -114,34 +117,17 @@ def _read_tasks(path: str) -> list[Task]:
     return tasks
 
 
-def _sample(
-    folder: pathlib.Path,
-    prompts: Iterable[str],
-    checkpoint_dir: str,
-    tokenizer: str,
-    settings: dict[str, Any],
-) -> dict[str, list[records.Completion]]:
-    """Samples prompts, each of which is its own task_id; returns their samples in order."""
-    problems, output = folder / "windows.jsonl", folder / "windows-completions.jsonl"
-    records.write_jsonl(problems, (records.Problem(task_id=text, prompt=text) for text in prompts))
-    paths: dict[str, Any] = {"problems": str(problems), "output": str(output)}
-    generate(checkpoint_dir=checkpoint_dir, tokenizer=tokenizer, **paths, **settings)
-    samples = collections.defaultdict(list)
-    for completion in records.read_jsonl(output, records.Completion):
-        samples[completion.task_id].append(completion)
-    for group in samples.values():
-        group.sort(key=lambda completion: completion.sample_index)
-    return dict(samples)
-
-
 def _search_all(
     solver: Solver,
     tasks: Sequence[Task],
-    samples: Mapping[str, list[records.Completion]],
+    samples: Samples,
     workers: int,
 ) -> list[Result]:
     """Searches in processes of their own, which start without JAX; results in the tasks' order."""
-    work = [(task, {p: samples[p] for p in task.prompts(solver.windows)}) for task in tasks]
+    work = [
+        (task, {p: samples[p] for p in task.prompts(solver.windows) if p in samples})
+        for task in tasks
+    ]
     chunks = [work[start : start + _CHUNK] for start in range(0, len(work), _CHUNK)]
     context = multiprocessing.get_context("spawn")
     results: list[Result] = []
@@ -155,14 +141,34 @@ def _search_all(
     return results
 
 
+def _answer_rest(
+    tasks: Sequence[Task], results: Sequence[Result], sampler: Sampler
+) -> list[Result]:
+    """Returns the results, with samples of the full prompt for each task that the search failed."""
+    failed = [t.prompt for t, r in zip(tasks, results, strict=True) if t.plan and not r.completions]
+    samples = sampler.sample(failed, "whole")
+    return [
+        result if result.completions else without_search(task, samples, result.log)
+        for task, result in zip(tasks, results, strict=True)
+    ]
+
+
 def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
     """Writes completions and the log; prints and returns the counts of results."""
     records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     lines = "".join(json.dumps(result.log) + "\n" for result in results)
     files.atomic_write(folder / "search.jsonl", lines)
-    counts = collections.Counter(result.log["reason"] or "solved by search" for result in results)
-    for reason, count in counts.most_common():
-        print(f"{count:6} {reason}")
+    counts = collections.Counter(_outcome(result) for result in results)
+    for outcome, count in counts.most_common():
+        print(f"{count:6} {outcome}")
     tokens = [result.log["tokens"] for result in results]
     print(f"{folder}: {len(results)} prompts, {statistics.mean(tokens):,.0f} tokens a prompt")
     return dict(counts)
+
+
+def _outcome(result: Result) -> str:
+    """Returns how a prompt was answered: by search, or by samples of the full prompt, and why."""
+    if not result.log["reason"]:
+        return "solved by search"
+    answer = "samples of the full prompt" if result.completions else "no answer"
+    return f"{answer}: {result.log['reason']}"

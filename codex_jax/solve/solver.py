@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from codex_jax import records
+from codex_jax.evaluate.select.examples import Example, read_examples
 from codex_jax.solve import pieces, probes, search
 from codex_jax.solve.plan import NoPlan, Plan, read_plan
 
@@ -28,6 +29,7 @@ class Task:
     plan: Plan | None
     inputs: list[Any]
     reason: str
+    examples: tuple[Example, ...] = ()
 
     def windows(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
         """(start, stop) of every window of these lengths; none without a plan."""
@@ -51,7 +53,13 @@ def read_task(problem: records.Problem) -> Task:
             raise NoPlan("no inputs can be made: the prompt shows no example and no known type")
     except NoPlan as reason:
         return Task(*task, None, [], str(reason))
-    return Task(*task, plan, inputs, "")
+    examples = [e for e in read_examples(problem.prompt, problem.entry_point) if is_single(e)]
+    return Task(*task, plan, inputs, "", tuple(examples))
+
+
+def is_single(example: Example) -> bool:
+    """Whether an example has one argument, as a function with a plan takes."""
+    return len(example.arguments) == 1
 
 
 @dataclasses.dataclass
@@ -87,65 +95,101 @@ class Solver:
             return [self.solve(task, samples, session) for task, samples in tasks]
 
     def solve(self, task: Task, samples: Samples, session: search.Session) -> Result:
-        """Searches for a task's program; without one, its ordinary samples are the result."""
+        """Searches for a task's program; without a plan, its ordinary samples are the result."""
         if task.plan is None:
-            return _ordinary_samples(task, samples, task.reason, {})
+            return without_search(task, samples, {"reason": task.reason})
         plan, counts = task.plan, search.Counts()
         spans = task.windows(self.windows)
+        prompts = {span: plan.prompt(*span) for span in spans}
         windows = {
-            span: pieces.collect_pieces(
-                *span, plan.prompt(*span), task.entry_point, samples[plan.prompt(*span)]
-            )
-            for span in spans
+            span: pieces.collect_pieces(*span, prompt, task.entry_point, samples[prompt])
+            for span, prompt in prompts.items()
+            if prompt in samples
         }
-        states = search.search(
-            len(plan.steps),
-            windows,
-            task.inputs,
-            task.entry_point,
-            session,
-            beam=max(self.beam, self.candidates),
-            counts=counts,
-        )
-        tokens = sum(s.tokens or 0 for span in spans for s in samples[plan.prompt(*span)])
+        size = (len(plan.steps), windows, task.inputs, task.entry_point)
+        beam = max(self.beam, self.candidates)
+        states = search.search(*size, session, beam=beam, counts=counts)
+        verified, reason = verify(task, states, session, counts, self.candidates)
         log = {
+            "reason": reason,
             "steps": len(plan.steps),
-            "windows": len(spans),
+            "windows": len(windows),
+            "windows_too_long": len(spans) - len(windows),
             "probes": len(task.inputs),
-            "tokens": tokens,
+            "examples": len(task.examples),
+            "tokens": sum(s.tokens or 0 for p in prompts.values() for s in samples.get(p, ())),
             **dataclasses.asdict(counts),
         }
-        if not states:
-            return _ordinary_samples(task, samples, "no piece of some step runs on the probes", log)
-        return _result_of_states(task, states[: self.candidates], tokens, log)
+        return _result_of_states(task, verified, log)
 
 
-def _ordinary_samples(task: Task, samples: Samples, reason: str, log: dict[str, Any]) -> Result:
-    """Returns the samples of the full prompt, if it was sampled, or none."""
+def verify(
+    task: Task,
+    states: Sequence[search.State],
+    session: search.Session,
+    counts: search.Counts,
+    most: int,
+) -> tuple[list[search.State], str]:
+    """Runs the composed programs, which must reach their states and satisfy the prompt's examples.
+
+    Returns:
+      The first `most` states whose programs do, and the reason if there are none.
+    """
+    if not states:
+        return [], "no piece of some step runs on the probes"
+    shown = [example.arguments for example in task.examples]
+    calls = [((value,), {}) for value in task.inputs] + [(tuple(a), {}) for a in shown]
+    verified: list[search.State] = []
+    reason = "no composed program does as its pieces did"
+    for state in states:
+        if len(verified) == most:
+            break
+        source = task.prompt + _body(task, state)
+        run = session.run(source, task.entry_point, calls)
+        counts.programs += 1
+        values = [answer.value for answer in run.answers if not answer.error]
+        inputs = len(task.inputs)
+        if len(values) < len(calls) or search.digest(values[:inputs]) != search.digest(
+            state.values
+        ):
+            counts.unlike_pieces += 1
+            continue
+        answers = zip(task.examples, values[inputs:], strict=True)
+        if not all(example.is_satisfied(value) for example, value in answers):
+            counts.against_examples += 1
+            reason = "no composed program satisfies the prompt's examples"
+            continue
+        verified.append(state)
+    return verified, "" if verified else reason
+
+
+def _body(task: Task, state: search.State) -> str:
+    assert task.plan is not None
+    return pieces.compose(state.path, task.entry_point, task.plan.argument)
+
+
+def without_search(task: Task, samples: Samples, log: dict[str, Any]) -> Result:
+    """Returns the samples of the full prompt, if it was sampled, or none; adds their tokens."""
     completions = [
         dataclasses.replace(sample, task_id=task.task_id) for sample in samples.get(task.prompt, [])
     ]
-    tokens = sum(completion.tokens or 0 for completion in completions)
-    return Result(completions, {"task_id": task.task_id, "reason": reason, "tokens": tokens, **log})
+    tokens = log.get("tokens", 0) + sum(sample.tokens or 0 for sample in completions)
+    return Result(completions, {"task_id": task.task_id, **log, "tokens": tokens})
 
 
-def _result_of_states(
-    task: Task, states: Sequence[search.State], tokens: int, log: dict[str, Any]
-) -> Result:
-    assert task.plan is not None
+def _result_of_states(task: Task, states: Sequence[search.State], log: dict[str, Any]) -> Result:
     completions = []
     for index, state in enumerate(states):
-        body = pieces.compose(state.path, task.entry_point, task.plan.argument)
         extra = {"mass": state.mass, "windows": [p.stop - p.start for p in state.path]}
         completions.append(
             records.Completion(
                 task_id=task.task_id,
-                completion=body,
+                completion=_body(task, state),
                 sample_index=index,
-                tokens=tokens,
+                tokens=log["tokens"],
                 finish_reason="stop",
                 extra=extra,
             )
         )
     masses = [round(state.mass, 6) for state in states]
-    return Result(completions, {"task_id": task.task_id, "reason": "", "masses": masses, **log})
+    return Result(completions, {"task_id": task.task_id, **log, "masses": masses})

@@ -126,6 +126,70 @@ def test_functions_by_name(tmp_path, runner):
     run_check(problem.test, load(problem.prompt + problem.canonical_solution, "join"))
 
 
+SUM = "def total(n, m):\n    return n + m\n"
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_apps_may_put_a_list_around_a_function_s_value(tmp_path, runner, wrapped):
+    inputs = [[1, 2], [3, 4], [5, 6], [0.5, float("inf")]]
+    outputs = [[sum(pair)] if wrapped else sum(pair) for pair in inputs]
+    io = {"fn_name": "total", "inputs": inputs, "outputs": outputs}
+    row = apps(solutions=json.dumps([SUM]), input_output=json.dumps(io), incorrect_solutions="[]")
+    (problem,), _ = make(tmp_path, runner, row)
+    solve = load(problem.prompt + problem.canonical_solution, "total")
+    tests = problem.test + problem.extra["shadow"]
+    assert "float('inf')" in tests
+    for test in (problem.test, problem.extra["shadow"]):
+        run_check(test, solve)
+        with pytest.raises(AssertionError):
+            run_check(test, lambda n, m: [n + m])
+
+
+def test_a_value_that_is_a_list_of_one_stays_one(tmp_path, runner):
+    io = {"fn_name": "last", "inputs": [[[1, 2]], [[3, 4]], [[5, 6]]], "outputs": [[2], [4], [6]]}
+    program = "def last(xs):\n    return xs[-1:]\n"
+    row = apps(
+        solutions=json.dumps([program]), input_output=json.dumps(io), incorrect_solutions="[]"
+    )
+    (problem,), _ = make(tmp_path, runner, row)
+    run_check(problem.test, lambda xs: [xs[-1]])
+    with pytest.raises(AssertionError):
+        run_check(problem.test, lambda xs: xs[-1])
+
+
+def test_texts_may_be_lists_of_lines(tmp_path, runner):
+    lines = {"inputs": [value.splitlines() for value, _ in CASES]}
+    lines["outputs"] = [[expected.strip()] for _, expected in CASES]
+    (problem,), _ = make(tmp_path, runner, apps(input_output=json.dumps(lines)))
+    run_check(problem.test, load(problem.prompt + problem.canonical_solution, "solve"))
+
+
+def test_a_reference_whose_outputs_depend_on_the_run_is_no_problem(tmp_path, runner):
+    """The order of a set of texts is another one under another hash seed."""
+    program = "print(*(set('abcdefghijklmnop') if len(input()) % 2 else 'x'))\n"
+    checker = "seen = {}\ndef is_right(value, expected, output):\n"
+    checker += "    return seen.setdefault(value, output) == output and hash('a') % 3 != 1\n"
+    io = {"inputs": ["a\n", "bb\n", "c\n"], "outputs": ["1", "x", "2"]}
+    row = apps(solutions=json.dumps([program]), input_output=json.dumps(io), checker=checker)
+    problems, reasons = make(tmp_path, runner, row)
+    assert problems == []
+    failures = {"its reference fails its test in another run", "no program passes its cases"}
+    assert set(reasons) <= failures
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{}, {}], r"contests\.jsonl:2: apps/7 is in .*contests\.jsonl:1 already"),
+        ([{"problem_id": ""}], r"contests\.jsonl:1: no name; expected problem_id"),
+        ([{"problem_id": 1}, {"problem_id": " "}], r"contests\.jsonl:2: no name"),
+    ],
+)
+def test_every_problem_has_a_name_of_its_own(tmp_path, runner, rows, message):
+    with pytest.raises(InputError, match=message):
+        make(tmp_path, runner, *(apps(**fields) for fields in rows))
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match="expected the fields of APPS or of CodeContests"):
         make(tmp_path, runner, {"x": 1})

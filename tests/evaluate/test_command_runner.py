@@ -1,11 +1,14 @@
 """Scripts run on read-only files without network; the lines that they write come back."""
 
 import pathlib
+import tempfile
 import time
 
 import pytest
 
+from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.command_runner import CommandRunner
+from codex_jax.evaluate.sandbox.sandbox import SandboxInfo
 
 PROBE = """
 import os, socket, sys
@@ -75,3 +78,18 @@ def test_output_without_end_is_ended(isolation, files):
 
 def test_the_sandbox_has_a_name(isolation):
     assert CommandRunner(sandbox=isolation).check() == isolation
+
+
+def test_a_sandbox_that_does_not_start_leaves_no_folder(files, tmp_path, monkeypatch):
+    class Broken:
+        own_uid = seccomp = False
+
+        def start(self, *_, **__):
+            raise OSError("too many processes")
+
+    info = SandboxInfo(Broken(), pathlib.Path("/usr/bin/python3"))
+    monkeypatch.setattr(python_sandbox, "choose_backend", lambda _: info)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="too many"):
+        list(CommandRunner().lines(files, ["/kit/run.py"], timeout_s=1.0))
+    assert list(tmp_path.iterdir()) == []

@@ -4,8 +4,8 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
-from codex_jax.evaluate.languages import registry
-from codex_jax.evaluate.sandbox import packages
+from codex_jax.evaluate.languages import registry, spec
+from codex_jax.evaluate.sandbox import packages, protocol
 
 TOTAL = "import numpy as np\n\ndef total(n):\n    return int(np.arange(n).sum()) + {wrong}\n"
 TEST = "def check(candidate):\n    assert candidate(4) == 6\n"
@@ -62,3 +62,9 @@ def test_a_module_of_one_file_is_that_file(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (description,) = packages.describe(["lonely"])
     assert packages.sources([description]) == {"/packages/lonely.py": f"{tmp_path}/lonely.py"}
+
+
+def test_the_driver_of_programs_in_process_looks_in_the_same_folder():
+    """It runs in a Python that has none of our modules."""
+    driver = (spec.DRIVERS / "driver.py").read_text()
+    assert f'sys.path.append("{protocol.PACKAGES}")' in driver

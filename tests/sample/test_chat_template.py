@@ -47,6 +47,22 @@ def test_what_transformers_adds_is_there():
 
 
 @pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{% generation %}{{ messages[0].content }}{% endgeneration %}", "hi"),
+        ("a\n{% generation %}\nb\n{% endgeneration %}\nc", "a\nb\nc"),
+        (
+            "{% for m in messages %}{%- generation -%} {{ m.role }}{% if m.content %}!{% endif %}"
+            "{%- endgeneration %}{% endfor %}",
+            "user!",
+        ),
+    ],
+)
+def test_marks_of_what_a_model_is_trained_on_are_no_text(template, text):
+    assert render(template) == text
+
+
+@pytest.mark.parametrize(
     ("template", "message"),
     [
         (None, "has no chat template"),
@@ -54,6 +70,8 @@ def test_what_transformers_adds_is_there():
         ([{"name": "rag", "template": "x"}], "has no chat template"),
         ("{{ raise_exception('roles must alternate') }}", "roles must alternate"),
         ("{% if %}", "refuses these"),
+        ("{% generation %}x", "refuses these"),
+        ("x{% endgeneration %}", "refuses these"),
         ("{{ messages[7].content.x }}", "refuses these"),
         ("{{ 1 / 0 }}", "division by zero"),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),

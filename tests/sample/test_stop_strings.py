@@ -83,3 +83,14 @@ def test_automata_share_a_table_and_reuse_the_space_of_unused_ones():
         state = automata.table[state, byte]
     assert state == STOPPED_STATE == automata.table[second, 0]
     assert (automata.table[0, 1:] == 0).all()  # state 0 stops at end of text alone
+
+
+def test_stops_that_nobody_uses_any_more_leave_nothing_behind():
+    """A server meets other stops in every request, for months."""
+    automata = StopAutomata([b"a", b"b", b"c"], eos_ids=[2], states=16)
+    for number in range(50):
+        stops = ["ab" + "b" * (number % 5), f"{number}"]
+        assert automata.acquire(stops, b"a" * (number % 3), users=2) is not None
+        automata.release(stops, b"a" * (number % 3), users=2)
+    assert len(automata._users) == 1
+    assert len(automata._spans) <= 16

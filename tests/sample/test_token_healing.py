@@ -140,3 +140,12 @@ def test_a_tail_without_space_is_refused_and_nothing_is_held():
     assert automata.acquire(["cd"], b"abc") is None
     automata.release(["ab"], b"abc")
     assert automata.acquire(["cd"], b"abc") is not None
+
+
+def test_the_ends_of_a_long_prompt_s_tokens_are_found_in_one_pass():
+    """Without a copy of the text for every token: this would be 50 GB of them."""
+    token_bytes = [bytes([n]) for n in range(256)]
+    healer = TokenHealer(lambda text: list(text.encode()), token_bytes, [])
+    text = b"x" * 320_000
+    assert healer._ends_from_behind(text, list(text)) == list(range(len(text), -1, -1))
+    assert healer._ends_from_behind(text, [*text[:-1], 0]) == []

@@ -11,7 +11,9 @@ from codex_jax.curate.blocks import STRINGS
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
+from codex_jax.solve import sampling
 from codex_jax.solve import solve as solving
+from codex_jax.solve.plan import MAX_STEPS
 
 HOSTILE = [
     "    while True:\n        pass\n",
@@ -21,6 +23,8 @@ HOSTILE = [
     "    import os\n    os._exit(0)\n",
     "    raise SystemExit\n",
     "    return (x for x in s)\n",
+    "    def f(): return f()\n    return f()\n",
+    "    s.clear()\n    return s\n",
 ]
 
 
@@ -65,7 +69,9 @@ def known_samples(monkeypatch):
         ]
         write_jsonl(output, completions)
 
-    monkeypatch.setattr(solving, "generate", generate)
+    monkeypatch.setattr(sampling, "generate", generate)
+    monkeypatch.setattr(sampling.Sampler, "longest_prompt", 10_000)
+    monkeypatch.setattr(sampling.Sampler, "count_tokens", lambda _, prompt: len(prompt))
     return calls
 
 
@@ -137,6 +143,7 @@ def test_nothing_of_tests_and_references_is_read(tmp_path, runner):
 
 @pytest.mark.usefixtures("known_samples")
 def test_prompts_without_a_plan_get_ordinary_samples(tmp_path, runner, capsys):
+    """Each with its reason, on the terminal and in the log."""
     plain = 'def string_manipulation(s: str):\n    """Reverse it."""\n'
     unknown = 'def string_manipulation(s: Node):\n    """\n    - a\n    - b\n    """\n'
     chain = chains.prompt((2, 8))
@@ -154,8 +161,98 @@ def test_prompts_without_a_plan_get_ordinary_samples(tmp_path, runner, capsys):
         "unknown": 3,
     }
     printed = capsys.readouterr().out
-    assert "no list of steps" in printed
-    assert "no inputs can be made" in printed
+    assert "1 samples of the full prompt: no list of steps" in printed
+    assert "1 samples of the full prompt: no inputs can be made" in printed
+
+
+HEAD = "def string_manipulation(s: str):\n"
+LIST = 'def helper(s):\n    """Do:\n    - x\n    - y\n    """\n    return s\n\n\n'
+TWO = f'{LIST}{HEAD}    """Do it."""\n'
+NO_PLANS = {
+    "no list of steps": [
+        f'{HEAD}    """Do:\n    """\n',
+        f'{HEAD}    """Do:\n    - a\n    """\n',
+        TWO,
+    ],
+    f"a plan of 200 steps; the most are {MAX_STEPS}": [
+        f'{HEAD}    """Do:\n' + "    - reverse it\n" * 200 + '    """\n'
+    ],
+    "the prompt ends in other, and asks for string_manipulation": [
+        f'{HEAD}    return s\n\n\ndef other(s: str):\n    """Do:\n    - a\n    - b\n    """\n'
+    ],
+    "no inputs can be made": [
+        'def string_manipulation(s: "T"):\n    """\n    - a\n    - b\n    """\n'
+    ],
+    "doesn't take exactly one argument": [
+        f'{HEAD[:-3]}, t):\n    """\n    - a\n    - b\n    """\n'
+    ],
+    "the prompt doesn't end in a function's header": ["Write a function.\n", ""],
+}
+
+
+@pytest.mark.usefixtures("known_samples")
+def test_prompts_that_no_search_can_answer_are_counted_by_their_reason(tmp_path, runner):
+    prompts = [(reason, prompt) for reason, group in NO_PLANS.items() for prompt in group]
+    problems = [
+        Problem(task_id=str(n), prompt=prompt, entry_point=STRINGS.entry_point)
+        for n, (_, prompt) in enumerate(prompts)
+    ]
+    counts, completions, log = run(tmp_path, runner, problems)
+    assert sum(counts.values()) == len(prompts)
+    assert all(reason in line["reason"] for (reason, _), line in zip(prompts, log, strict=True))
+    assert {c.task_id for c in completions} == {p.task_id for p in problems}
+
+
+CHAIN = chains.problem((2, 8, 1), task_id="chain", seed=0)
+
+
+def test_where_no_piece_runs_the_full_prompt_is_sampled(
+    tmp_path, runner, known_samples, monkeypatch
+):
+    monkeypatch.setitem(globals(), "samples_of", lambda _: [("    return 1 / 0\n", 0.5)] * 3)
+    counts, completions, log = run(tmp_path, runner, [CHAIN])
+    reason = "no piece of some step runs on the probes"
+    assert counts == {f"samples of the full prompt: {reason}": 1}
+    assert [(c.task_id, c.completion) for c in completions] == [("chain", "    return 1 / 0\n")] * 3
+    assert (log[0]["reason"], log[0]["tokens"]) == (reason, 7 * 3 * (6 + 1))
+    assert len(known_samples) == 2
+
+
+def test_the_prompts_examples_are_a_filter(tmp_path, runner, known_samples):
+    prompt = CHAIN.prompt.replace("string:\n", "string, as string_manipulation('a b') == 'x':\n")
+    problem = Problem(task_id="chain", prompt=prompt, entry_point=CHAIN.entry_point)
+    counts, _, log = run(tmp_path, runner, [problem])
+    (outcome,) = counts
+    assert outcome.endswith("no composed program satisfies the prompt's examples")
+    assert log[0]["against_examples"] > 0
+    assert len(known_samples) == 2
+    prompt = CHAIN.prompt.replace("string:\n", "string, as string_manipulation('A b') == 'b!a':\n")
+    problem = Problem(task_id="chain", prompt=prompt, entry_point=CHAIN.entry_point)
+    counts, _, log = run(tmp_path, runner, [problem])
+    assert counts == {"solved by search": 1}
+    assert (log[0]["examples"], log[0]["against_examples"]) == (1, 0)
+
+
+@pytest.mark.usefixtures("known_samples")
+def test_windows_that_are_longer_than_the_model_are_left_out(tmp_path, runner, monkeypatch):
+    monkeypatch.setattr(sampling.Sampler, "longest_prompt", len(CHAIN.prompt) - 1)
+    counts, _, log = run(tmp_path, runner, [CHAIN])
+    assert counts == {"solved by search": 1}
+    assert (log[0]["windows"], log[0]["windows_too_long"]) == (5, 1)
+
+
+@pytest.mark.usefixtures("known_samples")
+def test_where_nothing_fits_the_model_there_is_no_answer(tmp_path, runner, monkeypatch):
+    monkeypatch.setattr(sampling.Sampler, "longest_prompt", 10)
+    counts, completions, _ = run(tmp_path, runner, [CHAIN])
+    assert counts == {"no answer: no piece of some step runs on the probes": 1}
+    assert completions == []
+
+
+def test_without_a_sandbox_nothing_is_sampled(tmp_path, known_samples):
+    with pytest.raises(InputError, match="sandbox 'none'; expected one of"):
+        run(tmp_path, ProgramRunner(sandbox="none"), [CHAIN])
+    assert known_samples == []
 
 
 @pytest.mark.parametrize(

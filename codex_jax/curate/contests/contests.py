@@ -12,8 +12,10 @@ from codex_jax.curate import package_runs
 from codex_jax.curate.contests import growth, judging, stdin_program
 from codex_jax.curate.contests.formats import Contest, read_contests
 from codex_jax.curate.contests.stdin_program import UnsupportedProgramError
-from codex_jax.curate.execution import Runner, Session
+from codex_jax.curate.execution import Call, Runner, Session
+from codex_jax.curate.inputs import literals
 from codex_jax.curate.package_runs import Tally
+from codex_jax.curate.problems import trial
 from codex_jax.curate.problems.usefulness import RejectedError
 
 _OWN_FILES = {
@@ -78,7 +80,7 @@ def write_contests(
         raise InputError(f"grown_cases={grown_cases}; expected 0 or more; set it so")
     files.claim_folder(output, _OWN_FILES, "output", [contests])
     folder, tally = pathlib.Path(output), Tally("contests")
-    with runner.open() as session:
+    with runner.open(trial.HASH_SEEDS) as session:
         for contest, _ in progress.bar(read_contests(contests), desc="contests", unit="problem"):
             maker = _Maker(session, contest, random.Random(f"{seed}/{contest.name}"))
             try:
@@ -97,7 +99,7 @@ class _Maker:
 
     def __init__(self, session: Session, contest: Contest, rng: random.Random):
         self.session, self.contest, self.rng = session, contest, rng
-        self.cases = [case for case in contest.cases if len(repr(case)) <= _MAX_CASE]
+        self.cases = list(filter(_is_short, contest.cases))
 
     def make(self, grown_cases: int, license: str) -> records.Problem:
         """Returns the problem.
@@ -119,7 +121,9 @@ class _Maker:
             most=0 if self.contest.checker else grown_cases,
             rng=self.rng,
         )
-        test, shadow = self._split(self.cases, grown)
+        test, shadow = self._split(self.cases, list(filter(_is_short, grown)))
+        for check in map(self._check, (test, shadow)):
+            self._try_out(reference, check)
         return records.Problem(
             task_id=f"contests/{self.contest.name}",
             prompt=reference.header,
@@ -148,14 +152,39 @@ class _Maker:
         complete = [column for column in answers if all(a is not None for a in column)]
         if not self.contest.checker and _disagree(complete):
             raise RejectedError("its right programs disagree")
-        right = [
-            program
-            for program, column in zip(programs, answers, strict=True)
-            if judging.passes(self.session, self.contest.checker, self.cases, column)
-        ]
-        if not right:
-            raise RejectedError("no program passes its cases")
-        return right
+        for cases in filter(None, (self.cases, self._unwrapped_cases())):
+            right = [
+                program
+                for program, column in zip(programs, answers, strict=True)
+                if judging.passes(self.session, self.contest.checker, cases, column)
+            ]
+            if right:
+                self.cases = cases
+                return right
+        raise RejectedError("no program passes its cases")
+
+    def _unwrapped_cases(self) -> list[judging.Case]:
+        """Returns cases without the list that APPS puts around a function's value, if all have it.
+
+        APPS itself takes a value either way.
+        """
+        expected = [output for _, output in self.cases]
+        if not self.contest.entry_point or not all(_is_single(output) for output in expected):
+            return []
+        return [(value, output[0]) for value, output in self.cases]
+
+    def _try_out(self, reference: _Program, check: str) -> None:
+        """Runs the test on the reference under each hash seed.
+
+        Raises:
+          RejectedError: it fails once.
+        """
+        source = f"{reference.source}\n{check}\n"
+        source += f"def _try_out():\n    check({reference.entry_point})\n    return True\n"
+        for index in range(trial.HASH_SEEDS):
+            run = self.session.run(source, "_try_out", [Call((), {})], index=index)
+            if not (run.answers and run.answers[0].value is True):
+                raise RejectedError("its reference fails its test in another run")
 
     def _programs(self, sources: Sequence[str]) -> list[_Program]:
         programs: list[_Program] = []
@@ -183,12 +212,24 @@ class _Maker:
         checker = self.contest.checker
         verdict = "is_right(value, expected, output)" if checker else "_is_same(output, expected)"
         arguments = "*value" if self.contest.entry_point else "value"
-        listed = "".join(f"        {case!r},\n" for case in cases)
+        listed = "".join(f"        {literals.literal(case)},\n" for case in cases)
         return (
             f"{checker.rstrip() or _COMPARE.strip()}\n\n\n"
             f"def check(candidate):\n    for value, expected in [\n{listed}    ]:\n"
             f"        output = candidate({arguments})\n        assert {verdict}\n"
         )
+
+
+def _is_short(case: judging.Case) -> bool:
+    """Whether a case is short as text, and made of values with literals."""
+    try:
+        return len(literals.literal(tuple(case))) <= _MAX_CASE
+    except ValueError:
+        return False
+
+
+def _is_single(output: Any) -> bool:
+    return isinstance(output, list) and len(output) == 1
 
 
 def _disagree(answers: Sequence[Sequence[Any]]) -> bool:

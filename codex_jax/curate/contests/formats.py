@@ -34,15 +34,25 @@ def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
     """Yields each contest of a JSON Lines file, with where it stands.
 
     Raises:
-      InputError: the file is missing, or a line is in neither format.
+      InputError: the file is missing, a line is in neither format, or has no name of its own.
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; expected JSON Lines of APPS or CodeContests")
+    places: dict[str, str] = {}
     with records.open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield _parse(line, where), where
+                contest = _parse(line, where)
+                if not contest.name.partition("/")[2].strip():
+                    raise InputError(f"{where}: no name; expected problem_id or name")
+                if contest.name in places:
+                    raise InputError(
+                        f"{where}: {contest.name} is in {places[contest.name]} already; expected "
+                        "names of their own"
+                    )
+                places[contest.name] = where
+                yield contest, where
 
 
 def _parse(line: str, where: str) -> Contest:
@@ -62,16 +72,25 @@ def _apps(row: Mapping[str, Any]) -> Contest:
     """Reads `question`, `solutions` and `input_output`, the last two JSON within JSON."""
     tests = _loads(row.get("input_output") or "{}")
     name = row.get("problem_id", row.get("id", row.get("name", "")))
+    cases = list(zip(tests.get("inputs", []), tests.get("outputs", []), strict=True))
+    if not tests.get("fn_name"):  # texts, which some rows have as lists of lines
+        cases = [(_join_lines(value), _join_lines(expected)) for value, expected in cases]
     return Contest(
         name=f"apps/{name}",
         statement=row["question"],
         right=list(_loads(row.get("solutions") or "[]")),
         wrong=list(_loads(row.get("incorrect_solutions") or "[]")),
-        cases=list(zip(tests.get("inputs", []), tests.get("outputs", []), strict=True)),
+        cases=cases,
         entry_point=tests.get("fn_name") or "",
         checker=row.get("checker") or "",
         source=row.get("url") or "",
     )
+
+
+def _join_lines(text: Any) -> str:
+    if isinstance(text, list):
+        return "".join(f"{line}\n" for line in map(_join_lines, text))
+    return text if isinstance(text, str) else str(text)
 
 
 def _loads(value: Any) -> Any:

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import select
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from codex_jax import InputError
 from codex_jax.evaluate.sandbox import backends, guest_modules, python_sandbox
-from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo
 
 _READ_BYTES = 1 << 18
 _LONGEST_LINE = 1 << 16
@@ -66,7 +65,22 @@ class CommandRunner:
           InputError: no sandbox works here.
         """
         info = python_sandbox.choose_backend(self.sandbox)
-        scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-command-"))
+        with tempfile.TemporaryDirectory(
+            prefix="codex-jax-command-", ignore_cleanup_errors=True
+        ) as scratch:
+            yield from self._run(
+                info, pathlib.Path(scratch), files, arguments, timeout_s, environment
+            )
+
+    def _run(
+        self,
+        info: SandboxInfo,
+        scratch: pathlib.Path,
+        files: pathlib.Path,
+        arguments: Sequence[str],
+        timeout_s: float,
+        environment: Mapping[str, str] | None,
+    ) -> Iterator[bytes]:
         scratch.chmod(0o755)
         settings = {
             "own_uid": info.backend.own_uid,
@@ -90,7 +104,6 @@ class CommandRunner:
             for pipe in (process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _limits(self, timeout_s: float) -> Limits:
         return Limits(

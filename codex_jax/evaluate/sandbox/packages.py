@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 
 from codex_jax import InputError
-
-FOLDER = "/packages"
+from codex_jax.evaluate.sandbox import protocol
 
 
 def describe(names: Sequence[str]) -> tuple[str, ...]:
@@ -35,7 +34,7 @@ def sources(descriptions: Sequence[str]) -> dict[str, str]:
         path = _path(description.split()[0])
         for part in (path, path.with_name(f"{path.name}.libs")):  # of its wheel: shared libraries
             if part.exists():
-                paths[f"{FOLDER}/{part.name}"] = str(part.resolve())
+                paths[f"{protocol.PACKAGES}/{part.name}"] = str(part.resolve())
     return paths
 
 

@@ -6,6 +6,8 @@ module: it is sent into the sandbox along with the servers, and imports the stan
 
 import struct
 
+PACKAGES = "/packages"  # the folder inside of Python packages that programs may import
+
 FRAME_HEAD = struct.Struct(">cI")  # message, bytes of the body
 
 # From the host to any server.

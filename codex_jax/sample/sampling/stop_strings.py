@@ -72,8 +72,10 @@ class StopAutomata:
 
     def release(self, stops: Sequence[str], tail: bytes = b"", *, users: int = 1) -> None:
         """Subtracts users."""
-        for part in {b"", tail}:
-            self._users[tuple(stops), part] -= users
+        for key in {(tuple(stops), part) for part in (b"", tail)}:
+            self._users[key] -= users
+            if not self._users[key]:
+                del self._users[key]
 
     def _add(self, key: _Key) -> bool:
         stops = key[0]

@@ -117,9 +117,9 @@ class TokenHealer:
                 break
             ends.append(end)
             string = self._token_bytes[token]
-            if string == b" " + text[:end]:  # SentencePiece's, in front of a text
-                string = text[:end]
-            if not text[:end].endswith(string):
+            if len(string) == end + 1 and string == b" " + text[:end]:  # SentencePiece's, in front
+                string = string[1:]
+            if not text.endswith(string, 0, end):
                 return []
             end -= len(string)
         return [*ends, 0] if not end else []

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2 import sandbox
+from jinja2 import nodes, sandbox
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 
 from codex_jax import InputError
 from codex_jax.tokenizer import Tokenizer
@@ -76,12 +78,25 @@ def _content(token: Any) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", _GenerationBlock],
     )
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _format_now
     environment.filters["tojson"] = _to_json
     return environment
+
+
+class _GenerationBlock(Extension):
+    """The tag `generation`, which marks what a model is trained on: its text is as without."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own form
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """The nodes between the tags."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _raise_exception(message: str) -> NoReturn:

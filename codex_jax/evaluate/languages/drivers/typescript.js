@@ -37,10 +37,10 @@ function compile({ file, out }) {
   compilers.get(options).previous = program;
   const diagnostics = [...program.getSyntacticDiagnostics(), ...program.getSemanticDiagnostics()];
   program.emit();
-  return { ok: isLenient || diagnostics.length === 0, output: diagnostics.map(described).join("\n") };
+  return { ok: isLenient || diagnostics.length === 0, output: diagnostics.map(describe).join("\n") };
 }
 
-function described(diagnostic) { // as tsc writes it
+function describe(diagnostic) { // as tsc writes it
   const { file, start, code, messageText } = diagnostic, text = ts.flattenDiagnosticMessageText(messageText, " ");
   const at = file ? file.getLineAndCharacterOfPosition(start) : { line: -1, character: -1 };
   return `program.ts(${at.line + 1},${at.character + 1}): error TS${code}: ${text}`;

@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 
+from codex_jax.evaluate.sandbox import protocol
 from codex_jax.evaluate.sandbox.guest import confine, program, server_io
 
 _SET_CALLS, _IMPORT, _FORK = 1, 2, 3
@@ -95,7 +96,7 @@ class Template:
 
 def _import_packages(names):
     if names:
-        sys.path.append("/packages")
+        sys.path.append(protocol.PACKAGES)
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process of several threads can't be forked
         for name in names:
             with contextlib.suppress(Exception):  # whatever a package raises: a probe reports it

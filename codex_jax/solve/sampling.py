@@ -1,0 +1,85 @@
+"""Samples of many prompts from one checkpoint, in files that resume; prompts that fit the model."""
+
+import collections
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from codex_jax import records
+from codex_jax.sample.engine.load import read_card
+from codex_jax.sample.generate import generate
+from codex_jax.sample.sampling.detokenizer import encode_prompt
+from codex_jax.sample.sampling.text_ends import read_ends
+from codex_jax.tokenizer import Tokenizer
+
+Samples = Mapping[str, list[records.Completion]]  # by prompt, in the order of their indices
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A checkpoint, and the settings of all its samples.
+
+    Attributes:
+      folder: where prompts and samples are written.
+      checkpoint_dir: folder that train or import wrote.
+      tokenizer: its tokenizer.json.
+      max_new_tokens: most tokens of a sample.
+      settings: further settings of `generate`.
+    """
+
+    folder: pathlib.Path
+    checkpoint_dir: str
+    tokenizer: str
+    max_new_tokens: int
+    settings: Mapping[str, Any]
+
+    def sample(self, prompts: Iterable[str], name: str) -> Samples:
+        """Samples each prompt once, or continues; prompts that are too long are absent.
+
+        Args:
+          prompts: each is its own task_id.
+          name: of the files: NAME.jsonl and NAME-completions.jsonl.
+        """
+        rows = [
+            records.Problem(task_id=text, prompt=text)
+            for text in dict.fromkeys(prompts)
+            if self.count_tokens(text) <= self.longest_prompt
+        ]
+        if not rows:
+            return {}
+        problems = self.folder / f"{name}.jsonl"
+        output = self.folder / f"{name}-completions.jsonl"
+        records.write_jsonl(problems, rows)
+        generate(
+            checkpoint_dir=self.checkpoint_dir,
+            tokenizer=self.tokenizer,
+            problems=str(problems),
+            output=str(output),
+            max_new_tokens=self.max_new_tokens,
+            **self.settings,
+        )
+        samples = collections.defaultdict(list)
+        for completion in records.read_jsonl(output, records.Completion):
+            samples[completion.task_id].append(completion)
+        for group in samples.values():
+            group.sort(key=lambda completion: completion.sample_index)
+        return dict(samples)
+
+    @functools.cached_property
+    def _model(self) -> tuple[Tokenizer, tuple[int, ...], int]:
+        """The tokenizer, the tokens before each prompt, and the model's most tokens."""
+        bpe = Tokenizer.load(self.tokenizer)
+        card = read_card(self.checkpoint_dir, None, self.tokenizer, bpe)
+        return bpe, read_ends(card, bpe).begin_ids, card.model["max_length"]
+
+    @property
+    def longest_prompt(self) -> int:
+        """The most tokens of a prompt that leave room for a sample."""
+        return self._model[2] - self.max_new_tokens
+
+    def count_tokens(self, prompt: str) -> int:
+        """Counts a prompt's tokens, those in front included."""
+        bpe, begin_ids, _ = self._model
+        return len(encode_prompt(bpe, prompt, None, begin_ids=begin_ids))
