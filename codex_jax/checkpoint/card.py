@@ -30,7 +30,7 @@ class Card:
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     checksums: dict[str, int] = dataclasses.field(default_factory=dict)
-    validation_losses: list[list[int | float]] = dataclasses.field(default_factory=list)
+    validation_losses: list[list[Any]] = dataclasses.field(default_factory=list)
     low_rank: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def differences(self, other: "Card") -> list[str]:

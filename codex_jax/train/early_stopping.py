@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 
 class LossHistory:
     """Validation losses by step, of which a checkpoint's card holds those up to its step."""
 
-    def __init__(self, losses: Sequence[Sequence[int | float]] = (), patience: int = 0):
+    def __init__(self, losses: Sequence[Sequence[Any]] = (), patience: int = 0):
         """Begins with the losses of a card.
 
         Args:
@@ -21,7 +22,7 @@ class LossHistory:
         """Adds the loss of a step."""
         self._losses.append((step, float(loss)))
 
-    def to_json(self) -> list[list[int | float]]:
+    def to_json(self) -> list[list[Any]]:
         """Returns the losses as a card holds them."""
         return [[step, loss] for step, loss in self._losses]
 
