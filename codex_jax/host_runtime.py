@@ -5,6 +5,7 @@ import ctypes
 import gc
 import glob
 import os
+import time
 from collections.abc import Iterator
 
 _ACCELERATORS = ("/dev/accel*", "/dev/vfio/*", "/dev/nvidia*", "/dev/kfd")
@@ -19,6 +20,19 @@ _NO_TPU = {
 
 # glibc's malloc.h: one arena (the others map all above 64 MiB), nothing mapped, nothing returned.
 _M_ARENA_MAX, _M_MMAP_MAX, _M_TRIM_THRESHOLD = -8, -4, -1
+
+
+_starts: list[float] = []
+
+
+def mark_start() -> None:
+    """Marks the start of a command."""
+    _starts[:] = [time.time()]
+
+
+def take_start() -> float:
+    """Returns when the command began, in Unix seconds; now, for what no command began."""
+    return _starts.pop() if _starts else time.time()
 
 
 def keep_freed_pages() -> bool:

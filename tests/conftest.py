@@ -69,7 +69,7 @@ def configured():
         program, *words = shlex.split(line)
         assert program == "codex-jax"
         command, rest = commands.select_command(words)
-        request = cli.parse(rest)
+        request = cli.parse(rest, command.operand)
         files = map(gin_files.find_config, request.files)
         return run.bind(command, schema.describe_command(command), files, request.flags)
 

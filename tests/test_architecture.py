@@ -21,11 +21,12 @@ MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
-LEAVES |= {"tokenizer", "sharding", "checkpoint", "model"}
+LEAVES |= {"tokenizer", "sharding", "checkpoint", "model", "hosts"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
 COMPOSED = {"compile": {"train", "sample"}, "solve": {"sample", "evaluate"}, "api": INTERFACE}
+COMPOSED["rl"] = {"sample", "evaluate", "train"}
 
 
 class Room(NamedTuple):
@@ -45,6 +46,7 @@ ROOMS = {
     "problem_texts": Room(set(), set()),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
+    "hosts": Room(set(), {"jax"}),
     "tokenizer": Room({"files"}, {"numpy", "tiktoken", "tokenizers"}),
     "sharding": Room(set(), ARRAYS),
     "checkpoint": Room({"remote"}, ARRAYS | {"etils", "orbax"}),
@@ -69,7 +71,7 @@ ROOMS = {
     ),
     "train": Room(
         {"records", "files", "progress", "host_runtime", "ranges", "remote"}
-        | {"model", "sharding", "checkpoint"},
+        | {"model", "sharding", "checkpoint", "hosts"},
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
@@ -84,9 +86,14 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
+    "rl": Room(
+        {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}
+        | COMPOSED["rl"],
+        ARRAYS,
+    ),
     "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
     "main": Room(
-        LEAVES | STAGES | {"compile", "solve"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
+        LEAVES | STAGES | {"compile", "solve", "rl"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
     ),
 }
 
@@ -133,25 +140,23 @@ FLOORS: dict[str, list[set[str]]] = {
         {"hf_params"},
         {"convert", "export"},
     ],
+    "hosts": [
+        {"ending", "peers"},
+        {"joining", "watch"},
+        {"agreement"},
+    ],
     "train": [
         {"lora"},
-        {
-            "attention_choice",
-            "batches",
-            "early_stopping",
-            "event_file",
-            "loss",
-            "preemption",
-            "remat",
-        }
-        | {"setting_ranges", "stability", "state"},
-        {"metrics", "optimizer"},
+        {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
+        | {"early_stopping"}
+        | {"profiler", "run_events", "runtime", "setting_ranges", "stability", "state"},
+        {"goodput", "metrics", "optimizer", "policy_loss", "run_records", "throughput"},
         {"initialization", "step"},
         {"compute"},
-        {"checks", "row_model"},
+        {"checks", "policy_step", "row_model"},
         {"validation"},
-        {"job"},
-        {"resume"},
+        {"job", "step_loop"},
+        {"facts", "resume"},
         {"loop"},
     ],
     "compile": [
@@ -159,6 +164,14 @@ FLOORS: dict[str, list[set[str]]] = {
         {"estimate", "sampling_target"},
         {"report", "search"},
         {"compile"},
+    ],
+    "rl": [
+        {"advantages", "cases", "memorized", "rewards", "rollout", "rows", "watch"},
+        {"judging", "prompts"},
+        {"sampler"},
+        {"experience"},
+        {"run"},
+        {"policy"},
     ],
     "sample": [
         {"sampling"},

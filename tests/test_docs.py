@@ -19,7 +19,7 @@ README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
 # command: its page, where the page isn't named after the command's first word
-PAGE_OF = {"quickstart": "tutorial", "import": "convert", "export": "convert"}
+PAGE_OF = {"quickstart": "tutorial", "goodput": "train", "import": "convert", "export": "convert"}
 
 
 def page_name(path: pathlib.Path) -> str:

@@ -12,6 +12,7 @@ COVERED_BY = {
         "data.packing.validation",
         "data.seqio_tasks.task_shards",
     ],
+    "hosts/test_real_processes.py": ["hosts"],
     "test_architecture.py": ["codex_jax"],
     "test_sharding.py": [
         "sharding.chips",
@@ -123,6 +124,7 @@ COVERED_BY = {
         "sample.serve.responses",
     ],
     "curate/test_chains.py": ["curate.blocks"],
+    "rl/test_policy.py": ["rl.run"],
     "solve/test_solve.py": ["solve.solver"],
     "train/test_loop.py": [
         "train.attention_choice",
@@ -130,6 +132,7 @@ COVERED_BY = {
         "train.compute",
         "train.job",
         "train.metrics",
+        "train.step_loop",
         "train.remat",
         "train.state",
     ],

@@ -103,11 +103,21 @@ supervise() {
     local status=0
     cd "$tree"
     echo "$(date -u +%FT%TZ) attempt $(read_state attempt): $*"
-    env "$@" &
+    env "JAX_COMPILATION_CACHE_DIR=$(compiled)" "$@" &
     echo "$! $$" >"$run/pid"
     wait $! || status=$?
     echo "$(date -u +%FT%TZ) exit status $status"
     echo "$status" >"$run/status"
+}
+
+# compiled: the folder of compiled programs, which a restart finds again: in the bucket, if one is
+# mounted, as process 0 alone writes there; --env=JAX_COMPILATION_CACHE_DIR=... sets another.
+compiled() {
+    local folder=$HOME mount
+    for mount in "${GCS_FOLDER:-/gcs}"/*; do
+        ! mountpoint -q "$mount" || folder=$mount
+    done
+    echo "$folder/codex_jax_compiled"
 }
 
 # step WORD...: how far the command of these words came.
@@ -182,7 +192,7 @@ contain() {
     local status=0
     cd "$(dirname "$0")/.."
     tree=$PWD
-    env "$@" &
+    env "JAX_COMPILATION_CACHE_DIR=$(compiled)" "$@" &
     trap 'kill -TERM $! 2>/dev/null' TERM
     wait $! || status=$?
     while kill -0 $! 2>/dev/null; do # a signal ended the waiting, not the command

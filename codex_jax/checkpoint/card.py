@@ -33,23 +33,23 @@ class Card:
     validation_losses: list[list[Any]] = dataclasses.field(default_factory=list)
     low_rank: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def fields(self) -> dict[str, Any]:
+        """Returns name → value of what a run shares: "model.width", "run.seed"."""
+        return {
+            **{f"model.{name}": value for name, value in self.model.items()},
+            **{f"run.{name}": value for name, value in self.run.items()},
+            "tokenizer_hash": self.tokenizer_hash,
+            "data_fingerprint": self.data_fingerprint,
+        }
+
     def differences(self, other: "Card") -> list[str]:
         """Settings that differ, as "name: value, the other card's value"."""
-        fields, others = _flat(self), _flat(other)
+        fields, others = self.fields(), other.fields()
         return [
             f"{name}: {fields.get(name)!r}, {others.get(name)!r}"
             for name in sorted(fields.keys() | others.keys())
             if fields.get(name) != others.get(name)
         ]
-
-
-def _flat(card: Card) -> dict[str, Any]:
-    return {
-        **{f"model.{name}": value for name, value in card.model.items()},
-        **{f"run.{name}": value for name, value in card.run.items()},
-        "tokenizer_hash": card.tokenizer_hash,
-        "data_fingerprint": card.data_fingerprint,
-    }
 
 
 # Field → the type of its value in JSON.

@@ -66,7 +66,7 @@ class FolderLock:
         self._heartbeat_seconds = heartbeat_seconds
         usual = _DEAD_IN_BUCKET_SECONDS if self._objects else DEAD_AFTER_SECONDS
         self._dead_after_seconds = usual if dead_after_seconds is None else dead_after_seconds
-        self._owner = {
+        self._owner: dict[str, Any] = {
             "machine": _machine(),
             "pid": os.getpid(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S"),
@@ -76,6 +76,11 @@ class FolderLock:
         self._ended = threading.Event()
         self._successor: dict[str, Any] = {}
         self._thread: threading.Thread | None = None
+
+    @property
+    def token(self) -> str:
+        """Name of this attempt in the lock's file."""
+        return self._owner["token"]
 
     def __enter__(self) -> "FolderLock":  # noqa: PYI034  beartype refuses Self here
         refusal = None

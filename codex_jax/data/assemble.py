@@ -77,7 +77,8 @@ class Assembler:
             self._write(self._train_segments(documents), writer)
         if not writer.rows:
             reasons = (stats.reasons() for stats in self._stats.values())
-            raise no_usable_file_error(self._stats, sum(reasons, collections.Counter()))
+            dropped = sum(reasons, collections.Counter[str]())
+            raise no_usable_file_error(self._stats, dropped, self._spec.tasks)
         info = self._info(writer, state, self._counts())
         self._write_validation(documents, directory / VALIDATION, state)
         write_info(directory, info)

@@ -98,7 +98,7 @@ def _write(
     with beam_cache.CacheWriter(output) as writer:
         beam_cache.run(dataclasses.replace(spec, folder=writer.folder), options)
         sources = _sum_counts(spec.sources, writer.read_counts())
-        _check_usable(sources)
+        _check_usable(sources, spec.tasks)
         settings = {
             "tokenizer_hash": tokenizer_hash,
             "sequence_length": spec.sequence_length,
@@ -139,7 +139,7 @@ def _sum_counts(names: Sequence[str], counts: list[list[Any]]) -> dict[str, dict
     }
 
 
-def _check_usable(sources: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_usable(sources: Mapping[str, Mapping[str, Any]], tasks: Sequence[str]) -> None:
     if not any(counts["documents"] for counts in sources.values()):
         reasons = (collections.Counter(counts["dropped"]) for counts in sources.values())
-        raise no_usable_file_error(sources, sum(reasons, collections.Counter()))
+        raise no_usable_file_error(sources, sum(reasons, collections.Counter()), tasks)

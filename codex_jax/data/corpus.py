@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from codex_jax import InputError
@@ -149,7 +149,7 @@ def list_files(tree: SourceTree) -> Iterator[Entry]:
         if reason:
             yield Entry(relative, reason=reason)
         elif _selects(tree, relative):
-            yield _entry(pathlib.Path(tree.path, relative), relative, seen)
+            yield read_entry(pathlib.Path(tree.path, relative), relative, seen)
 
 
 def _walk(tree: SourceTree) -> Iterator[tuple[str, str]]:
@@ -186,7 +186,10 @@ def _folder_state(entry: os.DirEntry[str]) -> str:
     return ""
 
 
-def _entry(path: pathlib.Path, relative: str, seen: set[tuple[int, int]] | None = None) -> Entry:
+def read_entry(
+    path: pathlib.Path, relative: str, seen: set[tuple[int, int]] | None = None
+) -> Entry:
+    """Returns a path's entry; of a file with several names, only its first in `seen` has none."""
     try:
         status = path.lstat()
     except OSError:
@@ -222,9 +225,15 @@ def is_excluded(tree: SourceTree, path: str) -> bool:
     return any(fnmatch.fnmatchcase(path, glob) for glob in tree.exclude)
 
 
-def no_usable_file_error(names: Iterable[str], dropped: collections.Counter[str]) -> InputError:
-    """Returns the error for a corpus without a single document."""
+def no_usable_file_error(
+    names: Iterable[str], dropped: collections.Counter[str], tasks: Collection[str] = ()
+) -> InputError:
+    """Returns the error for a corpus without a single document; `tasks` aren't trees of files."""
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+    if not reasons and {*names} <= {*tasks}:
+        return InputError(
+            f"no example in the split train of {', '.join(tasks)}; check source and preprocessors"
+        )
     cause = reasons or "nothing is in a selected language; check path, languages and exclude"
     return InputError(f"no usable file in {', '.join(names)}: {cause}")
 
@@ -267,5 +276,5 @@ def scan(trees: Mapping[str, SourceTree], other_files: Sequence[str] = ()) -> Sc
             files += 1
             size += entry.size
     for path in map(pathlib.Path, other_files):
-        digest.update(repr(_entry(path, str(path))).encode())
+        digest.update(repr(read_entry(path, str(path))).encode())
     return Scan(digest.hexdigest(), files, size)

@@ -1,5 +1,6 @@
 """The command `explain`, and `data --explain`: why a file is or isn't in the corpus."""
 
+import os
 import pathlib
 from collections.abc import Mapping
 
@@ -7,6 +8,7 @@ from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import CONTAINERS, SourceTree, list_files
 from codex_jax.data.packing.row_store import DROPPED
+from codex_jax.data.skipped_folders import SKIPPED_FOLDERS, is_skipped
 from codex_jax.progress import printable
 
 
@@ -32,8 +34,20 @@ def explain(
     page = _check_table(tree, file.name, cleaning)
     if not page:
         raise InputError(f"{file}: in no language of the table; see codex_jax/data/languages.py")
+    page = "\n".join([page, *_skipped_lines(file)])
     print(page)
     return page
+
+
+def _skipped_lines(file: pathlib.Path) -> list[str]:
+    """Returns a line for the innermost folder around the file that a corpus above it leaves out."""
+    for folder in file.absolute().parents:
+        is_readable = os.access(folder.parent, os.R_OK)
+        siblings = [path.name for path in folder.parent.iterdir()] if is_readable else []
+        if is_skipped(folder, siblings, SKIPPED_FOLDERS):
+            verdict = f"{'skipped folder':<20} DROPPED  below {folder.name}, by default"
+            return [printable(f"{file.name:<40} {verdict}".replace("\n", "\\n"))]
+    return []
 
 
 def explain_file(
@@ -64,7 +78,7 @@ def explain_file(
 
 
 def _check_is_file(file: pathlib.Path) -> None:
-    if not file.is_file():
+    if file.is_dir() or not os.path.lexists(file):
         raise InputError(f"{file}: no such file; set a source file, an archive or a notebook")
 
 

@@ -39,7 +39,9 @@ def is_skipped(folder: pathlib.Path, siblings: Collection[str], names: Sequence[
     return any(os.path.lexists(folder / mark) for mark in _MARKS)
 
 
-def is_in_skipped(path: str, names: Sequence[str]) -> bool:
-    """Tells whether a path in an archive has a folder that is left out by its name alone."""
+def skipped_folder_of(path: str, names: Sequence[str]) -> str:
+    """Returns the outermost folder of a path in an archive that is left out by its name, or ""."""
     certain = {*names} - _BESIDE_MANIFEST - {*_WITH_MARK}
-    return not certain.isdisjoint(path.split("/")[:-1])
+    folders = path.split("/")[:-1]
+    depth = next((depth for depth, name in enumerate(folders, 1) if name in certain), 0)
+    return "/".join(folders[:depth])

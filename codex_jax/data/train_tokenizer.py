@@ -54,7 +54,8 @@ def learn_tokenizer(
     texts = _Texts(blend, cleaning)
     tokenizer = Tokenizer.train(texts.read(), vocab_size=vocab_size)
     if not texts.count:
-        raise no_usable_file_error([*blend.trees, *blend.task_hashes], texts.stats.reasons())
+        names, tasks = [*blend.trees, *blend.task_hashes], list(blend.task_hashes)
+        raise no_usable_file_error(names, texts.stats.reasons(), tasks)
     tokenizer.save(output)
     atomic_write(notes, json.dumps({"state": state, "hash": tokenizer.hash}) + "\n")
     print(f"tokenizer: {tokenizer.vocab_size} ids, hash {tokenizer.hash[:12]}, in {output}")

@@ -39,6 +39,7 @@ class Request(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
+    host_runtime.mark_start()
     gc.disable()  # until the command begins: imports make no garbage
     try:
         return _report_errors(lambda: _dispatch(words), words)
@@ -56,13 +57,15 @@ def _dispatch(words: list[str]) -> int:
         print(help_text.one_group(first))
     else:
         command, rest = select_command(words)
-        _run(command, parse(rest))
+        _run(command, parse(rest, command.operand))
     sys.stdout.flush()  # here, where a closed pipe can still be answered
     return 0
 
 
-def parse(argv: Sequence[str]) -> Request:
+def parse(argv: Sequence[str], operand: str = "") -> Request:
     """Sorts words: --NAME=VALUE or --NAME VALUE is a flag, a bare word a gin file.
+
+    Another bare word is the value of `operand`, the name of a setting, where there is one.
 
     Raises:
       InputError: a word that is no gin file.
@@ -72,6 +75,9 @@ def parse(argv: Sequence[str]) -> Request:
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
+            if operand and not word.endswith(".gin"):
+                request.flags.append((word, operand, word))
+                continue
             if not word.endswith(".gin"):
                 raise InputError(f"{word!r}: expected FILE.gin or --NAME=VALUE")
             request.files.append(word)

@@ -32,6 +32,7 @@ class Command:
       dependencies: Parameter → the object that main makes for it; for a parameter with a default,
         only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
+      operand: Setting that a bare word sets, if any; other bare words are gin files.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Command:
     summary: str
     dependencies: Mapping[str, Dependency] = dataclasses.field(default_factory=dict)
     repeats: bool = False
+    operand: str = ""
 
     @property
     def gin_name(self) -> str:
@@ -124,6 +126,18 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "codex_jax.train.loop:train",
             "train a decoder on packed rows; continues from its newest checkpoint",
             dependencies={"batches": _BATCHES, "task_metrics": _TASK_METRICS},
+            repeats=True,
+        ),
+        Command(
+            "goodput",
+            "codex_jax.train.goodput:report_goodput",
+            "show where the wall time of a training run went, over all its restarts",
+            operand="run",
+        ),
+        Command(
+            "rl",
+            "codex_jax.rl.policy:learn",
+            "improve a model by the verdicts on its own samples: policy gradients",
             repeats=True,
         ),
         Command(

@@ -45,11 +45,16 @@ def _rows(title: str, commands: dict[str, Command], width: int) -> str:
     return "\n".join([f"{title}:", *lines])
 
 
+def _operand(command: Command) -> str:
+    return f" {command.operand.upper()}" if command.operand else ""
+
+
 def one_command(command: Command, configurables: dict[str, Configurable]) -> str:
     """Returns every setting of a command, and of the classes that its settings take."""
     own, *others = configurables.values()
     derived = derived_settings(command)
-    blocks = [f"USAGE: codex-jax {command.name} {_OPTIONS}", textwrap.fill(own.summary, _width())]
+    usage = f"USAGE: codex-jax {command.name}{_operand(command)} {_OPTIONS}"
+    blocks = [usage, textwrap.fill(own.summary, _width())]
     if rows := subcommands(command.name):
         blocks.append(_rows("Subcommands", rows, max(map(len, rows))))
     blocks.append("Options:\n" + textwrap.indent(_COMMON, "  "))

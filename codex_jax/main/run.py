@@ -37,10 +37,14 @@ class BoundCommand:
         """Runs the command; on a pod, as one process of many."""
         # Orbax logs a traceback for each thread that fails, and then raises what we report.
         absl.logging.set_verbosity(absl.logging.FATAL)
-        if os.environ.get("CODEX_JAX_DISTRIBUTED"):
-            import jax
+        if not os.environ.get("CODEX_JAX_DISTRIBUTED"):
+            return self._call()
+        from codex_jax import hosts
 
-            jax.distributed.initialize()  # TPU metadata names the other hosts
+        with hosts.joined():
+            return self._call()
+
+    def _call(self) -> Any:
         if self.command.repeats:
             from codex_jax.host_runtime import keep_freed_pages
 

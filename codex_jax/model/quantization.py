@@ -49,9 +49,16 @@ class Int8(NamedTuple):
 
 def quantize(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Int8:
     """Rounds x to 255 levels, with one scale for all numbers along `axis`; error ≤ half a level."""
+    levels, scale = round_to_levels(x, axis)
+    return Int8(levels.astype(jnp.int8), jnp.squeeze(scale, axis))
+
+
+def round_to_levels(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> tuple[Array, Array]:
+    """(levels of -127 to 127, scale that keeps `axis` as axes of size 1), both in f32."""
     x = x.astype(jnp.float32)
-    scale = jnp.maximum(jnp.abs(x).max(axis=axis), jnp.finfo(jnp.float32).tiny) / 127
-    return Int8(jnp.round(x / jnp.expand_dims(scale, axis)).astype(jnp.int8), scale)
+    tiny = jnp.finfo(jnp.float32).tiny
+    scale = jnp.maximum(jnp.abs(x).max(axis=axis, keepdims=True), tiny) / 127
+    return jnp.round(x / scale), scale
 
 
 def quantized_einsum(

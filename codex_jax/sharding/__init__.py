@@ -1,5 +1,6 @@
 """Sharding: a mesh from a shape, logical axes to mesh axes, and the sharding report."""
 
+from codex_jax.sharding.chips import chip_for
 from codex_jax.sharding.logical_axes import (
     LOGICAL_TO_MESH,
     ShardingRow,
@@ -20,6 +21,7 @@ __all__ = [
     "arrange_devices",
     "batch_sharding",
     "check_divides",
+    "chip_for",
     "data_parallel",
     "make_mesh",
     "report",

@@ -21,12 +21,17 @@ class BatchShape(Protocol):
 
 
 @runtime_checkable
-class Batches(BatchShape, Protocol):
-    """Packed rows: global batch n is a pure function of n."""
+class RowSource(BatchShape, Protocol):
+    """Rows by their sizes and their origin, of which a checkpoint's card tells."""
 
     fingerprint: str
     tokenizer_hash: str
     seed: int  # of the order of the rows
+
+
+@runtime_checkable
+class Batches(RowSource, Protocol):
+    """Packed rows: global batch n is a pure function of n."""
 
     def batches(self, start: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
         """Batches `start`, `start` + 1, … without end; of each the rows of these indices."""
@@ -72,4 +77,4 @@ def on_global_batches(step: Callable, mesh: Mesh, shape: BatchShape) -> Callable
         global_shape = (shape.batch_size, *local_array.shape[1:])
         return jax.make_array_from_callback(global_shape, placement, part)
 
-    return lambda state, batch: step(state, Batch(*map(to_global, batch)))
+    return lambda state, batch: step(state, type(batch)(*map(to_global, batch)))

@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 
 from codex_jax.model import DecoderConfig
@@ -50,22 +52,42 @@ class Compute:
     remat: Literal["none", "minimal", "save_dots", "offload", "full"] = "none"
 
 
-def jit_step(config: DecoderConfig, tx, compute: Compute, mesh: Mesh, *, lora: Lora = Lora()):
+def jit_step(
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    compute: Compute,
+    mesh: Mesh,
+    rate: optax.Schedule | None = None,
+    *,
+    lora: Lora = Lora(),
+) -> Any:
     """Compiles train_step; the state is donated, so that it is in memory once."""
+    options = {"z_loss": compute.z_loss, "rate": rate, "lora_scale": lora.scale}
+    return jit_update(train_step, config, tx, compute, mesh, **options)
+
+
+def jit_update(
+    update: Callable[..., Any],
+    config: DecoderConfig,
+    tx: optax.GradientTransformation,
+    compute: Compute,
+    mesh: Mesh,
+    **options: Any,
+) -> Any:
+    """Compiles a step (state, batch) → (state, metrics) with a run's options and its own."""
     platform = mesh.devices.flat[0].platform
     step = functools.partial(
-        train_step,
+        update,
         config=config,
         tx=tx,
         microbatches=compute.microbatches,
-        lora_scale=lora.scale,
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
-        z_loss=compute.z_loss,
         remat=compute.remat,
         unroll=platform == "gpu",
         attention=choose_attention(mesh),
         mesh=mesh,
+        **options,
     )
-    options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
-    return jax.jit(step, donate_argnums=0, compiler_options=options)
+    compiler_options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options)

@@ -1,8 +1,10 @@
 """The validation losses of a run, and its end where they no longer fall."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+_LOSS = "validation/loss"
 
 
 class LossHistory:
@@ -18,9 +20,10 @@ class LossHistory:
         self._losses = [(int(step), float(loss)) for step, loss in losses]
         self._patience = patience
 
-    def add(self, step: int, loss: float) -> None:
-        """Adds the loss of a step."""
-        self._losses.append((step, float(loss)))
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds the loss of a step, if its metrics have one."""
+        if _LOSS in metrics:
+            self._losses.append((step, float(metrics[_LOSS])))
 
     def to_json(self) -> list[list[Any]]:
         """Returns the losses as a card holds them."""

@@ -13,7 +13,7 @@ from codex_jax import InputError, checkpoint
 from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig, abstract_params
 from codex_jax.train import state as states
-from codex_jax.train.batches import Batches
+from codex_jax.train.batches import RowSource
 from codex_jax.train.lora import Lora
 from codex_jax.train.state import TrainState
 
@@ -45,7 +45,7 @@ class Source:
 
 
 def select_model(
-    model: DecoderConfig | None, checkpoint_dir: str, source: Source, batches: Batches
+    model: DecoderConfig | None, checkpoint_dir: str, source: Source, batches: RowSource
 ) -> DecoderConfig:
     """Returns the model that is set, else the checkpoint's to continue, else the source's.
 
@@ -68,7 +68,7 @@ def select_model(
     )
 
 
-def check_source(source: Source, model: DecoderConfig, batches: Batches) -> None:
+def check_source(source: Source, model: DecoderConfig, batches: RowSource) -> None:
     """Checks that a source's weights are of this model, and its tokenizer the data's.
 
     Raises:

@@ -12,7 +12,7 @@ from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
-from codex_jax.train.batches import Batches
+from codex_jax.train.batches import RowSource
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
@@ -29,9 +29,10 @@ class Job:
     """Everything that a run computes with, but its state.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       tx: The optimizer's chain.
+      rate: Its learning rate, by step.
       mesh: The devices.
       compute: Precision and memory savers.
       stability: Response to bad steps.
@@ -41,9 +42,10 @@ class Job:
       card: The card of its checkpoints.
     """
 
-    batches: Batches
+    batches: RowSource
     model: DecoderConfig
     tx: optax.GradientTransformation
+    rate: optax.Schedule
     mesh: Mesh
     compute: Compute
     stability: Stability
@@ -59,30 +61,30 @@ class Job:
 
 
 def make_job(
-    batches: Batches,
+    batches: RowSource,
     model: DecoderConfig,
     source: Source,
     optimizer: Optimizer,
     mesh: MeshShape,
     compute: Compute,
     stability: Stability,
-    lora: Lora,
     settings: dict[str, int],
     operative_config: str = "",
+    lora: Lora = Lora(),
 ) -> Job:
     """Checks a run's settings against one another, and makes its job.
 
     Args:
-      batches: The packed rows.
+      batches: The rows' sizes and origin.
       model: The decoder.
       source: The checkpoint whose weights the run begins with.
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
       compute: Precision and memory savers.
       stability: Response to bad steps.
-      lora: Narrow matrices that are trained in the weights' place, if it has a rank.
       settings: "steps", and "seed" of the initial weights.
       operative_config: The configuration's text, for the card.
+      lora: Narrow matrices that are trained in the weights' place, if it has a rank.
 
     Raises:
       InputError: settings that don't fit the data, the devices or one another.
@@ -109,6 +111,7 @@ def make_job(
         batches=batches,
         model=model,
         tx=tx,
+        rate=optimizers.learning_rate(optimizer, steps=settings["steps"]),
         mesh=devices,
         compute=compute,
         stability=stability,

@@ -2,42 +2,38 @@
 
 import contextlib
 import dataclasses
-import functools
-import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import jax
 
-from codex_jax import InputError, files, progress
+from codex_jax import InputError, files, hosts
 from codex_jax.checkpoint import OWN_FILES, Card, Checkpoints, FolderLock, Retention
+from codex_jax.hosts import HostLimits, Watch
 from codex_jax.model import DecoderConfig
-from codex_jax.records import Batch
-from codex_jax.remote.mirror import Mirror
-from codex_jax.remote.paths import is_remote
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
 from codex_jax.train.early_stopping import LossHistory
+from codex_jax.train.facts import run_facts
 from codex_jax.train.initialization import Source, select_model
 from codex_jax.train.job import Job, make_job
 from codex_jax.train.lora import Lora, attach
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
-from codex_jax.train.resume import Beginning, restore_or_init, split_names
+from codex_jax.train.profiler import Profiler
+from codex_jax.train.resume import restore_or_init, split_names
+from codex_jax.train.run_events import RunEvents
+from codex_jax.train.run_records import RECORDS, open_records
+from codex_jax.train.runtime import Runtime
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
 from codex_jax.train.state import TrainState
+from codex_jax.train.step_loop import Instruments, LoopSchedule, run_steps
+from codex_jax.train.throughput import Throughput
 from codex_jax.train.validation import Evaluate, TaskMetrics, Validation, make_evaluate
-
-_METRICS_FILES = {
-    "metrics.jsonl": files.has_json_keys("step", lines=True),
-    "events.out.tfevents.*": files.has_text("brain.Event"),
-}
-
-_RECORDS = r"[^/]*\.jsonl|events\.out\.tfevents\.[^/]*"
 
 
 def train(
@@ -60,6 +56,8 @@ def train(
     log_every: int = 10,
     save_every: int = 200,
     retention: Retention = Retention(),
+    host_limits: HostLimits = HostLimits(),
+    runtime: Runtime = Runtime(),
     operative_config: str = "",
 ) -> dict[str, Any]:
     """Trains a decoder, or resumes from its newest checkpoint; returns the last step's metrics.
@@ -67,7 +65,7 @@ def train(
     Args:
       batches: The packed rows; batch n is a pure function of (fingerprint, seed, n).
       model: The decoder; unset, the checkpoint's that is continued, or init_from's.
-      checkpoint_dir: Directory of the checkpoints and metrics.jsonl.
+      checkpoint_dir: Directory of the checkpoints, metrics.jsonl and events.jsonl.
       steps: Optimizer steps of the whole run.
       optimizer: The optimizer and its schedule.
       mesh: Devices along each mesh axis.
@@ -83,108 +81,59 @@ def train(
       log_every: Steps between lines on the screen.
       save_every: Steps between checkpoints.
       retention: Checkpoints that are kept.
+      host_limits: Patience with the other processes.
+      runtime: Compiled programs that are kept, and profiles.
       operative_config: The configuration's text, for the card.
 
     Raises:
-      InputError: settings that don't fit one another, or the newest checkpoint.
+      InputError: settings that don't fit one another, the newest checkpoint, or other hosts'.
       Preempted: SIGTERM came; the step that it names is saved, and the exit status is 75.
     """
-    check_ranges(dict(locals()))
-    _claim_directory(checkpoint_dir)
-    changes, source = split_names(resume_with), Source(init_from, init_step)
-    model = select_model(model, checkpoint_dir, source, batches)
-    configs = (optimizer, mesh, compute, stability, lora, {"steps": steps, "seed": seed})
-    job = make_job(batches, model, source, *configs, operative_config)
-    evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
-    _check_best(retention, evaluate, save_every, validation)
-    schedule = LoopSchedule(steps, log_every, save_every, validation.every)
-    patience = validation.early_stopping_patience
-    return _run_locked(job, checkpoint_dir, retention, changes, schedule, evaluate, patience)
+    check_ranges(arguments := dict(locals()))
+    with _watch_directory(checkpoint_dir, host_limits, runtime) as watch:
+        changes, source = split_names(resume_with), Source(init_from, init_step)
+        model = select_model(model, checkpoint_dir, source, batches)
+        configs = (optimizer, mesh, compute, stability, {"steps": steps, "seed": seed})
+        job = make_job(batches, model, source, *configs, operative_config, lora)
+        return _run_owned(job, arguments, watch, changes)
 
 
-def _run_locked(
+@contextlib.contextmanager
+def _watch_directory(
+    checkpoint_dir: str, host_limits: HostLimits, runtime: Runtime
+) -> Iterator[Watch]:
+    """Watches the hosts of a run within a block, after a look at its directory."""
+    runtime.apply()
+    with Watch(host_limits) as watch:
+        claim_directory(checkpoint_dir)
+        yield watch
+
+
+def _run_owned(
     job: Job,
-    checkpoint_dir: str,
-    retention: Retention,
+    arguments: Mapping[str, Any],
+    watch: Watch,
     changes: Sequence[str],
-    schedule: "LoopSchedule",
-    evaluate: Evaluate | None,
-    patience: int,
 ) -> dict[str, Any]:
-    """Runs a job in its directory, from its newest checkpoint if there is one."""
-    with FolderLock(checkpoint_dir) as lock, Checkpoints(checkpoint_dir, retention) as checkpoints:
-        begin = restore_or_init(checkpoints, job, changes)
-        history = LossHistory(begin.card.validation_losses, patience)
-        last = _run_job(job, begin, checkpoints, lock, schedule, evaluate, history)
-    _print_end(history, retention)
+    """Runs a job where all hosts agree, as the owner of a directory that all share."""
+    directory, retention = arguments["checkpoint_dir"], arguments["retention"]
+    steps, log_every, save_every = (arguments[n] for n in ("steps", "log_every", "save_every"))
+    validation = arguments["validation"]
+    options = (job.model, job.compute, job.mesh, validation, arguments["task_metrics"])
+    evaluate = make_evaluate(arguments["batches"], *options)
+    every, patience = validation.every, validation.early_stopping_patience
+    schedule = LoopSchedule(steps, log_every, save_every, every, patience)
+    _check_best(retention, evaluate, schedule)
+    hosts.agree(watch, lambda: run_facts(job, arguments))
+    with FolderLock(directory) as lock:
+        hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
+        with Checkpoints(directory, retention) as checkpoints:
+            run = (checkpoints, lock, watch, arguments["runtime"].profile_steps)
+            last, history = _run_job(arguments["batches"], job, *run, schedule, evaluate, changes)
+    watch.barrier("exit")
+    if jax.process_index() == 0:
+        _print_end(history, retention)
     return last
-
-
-def _claim_directory(checkpoint_dir: str) -> None:
-    files.claim_folder(checkpoint_dir, OWN_FILES | _METRICS_FILES, "checkpoint_dir")
-
-
-def _check_best(
-    retention: Retention, evaluate: Evaluate | None, save_every: int, validation: Validation
-) -> None:
-    """Refuses what needs a validation loss where there is none."""
-    if validation.early_stopping_patience and evaluate is None:
-        raise InputError(
-            "early_stopping_patience needs a validation loss; set rows to ones with a validation "
-            "split, or early_stopping_patience to 0"
-        )
-    if retention.keep_best and (evaluate is None or save_every % validation.every):
-        raise InputError(
-            "keep_best needs a validation loss at each checkpoint; set rows to ones with a "
-            "validation split, and save_every to a multiple of Validation.every"
-        )
-
-
-def _run_job(
-    job: Job,
-    begin: Beginning,
-    checkpoints: Checkpoints,
-    lock: FolderLock,
-    schedule: "LoopSchedule",
-    evaluate: Evaluate | None,
-    history: LossHistory,
-) -> dict[str, Any]:
-    """Runs a job from its beginning on; returns the last step's metrics."""
-    rows = job.batches.batches(begin.step, host_rows(job.mesh, job.batches))
-    step, evaluate = _bind_base(job, begin.base, evaluate)
-    with PreemptionNotice() as notice, _open_records(checkpoints) as (folder, upload):
-        metrics = Metrics(folder / "metrics.jsonl", start=begin.step, stability=job.stability)
-        last = run(
-            schedule,
-            begin.step,
-            begin.state,
-            step,
-            rows,
-            metrics,
-            notice,
-            save=_saver(checkpoints, lock, begin.card, history, upload),
-            evaluate=evaluate,
-            history=history,
-        )
-        checkpoints.finish()
-    is_done = last == schedule.steps or history.is_over
-    return metrics.last if is_done else _stop_preempted(last)
-
-
-def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable, Evaluate | None]:
-    """Returns step(state, batch) and evaluate(params) of what is trained beside a base, if any."""
-    compiled = jit_step(job.model, job.tx, job.compute, job.mesh, lora=job.lora)
-    if base is None:
-        return on_global_batches(compiled, job.mesh, job.batches), evaluate
-
-    def take_step(state: TrainState, batch: Batch) -> Any:
-        return compiled(state, batch, base)
-
-    def evaluate_all(params: Any) -> dict[str, float]:
-        assert evaluate is not None
-        return evaluate(attach(base, params, job.lora.scale))
-
-    return on_global_batches(take_step, job.mesh, job.batches), evaluate and evaluate_all
 
 
 def _print_end(history: LossHistory, retention: Retention) -> None:
@@ -194,102 +143,112 @@ def _print_end(history: LossHistory, retention: Retention) -> None:
         print(f"{stop}{history.describe_best()}; sample its checkpoint with --step")
 
 
-@contextlib.contextmanager
-def _open_records(checkpoints: Checkpoints) -> Iterator[tuple[pathlib.Path, Callable[[], None]]]:
-    """Yields the local folder of what a run appends to, and a function that uploads it.
-
-    The folder is that of the checkpoints or, where they are in a bucket, its mirror.
-    """
-    if not is_remote(checkpoints.directory):
-        yield pathlib.Path(checkpoints.directory), lambda: None
-    elif jax.process_index() > 0:
-        yield pathlib.Path(), lambda: None  # process 0 alone writes
-    else:
-        is_read = lambda name: name.endswith(".jsonl")  # noqa: E731
-        with Mirror(str(checkpoints.directory), _RECORDS, fetches=is_read) as mirror:
-            yield mirror.root, mirror.push
+def claim_directory(checkpoint_dir: str) -> None:
+    """Refuses a checkpoint_dir that isn't a run's folder of its own."""
+    files.claim_folder(checkpoint_dir, OWN_FILES | RECORDS, "checkpoint_dir")
 
 
-def _stop_preempted(step: int) -> NoReturn:
+def _check_best(retention: Retention, evaluate: Evaluate | None, schedule: LoopSchedule) -> None:
+    """Refuses what needs a validation loss where there is none."""
+    if schedule.patience and evaluate is None:
+        raise InputError(
+            "early_stopping_patience needs a validation loss; set rows to ones with a validation "
+            "split, or early_stopping_patience to 0"
+        )
+    is_compared = evaluate is not None and schedule.save_every % schedule.validate_every == 0
+    if retention.keep_best and not is_compared:
+        raise InputError(
+            "keep_best needs a validation loss at each checkpoint; set rows to ones with a "
+            "validation split, and save_every to a multiple of Validation.every"
+        )
+
+
+def _run_job(
+    batches: Batches,
+    job: Job,
+    checkpoints: Checkpoints,
+    lock: FolderLock,
+    watch: Watch,
+    profile_steps: int,
+    schedule: LoopSchedule,
+    evaluate: Evaluate | None,
+    changes: Sequence[str],
+) -> tuple[dict[str, Any], LossHistory]:
+    """Runs a job from its newest checkpoint on; returns the last step's metrics, and all losses."""
+    is_over = checkpoints.latest == schedule.steps
+    with (
+        open_records(checkpoints.directory) as (folder, upload),
+        RunEvents(folder, is_over=is_over) as events,
+    ):
+        with watch.during("the restore"), events.measure("restore") as fields:
+            begin = restore_or_init(checkpoints, job, changes)
+            fields["step"] = begin.step
+            jax.block_until_ready(begin.state)
+        events.write_lost_work()
+        watch.barrier("restored")
+        metrics = Metrics(
+            folder / "metrics.jsonl",
+            start=begin.step,
+            stability=job.stability,
+            events=events,
+            rates=Throughput(job.model, batches, job.mesh).rates,
+        )
+        history = LossHistory(begin.card.validation_losses, schedule.patience)
+        take_step, evaluate = _bind_base(job, begin.base, evaluate)
+        with PreemptionNotice() as notice:
+            last = run_steps(
+                schedule,
+                begin.step,
+                begin.state,
+                on_global_batches(take_step, job.mesh, batches),
+                batches.batches(begin.step, host_rows(job.mesh, batches)),
+                Instruments(metrics, watch, notice, Profiler(folder, profile_steps)),
+                save=make_saver(checkpoints, lock, begin.card, upload, history),
+                evaluate=evaluate,
+                history=history,
+            )
+            with watch.during("the last save"), events.measure("save", step=last):
+                checkpoints.finish()
+        is_done = last == schedule.steps or history.is_over
+        return (metrics.last if is_done else stop_preempted(last)), history
+
+
+def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable, Evaluate | None]:
+    """Returns step(state, batch) and evaluate(params) of what is trained beside a base, if any."""
+    compiled = jit_step(job.model, job.tx, job.compute, job.mesh, job.rate, lora=job.lora)
+    if base is None:
+        return compiled, evaluate
+
+    def evaluate_all(params: Any) -> dict[str, float]:
+        assert evaluate is not None
+        return evaluate(attach(base, params, job.lora.scale))
+
+    return lambda state, batch: compiled(state, batch, base), evaluate and evaluate_all
+
+
+def stop_preempted(step: int) -> NoReturn:
+    """Ends the process after a preemption notice; the step is saved."""
     message = f"preempted: step {step} is saved; run the same command again to go on"
     print(message, file=sys.stderr)
     raise Preempted(step)
 
 
-class LoopSchedule(NamedTuple):
-    """Last step of a run; steps between log lines, checkpoints and evaluations."""
-
-    steps: int
-    log_every: int
-    save_every: int
-    validate_every: int
-
-
-def run(
-    schedule: LoopSchedule,
-    start: int,
-    state: TrainState,
-    take_step: Callable,
-    rows: Iterator[Batch],
-    metrics: Metrics,
-    notice: PreemptionNotice,
-    *,
-    save: Callable,
-    evaluate: Evaluate | None = None,
-    history: LossHistory | None = None,
-) -> int:
-    """Runs the loop; an extra iteration after the last step logs and saves its result.
-
-    Returns:
-      The steps taken: fewer than the schedule's after a preemption notice or at an early stop,
-      which save at once.
-    """
-    steps, history = schedule.steps, history or LossHistory()
-    if history.is_over:
-        return start
-    with progress.bar(desc="train", total=steps, unit="step", done=start) as bar:
-        for step in range(start, steps + 1):
-            is_preempted = step < steps and notice.is_due(step)
-            is_validated = step > start and is_due(step, schedule.validate_every, steps)
-            if evaluate and is_validated and not is_preempted:
-                values = metrics.extend(functools.partial(evaluate, state.params))
-                if "validation/loss" in values:
-                    history.add(step, values["validation/loss"])
-            is_last = is_preempted or history.is_over
-            is_saved = is_last or is_due(step, schedule.save_every, steps)
-            is_logged = is_saved or is_due(step, schedule.log_every, steps)
-            if is_logged and (line := metrics.flush()):
-                rate = line["tokens"] / line["seconds"]
-                bar.set_postfix_str(f"loss {line['loss']:.3f}, {rate:.0f} tokens/s")
-            if is_saved:  # the metrics of all steps before it are judged by now
-                save(step, state, metrics.last.get("validation/loss"))
-            if is_last:
-                return step
-            if step < steps:
-                state, values = take_step(state, metrics.next_batch(rows))
-                metrics.add(step, values)
-                bar.update()
-    return steps
-
-
-def is_due(step: int, every: int, last: int) -> bool:
-    """Whether `step` is a positive multiple of `every`, or the last one."""
-    return step == last or (step > 0 and step % every == 0)
-
-
-def _saver(
+def make_saver(
     checkpoints: Checkpoints,
     lock: FolderLock,
     card: Card,
-    history: LossHistory,
     upload: Callable[[], None],
+    history: LossHistory | None = None,
 ) -> Callable[[int, TrainState, float | None], None]:
+    """Returns save(step, state, validation loss), which leaves a step that is saved alone."""
+
     def save(step: int, state: TrainState, validation_loss: float | None) -> None:
         lock.check()
         upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
-            full = dataclasses.replace(card, validation_losses=history.to_json())
+            losses = history.to_json() if history else []
+            full = dataclasses.replace(card, validation_losses=losses)
             checkpoints.save(step, state.params, rest, full, validation_loss=validation_loss)
 
     return save

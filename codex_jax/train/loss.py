@@ -7,6 +7,8 @@ gathered once, and its gradient is summed once.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,25 +17,36 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax import sharding
 
+# (table, a chunk's hidden states, its columns …) → (sums, gradient of the logits).
+Terms = Callable[..., tuple[Float[Array, "S"], Float[Array, "C V"]]]
 
-def _chunk_terms(
-    table: Float[Array, "V D"],
-    vocab_size: int,
-    z_loss: float,
-    hidden: Float[Array, "C D"],
-    targets: Int[Array, "C"],
-    weights: Float[Array, "C"],
-) -> tuple[Float[Array, ""], Float[Array, "C V"]]:
-    """(Σ w·loss, gradient of the logits) of a chunk."""
+
+def chunk_logits(
+    table: Float[Array, "V D"], vocab_size: int, hidden: Float[Array, "C D"]
+) -> tuple[Float[Array, "C V"], Float[Array, "C"]]:
+    """(logits in f32, their log Z) of a chunk; padding ids have −inf."""
     logits = jnp.einsum("CD,VD->CV", hidden, table, preferred_element_type=jnp.float32)
     if table.shape[0] != vocab_size:
         logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)
-    log_z = jax.nn.logsumexp(logits, axis=-1)
+    return logits, jax.nn.logsumexp(logits, axis=-1)
+
+
+def _chunk_terms(
+    table: Float[Array, "V D"],
+    hidden: Float[Array, "C D"],
+    targets: Int[Array, "C"],
+    weights: Float[Array, "C"],
+    *,
+    vocab_size: int,
+    z_loss: float,
+) -> tuple[Float[Array, "1"], Float[Array, "C V"]]:
+    """(Σ w·loss, gradient of the logits) of a chunk."""
+    logits, log_z = chunk_logits(table, vocab_size, hidden)
     target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
     loss = jnp.sum(weights * (log_z - target_logits + z_loss * log_z**2))
     softmax = jnp.exp(logits - log_z[:, None]) * (1 + 2 * z_loss * log_z)[:, None]
     one_hot = jnp.arange(table.shape[0]) == targets[:, None]
-    return loss, (softmax - one_hot) * weights[:, None]
+    return loss[None], (softmax - one_hot) * weights[:, None]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
@@ -63,63 +76,92 @@ def cross_entropy_sum(
 
 
 def _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh):
-    local = functools.partial(_local, vocab_size=vocab_size, chunks=chunks, z_loss=z_loss)
+    terms = functools.partial(_chunk_terms, vocab_size=vocab_size, z_loss=z_loss)
+    sums, gradients = fuse(terms, hidden, table, (targets, weights), chunks=chunks, mesh=mesh)
+    return sums[0], gradients
+
+
+def fuse(
+    terms: Terms,
+    hidden: Float[Array, "B T D"],
+    table: Float[Array, "V D"],
+    columns: tuple[Any, ...],
+    *,
+    chunks: int,
+    mesh: Mesh | None,
+) -> tuple[Float[Array, "S"], tuple[Any, Any]]:
+    """Computes sums over all tokens, and the first sum's gradients by hidden and by table.
+
+    Args:
+      terms: Computes a chunk's sums and the gradient of its logits.
+      hidden: States after the final norm.
+      table: The unembedding.
+      columns: Arrays (B, T) that `terms` takes besides.
+      chunks: Number of chunks of a device's tokens.
+      mesh: Devices over which the arrays are sharded; None on one device.
+    """
+    local = functools.partial(_local, terms=terms, chunks=chunks)
     if mesh is None or mesh.size == 1:  # one device gathers nothing, but would copy the table
-        loss, *gradients = local(hidden, table.astype(hidden.dtype), targets, weights)
+        sums, d_hidden, d_table = local(hidden, table.astype(hidden.dtype), *columns)
     else:
-        loss, *gradients = _shard(local, mesh)(hidden, table.astype(hidden.dtype), targets, weights)
-    d_hidden, d_table = gradients
-    return loss, (d_hidden, d_table.astype(table.dtype))
+        sharded = _shard(local, mesh, len(columns))
+        sums, d_hidden, d_table = sharded(hidden, table.astype(hidden.dtype), *columns)
+    return sums, (d_hidden, d_table.astype(table.dtype))
 
 
-def _shard(local, mesh: Mesh):
+def _shard(local, mesh: Mesh, columns: int):
     """Maps `local` over devices: their own tokens, the full width, a split vocabulary."""
-    rows, columns, (split,) = (
+    rows, sequence, (split,) = (
         sharding.LOGICAL_TO_MESH[axis] for axis in ("batch", "sequence", "embed")
     )
-    others = tuple(axis for axis in (*rows, *columns) if axis != split)
-    tokens, table = PartitionSpec(rows, columns), PartitionSpec(None, split)
+    others = tuple(axis for axis in (*rows, *sequence) if axis != split)
+    tokens, table = PartitionSpec(rows, sequence), PartitionSpec(None, split)
 
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(tokens, table, tokens, tokens),
+        in_specs=(tokens, table, *[tokens] * columns),
         out_specs=(PartitionSpec(), tokens, table),
         axis_names={split, *others},
         check_vma=False,
     )
-    def sharded(hidden, table, targets, weights):
+    def sharded(hidden, table, *columns):
         table = jax.lax.all_gather(table, split, axis=1, tiled=True)
-        loss, d_hidden, d_table = local(hidden, table, targets, weights)
+        sums, d_hidden, d_table = local(hidden, table, *columns)
         d_table = jax.lax.psum_scatter(d_table, split, scatter_dimension=1, tiled=True)
-        return jax.lax.psum(loss, (split, *others)), d_hidden, jax.lax.psum(d_table, others)
+        return jax.lax.psum(sums, (split, *others)), d_hidden, jax.lax.psum(d_table, others)
 
     return sharded
 
 
-def _local(hidden, table, targets, weights, *, vocab_size, chunks, z_loss):
-    """(Σ w·loss, its gradients by hidden and, in f32, by table)."""
+def _local(hidden, table, *columns, terms: Terms, chunks: int):
+    """(sums, the first one's gradient by hidden and, in f32, by table)."""
+    chunked = [x.reshape(chunks, -1, *x.shape[2:]) for x in (hidden, *columns)]
+    sums = jax.eval_shape(terms, table, *(x[0] for x in chunked))[0]
 
     def step(carry, chunk):
-        loss, d_table = carry
-        h, y, w = chunk
-        chunk_loss, d_logits = _chunk_terms(table, vocab_size, z_loss, h, y, w)
+        sums, d_table = carry
+        h, *rest = chunk
+        chunk_sums, d_logits = terms(table, h, *rest)
         d_logits = d_logits.astype(h.dtype)
         d_hidden = jnp.einsum("CV,VD->CD", d_logits, table)
         d_table += jnp.einsum("CV,CD->VD", d_logits, h, preferred_element_type=jnp.float32)
-        return (loss + chunk_loss, d_table), d_hidden
+        return (sums + chunk_sums, d_table), d_hidden
 
-    chunked = [x.reshape(chunks, -1, *x.shape[2:]) for x in (hidden, targets, weights)]
-    start = (jnp.zeros((), jnp.float32), jnp.zeros(table.shape, jnp.float32))
-    (loss, d_table), d_hidden = jax.lax.scan(step, start, chunked)
-    return loss, d_hidden.reshape(hidden.shape), d_table
+    start = (jnp.zeros(sums.shape, jnp.float32), jnp.zeros(table.shape, jnp.float32))
+    (sums, d_table), d_hidden = jax.lax.scan(step, start, chunked)
+    return sums, d_hidden.reshape(hidden.shape), d_table
 
 
 def _backward(vocab_size, chunks, z_loss, mesh, gradients, scale):
     del vocab_size, chunks, z_loss, mesh
-    d_hidden, d_table = gradients
-    d_hidden, d_table = ((d * scale).astype(d.dtype) for d in (d_hidden, d_table))
-    return d_hidden, d_table, None, None
+    return (*scale_gradients(gradients, scale), None, None)
+
+
+def scale_gradients(gradients: tuple[Any, Any], scale: Float[Array, ""]) -> tuple[Any, Any]:
+    """Multiplies the gradients by hidden and by table with the outer one, in their dtypes."""
+    d_hidden, d_table = ((d * scale).astype(d.dtype) for d in gradients)
+    return d_hidden, d_table
 
 
 cross_entropy_sum.defvjp(_forward, _backward)

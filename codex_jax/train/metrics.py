@@ -3,6 +3,7 @@
 TensorBoard's event files beside it have the last step of each log line, and all evaluations.
 """
 
+import contextlib
 import json
 import math
 import pathlib
@@ -15,7 +16,10 @@ import jax
 from codex_jax import InputError, files
 from codex_jax.records import Batch
 from codex_jax.train.event_file import EventFile
+from codex_jax.train.run_events import RunEvents
 from codex_jax.train.stability import Stability
+
+Rates = Callable[[float, float], dict[str, float]]  # (seconds, tokens) of a step → metrics
 
 
 class Metrics:
@@ -25,9 +29,28 @@ class Metrics:
     file reads as one uninterrupted run. Only process 0 writes.
     """
 
-    def __init__(self, path: pathlib.Path, *, start: int, stability: Stability = Stability()):
+    def __init__(
+        self,
+        path: pathlib.Path,
+        *,
+        start: int,
+        stability: Stability = Stability(),
+        events: RunEvents | None = None,
+        rates: Rates | None = None,
+    ):
+        """Removes the lines from `start` on.
+
+        Args:
+          path: Of metrics.jsonl.
+          start: First step.
+          stability: By which steps are judged.
+          events: Get the time of the steps, and what `measure` measures.
+          rates: Further metrics of a step.
+        """
         self.path = path
         self._judge = Judge(stability)
+        self._run_events = events or RunEvents(path.parent)
+        self._rates = rates
         self._writes = jax.process_index() == 0
         self._pending: list[tuple[int, dict[str, Any]]] = []
         self._waited = 0.0
@@ -44,18 +67,33 @@ class Metrics:
         self._waited += time.perf_counter() - start
         return batch
 
-    def add(self, step: int, values: dict[str, jax.Array]) -> None:
-        """Adds a step's metrics, which may still be under computation."""
+    def add(self, step: int, values: dict[str, Any]) -> None:
+        """Adds a step's metrics, numbers or arrays that may still be under computation."""
         self._pending.append((step, values))
+
+    @property
+    def pending(self) -> Any:
+        """Results of the latest step, which may still be under computation."""
+        return self._pending[-1][1] if self._pending else ()
+
+    @contextlib.contextmanager
+    def measure(self, event: str, **fields: Any) -> Iterator[None]:
+        """Measures a block whose time counts for no step."""
+        start = time.perf_counter()
+        try:
+            with self._run_events.measure(event, **fields):
+                yield
+        finally:
+            self._window += time.perf_counter() - start
 
     def extend(self, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
         """Computes and returns further metrics of the last step; their time counts for no step."""
-        jax.block_until_ready(self._pending)
-        start = time.perf_counter()
-        values = compute()
-        self._pending[-1][1].update(values)
-        self._window += time.perf_counter() - start
-        return values
+        step, values = self._pending[-1]
+        jax.block_until_ready(values)
+        with self.measure("evaluate", step=step + 1):
+            further = compute()
+        values.update(further)
+        return further
 
     def flush(self) -> dict[str, Any]:
         """Writes the pending lines; returns the last of them.
@@ -69,9 +107,13 @@ class Metrics:
         if not lines:
             return {}
         now = time.perf_counter()
-        seconds, self._window = (now - self._window) / len(lines), now
+        window, self._window = now - self._window, now
+        seconds = window / len(lines)
         for line in lines:
-            line |= {"seconds": seconds, "data_wait": self._waited / len(lines) / seconds}
+            line.update(seconds=seconds, data_wait=self._waited / window)
+            line.update(self._rates(seconds, line["tokens"]) if self._rates else {})
+        span = {"first": lines[0]["step"], "last": lines[-1]["step"], "data_wait": self._waited}
+        self._run_events.write("step", window, **span)
         self._pending, self._waited = [], 0.0
         if self._writes:
             with self.path.open("a", encoding="utf-8") as out:

@@ -36,7 +36,13 @@ RANGES: dict[str, dict[str, Range]] = {
         "keep_every": integer(1, is_optional=True),
         "keep_best": integer(0),
     },
+    "Runtime": {"profile_steps": integer(1)},
     "Stability": {"spike_factor": real(0), "most_skips": integer(1)},
+    "HostLimits": {
+        "lost_after_s": real(1, 90),
+        "timeout_s": real(1),
+        "slow_factor": real(0),
+    },
     "Validation": {
         "every": integer(1),
         "batches": integer(1, is_optional=True),

@@ -176,6 +176,17 @@ def test_settings_that_beam_does_not_heed_are_refused(settings, tmp_path, change
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_cache_of_another_cleaning_is_refused(settings, tmp_path):
+    cleaning = Cleaning(secrets=True)
+    cache_on_beam(**settings, output=str(tmp_path / "cache"), cleaning=cleaning, seed=3)
+    rows = {**settings, "sequence_length": 4096, "cached": str(tmp_path / "cache")}
+    assert build(**rows, output=tmp_path / "r", cleaning=cleaning, seed=3).tokens > 0
+    with pytest.raises(InputError, match="cached with secrets=True, which is False here"):
+        build(**rows, output=tmp_path / "r", seed=3)
+    with pytest.raises(InputError, match="cached with seed=3, which is 0 here"):
+        build(**rows, output=tmp_path / "r", cleaning=cleaning)
+
+
 def test_a_cache_for_longer_rows_is_refused(settings, tmp_path):
     cache_on_beam(**settings, output=str(tmp_path / "cache"), sequence_length=256)
     with pytest.raises(InputError, match="infilled for rows of 256"):

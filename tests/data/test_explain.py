@@ -1,5 +1,7 @@
 """Every step's result for one file."""
 
+import os
+
 import pytest
 
 from codex_jax import InputError
@@ -24,6 +26,23 @@ def test_explain_shows_every_step_of_one_file(tmp_path):
         explain(file=root / "gone.py")
     with pytest.raises(InputError, match="no language of the table"):
         explain(file=root / "LICENSE")
+
+
+def test_what_a_corpus_leaves_out_is_dropped(tmp_path):
+    root = write_tree(tmp_path, {"a.py": "x = 1\n", ".git/h.py": "x = 1\n", "b\n\x1b.py": "x\n"})
+    (root / "link.py").symlink_to("a.py")
+    (root / "broken.py").symlink_to("nowhere")
+    os.mkfifo(root / "pipe.py")
+    for name in ("link", "broken"):
+        assert "DROPPED  link" in explain(file=root / f"{name}.py")
+    assert "DROPPED  no regular file" in explain(file=root / "pipe.py")
+    assert "skipped folder       DROPPED  below .git, by default" in explain(
+        file=root / ".git/h.py"
+    )
+    assert "skipped folder" not in explain(file=root / "a.py")
+    assert "\x1b" not in explain(file=root / "b\n\x1b.py")
+    with pytest.raises(InputError, match="no such file"):
+        explain(file=root / ".git")
 
 
 def test_a_file_of_a_corpus_is_explained_as_that_corpus_sees_it(tmp_path, tokenizer_file, capsys):

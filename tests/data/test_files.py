@@ -110,3 +110,12 @@ def test_a_file_that_changes_after_it_was_listed(tmp_path):
         "pipe.py": unreadable,
         "shorter.py": changed,
     }
+
+
+def test_a_folder_that_is_left_out_is_counted_once_in_an_archive_too(tmp_path):
+    names = ("node_modules/x/i.js", "node_modules/y/i.js", "src/.git/h.py", "__pycache__/c.py")
+    write_zip(tmp_path / "a.zip", {**dict.fromkeys(names, CODE), "build/a.py": CODE})
+    good, reasons = read_tree(tmp_path)
+    assert list(good) == ["a.zip/build/a.py"]
+    assert reasons == {"skipped folder": 2}
+    assert len(read_tree(tmp_path, skip_folders=())[0]) == 5

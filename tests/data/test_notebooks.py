@@ -88,6 +88,25 @@ def test_a_notebook_with_half_a_surrogate_pair_is_no_text(tmp_path):
     assert stats.reasons() == {"not UTF-8": 1}
 
 
+def test_a_byte_order_mark_and_cells_without_source_cost_nothing(tmp_path):
+    cells = [{"cell_type": "code"}, {"cell_type": "code", "source": None}]
+    cells += [{"cell_type": "code", "source": []}, {"cell_type": "code", "source": ["a = ", "1"]}]
+    content = json.dumps({"cells": cells}).encode()
+    write_tree(tmp_path, {"a.ipynb": b"\xef\xbb\xbf" + content})
+    good, reasons = read_tree(tmp_path)
+    assert [pair.code for pair in good["a.ipynb"].pairs] == ["a = 1"]
+    assert not reasons
+
+
+@pytest.mark.parametrize("source", [3, [1], {"a": "b"}, [None]])
+def test_a_source_that_is_no_text_is_not_made_one(tmp_path, source):
+    cells = [{"cell_type": "code", "source": "a = 1"}, {"cell_type": "markdown", "source": source}]
+    write_tree(tmp_path, {"a.ipynb": json.dumps({"cells": cells})})
+    good, reasons = read_tree(tmp_path)
+    assert not good
+    assert reasons == {"not a notebook": 1}
+
+
 @pytest.mark.parametrize(
     "content",
     ["not json", "[1]", '{"cells": 3}', "[" * 100_000, b"\xff\xfe", _notebook([], "cobol"), "{}"],

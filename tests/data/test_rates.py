@@ -13,9 +13,16 @@ def test_tokens_are_in_the_rates(rates):
     copies = count_copies(lengths, rates, seed=0)
     tokens = {name: int((lengths[name] * copies[name]).sum()) for name in rates}
     total = sum(tokens.values())
-    assert total == pytest.approx(sum(array.sum() for array in lengths.values()), rel=0.01)
+    size = sum(lengths[name].sum() for name, rate in rates.items() if rate)
+    assert total == pytest.approx(size, rel=0.01)
     for name, rate in rates.items():
         assert tokens[name] / total == pytest.approx(rate / sum(rates.values()), abs=0.01)
+
+
+def test_a_member_of_rate_0_repeats_no_other():
+    lengths = {"a": np.array([5, 5]), "b": np.full(100, 100), "c": np.array([7])}
+    copies = count_copies(lengths, {"a": 0.3, "b": 0.0, "c": 0.0}, seed=0)
+    assert {name: counts.sum() for name, counts in copies.items()} == {"a": 2, "b": 0, "c": 0}
 
 
 def test_an_empty_member_takes_nothing():

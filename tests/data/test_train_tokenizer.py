@@ -68,6 +68,7 @@ def add(name, files, other=features):
 add("words", {{"train": "{folder}/t.txt", "validation": "{folder}/v.txt"}})
 add("unused", {{"train": "{folder}/u.txt"}})
 add("other", {{"train": "{folder}/u.txt"}}, {{"targets": seqio.Feature(seqio.ByteVocabulary())}})
+add("blank", {{"validation": "{folder}/v.txt"}})
 add_tree_task("code", SourceTree(path="{folder}/code", validation_share={share}), FILE)
 seqio.MixtureRegistry.add("inner", [("words", 1.0), ("unused", 0.0)])
 seqio.MixtureRegistry.add("texts", [("inner", 0.4), ("code", 0.6), ("tree", 0.0)])
@@ -90,7 +91,7 @@ def texts_module(tmp_path, monkeypatch):
     yield write
     import seqio
 
-    for name in ("words", "unused", "other", "code", "tree"):
+    for name in ("words", "unused", "other", "blank", "code", "tree"):
         seqio.TaskRegistry.remove(name)
     for name in ("inner", "texts"):
         seqio.MixtureRegistry.remove(name)
@@ -132,6 +133,7 @@ def test_what_holds_no_text_is_refused(texts_module, tmp_path):
         "other": "the vocabulary of targets is a ByteVocabulary; expected a BytePairVocabulary",
         "wods": r"'wods' is no registered Task or Mixture \(near: words\)",
         "code": "no usable file in code",
+        "blank": "no example in the split train of blank; check source and preprocessors",
         "": "set mixture to a name of theirs",
     }.items():
         with pytest.raises(InputError, match=message) as error:

@@ -364,3 +364,19 @@ for n in range(3000):
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 """
     assert run_script(script) == ""
+
+
+def test_a_process_that_has_used_much_cpu_time_still_has_all_of_a_limit(run_script):
+    """RLIMIT_CPU counts clock ticks, which may be a tenth more than the CPU time used."""
+    script = """
+import time
+from codex_jax.evaluate.judging import check_plan
+
+counted = time.process_time() + 100
+time.clock_gettime = lambda clock: counted
+assert check_plan._limited_cpu_s() == counted
+with check_plan.cpu_time_limit(5):
+    import resource
+    assert resource.getrlimit(resource.RLIMIT_CPU)[0] > counted + 5
+"""
+    assert run_script(script) == ""

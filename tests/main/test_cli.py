@@ -32,7 +32,7 @@ def test_every_command_exists_and_explains_each_of_its_settings(name, capsys):
     out = capsys.readouterr().out
     heads = [line for line in out.splitlines() if re.match(r"  -?-?\w+: ", line)]
     assert heads or name == "evaluate languages", "no settings"
-    assert out.startswith(f"USAGE: codex-jax {name} [FILE.gin")
+    assert re.match(rf"USAGE: codex-jax {name} ([A-Z]+ )?\[FILE.gin", out)
     undocumented = re.findall(r"^  -?-?(\w+): .*\n(?!      \S)", out, flags=re.MULTILINE)
     assert undocumented == []
 

@@ -14,7 +14,7 @@ from codex_jax.train.optimizer import Optimizer
 
 def test_a_pod_s_hosts_find_each_other_first(configure, toy, monkeypatch):
     seen = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda: seen.append(len(toy.CALLS)))
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **_: seen.append(len(toy.CALLS)))
     configure().call()
     assert not seen
     monkeypatch.setenv("CODEX_JAX_DISTRIBUTED", "1")

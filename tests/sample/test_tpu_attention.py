@@ -1,6 +1,7 @@
 """The TPU's attention kernel: run by the interpreter here, and compiled for a TPU topology."""
 
 import dataclasses
+import functools
 import importlib.util
 
 import jax
@@ -10,9 +11,11 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 from codex_jax import model, sharding
-from codex_jax.sample.engine import flat_cache, tpu_attention
+from codex_jax.model import quantization
+from codex_jax.sample.engine import flat_cache, kv_cache, tpu_attention
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
+from codex_jax.sample.engine.prefix_attention import PartialSoftmax, empty_partial
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sharding import topology
@@ -33,59 +36,77 @@ def inputs(group):
 
 
 def dense(x):
+    x = x.dequantize(-1, jnp.float32) if isinstance(x, quantization.Int8) else x
     return np.asarray(x, np.float32)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int8])
 @pytest.mark.parametrize("group", [1, 3])
-def test_it_attends_to_the_row_and_the_new_token_and_writes_it(group):
-    q, k, v, keys, values = inputs(group)
-    mixed, _, total, *written = tpu_attention.attend_and_write(
-        q, k, v, keys, values, LENGTH, interpret=True
+def test_it_attends_to_the_row_and_the_new_token_and_writes_it(group, dtype):
+    q, k, v, *rest = inputs(group)
+    keys, values = (kv_cache.to_cache_dtype(x, dtype) for x in rest)
+    prompt = np.asarray(jax.random.normal(jax.random.key(1), (2, B, K, 7, H)), np.float32) / 3
+    scores = np.einsum("BKGH,BKSH->BKGS", dense(q), prompt[0]) * H**-0.5
+    weights = np.exp(scores - 3)
+    mixed = np.einsum("BKGS,BKSH->BKGH", weights, prompt[1])
+    shared = PartialSoftmax(mixed, np.full(mixed.shape[:3], 3, np.float32), weights.sum(-1))
+    out, *written = tpu_attention.attend_and_write(
+        q, k, v, keys, values, LENGTH, shared, interpret=True
     )
     caches = []
-    for cache, new, result in zip((keys, values), (k, v), written, strict=True):
-        expected = dense(cache).copy()
-        expected[np.arange(B), :, LENGTH] = dense(new)
-        np.testing.assert_array_equal(dense(result), expected)
-        caches.append(expected)
+    stored = (kv_cache.to_cache_dtype(x, dtype) for x in (k, v))
+    for cache, new, result in zip((keys, values), stored, written, strict=True):
+        expected = jax.tree.map(lambda x, y: x.at[jnp.arange(B), :, LENGTH].set(y), cache, new)
+        jax.tree.map(np.testing.assert_array_equal, result, expected)
+        caches.append(dense(expected))
     for row, length in enumerate(LENGTH):
-        key, value = (x[row, :, : length + 1] for x in caches)
-        scores = np.einsum("KGH,KSH->KGS", dense(q)[row], key)
+        key, value = (
+            np.concatenate([seen[row], own[row, :, : length + 1]], axis=1)
+            for seen, own in zip(prompt, caches, strict=True)
+        )
+        scores = np.einsum("KGH,KSH->KGS", dense(q)[row], key) * H**-0.5
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         expected = np.einsum("KGS,KSH->KGH", weights, value) / weights.sum(-1)[..., None]
-        np.testing.assert_allclose(mixed[row] / total[row][..., None], expected, atol=0.01)
+        np.testing.assert_allclose(dense(out[row]), expected, atol=0.01)
 
 
 def test_neighbors_change_no_bit():
     q, k, v, keys, values = inputs(1)
-    before = tpu_attention.attend_and_write(q, k, v, keys, values, LENGTH, interpret=True)[:3]
+    no_prompt = empty_partial(q.shape)
+    attend = functools.partial(tpu_attention.attend_and_write, interpret=True)
+    before = attend(q, k, v, keys, values, LENGTH, no_prompt)[0]
     others = [x.at[4:].set(7) for x in (keys, values)]
     lengths = jnp.where(jnp.arange(B) < 4, LENGTH, 200)
-    after = tpu_attention.attend_and_write(q, k, v, *others, lengths, interpret=True)[:3]
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a[:4], b[:4])
+    after = attend(q, k, v, *others, lengths, no_prompt)[0]
+    np.testing.assert_array_equal(before[:4], after[:4])
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="libtpu is not installed")
-def test_it_compiles_for_a_tpu_and_copies_no_cache(monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "group", "position_bytes"), [(jnp.bfloat16, 1, 2 * H), (jnp.int8, 3, H + 4)]
+)
+def test_it_compiles_for_a_tpu_and_copies_no_cache(dtype, group, position_bytes, monkeypatch):
     monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
     place = SingleDeviceSharding(topology.devices("v5e:2x2", slices=1)[0])
-    arrays = [*inputs(1), LENGTH]
-    shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place) for x in arrays]
+    q, k, v, *rest = inputs(group)
+    caches = (kv_cache.to_cache_dtype(x, dtype) for x in rest)
+    arrays = [q, k, v, *caches, LENGTH, empty_partial(q.shape)]
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arrays)
     loop = jax.jit(tpu_attention.attend_and_write, donate_argnums=(3, 4))
     memory = loop.lower(*shapes).compile().memory_analysis()
-    cache = B * K * S * H * 2
+    cache = B * K * S * position_bytes
     assert memory.alias_size_in_bytes >= 2 * cache
     assert memory.temp_size_in_bytes < cache
 
 
-def sample(kernel, devices, **mesh):
+def sample(kernel, devices, cache="bfloat16", **mesh):
     shape = plan(
         max_prompt_tokens=80,
         samples_per_prompt=3,
         rows=8,
         max_new_tokens=8,
         dtype="bfloat16",
+        kv_cache_dtype=cache,
     )
     engine = Engine(
         CONFIG,
@@ -101,10 +122,11 @@ def sample(kernel, devices, **mesh):
     return {(s.request_id, s.sample_index): s.tokens.tolist() for s in engine.run(requests)}
 
 
-def test_greedy_tokens_on_eight_devices_equal_one_and_those_of_tiles():
-    alone = sample("tpu", 1)
-    assert sample("tpu", 8, tensor=4) == alone
-    assert sample("", 1) == alone
+@pytest.mark.parametrize("cache", ["bfloat16", "int8"])
+def test_greedy_tokens_on_eight_devices_equal_one_and_those_of_tiles(cache):
+    alone = sample("tpu", 1, cache)
+    assert sample("tpu", 8, cache, tensor=4) == alone
+    assert sample("", 1, cache) == alone
     assert len(alone) == 9
 
 

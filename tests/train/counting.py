@@ -44,10 +44,12 @@ def main(checkpoint_dir: str, steps: str | int, **settings) -> None:
         model=DecoderConfig(vocab_size=64, layers=2, width=32, heads=4, max_length=32),
         checkpoint_dir=checkpoint_dir,
         steps=int(steps),
-        optimizer=Optimizer(learning_rate=1e-2, warmup_steps=4),
-        log_every=2,
-        save_every=5,
-        **settings,
+        **{
+            "optimizer": Optimizer(learning_rate=1e-2, warmup_steps=4),
+            "log_every": 2,
+            "save_every": 5,
+            **settings,
+        },
     )
 
 

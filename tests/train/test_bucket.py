@@ -11,7 +11,7 @@ import time
 import pytest
 
 from codex_jax import InputError, checkpoint
-from codex_jax.train import loop
+from codex_jax.train import run_records
 from tests.train import counting
 from tests.train.test_loop import losses, run
 
@@ -79,7 +79,7 @@ def test_refusals(directory, message, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("bucket")
 def test_only_process_0_writes_records(monkeypatch):
     with checkpoint.Checkpoints(_URL) as checkpoints:
-        monkeypatch.setattr(loop.jax, "process_index", lambda: 1)
-        with loop._open_records(checkpoints) as (folder, _):
+        monkeypatch.setattr(run_records.jax, "process_index", lambda: 1)
+        with run_records.open_records(checkpoints.directory) as (folder, _):
             assert folder == pathlib.Path()
         monkeypatch.undo()

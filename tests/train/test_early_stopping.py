@@ -69,7 +69,7 @@ def metric_lines(directory):
 def test_the_history_ends_after_patience(losses, patience, is_over, best):
     history = LossHistory(patience=patience)
     for step, loss in enumerate(losses, 1):
-        history.add(step, float(loss))
+        history.add(step, {"validation/loss": float(loss)})
     assert (history.is_over, history.best) == (is_over, best)
     assert LossHistory(history.to_json(), patience).is_over == is_over
 

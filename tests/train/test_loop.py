@@ -17,8 +17,9 @@ from codex_jax import InputError
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train.compute import Compute
-from codex_jax.train.loop import is_due, train
+from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.step_loop import is_due
 from tests.train import counting
 from tests.train.counting import CountingBatches
 

@@ -9,25 +9,33 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.checkpoint import Retention
+from codex_jax.hosts import HostLimits
 from codex_jax.main import cli
 from codex_jax.train.compute import Compute
 from codex_jax.train.loop import train
 from codex_jax.train.lora import Lora
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.runtime import Runtime
 from codex_jax.train.setting_ranges import RANGES, check_ranges
 from codex_jax.train.stability import Stability
 from codex_jax.train.validation import Validation
 from tests.train.test_loop import run
 
-CLASSES = {c.__name__: c for c in (Optimizer, Compute, Retention, Stability, Validation, Lora)}
+CLASSES = {c.__name__: c for c in (Optimizer, Compute, Retention, Stability, Validation)}
+CLASSES |= {c.__name__: c for c in (HostLimits, Lora, Runtime)}
 SETTINGS = [(owner, name) for owner, names in RANGES.items() for name in names]
 ZERO_IS_FINE = {
     *(("train", name) for name in ("seed", "init_step")),
     *(("Optimizer", name) for name in ("warmup_steps", "final_fraction", "decay_fraction")),
     *(("Optimizer", name) for name in ("beta1", "beta2", "weight_decay", "clip_norm")),
-    *(("Compute", "z_loss"), ("Retention", "keep_best"), ("Stability", "spike_factor")),
-    ("Validation", "early_stopping_patience"),
-    ("Lora", "lora_rank"),
+    *(
+        ("Compute", "z_loss"),
+        ("Retention", "keep_best"),
+        ("Stability", "spike_factor"),
+        ("HostLimits", "slow_factor"),
+        ("Lora", "lora_rank"),
+        ("Validation", "early_stopping_patience"),
+    ),
 }
 
 

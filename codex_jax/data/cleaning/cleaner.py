@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from codex_jax.data.cleaning.decontamination import Decontaminator
 from codex_jax.data.cleaning.filters import CheckResult, Filters, run_checks
 from codex_jax.data.cleaning.pii import redact
-from codex_jax.data.corpus import RENDERINGS, Entry, SourceTree, list_files
+from codex_jax.data.corpus import RENDERINGS, SourceTree, list_files, read_entry
 from codex_jax.data.dedup.minhash import InMemoryDedup
 from codex_jax.data.documents import Document
 from codex_jax.data.examples.pairs import prose_to_code
@@ -89,8 +89,7 @@ class Cleaner:
     def explain(self, tree: SourceTree, name: str) -> Iterator[tuple[str, CheckResult]]:
         """Yields path and every check of what is in the tree's file `name`, failures included."""
         licenses = Licenses(tree.path, self._cleaning.licenses)
-        path = pathlib.Path(tree.path, name)
-        for file in read_files(tree, [Entry(name, path.stat().st_size)]):
+        for file in read_files(tree, [read_entry(pathlib.Path(tree.path, name), name)]):
             text, failure = _decode(file)
             readable = failure or f"{len(text)} characters"
             yield file.path, CheckResult("readable", readable, not failure)

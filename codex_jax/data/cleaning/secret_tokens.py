@@ -52,11 +52,25 @@ _PREFIXES = {
     "DIGITALOCEAN_TOKEN": r"do[opr]_v1_[a-f0-9]{64}",
     "DOCKER_TOKEN": r"dckr_pat_[A-Za-z0-9_-]{27}",
     "JWT": r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+    "NPM_TOKEN": r"npm_[A-Za-z0-9]{36}",
+    "SHOPIFY_TOKEN": r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",
+    "NEW_RELIC_KEY": r"NRAK-[A-Z0-9]{27}",
+    "LINEAR_KEY": r"lin_api_[A-Za-z0-9]{40}",
+    "ATLASSIAN_TOKEN": r"ATATT3[A-Za-z0-9_=-]{60,}",
+    "DATABRICKS_TOKEN": r"dapi[a-f0-9]{32}",
+    "VAULT_TOKEN": r"hv[sbr]\.[A-Za-z0-9_-]{90,}",
+    "GRAFANA_TOKEN": r"glsa_[A-Za-z0-9]{32}_[a-fA-F0-9]{8}|glc_eyJ[A-Za-z0-9+/=]{40,}",
+    "POSTMAN_KEY": r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}",
+    "GROQ_KEY": r"gsk_[A-Za-z0-9]{50,}",
+    "REPLICATE_TOKEN": r"r8_[A-Za-z0-9]{37}",
+    "RUBYGEMS_KEY": r"rubygems_[a-f0-9]{48}",
+    "FIGMA_TOKEN": r"figd_[A-Za-z0-9_-]{40,}",
     "AGE_KEY": r"AGE-SECRET-KEY-1[A-Z0-9]{58}",
 }
 _PREFIX = re.compile("|".join(f"(?P<n{n}>{p})" for n, p in enumerate(_PREFIXES.values())))
 _PREFIX_SIGN = re.compile(
     r"github_pat_|AIza|ya29\.|GOCSPX-|sk-|hf_|xapp-|k_live_|k_test_|whsec_|_v1_|dckr_|eyJ|AGE-SECRET"
+    r"|npm_|shp.._|NRAK-|lin_api_|ATATT3|dapi|hv[sbr]\.|glsa_|glc_eyJ|PMAK-|gsk_|r8_|rubygems_|figd_"
 )
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY( BLOCK|)-----.{0,16384}?-----END \1PRIVATE KEY\2-----",

@@ -10,8 +10,8 @@ def count_copies(
 ) -> dict[str, np.ndarray]:
     """Returns int64 (texts,) for each member: how often each of its texts occurs.
 
-    All members' tokens together are as many as there are; a member's share of them is its rate by
-    the sum of the rates of members that have tokens.
+    All tokens together are as many as the members of a rate above 0 have; a member's share of them
+    is its rate by the sum of the rates of members that have tokens.
 
     Args:
       lengths: int64 (texts,) for each member, tokens of its texts.
@@ -19,7 +19,7 @@ def count_copies(
       seed: of the choice of texts that occur once more than others.
     """
     sizes = {name: int(array.sum()) for name, array in lengths.items()}
-    total = sum(sizes.values())
+    total = sum(size for name, size in sizes.items() if rates[name])
     rate_sum = sum(rates[name] for name, size in sizes.items() if size)
     copies = {}
     for number, (name, array) in enumerate(lengths.items()):

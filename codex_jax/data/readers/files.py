@@ -13,15 +13,16 @@ from typing import BinaryIO
 from codex_jax.data.corpus import JSONL, POSTS, Entry, SourceTree, is_archive, is_excluded
 from codex_jax.data.documents import Pair
 from codex_jax.data.languages import NOTEBOOK, detect, may_contain, possible_languages
-from codex_jax.data.readers.archives import read_archive
+from codex_jax.data.readers.archives import Member, read_archive
 from codex_jax.data.readers.json_lines import read_rows
 from codex_jax.data.readers.license_files import is_license_file, read_license
 from codex_jax.data.readers.notebooks import NotANotebookError, read_notebook
 from codex_jax.data.readers.open_file import open_regular
 from codex_jax.data.readers.stack_exchange import read_posts
-from codex_jax.data.skipped_folders import is_in_skipped
+from codex_jax.data.skipped_folders import skipped_folder_of
 
 _HEAD = 256  # bytes that hold a shebang
+_SKIPPED = "skipped folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,15 +116,13 @@ def _open_notebook(tree: SourceTree, path: str, content: bytes) -> Iterator[File
 
 def _read_members(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:
     license = ""  # the archive's first manifest or license text holds for all of it
-    for member in read_archive(stream, entry.path, max_bytes=tree.max_bytes):
+    for member in _select_members(tree, stream, entry):
         name = f"{entry.path}/{member.path}" if member.path else entry.path
-        if is_excluded(tree, member.path) or is_in_skipped(member.path, tree.skip_folders):
-            continue
         if not license and is_license_file(member.path):
             license = read_license(member.path, member.content)
         if is_archive(member.path):
             yield File(name, reason="archive in an archive")
-        elif not member.path:
+        elif not member.path or member.reason == _SKIPPED:
             yield _unread(name, member.reason)
         elif may_contain(member.path, tree.languages, "notebooks" in tree.open):
             if not member.reason:
@@ -131,6 +130,20 @@ def _read_members(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[
                     yield dataclasses.replace(file, license=license)
             elif detect(member.path):
                 yield _unread(name, member.reason)
+
+
+def _select_members(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[Member]:
+    """Yields the members that aren't excluded, and each folder that is left out once."""
+    skipped: set[str] = set()
+    for member in read_archive(stream, entry.path, max_bytes=tree.max_bytes):
+        if is_excluded(tree, member.path):
+            continue
+        folder = skipped_folder_of(member.path, tree.skip_folders)
+        if not folder:
+            yield member
+        elif folder not in skipped and not folder.endswith("__pycache__"):
+            yield Member(folder, reason=_SKIPPED)
+        skipped.add(folder)
 
 
 def _read_records(tree: SourceTree, stream: BinaryIO, entry: Entry) -> Iterator[File]:

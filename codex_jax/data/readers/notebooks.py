@@ -1,7 +1,7 @@
 """Jupyter notebooks: each run of markdown cells, matched to the code cells that follow it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from codex_jax.data.documents import Pair
@@ -30,14 +30,15 @@ def read_notebook(content: bytes) -> list[Pair]:
       NotANotebookError: it isn't a notebook of format 2 to 4, or its language isn't in the table.
     """
     try:
-        notebook = json.loads(content.decode())
+        notebook = json.loads(content.decode("utf-8-sig"))
         cells = _cells(notebook)
         language = _language(notebook, cells)
+        read_cells = list(_read_cells(cells, language or "Python"))
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         raise NotANotebookError("not a notebook") from None
     if language is None:
         raise NotANotebookError("unknown language")
-    return list(_pairs(_read_cells(cells, language)))
+    return list(_pairs(read_cells))
 
 
 def _cells(notebook: Any) -> list[dict[str, Any]]:
@@ -62,8 +63,8 @@ def _language(notebook: dict[str, Any], cells: list[dict[str, Any]]) -> str | No
 
 def _read_cells(cells: list[dict[str, Any]], language: str) -> Iterator[_Cell]:
     for cell in cells:
-        source = cell.get("source", cell.get("input", ""))
-        text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+        source = cell.get("source", cell.get("input")) or ""
+        text = "".join(source if isinstance(source, list) else [source])
         if cell["cell_type"] in ("markdown", "heading"):
             level = cell.get("level")
             marks = "#" * min(level, 6) + " " if isinstance(level, int) else ""
@@ -75,7 +76,7 @@ def _read_cells(cells: list[dict[str, Any]], language: str) -> Iterator[_Cell]:
                 yield _Cell(code, code_language)
 
 
-def _pairs(cells: Iterator[_Cell]) -> Iterator[Pair]:
+def _pairs(cells: Iterable[_Cell]) -> Iterator[Pair]:
     """Yields a pair for each run of cells and language; the words go with the first language."""
     prose: list[str] = []
     code: dict[str, list[str]] = {}

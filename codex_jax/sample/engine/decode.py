@@ -148,7 +148,13 @@ def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: 
     interpret = mesh.devices.flat[0].platform == "cpu"
     if shape.flat_cache == "tpu":
         return flat_cache.sharded_attention(
-            prompt, live, length, rows.length, mesh, interpret=interpret
+            prompt,
+            live,
+            length,
+            rows.length,
+            mesh,
+            positions=shape.max_prompt_tokens,
+            interpret=interpret,
         )
     if shape.flat_cache:
         return flat_cache.attention(prompt, length, rows.length, interpret=interpret)

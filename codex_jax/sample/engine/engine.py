@@ -98,6 +98,18 @@ class Engine:
         """Parameters as a step reads them."""
         return self._executor.params
 
+    def replace_params(self, params: model.Params) -> None:
+        """Takes new weights of the same model, and forgets all prompts, which the old ones filled.
+
+        One compiled call converts them on the devices; nothing is compiled again after the first.
+
+        Args:
+          params: On the engine's mesh, in any floating dtype; they may be donated afterwards.
+        """
+        assert self.idle, "requests are in progress"
+        self._executor.replace_params(params)
+        self._prompt_slots = PromptSlots(self.shape.resident_prompts)
+
     @property
     def occupancy(self) -> float:
         """Fraction of rows × steps that sampled."""

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -81,6 +82,14 @@ class Executor:
         else:
             self.state = init(config, shape)
         self.params = shardings.place_params(params, shape, param_shapes)
+        self._to_decode_params = jax.jit(
+            functools.partial(shardings.to_decode_params, shape=shape),
+            out_shardings=jax.tree.map(lambda leaf: leaf.sharding, param_shapes),
+        )
+
+    def replace_params(self, params: model.Params) -> None:
+        """Takes new weights of the same model, converted on the devices."""
+        self.params = self._to_decode_params(params)
 
     @contextlib.contextmanager
     def _compiling_decode(self, params: model.Params, state: State) -> Iterator[None]:

@@ -20,6 +20,7 @@ from codex_jax.model.quantization import Int8
 from codex_jax.sample.engine.kv_cache import to_cache_dtype
 from codex_jax.sample.engine.prefix_attention import PartialSoftmax, empty_partial, merge
 
+_MASKED = -1e30
 _BLOCK = 128  # a multiple of the positions that the kernels read at a time
 _HEAD_SIZES = (32, 64, 128, 256)
 
@@ -37,13 +38,13 @@ def choose_kernel(config: model.DecoderConfig, dtype: str, cache_dtype: str, mes
     """The kernel that serves this model on these devices: "gpu", "tpu" or "" for none.
 
     Activations are bfloat16, without a sliding window. "gpu": one NVIDIA GPU since Ampere. "tpu":
-    a cache in bfloat16, heads of a multiple of 128.
+    a cache in bfloat16 or int8, heads of a multiple of 128.
     """
     device = mesh.devices.flat[0]
     if dtype != "bfloat16" or config.window:
         return ""
     if device.platform == "tpu":
-        fits = cache_dtype == "bfloat16" and config.head_size % 128 == 0
+        fits = cache_dtype in ("bfloat16", "int8") and config.head_size % 128 == 0
         return "tpu" if fits else ""
     is_gpu = (
         mesh.size == 1
@@ -60,14 +61,22 @@ def empty_cache(
     config: model.DecoderConfig, *, rows: int, positions: int, dtype: DTypeLike
 ) -> tuple[FlatLayer, ...]:
     """A cache of zeros for at least so many positions."""
-    size = -(-positions // _BLOCK) * _BLOCK
-    shape = (rows, config.kv_heads, size, config.head_size)
+    shape = (rows, config.kv_heads, _capacity(positions), config.head_size)
 
     def empty_values() -> Values:
         values = jnp.zeros(shape, dtype)
         return Int8(values, jnp.zeros(shape[:3])) if dtype == jnp.int8 else values
 
     return tuple(FlatLayer(empty_values(), empty_values()) for _ in range(config.layers))
+
+
+def _capacity(positions: int) -> int:
+    """Positions of a cache for at least so many."""
+    return -(-positions // _BLOCK) * _BLOCK
+
+
+def _dtype(values: Values) -> DTypeLike:
+    return values.values.dtype if isinstance(values, Int8) else values.dtype
 
 
 def write_prompt(
@@ -110,8 +119,7 @@ def attention(
         prefix, suffix = cache
         B, _, N, H = q.shape
         K = k.shape[2]
-        dtype = jnp.int8 if isinstance(suffix.k, Int8) else suffix.k.dtype
-        new_key, new_value = (to_cache_dtype(x[:, 0], dtype) for x in (k, v))
+        new_key, new_value = (to_cache_dtype(x[:, 0], _dtype(suffix.k)) for x in (k, v))
         queries = q.reshape(B, K, N // K, H)
         lengths = prompt, prefix_length, length
         out, *written = attend_and_write(
@@ -134,26 +142,56 @@ def _product(equation: str, a: Array, b: Array) -> Array:
     return jax.lax.platform_dependent(a, b, cpu=multiply_in_float32, default=multiply)
 
 
+def _numbers(values: Array | Int8, dtype: DTypeLike) -> Array:
+    """The values, or the integers that stand for them, as a product takes them."""
+    return (values.values if isinstance(values, Int8) else values).astype(dtype)
+
+
+def _scale(x: Float[Array, "B K G S"], values: Array | Int8) -> Float[Array, "B K G S"]:
+    """Scores or weights of positions times their scales, where there are any."""
+    return x * values.scale[:, None] if isinstance(values, Int8) else x
+
+
+class _Prompts(NamedTuple):
+    """What a step's layers share: which prompts to read, and which rows see which positions.
+
+    Attributes:
+      order: indices of prompts, those with rows first.
+      used: the number of prompts with rows.
+      bias: 0 where a row sees a prompt's position, else a large negative number.
+    """
+
+    order: Any  # (P,) of int32
+    used: Any  # () of int32
+    bias: Any  # (P, B, S) of f32
+
+
+def _assign_prompts(prompt: Int[Array, "B"], length: Int[Array, "P"], positions: int) -> _Prompts:
+    """Prompts without rows, or of no length, aren't read."""
+    has_row = prompt[None] == jnp.arange(len(length))[:, None]
+    used = has_row.any(axis=1) & (length > 0)
+    is_seen = has_row[:, :, None] & (jnp.arange(positions) < length[:, None])[:, None]
+    return _Prompts(jnp.argsort(~used, stable=True), used.sum(), jnp.where(is_seen, 0.0, _MASKED))
+
+
 def _attend_to_prompts(
-    q: Float[Array, "B K G H"], prefix: FlatLayer, prompt: Int[Array, "B"], length: Int[Array, "P"]
+    q: Float[Array, "B K G H"], prefix: FlatLayer, prompts: _Prompts
 ) -> PartialSoftmax:
-    """Attends to each row's prompt; prompts without rows, or of no length, aren't read."""
-    used = (prompt[:, None] == jnp.arange(len(length))).any(axis=0) & (length > 0)
-    order = jnp.argsort(~used, stable=True)
+    """Attends to each row's prompt."""
 
     def attend(n, result):
-        owner = order[n]
-        keys, values = (jax.lax.dynamic_index_in_dim(x, owner, keepdims=False) for x in prefix)
-        scores = _product("BKGH,KSH->BKGS", q, keys)
-        mask = (prompt == owner)[:, None] & (jnp.arange(keys.shape[1]) < length[owner])[None]
-        mask = mask[:, None, None]
-        scores = jnp.where(mask, scores, -1e30)
+        owner = prompts.order[n]
+        select = functools.partial(jax.lax.dynamic_index_in_dim, index=owner, keepdims=False)
+        keys, values = jax.tree.map(select, prefix)
+        scores = _scale(_product("BKGH,KSH->BKGS", q, _numbers(keys, q.dtype)), keys)
+        scores = scores * q.shape[-1] ** -0.5 + select(prompts.bias)[:, None, None]
         peak = scores.max(axis=-1)
-        weights = jnp.where(mask, jnp.exp(scores - peak[..., None]), 0.0)
-        mixed = _product("BKGS,KSH->BKGH", weights.astype(q.dtype), values)
+        weights = jnp.exp(scores - peak[..., None])  # 1 where a row sees nothing: merged as 0
+        scaled = _scale(weights, values).astype(q.dtype)
+        mixed = _product("BKGS,KSH->BKGH", scaled, _numbers(values, q.dtype))
         return merge(result, PartialSoftmax(mixed, peak, weights.sum(axis=-1)))
 
-    return jax.lax.fori_loop(0, used.sum(), attend, empty_partial(q.shape))
+    return jax.lax.fori_loop(0, prompts.used, attend, empty_partial(q.shape))
 
 
 def sharded_attention(
@@ -163,37 +201,47 @@ def sharded_attention(
     length: Int[Array, "B"],
     mesh: Mesh,
     *,
+    positions: int,
     interpret: bool = False,
 ):
-    """Returns an `attend` as `attention` does, for a TPU; rows that aren't live see no prompt."""
+    """Returns an `attend` as `attention` does, for a TPU; rows that aren't live see no prompt.
+
+    The prompts' cache was made for `positions`.
+    """
     from codex_jax.sample.engine.tpu_attention import attend_and_write
 
     rows, heads = sharding.spec(("batch", "kv_heads"))
-    split, split_rows = PartitionSpec(rows, heads), PartitionSpec(rows)
+    split, by_rows = PartitionSpec(rows, heads), PartitionSpec(rows)
+    shared = _Prompts(by_rows, by_rows, PartitionSpec(None, rows))
     cache = (PartitionSpec(None, heads), split)
-    specs = (split, split, split, cache, split_rows, PartitionSpec(), split_rows)
+    on_devices = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+
+    @functools.partial(on_devices, in_specs=(by_rows, PartitionSpec()), out_specs=shared)
+    def assign_locally(prompt, prefix_length):
+        order, used, bias = _assign_prompts(prompt, prefix_length, _capacity(positions))
+        return _Prompts(order[None], used[None], bias)
 
     @functools.partial(
-        jax.shard_map, mesh=mesh, in_specs=specs, out_specs=(split, split), check_vma=False
+        on_devices,
+        in_specs=(split, split, split, cache, shared, by_rows),
+        out_specs=(split, split),
     )
-    def attend_locally(q, k, v, cache, prompt, prefix_length, length):
+    def attend_locally(q, k, v, cache, prompts, length):
         prefix, suffix = cache
-        q = (q.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
-        shared = _attend_to_prompts(q, prefix, prompt, prefix_length)
-        *own, keys, values = attend_and_write(q, k, v, *suffix, length, interpret=interpret)
-        both = merge(shared, PartialSoftmax(*own))
-        out = (both.mixed / both.total[..., None]).astype(q.dtype)
-        return out, FlatLayer(keys, values)
+        prompts = _Prompts(prompts.order[0], prompts.used[0], prompts.bias)
+        before = _attend_to_prompts(q, prefix, prompts)
+        out, *written = attend_and_write(q, k, v, *suffix, length, before, interpret=interpret)
+        return out, FlatLayer(*written)
 
     owner = jnp.where(live, prompt, len(prefix_length))  # out of range: no prompt
+    prompts = assign_locally(owner, prefix_length)  # once for all layers
 
     def attend(q, k, v, cache: Any, layer):
         del layer
         B, _, N, H = q.shape
         K = k.shape[2]
         grouped = q.reshape(B, K, N // K, H)
-        new = (x[:, 0].astype(cache[1].k.dtype) for x in (k, v))
-        out, written = attend_locally(grouped, *new, cache, owner, prefix_length, length)
+        out, written = attend_locally(grouped, k[:, 0], v[:, 0], cache, prompts, length)
         return out.reshape(B, 1, N, H), written
 
     return attend

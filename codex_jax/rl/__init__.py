@@ -1,0 +1,1 @@
+"""Learning from execution: samples, verdicts, and updates of the weights that sampled."""

@@ -1,0 +1,60 @@
+"""The end of a process: stacks, a sentence, a status; an abort has them, too."""
+
+import subprocess
+import sys
+
+import pytest
+
+from codex_jax.hosts import LOST_STATUS
+
+EXPECTED = """
+import ctypes
+from codex_jax.hosts.ending import expect_abort, name_aborts
+name_aborts()
+expect_abort(2)
+ctypes.CDLL(None).abort()
+"""
+
+LEAVE = """
+import threading
+from codex_jax.hosts.ending import leave
+for n in range(3):
+    threading.Thread(target=leave, args=(f"sentence {n}",)).start()
+threading.Event().wait()
+"""
+
+ABORT = """
+import ctypes, sys, threading
+from jax._src import distributed
+from codex_jax.hosts.ending import name_aborts
+distributed.global_state.process_id = int(sys.argv[1])
+name_aborts()
+threading.Thread(target=ctypes.CDLL(None).abort).start()
+threading.Event().wait()
+"""
+
+
+def run(script, *words):
+    command = [sys.executable, "-c", script, *words]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+
+
+def test_of_several_sentences_the_first_is_the_last_line():
+    done = run(LEAVE)
+    assert done.returncode == LOST_STATUS
+    assert "stacks of all threads:" in done.stderr
+    assert done.stderr.count("sentence ") == 1
+    assert done.stderr.splitlines()[-1].startswith("codex-jax: process 0: sentence ")
+
+
+@pytest.mark.parametrize(("index", "status"), [(1, LOST_STATUS), (0, -6)])
+def test_an_abort_names_the_coordinator_except_in_itself(index, status):
+    done = run(ABORT, str(index))
+    assert done.returncode == status
+    named = "codex-jax: process 1: process 0, which coordinates all, is gone, or ended"
+    assert (named in done.stderr) == (index == 1)
+
+
+def test_an_expected_abort_is_silent():
+    done = run(EXPECTED)
+    assert (done.returncode, done.stderr) == (2, "")

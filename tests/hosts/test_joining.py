@@ -1,0 +1,93 @@
+"""Joining: variables of the environment, and sentences for what keeps a run from starting."""
+
+import jax
+import pytest
+from jax._src import distributed
+
+from codex_jax import InputError
+from codex_jax.hosts import joining
+from codex_jax.hosts.joining import explain, joined
+
+STATUS = """FAILED_PRECONDITION: Shutdown() was called while coordination agent is in error state.
+Agent status: DEADLINE_EXCEEDED: Barrier timed out. Id: [Init]Wait_for_all_tasks_to_register::0.
+# of tasks that reached the barrier: 2/4.
+The first task at the barrier: 0. Some timed out task names:
+2
+3
+
+
+RPC: /xla.coordination.CoordinationService/RegisterTask"""
+
+
+def test_absent_processes_are_named():
+    assert explain(STATUS, 60) == (
+        "processes 2 and 3 didn't start within 60 s; look at the logs there"
+    )
+
+
+def test_an_absent_coordinator_is_named():
+    status = "DEADLINE_EXCEEDED: Deadline Exceeded\n\nRPC: /xla.CoordinationService/RegisterTask"
+    assert explain(status, 60).startswith("process 0, which coordinates all, didn't start")
+
+
+def test_another_failure_is_quoted():
+    assert explain("INTERNAL: a\nb", 60) == "the processes can't be joined: INTERNAL: a b"
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_one_process_joins_nothing(monkeypatch, value):
+    monkeypatch.setenv("CODEX_JAX_DISTRIBUTED", value)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **_: pytest.fail("joined"))
+    with joined():
+        pass
+
+
+@pytest.fixture
+def initialized(monkeypatch):
+    """The arguments with which JAX joins, and with which its library is called."""
+    seen = {}
+
+    def client(*_words, **arguments):
+        seen["client"] = arguments
+
+    def initialize(**arguments):
+        seen["initialize"] = arguments
+        distributed._jax.get_distributed_runtime_client("address", 1)
+
+    monkeypatch.setattr(distributed._jax, "get_distributed_runtime_client", client)
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    monkeypatch.setattr(joining, "name_aborts", lambda: None)
+    monkeypatch.setenv("CODEX_JAX_DISTRIBUTED", "1")
+    seen["former"] = client
+    return seen
+
+
+def test_the_environment_names_the_processes(monkeypatch, initialized):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    monkeypatch.setenv("CODEX_JAX_START_TIMEOUT", "7")
+    with joined():
+        pass
+    arguments = initialized["initialize"]
+    assert (arguments["num_processes"], arguments["process_id"]) == (4, 0)
+    assert arguments["initialization_timeout"] > 7
+    assert "missed_heartbeat_callback" in initialized["client"]
+    assert distributed._jax.get_distributed_runtime_client is initialized["former"]
+
+
+def test_an_error_is_told(monkeypatch, initialized):
+    told = []
+    monkeypatch.setattr(joining, "tell_stop", told.append)
+    monkeypatch.setattr(joining.atexit, "register", lambda function: function())
+    monkeypatch.setattr(jax.distributed, "shutdown", lambda: told.append("shut down"))
+    with pytest.raises(InputError), joined():
+        raise InputError("rows: no such folder")
+    assert [str(error) for error in told] == ["rows: no such folder", "shut down"]
+    assert initialized["initialize"]["num_processes"] is None
+
+
+@pytest.mark.parametrize("name", ["JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "CODEX_JAX_START_TIMEOUT"])
+def test_a_variable_that_is_no_number_is_refused(monkeypatch, initialized, name):
+    monkeypatch.setenv(name, "four")
+    with pytest.raises(InputError, match=f"the variable {name} is 'four'; set it to"), joined():
+        pytest.fail(f"joined with {initialized}")

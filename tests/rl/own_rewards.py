@@ -1,0 +1,58 @@
+"""Rewards as a user writes them: right ones, and faulty ones of each sort."""
+
+import os
+import pathlib
+
+
+def count_vowels(prompts, completions, **columns):
+    """Rewards text that random weights write, so that there is something to learn."""
+    del prompts, columns
+    return [float(sum(letter in "aeiou(" for letter in text)) for text in completions]
+
+
+def constant(prompts, completions, **columns):
+    del completions, columns
+    return [1.0] * len(prompts)
+
+
+def first_only(prompts, completions, **columns):
+    del completions, columns
+    return [1.0] + [None] * (len(prompts) - 1)
+
+
+def case_share_twice(prompts, completions, case_share, **columns):
+    del prompts, completions, columns
+    return [2 * share for share in case_share]
+
+
+def not_a_number(prompts, completions, **columns):
+    del completions, columns
+    return [float("nan")] * len(prompts)
+
+
+def too_few(prompts, completions, **columns):
+    del completions, columns
+    return [1.0] * (len(prompts) - 1)
+
+
+def text(prompts, completions, **columns):
+    del completions, columns
+    return ["1"] * len(prompts)
+
+
+def raises(prompts, completions, **columns):
+    del prompts, completions, columns
+    raise KeyError("lint")
+
+
+def raises_once(prompts, completions, **columns):
+    """Raises at the second call, counted in the file that the environment names."""
+    flag = pathlib.Path(os.environ["CODEX_JAX_TEST_FLAG"])
+    with flag.open("a", encoding="utf-8") as out:
+        out.write("x")
+    if flag.stat().st_size == 2:
+        raise RuntimeError("once")
+    return count_vowels(prompts, completions, **columns)
+
+
+no_function = 3

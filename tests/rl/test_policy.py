@@ -1,0 +1,195 @@
+"""`codex-jax rl` from end to end with the real sandbox: resumed = straight, nothing recompiled."""
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from codex_jax import InputError, checkpoint
+from codex_jax.records import write_jsonl
+from codex_jax.rl import run
+from codex_jax.rl.policy import learn
+from codex_jax.rl.watch import StopRules
+from codex_jax.tokenizer import Tokenizer
+from codex_jax.train.compute import Compute
+from codex_jax.train.optimizer import Optimizer
+from tests.rl.conftest import SMALL, make_problem, make_problems
+
+FAST = Optimizer(learning_rate=1e-2, warmup_steps=1, schedule="constant", weight_decay=0.0)
+
+
+def params_of(folder):
+    """The weights of the newest checkpoint, as bytes by name."""
+    card = checkpoint.read_card(folder)
+    return card.step, {k: v for k, v in card.checksums.items() if k.startswith("params/")}
+
+
+def lines_of(folder):
+    text = pathlib.Path(folder, "metrics.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def run_settings(settings):
+    return settings | {"optimizer": FAST, "save_every": 1}
+
+
+def test_a_resumed_run_equals_a_straight_one(run_settings, tmp_path, monkeypatch):
+    straight = run_settings | {"checkpoint_dir": str(tmp_path / "straight")}
+    learn(**straight)
+    learn(**straight)  # nothing is left to do
+    monkeypatch.setenv("CODEX_JAX_TEST_FLAG", str(tmp_path / "calls"))
+    broken = run_settings | {"rewards": ("tests.rl.own_rewards:raises_once",)}
+    with pytest.raises(InputError, match="raised RuntimeError: once"):
+        learn(**broken)
+    assert checkpoint.latest_step(broken["checkpoint_dir"]) == 1
+    learn(**broken)
+    assert params_of(broken["checkpoint_dir"]) == params_of(straight["checkpoint_dir"])
+    names = ("step", "reward", "entropy", "loss", "grad_norm", "length", "distinct_programs")
+    rows = [
+        [[line[n] for n in names] for line in lines_of(x["checkpoint_dir"])]
+        for x in (straight, broken)
+    ]
+    assert rows[0] == rows[1]
+    assert [row[0] for row in rows[0]] == [0, 1, 2]
+    assert list(pathlib.Path(straight["checkpoint_dir"]).glob("events.out.tfevents.*"))
+
+
+def test_the_policy_learns_what_is_rewarded(run_settings):
+    rollout = dataclasses.replace(SMALL, prompts_per_batch=4, samples_per_prompt=8, sampler_rows=32)
+    learn(**run_settings | {"steps": 25, "rollout": rollout, "save_every": 100})
+    rewards = [line["reward"] for line in lines_of(run_settings["checkpoint_dir"])]
+    assert np.mean(rewards[-5:]) > np.mean(rewards[:5]) + 0.5
+    assert all(abs(line["ratio"] - 1) < 1e-3 for line in lines_of(run_settings["checkpoint_dir"]))
+
+
+def test_nothing_is_compiled_after_the_first_batch(run_settings, monkeypatch):
+    events, counts = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, _, **__: (
+            events.append(name) if name.endswith("backend_compile_duration") else None
+        )
+    )
+    original = run.Run._run_batch
+
+    def counting(self, *arguments):
+        result = original(self, *arguments)
+        counts.append(len(events))
+        return result
+
+    monkeypatch.setattr(run.Run, "_run_batch", counting)
+    learn(**run_settings | {"steps": 4, "save_every": 100})
+    assert counts[0] > 0
+    assert counts == [counts[0]] * 4
+
+
+def test_several_updates_on_a_batch_are_clipped(run_settings):
+    rollout = dataclasses.replace(SMALL, updates_per_batch=3, clip=(1e-4, 1e-4))
+    learn(**run_settings | {"steps": 6, "rollout": rollout})
+    lines = lines_of(run_settings["checkpoint_dir"])
+    assert [line["step"] for line in lines] == list(range(6))
+    assert ["reward" in line for line in lines] == [True, False, False] * 2
+    assert max(line["clip_share"] for line in lines) > 0.2
+    first, later = ([line["ratio"] for line in lines[n::3]] for n in (0, 2))
+    assert max(first) < 1.001
+    assert max(later) > 1.01
+
+
+def test_a_hack_of_tests_that_look_at_the_type_alone_is_caught(run_settings, tmp_path):
+    """Every sample is an int to the tests; the shadow cases want the sum."""
+    test = "def check(candidate):\n    assert isinstance(candidate(1), int)\n"
+    shadow = "def check(candidate):\n    assert candidate(1) == 7\n"
+    problems = make_problems(4, test=test, extra={"shadow_test": shadow})
+    write_jsonl(tmp_path / "problems.jsonl", problems.values())
+    with pytest.raises(InputError, match=r"stopped at step 1: .* fail the shadow cases"):
+        learn(**run_settings | {"steps": 10, "rewards": ("passes",)})
+    assert checkpoint.latest_step(run_settings["checkpoint_dir"]) == 1
+    with pytest.raises(InputError, match=r"stopped at step 1: .* fail the shadow cases"):
+        learn(**run_settings | {"steps": 10, "rewards": ("passes",)})  # it stays stopped
+
+
+def test_equal_rewards_stop_the_run_and_change_no_weight(run_settings):
+    rules = StopRules(equal_batches=2)
+    equal = run_settings | {"rewards": ("tests.rl.own_rewards:constant",), "steps": 9}
+    with pytest.raises(InputError, match=r"stopped at step 2: .* 2 batches in a row"):
+        learn(**equal | {"stop_rules": rules})
+    step, sums = params_of(equal["checkpoint_dir"])
+    assert step == 2
+    initial = checkpoint.read_card(run_settings["init_from"]).checksums
+    assert {k: v for k, v in initial.items() if k.startswith("params/")} == sums
+
+
+def faulty_settings(tmp_path):
+    """Name → (changed settings, the message)."""
+    other = Tokenizer.train(["x = 1\n"] * 3, vocab_size=350)
+    other.save(tmp_path / "other.json")
+    long = {"t/0": make_problem(0, prompt="def f(x):\n    return x + 0  #" + "y " * 90)}
+    single = {"t/0": make_problem(0, test="def check(c):\n    assert c(1) == 1\n")}
+    for name, problems in {"long": long, "single": single}.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", problems.values())
+    (tmp_path / "no_test.jsonl").write_text('{"task_id": "t/0", "prompt": "x", "entry_point": "f"}')
+    small = dataclasses.replace(SMALL, prompts_per_batch=1)
+    return {
+        "tokenizer": ({"tokenizer": str(tmp_path / "other.json")}, "set tokenizer to the file"),
+        "no checkpoint": ({"init_from": str(tmp_path / "none")}, "none"),
+        "empty init_from": ({"init_from": ""}, "init_from is empty"),
+        "long prompt": ({"problems": str(tmp_path / "long.jsonl"), "rollout": small}, "max_length"),
+        "one case": ({"problems": str(tmp_path / "single.jsonl")}, "t/0: its test has 1 cases"),
+        "no test": ({"problems": str(tmp_path / "no_test.jsonl")}, "t/0 lacks entry_point or test"),
+        "no problems": ({"problems": str(tmp_path / "absent.jsonl")}, "no such file"),
+        "group of one": (
+            {"rollout": dataclasses.replace(SMALL, samples_per_prompt=1)},
+            "2 or more",
+        ),
+        "unknown reward": ({"rewards": "passse"}, "no reward 'passse'"),
+        "no reward": ({"rewards": ()}, "rewards is empty"),
+        "nan": ({"rewards": "tests.rl.own_rewards:not_a_number"}, "returned nan"),
+        "too few": ({"rewards": "tests.rl.own_rewards:too_few"}, "returned 7 values for 8 samples"),
+        "raises": ({"rewards": "tests.rl.own_rewards:raises"}, "raised KeyError"),
+        "steps": ({"steps": 0}, "rl.steps is 0"),
+        "updates": ({"rollout": dataclasses.replace(SMALL, updates_per_batch=2)}, "a multiple of"),
+        "z loss": ({"compute": Compute(z_loss=0.1)}, "Compute.z_loss is set"),
+        "too few problems": (
+            {"rollout": dataclasses.replace(SMALL, prompts_per_batch=16)},
+            "6 problems; set prompts_per_batch",
+        ),
+    }
+
+
+def test_bad_input_is_a_line_each(run_settings, tmp_path):
+    for name, (changes, message) in faulty_settings(tmp_path).items():
+        folder = tmp_path / name.replace(" ", "_")
+        with pytest.raises(InputError) as error:
+            learn(**run_settings | {"checkpoint_dir": str(folder)} | changes)
+        assert message in str(error.value), name
+        assert "\n" not in str(error.value), name
+
+
+def test_a_sandbox_that_goes_down_loses_nothing(run_settings, monkeypatch):
+    from codex_jax.rl.judging import Judge
+
+    original, calls = Judge.judge, []
+
+    def judge(self, programs):
+        calls.append(len(programs))
+        if len(calls) == 3:
+            raise InputError("sandboxes no longer start (it is gone); expected one; run again")
+        return original(self, programs)
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    with pytest.raises(InputError, match="sandboxes no longer start"):
+        learn(**run_settings | {"save_every": 100})
+    assert checkpoint.latest_step(run_settings["checkpoint_dir"]) == 2
+    assert learn(**run_settings | {"save_every": 100})["step"] == 2
+
+
+def test_other_settings_are_refused_for_the_same_run(run_settings):
+    learn(**run_settings | {"steps": 1, "optimizer": dataclasses.replace(FAST, warmup_steps=0)})
+    other = run_settings | {"steps": 1, "optimizer": dataclasses.replace(FAST, warmup_steps=0)}
+    changed = {"rewards": "parses", "rollout": dataclasses.replace(SMALL, max_new_tokens=5)}
+    for name, value in changed.items():
+        with pytest.raises(InputError, match=f"run.{name}"):
+            learn(**other | {name: value})
