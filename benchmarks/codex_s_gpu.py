@@ -217,8 +217,8 @@ def best_step(folder: pathlib.Path) -> int:
     losses = {}
     for line in (folder / "metrics.jsonl").read_text().splitlines():
         fields = json.loads(line)
-        if "validation/loss" in fields and fields["step"] in steps:
-            losses[fields["step"]] = fields["validation/loss"]
+        if "validation/loss" in fields and fields["step"] + 1 in steps:  # after that step
+            losses[fields["step"] + 1] = fields["validation/loss"]
     return min(losses, key=losses.__getitem__) if losses else max(steps)
 
 

@@ -39,7 +39,15 @@ def test_an_empty_prompt_without_a_begin_token_is_end_of_text(bpe):
 
 def test_ends_of_a_card_replace_the_tokenizers(bpe):
     assert read_ends(checkpoint.Card(model={}), bpe).eos_ids == (bpe.eos_id,)
-    assert read_ends(checkpoint.Card(model={}, eos_ids=[5, 9]), bpe).eos_ids == (5, 9)
+    card = checkpoint.Card(model={}, eos_ids=[5, 9], begin_ids=[])
+    assert read_ends(card, bpe).eos_ids == (5, 9), "an imported model's own ends are all"
+
+
+def test_a_model_that_was_trained_from_an_imported_one_ends_as_its_rows_do_too(bpe):
+    trained_on = checkpoint.Card(model={}, eos_ids=[5, 9])
+    assert read_ends(trained_on, bpe).eos_ids == (5, 9, bpe.eos_id)
+    same = checkpoint.Card(model={}, eos_ids=[bpe.eos_id, 9])
+    assert read_ends(same, bpe).eos_ids == (bpe.eos_id, 9)
 
 
 def test_each_end_stops_from_every_state():

@@ -18,6 +18,10 @@ def read_ends(
 ) -> TextEnds:
     """Reads a card's ends; one without any has the tokenizer's end of text at both.
 
+    Training documents stand between ends of text: a card without `begin_ids`, which only an import
+    writes, is of a model that was trained on them, and the tokenizer's end of text ends its texts
+    beside those of the imported model that it began with.
+
     Args:
       card: The checkpoint's.
       tokenizer: The checkpoint's.
@@ -28,4 +32,6 @@ def read_ends(
     begin = end if card.begin_ids is None else tuple(card.begin_ids)
     if prepend_eos is not None:
         begin = (begin or end) if prepend_eos else ()
-    return TextEnds(begin, tuple(card.eos_ids) or end)
+    is_trained = card.begin_ids is None
+    ends = (*card.eos_ids, *end) if is_trained or not card.eos_ids else card.eos_ids
+    return TextEnds(begin, tuple(dict.fromkeys(ends)))
