@@ -107,6 +107,7 @@ class Networks:
     def remove(self) -> None:
         """Removes what this script makes, and nothing else."""
         for n in range(PROCESSES):
+            call("ip", "link", "del", self.wire(n), check=False)
             call("ip", "netns", "del", self.name(n), check=False)
             shutil.rmtree(f"/etc/netns/{self.name(n)}", ignore_errors=True)
         call("ip", "link", "del", BRIDGE, check=False)
@@ -148,7 +149,8 @@ class Run:
         """Starts all processes anew."""
         self.attempt += 1
         for n in range(PROCESSES):
-            environment = os.environ | {
+            compiled = {"JAX_COMPILATION_CACHE_DIR": str(self.folder.parent / "compiled")}
+            environment = {**compiled, **os.environ} | {
                 "PYTHONPATH": str(ROOT),
                 "JAX_PLATFORMS": "cpu",
                 "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
@@ -158,7 +160,6 @@ class Run:
                 "JAX_COORDINATOR_ADDRESS": f"{self.networks.address(0)}:{PORT}",
                 "JAX_NUM_PROCESSES": str(PROCESSES),
                 "JAX_PROCESS_ID": str(n),
-                "JAX_COMPILATION_CACHE_DIR": str(self.folder.parent / "compiled"),
                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             }
             numbers = (
@@ -343,14 +344,10 @@ def torment(run: Run, chaos: Chaos, events: int) -> None:
 
 def main() -> int:
     """Runs both, and prints what was wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=50, help="faults")
     parser.add_argument("--steps", type=int, default=600, help="steps of the run")
-    parser.add_argument(
-        "--pace", type=float, default=0.1, help="seconds that a batch takes at least"
-    )
+    parser.add_argument("--pace", type=float, default=0.1, help="least seconds of a batch")
     parser.add_argument("--lost_after", type=float, default=30.0, help="HostLimits.lost_after_s")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds to the end of all")
     parser.add_argument("--megabytes", type=int, default=64, help="size of the disk")
@@ -358,19 +355,22 @@ def main() -> int:
     parser.add_argument("--folder", default="/tmp/chaos", help="of the disk and the logs")
     settings = parser.parse_args()
     disk = pathlib.Path(settings.folder)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid() or call("ip", "netns", "list", check=False).returncode:
         print("no chaos here: network namespaces need root and iproute2")
         return 0
     disk.mkdir(parents=True, exist_ok=True)
     call("mount", "-t", "tmpfs", "-o", f"size={settings.megabytes}m", "tmpfs", str(disk))
     try:
-        with Networks() as networks:
+        with Networks() as networks, contextlib.ExitStack() as stack:
             straight = Run(networks, disk / "straight", settings)
+            run = Run(networks, disk / "run", settings)
+            stack.callback(lambda: run.kill(*run.running))
+            stack.callback(lambda: straight.kill(*straight.running))
             straight.start()
             if hanging := straight.wait(3600):
                 print(f"the run without faults hangs: {hanging}")
                 return 1
-            run = Run(networks, disk / "run", settings)
             chaos = Chaos(run, random.Random(settings.seed))
             torment(run, chaos, settings.events)
             return report(straight.steps(), run, chaos)
