@@ -113,7 +113,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
-    return middle - half / (1 + z * z / count), middle + half / (1 + z * z / count)
+    half /= 1 + z * z / count
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def print_table(methods: dict[str, dict[str, float]], steps: dict[str, int]) -> None:

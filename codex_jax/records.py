@@ -5,6 +5,7 @@ import gzip
 import json
 import pathlib
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
@@ -98,9 +99,49 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def open_text(path: pathlib.Path | str, mode: str = "r") -> Any:
-    """Opens a UTF-8 text file, through gzip if the name ends in .gz."""
+    """Opens a UTF-8 text file, through gzip if the name ends in .gz; a byte order mark is none."""
     opener = gzip.open if str(path).endswith(".gz") else open
-    return opener(path, mode + "t", encoding="utf-8")
+    return opener(path, mode + "t", encoding="utf-8-sig" if mode == "r" else "utf-8")
+
+
+def read_lines(path: pathlib.Path | str, content: str) -> Iterator[tuple[str, str]]:
+    """Yields (file and line number, text) of the lines of JSON Lines, but for blank ones.
+
+    Args:
+      path: the file.
+      content: of the lines, for the message where there is no file.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    check_local(path)
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"{path}: no such file; expected JSON Lines of {content}")
+    number = 0
+    try:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield f"{path}:{number}", line
+    except UnicodeDecodeError as error:
+        reason = f"a byte that is no UTF-8 ({error.reason})"
+        raise InputError(f"{path}:{number + 1} or later: {reason}; save it as UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:  # gzip's own, and what no user may read
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}:{number + 1}: can't be read ({reason}); expected text") from None
+
+
+def parse_object(line: str, where: str) -> dict[str, Any]:
+    """Parses a line of JSON as an object; `where` begins the error message."""
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # numbers of too many digits, lists too deep
+        raise InputError(f"{where}: not JSON that Python reads ({error})") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
+    return fields
 
 
 def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[Record]:
@@ -109,23 +150,13 @@ def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
     """
-    check_local(path)
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of {record_type.__name__}s")
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield parse_record(line, record_type, where=f"{path}:{number}")
+    for where, line in read_lines(path, f"{record_type.__name__}s"):
+        yield parse_record(line, record_type, where=where)
 
 
 def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
     """Parses one line of JSON as a record; `where` begins the error message."""
-    try:
-        fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{where}: expected a JSON object, found {type(fields).__name__}")
+    fields = parse_object(line, where)
     names, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")

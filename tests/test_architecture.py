@@ -173,6 +173,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sampling"},
         {"engine", "openai_schema"},
         {"batch_output", "chat_schema", "completions_file", "inputs"},
+        {"shared_completions"},
         {"batch_run"},
         {"generate", "serve"},
     ],

@@ -1,5 +1,6 @@
 """JSON Lines there and back, and what is refused."""
 
+import gzip
 import json
 
 import hypothesis
@@ -100,3 +101,35 @@ def test_an_index_that_was_not_written_is_not_written_again(tmp_path):
     again = list(records.read_jsonl(tmp_path / "c.jsonl", records.Completion))
     assert again == rows
     assert [row.sample_index is records.UNNUMBERED for row in again] == [True, False]
+
+
+GOOD = b'{"task_id": "t", "completion": "x"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "c.jsonl",
+            GOOD + b'{"task_id": "\xff"}\n',
+            "c.jsonl:[12] or later: a byte that is no UTF-8",
+        ),
+        ("c.jsonl.gz", GOOD, r"c\.jsonl\.gz:1: can't be read \(Not a gzipped file"),
+        ("c.jsonl.gz", gzip.compress(GOOD * 50)[:60], "can't be read"),
+        ("c.jsonl.gz", gzip.compress(GOOD)[:-6] + b"xxxxxx", "can't be read"),
+        ("c.jsonl", GOOD + b"[" * 100_000, r"c\.jsonl:2: not JSON that Python reads \(maximum rec"),
+        ("c.jsonl", b'{"n": ' + b"9" * 6000 + b"}", r"c\.jsonl:1: not JSON that Python reads \(Ex"),
+        ("c.jsonl", GOOD + b"\n\n[1]\n", r"c\.jsonl:4: expected a JSON object, found list"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        list(records.read_jsonl(tmp_path / name, Completion))
+    assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_and_other_ends_of_lines_are_read(tmp_path):
+    (tmp_path / "c.jsonl").write_bytes(b"\xef\xbb\xbf" + GOOD.replace(b"\n", b"\r\n") * 2)
+    rows = list(records.read_jsonl(tmp_path / "c.jsonl", Completion))
+    assert [row.completion for row in rows] == ["x", "x"]

@@ -142,8 +142,8 @@ step() {
 read_path() {
     cd "$tree" 2>/dev/null || true
     case $1 in
-        gs://*) gcloud storage cat "$1" ;;
-        *) [[ ! -f $1 ]] || cat "$1" ;;
+        gs://*) gcloud storage cat "$1" "$1.part-*" ;;
+        *) cat "$1" "$1".part-* ;; # several hosts write a part each
     esac 2>/dev/null || true
 }
 

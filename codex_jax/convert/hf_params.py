@@ -66,11 +66,11 @@ def read_params(
         weight, shape = table[path], leaf.shape
         if path.startswith("blocks/"):
             names = [weight.name.format(n) for n in range(config.layers)]
-            layers = [_to_ours(read_tensor(name), weight, shape[1:], config) for name in names]
+            layers = [_to_ours(read_tensor(n), weight, path, shape[1:], config) for n in names]
             params[path] = np.stack(layers)
         else:
             unpadded = _unpadded(path, config, shape)
-            value = _to_ours(read_tensor(weight.name), weight, unpadded, config)
+            value = _to_ours(read_tensor(weight.name), weight, path, unpadded, config)
             padding = [(0, size - n) for n, size in zip(value.shape, shape, strict=True)]
             params[path] = np.pad(value, padding)
         params[path] = _multiply(params[path], scales.get(path))
@@ -112,13 +112,13 @@ def _unpadded(path: str, config: DecoderConfig, shape: tuple[int, ...]) -> tuple
 
 
 def _to_ours(
-    value: np.ndarray, weight: Weight, shape: tuple[int, ...], config: DecoderConfig
+    value: np.ndarray, weight: Weight, path: str, shape: tuple[int, ...], config: DecoderConfig
 ) -> np.ndarray:
     """Converts a foreign weight to a parameter of ours."""
     value = np.asarray(value, np.float32)
-    size = int(np.prod(shape)) * weight.parts
-    if value.size != size:
-        raise InputError(f"{weight.name}: shape {list(value.shape)}; expected {size} numbers")
+    expected = _foreign_shape(weight, path, shape)
+    if [n for n in value.shape if n != 1] != [n for n in expected if n != 1]:
+        raise InputError(f"{weight.name}: shape {list(value.shape)}; expected {list(expected)}")
     if weight.layout == "minus 1":
         value = value + 1
     value = value if weight.layout in ("same", "minus 1") else value.T  # outputs last
@@ -131,6 +131,16 @@ def _to_ours(
         rotated = rotated.reshape(len(value), -1, 2).swapaxes(1, 2).reshape(rotated.shape)
         value = np.concatenate([rotated, rest], axis=-1)
     return value.reshape(shape)
+
+
+def _foreign_shape(weight: Weight, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a foreign weight that holds all parts of a parameter of ours."""
+    size = int(np.prod(shape)) * weight.parts
+    if path.endswith(("bias", "scale", "shift")):
+        return (size,)
+    inputs = int(np.prod(shape[:-1] if path.endswith("/out") else shape[:1]))
+    matrix = inputs, size // inputs
+    return matrix if weight.layout in ("same", "minus 1") else matrix[::-1]
 
 
 def _to_foreign(value: np.ndarray, weight: Weight, path: str, config: DecoderConfig) -> np.ndarray:

@@ -23,6 +23,7 @@ from codex_jax.evaluate.select.prompts import read_prompts
 from codex_jax.evaluate.select.select import IS_SELECTION, select_programs
 from codex_jax.evaluate.verdict_log import VerdictLog
 
+_MAX_WORKERS = 1024
 _VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
 _OWN_FILES = {
     "verdicts.jsonl": _VERDICTS,
@@ -104,11 +105,13 @@ def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_settings(timeout_s: float, memory_mb: int, workers: int, ks: Sequence[int]) -> None:
-    if timeout_s <= 0 or memory_mb < 64 or workers < 0 or not ks or min(ks) < 1:
+    if timeout_s <= 0 or memory_mb < 64 or not 0 <= workers <= _MAX_WORKERS:
         raise InputError(
-            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}, ks={tuple(ks)}; "
-            "expected positive numbers and at least 64 MiB"
+            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}; expected more than "
+            f"0 s, at least 64 MiB and up to {_MAX_WORKERS} workers"
         )
+    if not ks or min(ks) < 1:
+        raise InputError(f"ks={tuple(ks)}; expected positive numbers; set ks to (1, 10), say")
 
 
 def _select(

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from codex_jax import records
 from codex_jax.evaluate.judging import inner_test
 from codex_jax.evaluate.judging.check_plan import defines_check
-from codex_jax.evaluate.judging.pool import Pool
+from codex_jax.evaluate.judging.judge import NO_CALLS
+from codex_jax.evaluate.judging.pool import ENDS_JUDGE, Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.libraries import missing_libraries
 from codex_jax.evaluate.problems import formats
@@ -40,7 +41,12 @@ def check_references(
     outside.judge(references, pool, "references")
     rows = {row.task_id: row for row in outside.verdicts(references)}
     reasons = {name: reason for name, row in rows.items() if (reason := _fault(tasks[name], row))}
-    variants = {name: _in_process(tasks[name]) for name in reasons if _can_move(tasks[name])}
+    is_hopeless = {name: NO_CALLS in r or ENDS_JUDGE in r for name, r in reasons.items()}
+    variants = {
+        name: _in_process(tasks[name])
+        for name in reasons
+        if _can_move(tasks[name]) and not is_hopeless[name]
+    }
     for name, failure in _failures_inside(variants, path, conditions, pool).items():
         del variants[name]
         pool.replace({name: tasks[name]})
@@ -94,7 +100,8 @@ def _fault(problem: records.Problem, row: records.Verdict) -> str:
     is_inexact = row.detail and _can_move(problem)
     is_wrong = problem.canonical_solution and (not row.passed or is_inexact)
     if is_wrong or row.cause == Cause.LEFT_OUT:
-        return f"{row.cause}: {row.detail}" if row.detail else row.cause
+        cause = "" if row.cause == Cause.LEFT_OUT else row.cause
+        return ": ".join(filter(None, [cause, row.detail]))
     return ""
 
 

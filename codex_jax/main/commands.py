@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from codex_jax import InputError
 from codex_jax.main.suggestions import suggest
@@ -32,6 +33,8 @@ class Command:
       dependencies: Parameter → the object that main makes for it; for a parameter with a default,
         only where one of the object's settings is set.
       repeats: Whether it runs one compiled step over and over, whose memory is worth keeping.
+      hosts: Those of several that run it: all together, the first while the others wait, or one
+        alone, as it starts other commands.
       operand: Setting that a bare word sets, if any; other bare words are gin files.
     """
 
@@ -41,6 +44,7 @@ class Command:
     dependencies: Mapping[str, Dependency] = dataclasses.field(default_factory=dict)
     repeats: bool = False
     operand: str = ""
+    hosts: Literal["all", "first", "one"] = "first"
 
     @property
     def gin_name(self) -> str:
@@ -64,6 +68,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "quickstart",
             "codex_jax.main.quickstart:quickstart",
             "train, sample, judge and plot a small Codex on this machine",
+            hosts="one",
         ),
     ),
     "Problems and data": (
@@ -127,6 +132,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "train a decoder on packed rows; continues from its newest checkpoint",
             dependencies={"batches": _BATCHES, "task_metrics": _TASK_METRICS},
             repeats=True,
+            hosts="all",
         ),
         Command(
             "goodput",
@@ -144,6 +150,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "sweep",
             "codex_jax.main.sweep:sweep",
             "run a command over a grid of settings, a folder each; a table and a plot",
+            hosts="one",
         ),
         Command(
             "compile",
@@ -167,6 +174,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "codex_jax.sample.generate:generate",
             "complete problems with a checkpoint",
             repeats=True,
+            hosts="all",
         ),
         Command(
             "solve",
@@ -174,6 +182,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             "solve prompts that list steps: programs by pieces, merged by what they do",
             dependencies={"runner": _RUNNER},
             repeats=True,
+        ),
+        Command(
+            "solve distil",
+            "codex_jax.solve.distil:distil",
+            "write solved prompts as training texts: one body, and helpers with a caller",
+            dependencies={"runner": _RUNNER},
         ),
         Command(
             "serve",

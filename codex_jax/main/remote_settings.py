@@ -14,7 +14,7 @@ from codex_jax.remote.paths import check_path, is_remote, scheme_of, url_of
 
 # Of every command; "Owner.setting" where an owner's alone.
 _NATIVE = {"checkpoint_dir", "init_from", "BatchReader.rows", "data.inspect.rows"}
-_NATIVE |= {"data.cache.output", "data.build.cached"}
+_NATIVE |= {"data.cache.output", "data.build.cached", "sample.output"}
 _INPUTS = {"tokenizer", "problems", "completions", "verdicts", "benchmarks", "baseline"}
 _INPUTS |= {"report.metrics", "import.source", "curate.contests.contests"}
 _OUTPUTS = {"output", "sample.batch_output", "compile.hlo_output", "import.tokenizer"}

@@ -14,6 +14,7 @@ from codex_jax.main import dry_run, resolve
 from codex_jax.main.bindings import Bindings, Flag
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import config_text
+from codex_jax.main.first_host import run_on_hosts
 from codex_jax.main.remote_settings import check_paths, localized
 from codex_jax.main.schema import Configurable
 from codex_jax.main.suggestions import suggest
@@ -37,12 +38,12 @@ class BoundCommand:
         """Runs the command; on a pod, as one process of many."""
         # Orbax logs a traceback for each thread that fails, and then raises what we report.
         absl.logging.set_verbosity(absl.logging.FATAL)
-        if not os.environ.get("CODEX_JAX_DISTRIBUTED"):
+        if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
             return self._call()
         from codex_jax import hosts
 
         with hosts.joined():
-            return self._call()
+            return run_on_hosts(self.command, self._call)
 
     def _call(self) -> Any:
         if self.command.repeats:

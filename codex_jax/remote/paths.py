@@ -98,6 +98,20 @@ def absolute(path: Any) -> Any:
     return to_path(path) if is_remote(path) else to_path(pathlib.Path(path).absolute())
 
 
+def list_files(folder: Any) -> dict[str, int]:
+    """Returns the size in bytes of every file below a folder, by its name relative to it."""
+    if not is_remote(folder):
+        path = pathlib.Path(folder)
+        files = (file for file in path.rglob("*") if file.is_file())
+        return {file.relative_to(path).as_posix(): file.stat().st_size for file in files}
+    _configure()
+    import fsspec
+
+    prefix = "/".join(split_url(url_of(folder))) + "/"
+    listing = fsspec.filesystem("gcs").find(prefix, detail=True)
+    return {name.removeprefix(prefix): entry["size"] for name, entry in listing.items()}
+
+
 @functools.cache
 def _configure() -> None:
     """Has epath read Cloud Storage through gcsfs, which loads no TensorFlow and caches nothing."""

@@ -9,10 +9,11 @@ import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import jax
+
 from codex_jax import InputError, checkpoint, progress
 from codex_jax.records import Completion
 from codex_jax.sample.batch_output import check_batch_output, write_batch_output
-from codex_jax.sample.completions_file import CompletionsFile
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.load import load_engine, weights_fingerprint
@@ -23,6 +24,7 @@ from codex_jax.sample.sampling.detokenizer import detokenize, encode_prompt
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
+from codex_jax.sample.shared_completions import SharedCompletions
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
@@ -72,21 +74,20 @@ class BatchRun:
                     request.id: _fingerprint(request, self.default, params) for request in requests
                 },
             }
-            with CompletionsFile(path, manifest) as file:
-                if remaining := list(_remaining(requests, file.done)):
+            with SharedCompletions(path, manifest) as file:
+                if share := file.deal(list(_remaining(requests, file.done))):
                     engine = engine or load_engine(
                         checkpoint_dir,
                         card,
                         shape,
                         self.mesh_shape,
                         self.tokenizer,
-                        prompt_tokens=len(remaining[0].tokens),
+                        prompt_tokens=len(share[0].tokens),
                     )
-                    samples = sum(len(request.samples) for request in requests)
-                    self._write(remaining, file, engine, samples)
-                total += len(file.done)
-                if batch_output:
-                    write_batch_output(batch_output, path, requests, self._models())
+                    self._write(share, file, engine)
+                total += file.finish(requests)
+                if batch_output and jax.process_index() == 0:
+                    write_batch_output(batch_output, file.path, requests, self._models())
         return total
 
     def _requests(self, sampling_params: SamplingParams) -> list[Request]:
@@ -146,13 +147,13 @@ class BatchRun:
             **self.dtypes,
         }
 
-    def _write(
-        self, requests: list[Request], file: CompletionsFile, engine: Engine, total: int
-    ) -> None:
+    def _write(self, requests: list[Request], file: SharedCompletions, engine: Engine) -> None:
         """Appends samples to the file, as they finish or in the order of the requests."""
+        done = len(file.done)
+        total = done + sum(len(request.samples) for request in requests)
         tokens, by_id = 0, {request.id: request for request in requests}
         batches = engine.batches(requests)
-        with progress.bar(desc="sampling", total=total, unit="sample", done=len(file.done)) as bar:
+        with progress.bar(desc="sampling", total=total, unit="sample", done=done) as bar:
             for samples in _in_order(batches, requests) if self.ordered else batches:
                 for sample in samples:
                     request = by_id[sample.request_id]

@@ -120,11 +120,17 @@ class CompletionsFile:
     def __enter__(self) -> "CompletionsFile":  # noqa: PYI034 - beartype checks no Self in a hook
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Writes everything appended, and gives the file free; a second call does nothing."""
+        if self._out.closed:
+            return
         try:
             self.flush()
         finally:
             self._out.close()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:

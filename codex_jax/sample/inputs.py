@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.records import Problem, open_text, parse_record
+from codex_jax.records import Problem, parse_object, parse_record, read_lines
 from codex_jax.sample import openai_schema
 from codex_jax.sample.engine.requests import Request
 
@@ -36,14 +36,7 @@ def read_inputs(path: pathlib.Path | str, default: Request) -> list[InputLine]:
       InputError: no such file, no lines, a malformed line, an unsupported field of a body, or
         one task_id twice.
     """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of Problems")
-    with open_text(path) as lines:
-        parsed = [
-            _parse_line(line, number, f"{path}:{number}", default)
-            for number, line in enumerate(lines, 1)
-            if line.strip()
-        ]
+    parsed = [_parse_line(line, where, default) for where, line in read_lines(path, "Problems")]
     if not parsed:
         raise InputError(f"{path}: no problems in it; expected JSON Lines with task_id and prompt")
     _check_task_ids(parsed, path)
@@ -58,15 +51,13 @@ def _check_task_ids(lines: list[InputLine], path: pathlib.Path | str) -> None:
         task_ids.add(problem.task_id)
 
 
-def _parse_line(line: str, number: int, where: str, default: Request) -> InputLine:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        fields = None  # parse_record reports the error
-    if isinstance(fields, dict) and "custom_id" in fields:
+def _parse_line(line: str, where: str, default: Request) -> InputLine:
+    fields = parse_object(line, where)
+    if "custom_id" in fields:
         return _parse_batch_line(fields, where, default)
-    if isinstance(fields, dict) and "task_id" not in fields:
-        line = json.dumps(fields | {"task_id": str(number)})
+    task_id = fields.get("task_id", int(where.rpartition(":")[2]))
+    if type(task_id) is int:  # as MBPP numbers its problems
+        line = json.dumps(fields | {"task_id": str(task_id)})
     problem = parse_record(line, Problem, where=where)
     return InputLine(problem, default._replace(id=problem.task_id))
 

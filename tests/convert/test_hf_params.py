@@ -80,7 +80,7 @@ def test_an_unknown_family_and_a_wrong_shape_are_one_line():
         InputError, match="family 'mamba'; expected one of codegen, gemma, gguf:llama"
     ):
         hf_params.read_config("mamba", {})
-    with pytest.raises(InputError, match=r"c_attn.weight: shape \[3\]; expected 3072"):
+    with pytest.raises(InputError, match=r"c_attn.weight: shape \[3\]; expected \[32, 96\]"):
         hf_params.read_params("gpt2", small("gpt2"), lambda _: np.zeros(3))
 
 
@@ -124,3 +124,23 @@ def test_logits_equal_those_of_transformers(family):
     hidden, _ = model.forward(config, params, tokens, positions, attend)
     logits = model.unembed(config, params, hidden)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_matrix_of_another_shape_is_refused_though_it_has_as_many_numbers(family):
+    """One that was saved transposed would be read as another one."""
+    config = small(family)
+    params = jax.tree.map(
+        np.asarray, jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    )
+    weights = hf_params.write_params(family, config, params)
+    matrices = [name for name, value in weights.items() if value.ndim == 2]
+    others = [name for name in matrices if len(set(weights[name].shape)) == 2]
+    assert others
+    for name in others:
+        shape = weights[name].shape
+        transposed = weights | {name: np.ascontiguousarray(weights[name].T)}
+        with pytest.raises(
+            InputError, match=rf"shape \[{shape[1]}, {shape[0]}\]; expected \[{shape[0]}"
+        ):
+            hf_params.read_params(family, config, transposed.__getitem__)

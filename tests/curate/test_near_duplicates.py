@@ -54,7 +54,11 @@ def test_pairs_are_those_of_brute_force():
 
 @pytest.mark.parametrize(
     ("source", "tokens"),
-    [("def f(:\n", ["def", "v0", "(", ":"]), ("'unterminated", ["'", "v0"]), ("  x\n y\n", ["v0"])],
+    [
+        ("def f(:\n", ["def", "v0", "(", ":"]),
+        ("x = 'unterminated", ["v0", "="]),
+        ("  x\n y\n", ["v0"]),
+    ],
 )
 def test_what_does_not_parse_has_tokens_up_to_there(source, tokens):
     assert near_duplicates.code_tokens(source) == tokens

@@ -18,10 +18,13 @@ class Session:
         return Run(self.answers, 0.0)
 
 
+CALLS = [((number,), {}) for number in (1, 2, 3, 4)]
+
+
 def test_replies_of_a_program():
     session = Session(Answer([1, 2]), Answer(None), Answer(error="ValueError: no"))
-    value, nothing, raised, ended = run_program(session, "source", "f", [[1], [2], [3], [4]])
-    assert session.calls == ["source", "f", ((1,), {}), ((2,), {}), ((3,), {}), ((4,), {})]
+    value, nothing, raised, ended = run_program(session, "source", "f", CALLS)
+    assert session.calls == ["source", "f", *CALLS]
     assert (value.value, value.has_answer, value.is_value) == ([1, 2], True, True)
     assert (nothing.has_answer, nothing.is_value) == (True, False)
     assert (raised.digest, raised.has_answer) == ("raised ValueError", False)
@@ -36,7 +39,7 @@ def test_without_calls_nothing_runs():
 
 def test_changed_arguments_are_part_of_a_reply():
     session = Session(Answer(1, [[2]]), Answer(1, None))
-    first, second = run_program(session, "source", "f", [[[1]], [[1]]])
+    first, second = run_program(session, "source", "f", [(([1],), {})] * 2)
     assert first.digest != second.digest
 
 

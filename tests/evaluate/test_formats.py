@@ -390,3 +390,23 @@ def test_fields_of_another_type_are_one_line(tmp_path, row):
 )
 def test_a_check_that_is_bound_in_any_way_is_run(test, expected):
     assert check_plan.defines_check(test) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"plus_input": 3}, "plus_input must be a list of calls, each a list of arguments"),
+        ({"plus_input": [3]}, "plus_input must be a list of calls"),
+        ({"plus_input": [[1]], "base_input": None}, "base_input must be a list of calls"),
+        ({"plus_input": [[1]], "atol": "x"}, "atol is 'x'; expected a number of at least 0"),
+        ({"plus_input": [[1]], "atol": None}, "atol is None"),
+        ({"plus_input": [[1]], "atol": -1e-6}, "atol is -1e-06"),
+        ({"plus_input": [[1]], "atol": True}, "atol is True"),
+        ({"plus_input": [[1]], "forms": 3}, "forms must be a list of texts, found 3"),
+        ({"plus_input": [[1]], "oracle": 3}, "oracle must be a string, found 3"),
+    ],
+)
+def test_inputs_of_another_form_are_one_line(tmp_path, fields, message):
+    row = {"task_id": "t", "prompt": "def f(n):\n", "entry_point": "f", "test": ""} | fields
+    with pytest.raises(InputError, match=rf"rows\.jsonl:1: {message}"):
+        load(tmp_path, row)

@@ -75,6 +75,22 @@ def test_the_page_is_whole_and_needs_no_other_file(tmp_path):
     assert "gvisor" in text
 
 
+def test_methods_are_plotted_by_blocks(tmp_path):
+    page, paths = tmp_path / "report.html", files(tmp_path)
+    search = tmp_path / "search"
+    search.mkdir()
+    rows = list(records.read_jsonl(paths["verdicts"], records.Verdict))
+    records.write_jsonl(search / "verdicts.jsonl", rows[::2])
+    write_report(output=str(page), **paths, others=(str(search / "verdicts.jsonl"),))
+    text = page.read_text()
+    assert "by the number of blocks and by method" in text
+    assert ">search</text>" in text
+    assert f">{tmp_path.name}</text>" in text
+    records.write_jsonl(search / "verdicts.jsonl", [])
+    with pytest.raises(InputError, match="no verdicts on problems with blocks; set others to"):
+        write_report(output=str(page), **paths, others=(str(search / "verdicts.jsonl"),))
+
+
 def test_hostile_samples_stay_text(tmp_path):
     page = tmp_path / "report.html"
     hostile = "    x = '</script><script>document.title = \"taken\"</script>'\n"

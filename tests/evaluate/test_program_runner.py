@@ -22,6 +22,16 @@ def test_values_changed_arguments_and_exceptions(session):
     assert run.reason == ""
 
 
+def test_several_programs_get_the_same_calls(session):
+    """Calls are encoded once for one sequence; each program has arguments of its own."""
+    calls = [(([1],), {}), (([2],), {})]
+    for source in ("def f(x):\n    x.clear()\n    return 0\n", "def f(x):\n    return x[0]\n"):
+        answers = session.run(source, "f", calls).answers
+    assert [answer.value for answer in answers] == [1, 2]
+    others = [(([3],), {})]
+    assert [a.value for a in session.run(source, "f", others).answers] == [3]
+
+
 def test_iterators_become_lists(session):
     run = session.run("def f(n):\n    return iter(range(n))\n", "f", [((3,), {})])
     assert run.answers == [records.Answer([0, 1, 2])]

@@ -6,6 +6,7 @@ import pytest
 
 from codex_jax import records
 from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.judging import pool as pool_module
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.report.html_report import write_report
@@ -142,3 +143,43 @@ def test_another_language_s_reference_is_run_too(tmp_path):
     verdicts = [rows[key].verdict for key in (("good", 0), ("good", 1), ("bad", 0))]
     assert verdicts == ["passed", "failed", "left out"]
     assert report["references"]["judged_in_process"] == []
+
+
+@pytest.mark.parametrize("reference", ["def f(n): return n + 1\n", ""])
+@pytest.mark.parametrize(
+    "test",
+    [
+        "x = 1\n",
+        "def check(c):\n    pass\n",
+        "def check(c):\n    for n in []:\n        assert c(n) == n + 1\n",
+        "def check(c):\n    assert callable(c)\n",
+        " \n",
+    ],
+    ids=["no check", "an empty check", "no cases", "no call", "blank"],
+)
+def test_a_test_that_never_calls_the_program_shows_nothing(tmp_path, test, reference):
+    task = records.Problem(
+        task_id="t", prompt="", entry_point="f", test=test, canonical_solution=reference
+    )
+    report, rows = run(tmp_path, [task], [("t", "def f(n): return 0\n")])
+    assert rows["t", 0].verdict == "left out"
+    assert rows["t", 0].detail == "its test passed without a call of the program"
+    assert report["problems"] == 0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"test": "import os\ndef check(c):\n    os._exit(0)\n"},
+        {"test": "import os\ndef check(c):\n    c(1)\n    os._exit(3)\n"},
+        {"canonical_solution": "import os\ndef f(n): os._exit(0)\n"},
+    ],
+)
+def test_what_ends_the_judge_itself_is_left_out_by_name(tmp_path, monkeypatch, fields):
+    monkeypatch.setattr(pool_module, "_PAUSE_S", 0.0)
+    good = problem("good", "", "assert c(1) == 2")
+    bad = records.Problem(**vars(good) | {"task_id": "bad"} | fields)
+    samples = [(name, "def f(n): return n + 1\n") for name in ("bad", "good")]
+    report, rows = run(tmp_path, [bad, good], samples)
+    assert rows["good", 0].verdict == "passed"
+    assert "ends the judge, with status" in report["references"]["left_out"]["bad"]

@@ -29,7 +29,7 @@ class Processes:
     def start(self, count, *, steps=8, limits=None, sabotage=None, absent=(), **options):
         """Starts all but the absent; `sabotage` is by process."""
         port = free_port()
-        limits = {"lost_after_s": 20.0, "timeout_s": 120.0} | (limits or {})
+        limits = {"lost_after_s": 20.0, "timeout_s": 900.0} | (limits or {})
         for index in set(range(count)) - set(absent):
             faults = dict((sabotage or {}).get(index, {}))
             settings = options | {"host_limits": limits} | faults.pop("settings", {})
@@ -62,7 +62,7 @@ class Processes:
                 stderr=(self.folder / f"{index}.log").open("w"),
             )
 
-    def finish(self, seconds=480):
+    def finish(self, seconds=900):
         """Waits for all; returns process → (status, what it wrote)."""
         for process in self.running.values():
             process.wait(seconds)

@@ -64,7 +64,7 @@ def test_without_its_coordinator_a_host_says_so(processes):
 
 def test_a_folder_of_its_own_is_found_before_training(processes):
     own = {"folder": str(processes.folder / "own")}
-    processes.start(2, sabotage={1: own}, limits={"lost_after_s": 10.0})
+    processes.start(2, sabotage={1: own}, limits={"lost_after_s": 20.0})
     for status, log in processes.finish().values():
         assert status == 2
         assert "isn't the same folder on all hosts: process 1 can't see" in sentence(log)
@@ -73,7 +73,7 @@ def test_a_folder_of_its_own_is_found_before_training(processes):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_host_is_named(processes, victim):
-    processes.start(2, sabotage={victim: {"kill_at": 4}}, limits={"lost_after_s": 10.0})
+    processes.start(2, sabotage={victim: {"kill_at": 4}}, limits={"lost_after_s": 20.0})
     ended = processes.finish()
     assert ended[victim][0] == -signal.SIGKILL
     status, log = ended[1 - victim]
@@ -86,7 +86,7 @@ def test_a_killed_host_is_named(processes, victim):
 def test_a_stopped_host_is_named_and_ends_when_it_goes_on(processes):
     processes.start(4, sabotage={2: {"stop_at": 4}}, limits={"lost_after_s": 20.0})
     for index in (0, 1, 3):
-        processes.running[index].wait(480)
+        processes.running[index].wait(900)
     processes.running[2].send_signal(signal.SIGCONT)
     ended = processes.finish()
     for index in (0, 1, 3):

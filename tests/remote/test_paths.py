@@ -111,3 +111,14 @@ def test_gcsfs_that_is_absent_is_named(monkeypatch):
     paths._configure.cache_clear()
     with pytest.raises(InputError, match=r"pip install 'codex-jax\[gcs\]'"):
         paths.to_path("gs://b/x")
+
+
+def test_files_of_a_folder_and_their_sizes(bucket, tmp_path):
+    for name, content in {"a": b"1", "sub/b": b"", "sub/deep/c": b"333"}.items():
+        bucket.write(f"run/{name}", content, {})
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    bucket.write("run2/d", b"", {})
+    expected = {"a": 1, "sub/b": 0, "sub/deep/c": 3}
+    assert paths.list_files("gs://bucket/run") == paths.list_files(tmp_path) == expected
+    assert paths.list_files("gs://bucket/absent") == {}

@@ -36,28 +36,23 @@ def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
     Raises:
       InputError: the file is missing, a line is in neither format, or has no name of its own.
     """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of APPS or CodeContests")
     places: dict[str, str] = {}
-    with records.open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                where = f"{path}:{number}"
-                contest = _parse(line, where)
-                if not contest.name.partition("/")[2].strip():
-                    raise InputError(f"{where}: no name; expected problem_id or name")
-                if contest.name in places:
-                    raise InputError(
-                        f"{where}: {contest.name} is in {places[contest.name]} already; expected "
-                        "names of their own"
-                    )
-                places[contest.name] = where
-                yield contest, where
+    for where, line in records.read_lines(path, "APPS or CodeContests"):
+        contest = _parse(line, where)
+        if not contest.name.partition("/")[2].strip():
+            raise InputError(f"{where}: no name; expected problem_id or name")
+        if contest.name in places:
+            raise InputError(
+                f"{where}: {contest.name} is in {places[contest.name]} already; expected names of "
+                "their own"
+            )
+        places[contest.name] = where
+        yield contest, where
 
 
 def _parse(line: str, where: str) -> Contest:
+    row = records.parse_object(line, where)
     try:
-        row = json.loads(line)
         if "input_output" in row or "question" in row:
             return _apps(row)
         if "solutions" in row and "description" in row:

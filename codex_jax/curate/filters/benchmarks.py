@@ -1,8 +1,6 @@
 """Benchmarks' problems, as far as decontamination needs them: words, code, calls, outputs."""
 
 import ast
-import json
-import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -43,18 +41,14 @@ def read_benchmarks(paths: Sequence[str]) -> list[Benchmark]:
 
 
 def _read(path: str) -> Iterator[Benchmark]:
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"{path}: no such file; expected JSON Lines of a benchmark's problems")
-    with records.open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield _parse(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(
-                    f"{path}:{number}: expected a problem of HumanEval, MBPP or MultiPL-E"
-                ) from None
+    for where, line in records.read_lines(path, "a benchmark's problems"):
+        row = records.parse_object(line, where)
+        try:
+            yield _parse(row)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"{where}: expected a problem of HumanEval, MBPP or MultiPL-E"
+            ) from None
 
 
 def _parse(row: Mapping[str, Any]) -> Benchmark:

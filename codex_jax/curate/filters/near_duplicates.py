@@ -22,6 +22,8 @@ def code_tokens(source: str) -> list[str]:
     try:
         previous = "\n"
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.ERRORTOKEN:  # from Python 3.12 on, an exception
+                break
             is_docstring = token.type == tokenize.STRING and not previous.strip(" \n:")
             if token.type not in _LAYOUT and not is_docstring and token.string:
                 text = token.string

@@ -32,6 +32,7 @@ from codex_jax.evaluate.sandbox.guest.value_codec import call_deeply
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxLostError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 
+NO_CALLS = "its test passed without a call of the program"  # which shows nothing
 _MESSAGE_CPU_S = 2.0  # for the text of a test's error
 _SPARE_BYTES = 1 << 28
 
@@ -227,13 +228,20 @@ def _check(candidate: Candidate, plan: CheckPlan, answers: bytes) -> tuple[Cause
     except BaseException as error:  # noqa: BLE001 - whatever a test raises
         if caller.stopped is None and not candidate.has_diverged:
             return _cause_of_failure(error)
+    return _cause_of_success(candidate, caller)
+
+
+def _cause_of_success(candidate: Candidate, caller: Caller) -> tuple[Cause, str]:
+    """Returns the cause if check() raised nothing: it may have caught what ended its calls."""
     if candidate.has_diverged:
-        raise UnexpectedCall  # the test had caught it
+        raise UnexpectedCall
     if isinstance(caller.stopped, ProgramExited):
         return caller.stopped.cause, caller.stopped.detail
     if caller.stopped is not None:  # the reference got plain data: this is the program's
         detail = f"the test passed on an answer that isn't plain data: {caller.stopped}"
         return Cause.WRONG_ANSWER, detail
+    if not candidate.call_count:
+        return Cause.LEFT_OUT, NO_CALLS
     return Cause.PASSED, f"judged by plain data for {caller.inexact}" if caller.inexact else ""
 
 

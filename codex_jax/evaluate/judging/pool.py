@@ -27,6 +27,8 @@ _MAX_FAILURES_IN_A_ROW = 3  # programs without a verdict before the run is given
 _CHUNK = 32  # programs that a worker gets at once
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
+_GONE = "it is gone"
+ENDS_JUDGE = "its test or its reference ends the judge,"
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 _MIN_REMAINING_S = 1.0  # of work, before and behind, that pays for starting more workers
 
@@ -119,7 +121,7 @@ class _Worker:
             self.process.stdin.write(text.encode())
             self.process.stdin.flush()
         except OSError:
-            raise WorkerLostError("it is gone") from None
+            raise WorkerLostError(_GONE) from None
 
     def _reply(self) -> dict:
         assert self.process is not None
@@ -130,7 +132,7 @@ class _Worker:
                 raise WorkerLostError("it is silent")
             data = os.read(descriptor, 1 << 16)
             if not data:
-                raise WorkerLostError("it is gone")
+                raise WorkerLostError(_GONE)
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._lines.extend(lines)
         reply = json.loads(self._lines.popleft())
@@ -358,6 +360,9 @@ class Pool:
         if -status in _CRASHES:
             detail = f"its answers crashed the judge {_ATTEMPTS} times"
             return Outcome(Cause.PROTOCOL_VIOLATION, detail)
+        # Nobody had closed its input; 1 is the status after an error of ours.
+        if str(reason) == _GONE and (status == 0 or status > 1):
+            return Outcome(Cause.LEFT_OUT, f"{ENDS_JUDGE} with status {status}")
         self._failures += 1
         if self._failures >= _MAX_FAILURES_IN_A_ROW:
             raise InputError(f"sandboxes no longer start ({reason}); expected one; run again")

@@ -8,6 +8,7 @@ own language: `extra` then holds "language", and "mode" = "in-process".
 
 import importlib.util
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -61,13 +62,26 @@ def read_problems(source: str) -> dict[str, records.Problem]:
 
 
 def _check_extra(problem: records.Problem, where: str) -> None:
-    """Raises InputError where a field that programs are made with has another type."""
-    stops = problem.extra.get("stop_tokens") or []
-    if not (isinstance(stops, list) and all(isinstance(stop, str) and stop for stop in stops)):
+    """Raises InputError where a field that programs and tests are made with has another type."""
+    extra = problem.extra
+    stops = extra.get("stop_tokens") or []
+    if not (_is_list_of(stops, str) and all(stops)):
         raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
-    for name in ("import", "suffix"):
-        if not isinstance(problem.extra.get(name) or "", str):
-            raise InputError(f"{where}: {name} must be a string, found {problem.extra[name]!r}")
+    for name in ("import", "suffix", "oracle"):
+        if not isinstance(extra.get(name) or "", str):
+            raise InputError(f"{where}: {name} must be a string, found {extra[name]!r}")
+    for name in ("base_input", "plus_input"):
+        if not _is_list_of(extra.get(name, []), list):
+            raise InputError(f"{where}: {name} must be a list of calls, each a list of arguments")
+    if not _is_list_of(extra.get("forms", []), str):
+        raise InputError(f"{where}: forms must be a list of texts, found {extra['forms']!r}")
+    tolerance = extra.get("atol", 0)
+    if type(tolerance) not in (int, float) or not 0 <= tolerance < math.inf:
+        raise InputError(f"{where}: atol is {tolerance!r}; expected a number of at least 0")
+
+
+def _is_list_of(value: Any, item_type: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, item_type) for item in value)
 
 
 def read_rows(path: pathlib.Path, content: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -76,25 +90,12 @@ def read_rows(path: pathlib.Path, content: str) -> Iterator[tuple[str, dict[str,
     Raises:
       InputError: the file is missing, or a line is no JSON object.
     """
-    if not path.is_file():
-        names = f", or {', '.join(NAMED)}" if content == "Problems" else ""
-        raise InputError(f"{path}: no such file; expected JSON Lines of {content}{names}")
-    with records.open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            where = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except json.JSONDecodeError as error:
-                reason = f"not JSON ({error.msg} at column {error.colno})"
-                raise InputError(f"{where}: {reason}") from None
-            if not isinstance(fields, dict):
-                name = type(fields).__name__
-                raise InputError(f"{where}: expected a JSON object, found {name}")
-            if type(fields.get("task_id")) is int:
-                fields["task_id"] = str(fields["task_id"])
-            yield where, fields
+    names = f", or {', '.join(NAMED)}" if content == "Problems" else ""
+    for where, line in records.read_lines(path, f"{content}{names}"):
+        fields = records.parse_object(line, where)
+        if type(fields.get("task_id")) is int:
+            fields["task_id"] = str(fields["task_id"])
+        yield where, fields
 
 
 def runs_in_process(problem: records.Problem) -> bool:

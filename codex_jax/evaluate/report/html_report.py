@@ -26,6 +26,7 @@ def write_report(
     verdicts: str,
     metrics: str = "",
     selected: str = "",
+    others: Sequence[str] = (),
     ks: Sequence[int] = (1, 10, 100),
     title: str = "codex-jax",
 ) -> None:
@@ -38,6 +39,7 @@ def write_report(
       verdicts: verdicts.jsonl of that evaluation.
       metrics: metrics.jsonl of a training run; empty for none.
       selected: selection.jsonl of `evaluate select`, to plot what it solves; empty for none.
+      others: verdicts.jsonl of other methods on these problems, to plot pass@1 by blocks beside.
       ks: the k of pass@k.
       title: the page's heading.
 
@@ -61,6 +63,7 @@ def write_report(
     report = summary(tasks, rows, ks, samples)
     sections = _loss_section(metrics) + _curve_section(report["curve"])
     sections += _group_sections(report["groups"]) + _selection_section(selected, rows)
+    sections += _decay_section(tasks, [verdicts, *others]) if others else ""
     page = _PAGE.read_text(encoding="utf-8")
     fields = {
         "title": html.escape(title),
@@ -112,6 +115,20 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
 
 def _curve_section(curve: Mapping[str, Any]) -> str:
     return _figure("pass@k over k, with 95 % intervals over problems", plots.pass_curve(curve))
+
+
+def _decay_section(tasks: Mapping[str, records.Problem], paths: Sequence[str]) -> str:
+    """Plots pass@1 by blocks for each file of verdicts, which its folder names."""
+    methods = {}
+    for path in paths:
+        rows = [row for row in records.read_jsonl(path, records.Verdict) if row.task_id in tasks]
+        blocks = summary(tasks, rows, (1,))["groups"].get("blocks")
+        if not blocks:
+            raise InputError(
+                f"{path}: no verdicts on problems with blocks; set others to verdicts on chains"
+            )
+        methods[pathlib.Path(path).parent.name] = {n: row["1"] for n, row in blocks.items()}
+    return _figure("pass@1 by the number of blocks and by method", plots.decay_curves(methods))
 
 
 def _selection_section(path: str, rows: Sequence[records.Verdict]) -> str:

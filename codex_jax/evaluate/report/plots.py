@@ -157,6 +157,24 @@ def pass_rates(groups: Mapping[str, Mapping[str, Mapping[str, Any]]], *, label: 
     return _svg(draw)
 
 
+def decay_curves(methods: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Plots pass@1 in percent over the number of blocks: a line and intervals for each method."""
+
+    def draw(axes: Any) -> None:
+        for number, (name, rows) in enumerate(methods.items()):
+            xs = sorted(map(int, rows))
+            points = [rows[str(x)] for x in xs]
+            means = [100 * point["mean"] for point in points]
+            below = [100 * max(0.0, point["mean"] - point["low"]) for point in points]
+            above = [100 * max(0.0, point["high"] - point["mean"]) for point in points]
+            style = {"color": COLORS[number % len(COLORS)], "marker": "o", "markersize": 4}
+            axes.errorbar(xs, means, yerr=[below, above], capsize=3, label=name, **style)
+        axes.set(xlabel="number of blocks in the chain", ylabel="pass@1, %", ylim=(-3, 103))
+        axes.legend()
+
+    return _svg(draw)
+
+
 def _svg(draw: Any) -> str:
     try:
         import matplotlib

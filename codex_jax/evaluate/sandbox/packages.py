@@ -63,8 +63,8 @@ def _path(name: str) -> pathlib.Path:
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin in (None, "built-in", "frozen"):
         raise InputError(
-            f"packages: {name} is not installed here; expected names that Python imports, such as "
-            f"numpy; install it with: pip install {name}"
+            f"packages: {name or repr(name)} is not installed here; expected names that Python "
+            f"imports, such as numpy; install it with: pip install {name}"
         )
     path = pathlib.Path(str(spec.origin))
     return path.parent if spec.submodule_search_locations else path

@@ -83,6 +83,7 @@ class RunnerSession:
         self._info: SandboxInfo | None = None
         self._sandboxes: list[python_sandbox.PythonSandbox | None] = [None] * sandboxes
         self._programs = [0] * sandboxes
+        self._encoded: tuple[Sequence[Call], list[str], list[int]] = ((), [], [])
         self._scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-runner-"))
         self._scratch.chmod(0o755)
 
@@ -98,6 +99,13 @@ class RunnerSession:
         self, source: str, entry_point: str, calls: Sequence[Call], *, index: int = 0
     ) -> records.Run:
         """Runs a program in the sandbox of that index and returns its answers to the calls.
+
+        Args:
+          source: text of the program.
+          entry_point: name of its function.
+          calls: positional and named arguments. One and the same sequence for several programs is
+            encoded once: it mustn't change in between.
+          index: of the sandbox.
 
         Raises:
           TypeError: an argument isn't plain data.
@@ -119,8 +127,7 @@ class RunnerSession:
     def _run(
         self, sandbox: python_sandbox.PythonSandbox, source: str, calls: Sequence[Call]
     ) -> records.Run:
-        encoders = [value_codec.Encoder(strict=True) for _ in calls]
-        forms = [_encode_call(e, *call) for e, call in zip(encoders, calls, strict=True)]
+        forms, numbered = self._encode(calls)
         task = {"entry_point": _ENTRY_POINT, "calls": forms}
         digest, error = sandbox.compile(source)
         if not digest:
@@ -129,11 +136,19 @@ class RunnerSession:
         sandbox.start_program(live=False)
         lines, end = _receive_all(sandbox, within_s=30 + 10 * self.limits.cpu_s)
         sandbox.tainted = sandbox.tainted or end["dirty"] or end["full"]
-        answers, reason = _decode_answers(lines, calls, [len(e.objects) for e in encoders])
+        answers, reason = _decode_answers(lines, calls, numbered)
         sandbox.tainted = sandbox.tainted or reason.startswith(_MEMORY_LOST)
         if len(answers) < len(calls):
             reason = reason or f"ended early: {end['reason']}, exit {end['exit']}"
         return records.Run(answers, end["cpu_s"], reason)
+
+    def _encode(self, calls: Sequence[Call]) -> tuple[list[str], list[int]]:
+        """Returns the calls' texts, and how many containers of each have numbers."""
+        if calls is not self._encoded[0]:
+            encoders = [value_codec.Encoder(strict=True) for _ in calls]
+            forms = [_encode_call(e, *call) for e, call in zip(encoders, calls, strict=True)]
+            self._encoded = calls, forms, [len(encoder.objects) for encoder in encoders]
+        return self._encoded[1:]
 
     def _ensure_open(self, index: int) -> python_sandbox.PythonSandbox:
         sandbox = self._sandboxes[index]

@@ -11,13 +11,14 @@ from codex_jax.evaluate.sandbox.guest import value_codec
 ENDED = "ended"  # in place of a digest, where a program gave no answer
 RAISED = "raised "  # begins the digest of an exception
 
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named arguments
 Sample = TypeVar("Sample", bound=Hashable)
 
 
 class Session(Protocol):
     """A sandbox in which programs run."""
 
-    def run(self, source: str, entry_point: str, calls: Sequence[Any]) -> records.Run:
+    def run(self, source: str, entry_point: str, calls: Sequence[Call]) -> records.Run:
         """Runs a program; returns its answers to the calls."""
         ...
 
@@ -40,12 +41,12 @@ class Reply(NamedTuple):
 
 
 def run_program(
-    session: Session, source: str, entry_point: str, calls: Sequence[Sequence[Any]]
+    session: Session, source: str, entry_point: str, calls: Sequence[Call]
 ) -> list[Reply]:
-    """Runs a program on argument lists; returns a reply for each."""
+    """Runs a program on calls; returns a reply for each."""
     if not calls:
         return []
-    run = session.run(source, entry_point, [(tuple(arguments), {}) for arguments in calls])
+    run = session.run(source, entry_point, calls)
     replies = [_reply(answer) for answer in run.answers]
     return replies + [Reply(None, ENDED)] * (len(calls) - len(replies))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import records
-from codex_jax.evaluate.select.behaviors import Reply, Session, number_behaviors, run_program
+from codex_jax.evaluate.select.behaviors import Call, Reply, Session, number_behaviors, run_program
 from codex_jax.evaluate.select.examples import Example
 from codex_jax.evaluate.select.prompts import Prompt
 from codex_jax.evaluate.select.ranking import Evidence, leading_behaviors
@@ -37,20 +37,26 @@ def collect_evidence(task: Candidates, session: Session) -> list[Evidence]:
     more = _distinct(inputs[INPUTS:])
     leading = leading_behaviors(rows, 2)
     for row, source in zip(rows, sources, strict=True):
-        if row.behavior in leading and not more.keys() <= replies[source].keys():
+        if row.behavior in leading and not set(more.texts) <= replies[source].keys():
             replies[source] |= _run(session, source, name, more)
     return _evidence(task, examples, sources, replies)
 
 
-def _distinct(calls: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    return {repr(arguments): arguments for arguments in calls}
+class _Calls(NamedTuple):
+    """Distinct calls, and the texts of their arguments."""
+
+    texts: list[str]
+    calls: list[Call]
 
 
-def _run(
-    session: Session, source: str, name: str, calls: Mapping[str, Sequence[Any]]
-) -> dict[str, Reply]:
-    """Returns a program's replies by the texts of the calls."""
-    return dict(zip(calls, run_program(session, source, name, list(calls.values())), strict=True))
+def _distinct(argument_lists: Sequence[Sequence[Any]]) -> _Calls:
+    distinct = {repr(arguments): (tuple(arguments), {}) for arguments in argument_lists}
+    return _Calls(list(distinct), list(distinct.values()))
+
+
+def _run(session: Session, source: str, name: str, calls: _Calls) -> dict[str, Reply]:
+    """Returns a program's replies by the texts of the calls' arguments."""
+    return dict(zip(calls.texts, run_program(session, source, name, calls.calls), strict=True))
 
 
 def _evidence(

@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import hashlib
-from collections.abc import Iterator
-from typing import Any
+
+import jax
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.host_runtime import gc_disabled
-from codex_jax.remote.paths import to_path
+from codex_jax.remote.paths import list_files, to_path
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.state import EngineShape
@@ -43,21 +43,11 @@ def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
     """
     folder = to_path(checkpoint_dir) / str(step) / "params"
     digest = hashlib.sha256()
-    for path in sorted(_files(folder)):
-        size = path.stat().length
-        digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
+    for name, size in sorted(list_files(folder).items(), key=lambda row: row[0].split("/")):
+        digest.update(f"{name}\0{size}\0".encode())
         if size <= _SMALL_FILE:
-            digest.update(path.read_bytes())
+            digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _files(folder: Any) -> Iterator[Any]:
-    """Yields the files of a folder and of its folders, local or remote: epath has no `**`."""
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _files(entry)
-        else:
-            yield entry
 
 
 def load_engine(
@@ -69,7 +59,7 @@ def load_engine(
     *,
     prompt_tokens: int = 1,
 ) -> Engine:
-    """The checkpoint's model on the devices; it is read while the loop is compiled.
+    """The checkpoint's model on this host's devices; it is read while the loop is compiled.
 
     Args:
       checkpoint_dir: Directory that train wrote.
@@ -80,7 +70,7 @@ def load_engine(
       prompt_tokens: Length of the first prompt.
     """
     config = model.DecoderConfig.from_json(card.model)
-    mesh = shardings.make_mesh(mesh_shape, config, shape.rows)
+    mesh = shardings.make_mesh(mesh_shape, config, shape.rows, jax.local_devices())
     shapes = shardings.params_shapes(config, mesh)
     token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
     token_bytes += [b""] * (config.vocab_size - len(token_bytes))

@@ -1,0 +1,141 @@
+"""The `solve distil` command: solved prompts as training texts, which teach the search to a model.
+
+Each makes two problems with a solution: "whole", one body, and "helpers", a function for each
+piece, documented by its steps, and the call of them all. `data build --mixture=codex_s` makes a
+seqio Task of them.
+"""
+
+import ast
+import collections
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from codex_jax import InputError, files, records
+from codex_jax.evaluate.select.behaviors import Call
+from codex_jax.solve import search
+from codex_jax.solve.plan import Plan
+from codex_jax.solve.solver import Runner, Task, read_task
+
+FORMS = ("whole", "helpers")
+_IS_DISTILLED = files.has_json_keys("task_id", "prompt", "canonical_solution", "form", lines=True)
+
+
+def distil(*, problems: str, completions: str, output: str, runner: Runner) -> dict[str, int]:
+    """Writes what `solve` found as problems with solutions, in two forms, for training.
+
+    A form is written where its program answers like the completion on all inputs that are made from
+    the prompt. Tests and references are never read.
+
+    Args:
+      problems: JSON Lines of problems, as `solve` read them.
+      completions: completions.jsonl of `solve`; what the search didn't solve is passed over.
+      output: JSON Lines of problems to write: a training text is prompt and canonical_solution.
+      runner: where programs run.
+
+    Returns:
+      Counts of the problems by form.
+
+    Raises:
+      InputError: unusable input, or no sandbox works here.
+    """
+    files.claim_file(output, _IS_DISTILLED, "output")
+    tasks = {p.task_id: p for p in records.read_jsonl(problems, records.Problem)}
+    rows: list[records.Problem] = []
+    with runner.open() as session:
+        for completion in records.read_jsonl(completions, records.Completion):
+            if completion.sample_index or "windows" not in completion.extra:
+                continue
+            if completion.task_id not in tasks:
+                raise InputError(
+                    f"{completions}: {completion.task_id!r} is no problem; set problems to the "
+                    "file that solve read"
+                )
+            rows += _forms(_read(tasks[completion.task_id]), completion, session)
+    records.write_jsonl(output, rows)
+    counts = collections.Counter(row.extra["form"] for row in rows)
+    print(f"{output}: " + ", ".join(f"{counts[form]} {form}" for form in FORMS))
+    return {form: counts[form] for form in FORMS}
+
+
+def _read(problem: records.Problem) -> Task:
+    return read_task(
+        records.Problem(
+            task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
+        )
+    )
+
+
+def _forms(
+    task: Task, completion: records.Completion, session: search.Session
+) -> Iterator[records.Problem]:
+    """Yields a completion's forms that answer as it does."""
+    if task.plan is None:
+        return
+    steps = _step_functions(task.prompt + completion.completion)
+    bodies = {
+        "whole": merge(steps, task.plan.argument),
+        "helpers": document(steps, task.plan, completion.extra["windows"]),
+    }
+    expected = _answers(task, completion.completion, session)
+    for form, body in bodies.items():
+        if body and expected and _answers(task, body, session) == expected:
+            yield records.Problem(
+                task_id=f"{task.task_id}/{form}",
+                prompt=task.prompt,
+                entry_point=task.entry_point,
+                canonical_solution=body,
+                extra={"form": form, "package": task.task_id},  # one split for both
+            )
+
+
+def _answers(task: Task, body: str, session: search.Session) -> str:
+    """Returns a digest of a program's answers to all inputs; "" if it doesn't answer one."""
+    calls: list[Call] = [((value,), {}) for value in task.inputs]
+    answers = session.run(task.prompt + body, task.entry_point, calls).answers
+    if len(answers) < len(calls) or any(answer.error for answer in answers):
+        return ""
+    return search.digest([answer.value for answer in answers])
+
+
+def _step_functions(source: str) -> list[ast.FunctionDef]:
+    """Returns the functions within a composed program's, in order."""
+    body = ast.parse(source).body
+    function = next(node for node in reversed(body) if isinstance(node, ast.FunctionDef))
+    return [node for node in function.body if isinstance(node, ast.FunctionDef)]
+
+
+def merge(steps: Sequence[ast.FunctionDef], argument: str) -> str:
+    """Returns one body that does all steps; "" if one of them returns early, or can't be inlined.
+
+    A step's last `return` becomes an assignment to the argument.
+    """
+    lines = []
+    for step in steps:
+        *statements, last = step.body
+        returns = [n for s in statements for n in ast.walk(s) if isinstance(n, ast.Return)]
+        is_plain = isinstance(last, ast.Return) and last.value is not None and not returns
+        if not is_plain or step.args.args[0].arg != argument or _calls(step, step.name):
+            return ""
+        assert isinstance(last, ast.Return)
+        lines += [ast.unparse(statement) for statement in statements]
+        value = ast.unparse(last.value) if last.value else ""
+        lines += [f"{argument} = {value}"] if value != argument else []
+    return textwrap.indent("\n".join([*lines, f"return {argument}\n"]), "    ")
+
+
+def _calls(function: ast.FunctionDef, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
+
+
+def document(steps: Sequence[ast.FunctionDef], plan: Plan, windows: Sequence[int]) -> str:
+    """Returns the body with a docstring in each step's function: the texts of its steps."""
+    if len(windows) != len(steps) or sum(windows) != len(plan.steps):
+        return ""
+    lines, start, call = [], 0, plan.argument
+    for step, size in zip(steps, windows, strict=True):
+        text = ", then ".join(plan.steps[start : start + size])
+        docstring = ast.Expr(ast.Constant(text[:1].upper() + text[1:] + "."))
+        copy = ast.FunctionDef(**{**dict(ast.iter_fields(step)), "body": [docstring, *step.body]})
+        lines.append(ast.unparse(ast.fix_missing_locations(copy)) + "\n")
+        start, call = start + size, f"{step.name}({call})"
+    return textwrap.indent("\n".join(lines) + f"\nreturn {call}\n", "    ")
