@@ -119,11 +119,13 @@ FLOORS: dict[str, list[set[str]]] = {
     "checkpoint": [
         {"card", "checksums", "own_files", "processes"},
         {"lock", "step_folder"},
+        {"low_rank"},
         {"reader"},
         {"writer"},
     ],
     "model": [
         {"config", "linear"},
+        {"low_rank"},
         {"quantization", "rotary_scaling"},
         {"attention"},
         {"decoder"},
@@ -144,7 +146,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"agreement"},
     ],
     "train": [
+        {"lora"},
         {"attention_choice", "batches", "event_file", "loss", "preemption", "remat"}
+        | {"early_stopping"}
         | {"profiler", "run_events", "runtime", "setting_ranges", "stability", "state"},
         {"goodput", "metrics", "optimizer", "policy_loss", "run_records", "throughput"},
         {"initialization", "step"},
@@ -166,8 +170,8 @@ FLOORS: dict[str, list[set[str]]] = {
         {"judging", "prompts"},
         {"sampler"},
         {"experience"},
-        {"run"},
-        {"policy"},
+        {"keep", "kept_rows", "run"},
+        {"policy", "rounds"},
     ],
     "sample": [
         {"sampling"},

@@ -112,7 +112,7 @@ COVERED_BY = {
         "sample.engine.sample_slots",
         "sample.engine.state",
     ],
-    "sample/test_generate.py": ["sample.batch_run", "sample.inputs"],
+    "sample/test_generate.py": ["sample.batch_run"],
     "sample/test_gpu_attention.py": ["sample.engine.flat_cache"],
     "sample/test_int8.py": ["sample.engine.shardings"],
     "sample/test_prefix_attention.py": ["sample.engine.kv_cache"],

@@ -14,7 +14,9 @@ class Card:
     None are the tokenizer's end of text, as in our training documents. `origin` holds an imported
     model's family and its fields that an export writes again.
     `checksums` holds those of its arrays, by name; `changes` the settings that were changed on the
-    way, with the step from which on.
+    way, with the step from which on; `validation_losses` pairs of step and loss.
+    `low_rank` describes parameters that are low-rank updates of another checkpoint's: its factor,
+    its dtype, and the `base`: directory, step and hash.
     """
 
     model: dict[str, Any]
@@ -28,6 +30,8 @@ class Card:
     origin: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     checksums: dict[str, int] = dataclasses.field(default_factory=dict)
+    validation_losses: list[list[Any]] = dataclasses.field(default_factory=list)
+    low_rank: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
         """Returns name → value of what a run shares: "model.width", "run.seed"."""
@@ -50,11 +54,12 @@ class Card:
 
 # Field → the type of its value in JSON.
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("model", "run", "origin", "checksums"), dict),
+    **dict.fromkeys(("model", "run", "origin", "checksums", "low_rank"), dict),
     **dict.fromkeys(("tokenizer_hash", "data_fingerprint", "operative_config"), str),
     "step": int,
     "eos_ids": list,
     "changes": list,
+    "validation_losses": list,
     "begin_ids": (list, type(None)),
 }
 

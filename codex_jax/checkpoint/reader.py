@@ -4,11 +4,18 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from etils import epath
 
 from codex_jax import InputError
+from codex_jax.checkpoint import low_rank
 from codex_jax.checkpoint.card import Card
-from codex_jax.checkpoint.step_folder import DamagedCheckpointError, GoneError, StepFolder
+from codex_jax.checkpoint.step_folder import (
+    DamagedCheckpointError,
+    GoneError,
+    StepFolder,
+    with_dtype,
+)
 from codex_jax.remote.paths import is_remote, to_path
 
 
@@ -109,15 +116,63 @@ def restore_params(directory: epath.PathLike, shapes: Any, *, step: int | None =
       InputError: no such checkpoint, a damaged one, or one of another model, whose differences
         are named.
     """
-    folder = StepFolder(directory, read_card(directory, step=step).step)
+    card = read_card(directory, step=step)
+    folder = StepFolder(directory, card.step)
+    if card.low_rank:
+        base = restore_base(card, directory, shapes)
+        pairs = folder.restore("params", _replicated(folder.shapes("params"), shapes))
+        return low_rank.merge(base, pairs, card.low_rank["scale"], shapes)
     if wrong := folder.shape_differences("params", shapes):
         raise InputError(f"{folder.path}: " + "; ".join(wrong))
     return folder.restore("params", shapes)
+
+
+def restore_base(card: Card, directory: epath.PathLike, shapes: Any) -> Any:
+    """Parameters of which a checkpoint's are low-rank updates, in the dtype of their training.
+
+    Args:
+      card: The checkpoint's.
+      directory: Of that checkpoint.
+      shapes: ShapeDtypeStructs of all parameters, with or without shardings.
+
+    Raises:
+      InputError: the base is gone, or isn't the one of the card.
+    """
+    folder, step = _find_base(card, directory)
+    dtype = jnp.dtype(card.low_rank["dtype"])
+    stored = jax.tree.map(lambda leaf: with_dtype(leaf, dtype), shapes)
+    return restore_params(folder, stored, step=step)
+
+
+def _find_base(card: Card, directory: epath.PathLike) -> tuple[str, int]:
+    """(directory, step) of a checkpoint's base."""
+    base = card.low_rank["base"]
+    paths = low_rank.base_paths(base, directory)
+    path = next((path for path in paths if base["step"] in list_steps(path)), None)
+    name = f"{directory}: step {card.step} holds updates of {base['directory']} step {base['step']}"
+    if path is None:
+        raise InputError(f"{name}, which isn't there; put that checkpoint back")
+    if low_rank.hash_params(read_card(path, step=base["step"])) != base["hash"]:
+        raise InputError(f"{name}, where another checkpoint is by now; put the first one back")
+    return path, base["step"]
+
+
+def _replicated(tree: Any, shapes: Any) -> Any:
+    """Targets for a small tree, on every device of the mesh of `shapes`."""
+    leaf = jax.tree.leaves(shapes)[0]
+    place = getattr(leaf, "sharding", None)
+    if isinstance(place, jax.sharding.NamedSharding):
+        place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
 
 
 def shape_differences(
     directory: epath.PathLike, shapes: Any, *, step: int | None = None
 ) -> list[str]:
     """Parameters of a step (default: the newest) that don't fit `shapes`, each with both shapes."""
-    step = latest_step(directory) if step is None else step
-    return StepFolder(directory, step).shape_differences("params", shapes)
+    folder = StepFolder(directory, latest_step(directory) if step is None else step)
+    card = folder.read_card()
+    if card.low_rank:
+        base, base_step = _find_base(card, directory)
+        return shape_differences(base, shapes, step=base_step)
+    return folder.shape_differences("params", shapes)

@@ -146,7 +146,7 @@ class StepFolder:
         """
         saved = leaf_names(self.shapes(item))
         names = iter(leaf_names(target))
-        stored = jax.tree.map(lambda leaf: _with_dtype(leaf, saved[next(names)].dtype), target)
+        stored = jax.tree.map(lambda leaf: with_dtype(leaf, saved[next(names)].dtype), target)
         args = ocp.args.StandardRestore(stored)
         try:
             return ocp.StandardCheckpointHandler().restore(self.path / item, args=args)
@@ -202,7 +202,8 @@ class StepFolder:
         return DamagedCheckpointError(self.path, reason)
 
 
-def _with_dtype(leaf: Any, dtype: Any) -> jax.ShapeDtypeStruct:
+def with_dtype(leaf: Any, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Returns a leaf's shape and sharding, if it has one, with another dtype."""
     sharding = getattr(leaf, "sharding", None)
     sharding = sharding if isinstance(sharding, jax.sharding.Sharding) else None
     return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
@@ -226,7 +227,7 @@ def _read_some(path: epath.Path, tree: Any, names: set[str]) -> dict[str, np.nda
     """Reads the arrays of these names to the host."""
     order = iter(leaf_names(tree))
     partial = jax.tree.map(
-        lambda leaf: _with_dtype(leaf, leaf.dtype) if next(order) in names else ocp.PLACEHOLDER,
+        lambda leaf: with_dtype(leaf, leaf.dtype) if next(order) in names else ocp.PLACEHOLDER,
         tree,
     )
     to_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), partial)

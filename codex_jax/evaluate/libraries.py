@@ -25,7 +25,9 @@ def missing_libraries(tasks: Mapping[str, records.Problem], pool: Pool) -> dict[
     one by one. If each of them works by itself, the problem is not to blame on this machine.
     """
     imports = {name: _imports(problem) for name, problem in tasks.items()}
-    keys = {name: _key(tasks[name], tuple(found.values())) for name, found in imports.items()}
+    keys = {
+        name: _key(tasks[name], tuple(statements.values())) for name, statements in imports.items()
+    }
     failed = _failures({key for key in keys.values() if key[2]}, pool)
     single = {
         name: {library: _key(tasks[name], (text,)) for library, text in imports[name].items()}

@@ -147,6 +147,12 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             repeats=True,
         ),
         Command(
+            "rl rounds",
+            "codex_jax.rl.rounds:run_rounds",
+            "improve a model in rounds of its own right programs: sample, judge, keep, train",
+            repeats=True,
+        ),
+        Command(
             "sweep",
             "codex_jax.main.sweep:sweep",
             "run a command over a grid of settings, a folder each; a table and a plot",

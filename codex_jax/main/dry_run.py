@@ -18,6 +18,7 @@ def train(
     from codex_jax import sharding
     from codex_jax.model import abstract_params
     from codex_jax.train import checks, initialization, optimizer, setting_ranges, state
+    from codex_jax.train.lora import trained_params
 
     setting_ranges.check_ranges({"steps": steps, "compute": compute} | rest)
 
@@ -27,14 +28,19 @@ def train(
     checks.check(batches, model, compute, devices, has_source=bool(source.directory))
     shapes, axes = abstract_params(model)
     sharding.report(shapes, axes, devices)
-    tx = optimizer.make(rest["optimizer"], steps=steps, axes=axes)
-    state_shapes = state.abstract_state(model, tx, devices, dtype=compute.param_dtype)
+    lora = rest["lora"]
+    trained, trained_axes = trained_params(model, lora)
+    tx = optimizer.make(rest["optimizer"], steps=steps, axes=trained_axes)
+    options = {"dtype": compute.param_dtype}
+    held: list[Any] = [state.abstract_state(model, tx, devices, **options, lora=lora)]
+    held += [state.abstract_params(model, devices, **options)] * bool(lora.lora_rank)
     tokens = batches.batch_size * batches.sequence_length
     sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
     rows = [
         ("parameters", f"{_count(shapes):,}"),
+        *([("trained", f"{_count(trained):,}")] if lora.lora_rank else []),
         ("mesh", f"{sizes} ({devices.size} {devices.devices.flat[0].platform} devices)"),
-        ("state per device", f"{_bytes_per_device(state_shapes) / 2**20:,.1f} MiB"),
+        ("state per device", f"{_bytes_per_device(held) / 2**20:,.1f} MiB"),
         ("tokens per step", f"{tokens:,} ({batches.batch_size} rows of {batches.sequence_length})"),
         ("tokens in all", f"{tokens * steps:,} in {steps:,} steps"),
         ("compute", f"{model.flops_per_token(batches.sequence_length) * tokens * steps:.3g} FLOPs"),

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from codex_jax.model.linear import linear
+from codex_jax.model.low_rank import LowRank, low_rank_einsum
 
 # Axes over which a product with a layer's weight sums, by name: the others are outputs.
 CONTRACTED_AXES: dict[str, int | tuple[int, ...]] = {
@@ -61,9 +62,11 @@ def round_to_levels(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> tupl
 
 
 def quantized_einsum(
-    equation: str, x: Float[Array, "..."], weight: Array | Int8, **options
+    equation: str, x: Float[Array, "..."], weight: Array | Int8 | LowRank, **options
 ) -> Array:
     """Computes an einsum of x and a weight in x's dtype; scales an int8 weight's outputs in f32."""
+    if isinstance(weight, LowRank):
+        return low_rank_einsum(equation, x, weight)
     if not isinstance(weight, Int8):
         weight = weight.astype(x.dtype)
         if options:

@@ -55,8 +55,9 @@ def _parse_line(line: str, where: str, default: Request) -> InputLine:
     fields = parse_object(line, where)
     if "custom_id" in fields:
         return _parse_batch_line(fields, where, default)
-    if "task_id" not in fields:
-        line = json.dumps(fields | {"task_id": where.rpartition(":")[2]})
+    task_id = fields.get("task_id", int(where.rpartition(":")[2]))
+    if type(task_id) is int:  # as MBPP numbers its problems
+        line = json.dumps(fields | {"task_id": str(task_id)})
     problem = parse_record(line, Problem, where=where)
     return InputLine(problem, default._replace(id=problem.task_id))
 

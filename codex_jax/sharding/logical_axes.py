@@ -20,7 +20,7 @@ LOGICAL_TO_MESH: dict[str, tuple[str, ...]] = {
     "kv_heads": ("tensor",),
     "mlp": ("tensor",),
 }
-REPLICATED = ("layers", "head", "norm", "position")  # logical axes that are never split
+REPLICATED = ("layers", "head", "norm", "position", "rank")  # logical axes that are never split
 
 _LARGE = 8 << 20  # bytes above which a parameter must not be replicated on every fsdp device
 

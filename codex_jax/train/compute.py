@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from codex_jax.model import DecoderConfig
 from codex_jax.train.attention_choice import choose_attention
+from codex_jax.train.lora import Lora
 from codex_jax.train.step import train_step
 
 # Options by which XLA's TPU compiler gathers weights while the layer before them is computed; by
@@ -57,9 +58,11 @@ def jit_step(
     compute: Compute,
     mesh: Mesh,
     rate: optax.Schedule | None = None,
+    *,
+    lora: Lora = Lora(),
 ) -> Any:
     """Compiles train_step; the state is donated, so that it is in memory once."""
-    options = {"z_loss": compute.z_loss, "rate": rate}
+    options = {"z_loss": compute.z_loss, "rate": rate, "lora_scale": lora.scale}
     return jit_update(train_step, config, tx, compute, mesh, **options)
 
 

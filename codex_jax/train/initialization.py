@@ -14,6 +14,7 @@ from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig, abstract_params
 from codex_jax.train import state as states
 from codex_jax.train.batches import RowSource
+from codex_jax.train.lora import Lora
 from codex_jax.train.state import TrainState
 
 
@@ -110,14 +111,17 @@ def initial_state(
     *,
     seed: int,
     dtype: Any = jnp.float32,
+    lora: Lora = Lora(),
 ) -> TrainState:
     """State at step 0: weights of the source or random ones, and a new state of the optimizer.
+
+    With LoRA, it is that of the small tree.
 
     Raises:
       InputError: the source is damaged.
     """
-    if not source.directory:
-        return states.init_sharded(config, tx, mesh, seed=seed, dtype=dtype)
+    if lora.lora_rank or not source.directory:
+        return states.init_sharded(config, tx, mesh, seed=seed, dtype=dtype, lora=lora)
     card = source.card
     target = states.abstract_state(config, tx, mesh, dtype=dtype)
     params = checkpoint.restore_params(source.directory, target.params, step=card.step)

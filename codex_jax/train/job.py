@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from codex_jax import model as models
-from codex_jax import sharding
+from codex_jax import InputError, sharding
 from codex_jax.checkpoint import Card
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
@@ -17,6 +16,7 @@ from codex_jax.train.batches import RowSource
 from codex_jax.train.checks import check
 from codex_jax.train.compute import Compute
 from codex_jax.train.initialization import Source
+from codex_jax.train.lora import Lora, trained_params
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.stability import Stability
 
@@ -36,6 +36,7 @@ class Job:
       mesh: The devices.
       compute: Precision and memory savers.
       stability: Response to bad steps.
+      lora: Narrow matrices that are trained, if any.
       source: The checkpoint whose weights the run begins with.
       seed: Of the weights without one.
       card: The card of its checkpoints.
@@ -48,6 +49,7 @@ class Job:
     mesh: Mesh
     compute: Compute
     stability: Stability
+    lora: Lora
     source: Source
     seed: int
     card: Card
@@ -68,6 +70,7 @@ def make_job(
     stability: Stability,
     settings: dict[str, int],
     operative_config: str = "",
+    lora: Lora = Lora(),
 ) -> Job:
     """Checks a run's settings against one another, and makes its job.
 
@@ -81,16 +84,18 @@ def make_job(
       stability: Response to bad steps.
       settings: "steps", and "seed" of the initial weights.
       operative_config: The configuration's text, for the card.
+      lora: Narrow matrices that are trained in the weights' place, if it has a rank.
 
     Raises:
       InputError: settings that don't fit the data, the devices or one another.
     """
     devices = sharding.make_mesh(mesh)
     check(batches, model, compute, devices, has_source=bool(source.directory))
-    axes = models.abstract_params(model)[1]
+    _check_lora(lora, source, optimizer)
+    axes = trained_params(model, lora)[1]
     factor = stability.spike_factor
     tx = optimizers.make(optimizer, steps=settings["steps"], axes=axes, spike_factor=factor)
-    run: dict[str, Any] = settings | source.settings()
+    run: dict[str, Any] = settings | source.settings() | lora.settings()
     run |= {"batch_size": batches.batch_size, "batches.seed": batches.seed}
     run |= {f"optimizer.{k}": v for k, v in dataclasses.asdict(optimizer).items()}
     run |= {f"compute.{k}": getattr(compute, k) for k in _DECISIVE}
@@ -110,7 +115,21 @@ def make_job(
         mesh=devices,
         compute=compute,
         stability=stability,
+        lora=lora,
         source=source,
         seed=settings["seed"],
         card=card,
     )
+
+
+def _check_lora(lora: Lora, source: Source, optimizer: Optimizer) -> None:
+    if lora.lora_rank and not source.directory:
+        raise InputError(
+            f"lora_rank is {lora.lora_rank}, init_from isn't set; set it to the checkpoint whose "
+            "weights stay"
+        )
+    if lora.lora_rank and optimizer.algorithm == "muon":
+        raise InputError(
+            "Optimizer.algorithm is 'muon', for which LoRA's matrices are too narrow; set it to "
+            "'adamw'"
+        )

@@ -1,6 +1,7 @@
 """Training: from batches to checkpoints. Begin to read here."""
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,9 +15,11 @@ from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train.batches import Batches, host_rows, on_global_batches
 from codex_jax.train.compute import Compute, jit_step
+from codex_jax.train.early_stopping import LossHistory
 from codex_jax.train.facts import run_facts
 from codex_jax.train.initialization import Source, select_model
 from codex_jax.train.job import Job, make_job
+from codex_jax.train.lora import Lora, attach
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.preemption import Preempted, PreemptionNotice
@@ -44,6 +47,7 @@ def train(
     compute: Compute = Compute(),
     init_from: str = "",
     init_step: int | None = None,
+    lora: Lora = Lora(),
     validation: Validation = Validation(),
     task_metrics: TaskMetrics | None = None,
     stability: Stability = Stability(),
@@ -68,6 +72,7 @@ def train(
       compute: Precision and memory savers.
       init_from: Directory of a checkpoint with the weights to begin with; all else begins anew.
       init_step: Step of that checkpoint; default: the newest.
+      lora: Narrow matrices that are trained beside init_from's weights, which then stay.
       validation: Evaluations on the rows of the validation split, where the data has any.
       task_metrics: Metric functions of seqio Tasks, computed in every evaluation.
       stability: Response to steps that would harm the model.
@@ -88,11 +93,9 @@ def train(
     with _watch_directory(checkpoint_dir, host_limits, runtime) as watch:
         changes, source = split_names(resume_with), Source(init_from, init_step)
         model = select_model(model, checkpoint_dir, source, batches)
-        configs = (optimizer, mesh, compute, stability)
-        settings = {"steps": steps, "seed": seed}
-        job = make_job(batches, model, source, *configs, settings, operative_config)
-        evaluate = make_evaluate(batches, model, compute, job.mesh, validation, task_metrics)
-        return _run_owned(job, arguments, watch, evaluate, changes)
+        configs = (optimizer, mesh, compute, stability, {"steps": steps, "seed": seed})
+        job = make_job(batches, model, source, *configs, operative_config, lora)
+        return _run_owned(job, arguments, watch, changes)
 
 
 @contextlib.contextmanager
@@ -110,22 +113,34 @@ def _run_owned(
     job: Job,
     arguments: Mapping[str, Any],
     watch: Watch,
-    evaluate: Evaluate | None,
     changes: Sequence[str],
 ) -> dict[str, Any]:
     """Runs a job where all hosts agree, as the owner of a directory that all share."""
     directory, retention = arguments["checkpoint_dir"], arguments["retention"]
     steps, log_every, save_every = (arguments[n] for n in ("steps", "log_every", "save_every"))
-    schedule = LoopSchedule(steps, log_every, save_every, arguments["validation"].every)
-    _check_best(retention, evaluate, schedule.save_every, schedule.validate_every)
+    validation = arguments["validation"]
+    options = (job.model, job.compute, job.mesh, validation, arguments["task_metrics"])
+    evaluate = make_evaluate(arguments["batches"], *options)
+    every, patience = validation.every, validation.early_stopping_patience
+    schedule = LoopSchedule(steps, log_every, save_every, every, patience)
+    _check_best(retention, evaluate, schedule)
     hosts.agree(watch, lambda: run_facts(job, arguments))
     with FolderLock(directory) as lock:
         hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
         with Checkpoints(directory, retention) as checkpoints:
             run = (checkpoints, lock, watch, arguments["runtime"].profile_steps)
-            last = _run_job(arguments["batches"], job, *run, schedule, evaluate, changes)
+            last, history = _run_job(arguments["batches"], job, *run, schedule, evaluate, changes)
     watch.barrier("exit")
+    if jax.process_index() == 0:
+        _print_end(history, retention)
     return last
+
+
+def _print_end(history: LossHistory, retention: Retention) -> None:
+    """Says why a run ended early, and which of its checkpoints is the best."""
+    stop = "early stop: the validation loss no longer falls; " if history.is_over else ""
+    if stop or (retention.keep_best and history.best):
+        print(f"{stop}{history.describe_best()}; sample its checkpoint with --step")
 
 
 def claim_directory(checkpoint_dir: str) -> None:
@@ -133,11 +148,15 @@ def claim_directory(checkpoint_dir: str) -> None:
     files.claim_folder(checkpoint_dir, OWN_FILES | RECORDS, "checkpoint_dir")
 
 
-def _check_best(
-    retention: Retention, evaluate: Evaluate | None, save_every: int, every: int
-) -> None:
-    """Refuses keep_best where a checkpoint has no validation loss to be compared by."""
-    if retention.keep_best and (evaluate is None or save_every % every):
+def _check_best(retention: Retention, evaluate: Evaluate | None, schedule: LoopSchedule) -> None:
+    """Refuses what needs a validation loss where there is none."""
+    if schedule.patience and evaluate is None:
+        raise InputError(
+            "early_stopping_patience needs a validation loss; set rows to ones with a validation "
+            "split, or early_stopping_patience to 0"
+        )
+    is_compared = evaluate is not None and schedule.save_every % schedule.validate_every == 0
+    if retention.keep_best and not is_compared:
         raise InputError(
             "keep_best needs a validation loss at each checkpoint; set rows to ones with a "
             "validation split, and save_every to a multiple of Validation.every"
@@ -154,8 +173,8 @@ def _run_job(
     schedule: LoopSchedule,
     evaluate: Evaluate | None,
     changes: Sequence[str],
-) -> dict[str, Any]:
-    """Runs a job from its newest checkpoint on; returns the last step's metrics."""
+) -> tuple[dict[str, Any], LossHistory]:
+    """Runs a job from its newest checkpoint on; returns the last step's metrics, and all losses."""
     is_over = checkpoints.latest == schedule.steps
     with (
         open_records(checkpoints.directory) as (folder, upload),
@@ -174,21 +193,37 @@ def _run_job(
             events=events,
             rates=Throughput(job.model, batches, job.mesh).rates,
         )
-        compiled = jit_step(job.model, job.tx, job.compute, job.mesh, job.rate)
+        history = LossHistory(begin.card.validation_losses, schedule.patience)
+        take_step, evaluate = _bind_base(job, begin.base, evaluate)
         with PreemptionNotice() as notice:
             last = run_steps(
                 schedule,
                 begin.step,
                 begin.state,
-                on_global_batches(compiled, job.mesh, batches),
+                on_global_batches(take_step, job.mesh, batches),
                 batches.batches(begin.step, host_rows(job.mesh, batches)),
                 Instruments(metrics, watch, notice, Profiler(folder, profile_steps)),
-                save=make_saver(checkpoints, lock, begin.card, upload),
+                save=make_saver(checkpoints, lock, begin.card, upload, history),
                 evaluate=evaluate,
+                history=history,
             )
             with watch.during("the last save"), events.measure("save", step=last):
                 checkpoints.finish()
-        return metrics.last if last == schedule.steps else stop_preempted(last)
+        is_done = last == schedule.steps or history.is_over
+        return (metrics.last if is_done else stop_preempted(last)), history
+
+
+def _bind_base(job: Job, base: Any, evaluate: Evaluate | None) -> tuple[Callable, Evaluate | None]:
+    """Returns step(state, batch) and evaluate(params) of what is trained beside a base, if any."""
+    compiled = jit_step(job.model, job.tx, job.compute, job.mesh, job.rate, lora=job.lora)
+    if base is None:
+        return compiled, evaluate
+
+    def evaluate_all(params: Any) -> dict[str, float]:
+        assert evaluate is not None
+        return evaluate(attach(base, params, job.lora.scale))
+
+    return lambda state, batch: compiled(state, batch, base), evaluate and evaluate_all
 
 
 def stop_preempted(step: int) -> NoReturn:
@@ -199,7 +234,11 @@ def stop_preempted(step: int) -> NoReturn:
 
 
 def make_saver(
-    checkpoints: Checkpoints, lock: FolderLock, card: Card, upload: Callable[[], None]
+    checkpoints: Checkpoints,
+    lock: FolderLock,
+    card: Card,
+    upload: Callable[[], None],
+    history: LossHistory | None = None,
 ) -> Callable[[int, TrainState, float | None], None]:
     """Returns save(step, state, validation loss), which leaves a step that is saved alone."""
 
@@ -208,6 +247,8 @@ def make_saver(
         upload()  # a checkpoint's steps are in the metrics
         if step != checkpoints.latest:
             rest = state._replace(params=None)
-            checkpoints.save(step, state.params, rest, card, validation_loss=validation_loss)
+            losses = history.to_json() if history else []
+            full = dataclasses.replace(card, validation_losses=losses)
+            checkpoints.save(step, state.params, rest, full, validation_loss=validation_loss)
 
     return save

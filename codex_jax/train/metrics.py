@@ -86,12 +86,14 @@ class Metrics:
         finally:
             self._window += time.perf_counter() - start
 
-    def extend(self, compute: Callable[[], dict[str, float]]) -> None:
-        """Computes further metrics of the last step; their time counts for no step."""
+    def extend(self, compute: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Computes and returns further metrics of the last step; their time counts for no step."""
         step, values = self._pending[-1]
         jax.block_until_ready(values)
         with self.measure("evaluate", step=step + 1):
-            values.update(compute())
+            further = compute()
+        values.update(further)
+        return further
 
     def flush(self) -> dict[str, Any]:
         """Writes the pending lines; returns the last of them.

@@ -76,9 +76,11 @@ def learning_rate(config: Optimizer, *, steps: int) -> optax.Schedule:
 
 
 def decay_mask(axes: Any) -> Any:
-    """True for parameters with weight decay: matrices, which all have an "embed" axis."""
+    """True for parameters with weight decay: matrices, which have an axis "embed" or "rank"."""
     return jax.tree.map(
-        lambda names: "embed" in names, axes, is_leaf=lambda x: isinstance(x, tuple)
+        lambda names: bool({"embed", "rank"} & set(names)),
+        axes,
+        is_leaf=lambda x: isinstance(x, tuple),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.checkpoint import Card, Checkpoints
+from codex_jax.checkpoint import Card, Checkpoints, describe_base, restore_base
 from codex_jax.train import state as states
 from codex_jax.train.initialization import initial_state
 from codex_jax.train.job import Job
@@ -44,12 +44,14 @@ def split_names(resume_with: Sequence[str] | str) -> list[str]:
 class Beginning(NamedTuple):
     """State and step that a run begins with, and the card of its checkpoints.
 
-    The card's ends of a text are those of the checkpoint, or of the source of the weights.
+    The card's ends of a text are those of the checkpoint, or of the source of the weights. `base`
+    holds the weights that stay, with LoRA.
     """
 
     state: TrainState
     step: int
     card: Card
+    base: Any = None
 
 
 def restore_or_init(
@@ -66,10 +68,7 @@ def restore_or_init(
       InputError: the checkpoint is of another run; every difference is named.
     """
     if checkpoints.latest is None:
-        options = {"seed": job.seed, "dtype": job.dtype}
-        state = initial_state(job.source, job.model, job.tx, job.mesh, **options)
-        eos_ids = job.source.card.eos_ids if job.source.directory else []
-        return Beginning(state, 0, dataclasses.replace(job.card, eos_ids=eos_ids))
+        return _begin(checkpoints, job)
     if not checkpoints.steps:
         raise InputError(
             f"{checkpoints.directory} holds parameters alone, from which a run can't continue; "
@@ -77,15 +76,45 @@ def restore_or_init(
         )
     saved = checkpoints.card(checkpoints.steps[0])
     check_same_run(saved, job.card, resume_with, str(checkpoints.directory))
-    target = states.abstract_state(job.model, job.tx, job.mesh, dtype=job.dtype)
+    options = {"dtype": job.dtype, "lora": job.lora}
+    target = states.abstract_state(job.model, job.tx, job.mesh, **options)
     params, rest, step = checkpoints.restore(target.params, target._replace(params=None))
     if step != saved.step:  # the newest was damaged
         saved = checkpoints.card(step)
         check_same_run(saved, job.card, resume_with, str(checkpoints.directory))
     changes = _changes(saved, job.card)
     record = [*saved.changes, {"step": step, **changes}] if changes else saved.changes
-    card = dataclasses.replace(job.card, eos_ids=saved.eos_ids, changes=record)
-    return Beginning(rest._replace(params=params), step, card)
+    losses = saved.validation_losses
+    card = dataclasses.replace(
+        job.card, eos_ids=saved.eos_ids, changes=record, validation_losses=losses
+    )
+    card = dataclasses.replace(card, low_rank=saved.low_rank, origin=saved.origin)
+    base = _restore_base(card, job, checkpoints)
+    return Beginning(rest._replace(params=params), step, card, base)
+
+
+def _begin(checkpoints: Checkpoints, job: Job) -> Beginning:
+    """The beginning of a run without a checkpoint."""
+    options = {"seed": job.seed, "dtype": job.dtype, "lora": job.lora}
+    state = initial_state(job.source, job.model, job.tx, job.mesh, **options)
+    if not job.source.directory:
+        return Beginning(state, 0, job.card)
+    source = job.source.card
+    names = {"family", "dtype"} & source.origin.keys()
+    origin: dict[str, Any] = {str(name): source.origin[name] for name in names}
+    card = dataclasses.replace(job.card, eos_ids=source.eos_ids, origin=origin)
+    if job.lora.lora_rank:
+        base = describe_base(job.source.directory, source, checkpoints.directory)
+        low_rank = {"scale": job.lora.scale, "dtype": job.compute.param_dtype, "base": base}
+        card = dataclasses.replace(card, low_rank=low_rank)
+    return Beginning(state, 0, card, _restore_base(card, job, checkpoints))
+
+
+def _restore_base(card: Card, job: Job, checkpoints: Checkpoints) -> Any:
+    if not card.low_rank:
+        return None
+    shapes = states.abstract_params(job.model, job.mesh, dtype=job.dtype)
+    return restore_base(card, checkpoints.directory, shapes)
 
 
 def _changes(saved: Card, card: Card) -> dict[str, Any]:

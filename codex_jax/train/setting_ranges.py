@@ -29,6 +29,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "weight_decay": real(0),
         "clip_norm": real(0),
     },
+    "Lora": {"lora_rank": integer(0), "lora_alpha": _POSITIVE},
     "Compute": {"microbatches": integer(1), "loss_chunks": integer(1), "z_loss": real(0)},
     "Retention": {
         "keep_latest": integer(1),
@@ -42,7 +43,11 @@ RANGES: dict[str, dict[str, Range]] = {
         "timeout_s": real(1),
         "slow_factor": real(0),
     },
-    "Validation": {"every": integer(1), "batches": integer(1, is_optional=True)},
+    "Validation": {
+        "every": integer(1),
+        "batches": integer(1, is_optional=True),
+        "early_stopping_patience": integer(0),
+    },
 }
 
 

@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from codex_jax import model, sharding
+from codex_jax.train.lora import Lora, init_trained, trained_params
 
 
 class TrainState(NamedTuple):
@@ -20,23 +21,35 @@ class TrainState(NamedTuple):
 
 
 def init_state(
-    config: model.DecoderConfig, tx: optax.GradientTransformation, key, *, dtype=jnp.float32
+    config: model.DecoderConfig,
+    tx: optax.GradientTransformation,
+    key,
+    *,
+    dtype=jnp.float32,
+    lora: Lora = Lora(),
 ) -> TrainState:
-    """State at step 0, with weights in `dtype`; the optimizer always sees float32 parameters."""
-    params = model.init(config, key)
-    stored = jax.tree.map(lambda p: p.astype(dtype), params)
+    """State at step 0, with weights in `dtype`; the optimizer always sees float32 parameters.
+
+    LoRA's small tree is in float32, too.
+    """
+    params = init_trained(config, lora, key)
+    stored = params if lora.lora_rank else jax.tree.map(lambda p: p.astype(dtype), params)
     return TrainState(jnp.zeros((), jnp.int32), stored, tx.init(params))
 
 
 def shardings(
-    config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh
+    config: model.DecoderConfig,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    lora: Lora = Lora(),
 ) -> TrainState:
     """NamedShardings of a TrainState; optimizer state is sharded as its parameter is.
 
     The parameter is identified by its path, with which the path of its optimizer state ends:
     optimizers nest their state freely.
     """
-    shapes, axes = model.abstract_params(config)
+    shapes, axes = trained_params(config, lora)
     params = sharding.shardings(shapes, axes, mesh)
     replicated = NamedSharding(mesh, PartitionSpec())
     paths = jax.tree_util.tree_leaves_with_path(shapes)
@@ -73,21 +86,40 @@ def init_sharded(
     *,
     seed: int,
     dtype=jnp.float32,
+    lora: Lora = Lora(),
 ) -> TrainState:
     """State at step 0, of which each device computes its own part."""
-    init = functools.partial(init_state, config, tx, dtype=dtype)
-    return jax.jit(init, out_shardings=shardings(config, tx, mesh))(jax.random.key(seed))
+    init = functools.partial(init_state, config, tx, dtype=dtype, lora=lora)
+    placement = shardings(config, tx, mesh, lora=lora)
+    return jax.jit(init, out_shardings=placement)(jax.random.key(seed))
+
+
+def abstract_params(config: model.DecoderConfig, mesh: Mesh, *, dtype=jnp.float32) -> model.Params:
+    """All weights as ShapeDtypeStructs with shardings."""
+    shapes, axes = model.abstract_params(config)
+    return jax.tree.map(
+        lambda shape, leaf_sharding: jax.ShapeDtypeStruct(
+            shape.shape, dtype, sharding=leaf_sharding
+        ),
+        shapes,
+        sharding.shardings(shapes, axes, mesh),
+    )
 
 
 def abstract_state(
-    config: model.DecoderConfig, tx: optax.GradientTransformation, mesh: Mesh, *, dtype=jnp.float32
+    config: model.DecoderConfig,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    dtype=jnp.float32,
+    lora: Lora = Lora(),
 ) -> TrainState:
     """The state as ShapeDtypeStructs with shardings, the target of a restore."""
-    init = functools.partial(init_state, config, tx, dtype=dtype)
+    init = functools.partial(init_state, config, tx, dtype=dtype, lora=lora)
     return jax.tree.map(
         lambda shape, leaf_sharding: jax.ShapeDtypeStruct(
             shape.shape, shape.dtype, sharding=leaf_sharding
         ),
         jax.eval_shape(init, jax.random.key(0)),
-        shardings(config, tx, mesh),
+        shardings(config, tx, mesh, lora=lora),
     )

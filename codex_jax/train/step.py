@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from codex_jax import model
 from codex_jax.records import Batch
 from codex_jax.train.attention_choice import Attention, unsharded_attention
+from codex_jax.train.lora import attach
 from codex_jax.train.loss import cross_entropy_sum
 from codex_jax.train.remat import wrap as rematerialize
 from codex_jax.train.stability import skipped_steps
@@ -118,20 +119,24 @@ def sum_gradients(loss, params: Any, batch: Any, *, microbatches: int = 1):
 def train_step(
     state: TrainState,
     batch: Batch,
+    base: Any = None,
     *,
     config: model.DecoderConfig,
     tx: optax.GradientTransformation,
     microbatches: int = 1,
+    lora_scale: float = 0.0,
     rate: optax.Schedule | None = None,
     **loss_options,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Takes an optimizer step on the loss per real token of the global batch.
 
     The metrics have the learning rate where its schedule is an argument.
+    With LoRA, `base` holds the weights, which stay, and the state's parameters are LoRA's.
     """
 
     def loss(params, batch):
-        return loss_sum(config, params, batch, **loss_options)
+        full = params if base is None else attach(base, params, lora_scale)
+        return loss_sum(config, full, batch, **loss_options)
 
     total, weight, grads = gradients(loss, state.params, batch, microbatches=microbatches)
     weight = jnp.maximum(weight, 1.0)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from codex_jax import progress
 from codex_jax.hosts import Watch
 from codex_jax.records import Batch
+from codex_jax.train.early_stopping import LossHistory
 from codex_jax.train.metrics import Metrics
 from codex_jax.train.preemption import PreemptionNotice
 from codex_jax.train.profiler import Profiler
@@ -16,12 +17,16 @@ from codex_jax.train.validation import Evaluate
 
 
 class LoopSchedule(NamedTuple):
-    """Last step of a run; steps between log lines, checkpoints and evaluations."""
+    """Last step of a run; steps between log lines, checkpoints and evaluations.
+
+    `patience` is the number of evaluations without a lowest loss that end it; 0 doesn't.
+    """
 
     steps: int
     log_every: int
     save_every: int
     validate_every: int
+    patience: int = 0
 
 
 class Instruments(NamedTuple):
@@ -43,13 +48,17 @@ def run_steps(
     *,
     save: Callable,
     evaluate: Evaluate | None = None,
+    history: LossHistory | None = None,
 ) -> int:
     """Runs the loop; an extra iteration after the last step logs and saves its result.
 
     Returns:
-      The steps taken: fewer than the schedule's after a preemption notice, which saves at once.
+      The steps taken: fewer than the schedule's after a preemption notice or at an early stop,
+      which save at once.
     """
-    steps = schedule.steps
+    steps, history = schedule.steps, history or LossHistory()
+    if history.is_over:
+        return start
     metrics, watch, notice, profiler = instruments
     with (
         progress.bar(desc="train", total=steps, unit="step", done=start) as bar,
@@ -61,8 +70,10 @@ def run_steps(
             is_validated = step > start and is_due(step, schedule.validate_every, steps)
             if evaluate and is_validated and not is_preempted:
                 with _together(watch, f"evaluation of step {step}"):
-                    metrics.extend(functools.partial(evaluate, state.params))
-            is_saved = is_preempted or is_due(step, schedule.save_every, steps)
+                    further = metrics.extend(functools.partial(evaluate, state.params))
+                history.add(step, further)
+            is_last = is_preempted or history.is_over
+            is_saved = is_last or is_due(step, schedule.save_every, steps)
             is_logged = is_saved or is_due(step, schedule.log_every, steps)
             if is_logged and (line := metrics.flush()):
                 rate = line["tokens"] / line["seconds"]
@@ -71,7 +82,7 @@ def run_steps(
                 loss = metrics.last.get("validation/loss")
                 with _together(watch, f"save of step {step}"), metrics.measure("save", step=step):
                     save(step, state, loss)
-            if is_preempted:
+            if is_last:
                 return step
             if step < steps:
                 profiler.look(step, metrics.pending)

@@ -31,10 +31,13 @@ class Validation:
     Args:
       every: Steps between evaluations; the last step is evaluated too.
       batches: Most batches of each Task in an evaluation; None takes all its rows.
+      early_stopping_patience: Evaluations in a row without a new lowest loss after which the run
+        ends; 0 never ends it.
     """
 
     every: int = 200
     batches: int | None = 8
+    early_stopping_patience: int = 0
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What problems import: found in each language, tried first, and left out where it is absent."""
+"""Imports of problems: found in each language, tried first, and left out where they are absent."""
 
 import pytest
 

@@ -13,6 +13,7 @@ from codex_jax.hosts import HostLimits
 from codex_jax.main import cli
 from codex_jax.train.compute import Compute
 from codex_jax.train.loop import train
+from codex_jax.train.lora import Lora
 from codex_jax.train.optimizer import Optimizer
 from codex_jax.train.runtime import Runtime
 from codex_jax.train.setting_ranges import RANGES, check_ranges
@@ -21,7 +22,7 @@ from codex_jax.train.validation import Validation
 from tests.train.test_loop import run
 
 CLASSES = {c.__name__: c for c in (Optimizer, Compute, Retention, Stability, Validation)}
-CLASSES |= {c.__name__: c for c in (HostLimits, Runtime)}
+CLASSES |= {c.__name__: c for c in (HostLimits, Lora, Runtime)}
 SETTINGS = [(owner, name) for owner, names in RANGES.items() for name in names]
 ZERO_IS_FINE = {
     *(("train", name) for name in ("seed", "init_step")),
@@ -32,6 +33,8 @@ ZERO_IS_FINE = {
         ("Retention", "keep_best"),
         ("Stability", "spike_factor"),
         ("HostLimits", "slow_factor"),
+        ("Lora", "lora_rank"),
+        ("Validation", "early_stopping_patience"),
     ),
 }
 

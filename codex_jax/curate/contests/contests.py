@@ -146,9 +146,7 @@ class _Maker:
         if not programs:
             raise RejectedError("no program in Python 3 that can be a function")
         inputs = [value for value, _ in self.cases]
-        answers = [
-            judging.outputs(self.session, p.source, p.entry_point, inputs) or [] for p in programs
-        ]
+        answers = [judging.outputs(self.session, p.source, p.entry_point, inputs) for p in programs]
         complete = [column for column in answers if all(a is not None for a in column)]
         if not self.contest.checker and _disagree(complete):
             raise RejectedError("its right programs disagree")

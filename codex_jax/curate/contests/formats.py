@@ -36,17 +36,17 @@ def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
     Raises:
       InputError: the file is missing, a line is in neither format, or has no name of its own.
     """
-    places: dict[str, str] = {}
+    first_lines: dict[str, str] = {}
     for where, line in records.read_lines(path, "APPS or CodeContests"):
         contest = _parse(line, where)
         if not contest.name.partition("/")[2].strip():
             raise InputError(f"{where}: no name; expected problem_id or name")
-        if contest.name in places:
+        if contest.name in first_lines:
             raise InputError(
-                f"{where}: {contest.name} is in {places[contest.name]} already; expected names of "
-                "their own"
+                f"{where}: {contest.name} is in {first_lines[contest.name]} already; expected "
+                "names of their own"
             )
-        places[contest.name] = where
+        first_lines[contest.name] = where
         yield contest, where
 
 

@@ -32,8 +32,8 @@ def grow_cases(
         if repr(value) not in keys:
             keys.add(repr(value))
             inputs.append(value)
-    columns = [judging.outputs(session, source, entry_point, inputs) or [] for source in right]
-    others = [judging.outputs(session, source, entry_point, inputs) or [] for source in wrong]
+    columns = [judging.outputs(session, source, entry_point, inputs) for source in right]
+    others = [judging.outputs(session, source, entry_point, inputs) for source in wrong]
     grown = []
     for index, value in enumerate(inputs):
         first, *rest = [column[index] for column in columns]

@@ -11,9 +11,7 @@ _BATCH = 24  # cases of one run
 _CHECKER_ENTRY = "is_right"
 
 
-def outputs(
-    session: Session, source: str, entry_point: str, inputs: Sequence[Any]
-) -> list[Any] | None:
+def outputs(session: Session, source: str, entry_point: str, inputs: Sequence[Any]) -> list[Any]:
     """Returns a program's outputs, None in place of one that it doesn't give."""
     results: list[Any] = []
     for start in range(0, len(inputs), _BATCH):

@@ -1,7 +1,6 @@
 """Problem files as the training texts of Codex-S and Codex-D, split by package."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -113,7 +112,7 @@ def _fault(
 
 def _read(paths: Sequence[str]) -> Iterator[Problem]:
     for path in paths:
-        for problem in read_jsonl(pathlib.Path(path), Problem):
+        for problem in read_jsonl(path, Problem):
             solution = problem.canonical_solution
             where = f"{path}: problem {problem.task_id}"
             if not isinstance(solution, str) or not solution.strip():

@@ -1,0 +1,268 @@
+"""`codex-jax rl rounds`: rejection rounds over files: sample, judge, keep, train, measure.
+
+A round has a folder. Each step continues what an interrupted run left, so the same command goes on
+wherever it was; a finished round has a report.json and isn't touched again.
+"""
+
+import dataclasses
+import json
+import pathlib
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codex_jax import InputError, files, ranges, records
+from codex_jax.evaluate.evaluate import evaluate
+from codex_jax.evaluate.problems import formats
+from codex_jax.records import Completion, Problem, Verdict
+from codex_jax.rl.cases import split_cases
+from codex_jax.rl.judging import Sandbox
+from codex_jax.rl.keep import Keep, keep_samples
+from codex_jax.rl.kept_rows import KeptRows
+from codex_jax.sample.engine.load import read_card
+from codex_jax.sample.generate import generate
+from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
+from codex_jax.sample.sampling.text_ends import read_ends
+from codex_jax.tokenizer import Tokenizer
+from codex_jax.train.compute import Compute
+from codex_jax.train.loop import train
+from codex_jax.train.optimizer import Optimizer
+
+_KS = (1, 10, 100)
+_OWN_FILES = {
+    "settings.json": files.has_json_keys("problems", "held_out", "keep"),
+    "cases": lambda path: (path / "problems.jsonl").exists(),
+    "round-*": lambda path: path.is_dir(),
+}
+_KEEP_RANGES = {
+    "samples_per_problem": ranges.integer(1),
+    "easy_rate": ranges.real(0, 1),
+    "easy_weight": ranges.real(0, 1),
+}
+_OPTIMIZER = Optimizer(learning_rate=1e-4, warmup_steps=5, weight_decay=0.0)
+_RANGES = {
+    name: ranges.integer(1)
+    for name in (
+        *("rounds", "samples_per_problem", "held_out_samples", "steps", "batch_size"),
+        *("sequence_length", "max_new_tokens", "sampler_rows"),
+    )
+} | {"shadow_share": ranges.real(0, 1), "seed": ranges.integer(0, 2**32 - 1)}
+
+
+def run_rounds(
+    *,
+    problems: str,
+    held_out: str,
+    tokenizer: str,
+    init_from: str,
+    output: str,
+    rounds: int = 3,
+    steps: int = 200,
+    samples_per_problem: int = 8,
+    held_out_samples: int = 100,
+    sampling_params: SamplingParams = SamplingParams(temperature=0.8, top_p=0.95),
+    max_new_tokens: int = 300,
+    stops: Sequence[str] = PAPER_STOPS,
+    sampler_rows: int = 64,
+    keep: Keep = Keep(),
+    train_from_last: bool = False,
+    batch_size: int = 8,
+    sequence_length: int = 512,
+    optimizer: Optimizer = _OPTIMIZER,
+    compute: Compute = Compute(),
+    sandbox: Sandbox = Sandbox(),
+    shadow_share: float = 0.25,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Improves a model in rounds of its own right programs; returns a report of each round.
+
+    Args:
+      problems: JSON Lines of problems to learn from, each with two cases or more.
+      held_out: JSON Lines of problems to measure with.
+      tokenizer: The tokenizer.json that the model was trained with.
+      init_from: Folder of the first checkpoint.
+      output: Folder of the rounds.
+      rounds: Number of rounds.
+      steps: Optimizer steps of a round.
+      samples_per_problem: Samples of each problem in a round.
+      held_out_samples: Samples of each held-out problem after a round.
+      sampling_params: Temperature and filters.
+      max_new_tokens: Most tokens of a sample.
+      stops: Strings before which a completion ends.
+      sampler_rows: Samples that run at a time.
+      keep: Rules by which samples are kept.
+      train_from_last: Train from the round before's weights, rather than the first.
+      batch_size: Rows of a train step.
+      sequence_length: Tokens of a row.
+      optimizer: The optimizer and its schedule.
+      compute: Precision and memory savers of training.
+      sandbox: Limits of the programs, and where they run.
+      shadow_share: Share of a problem's cases that no sample is kept by.
+      seed: Changes every sample and the order of the rows.
+
+    Raises:
+      InputError: unusable input, no working sandbox, or too few samples are right.
+    """
+    return _start(types.SimpleNamespace(**locals()))
+
+
+def _start(settings: Any) -> list[dict[str, Any]]:
+    """Checks the settings, and runs what isn't finished of the rounds."""
+    ranges.check("rl.rounds", settings, _RANGES)
+    ranges.check("Keep", settings.keep, _KEEP_RANGES)
+    folder = pathlib.Path(settings.output)
+    files.claim_folder(folder, _OWN_FILES, "output")
+    bpe = Tokenizer.load(settings.tokenizer)
+    read_card(settings.init_from, None, settings.tokenizer, bpe)
+    _check_manifest(settings, folder / "settings.json")
+    _write_cases(settings, folder / "cases")
+    reports = [_measure(settings, folder, 0, settings.init_from)]
+    reports += [_run_round(settings, folder, n) for n in range(1, settings.rounds + 1)]
+    for report in reports:
+        estimates = report["pass_at_k"], report["shadow_pass_at_k"]
+        shares = (f"{name} {value['mean']:.3f}" for name, value in _present(estimates[0]))
+        shadow = (f"{name} {value['mean']:.3f}" for name, value in _present(estimates[1]))
+        print(f"round {report['round']}: {', '.join(shares)}; shadow cases: {', '.join(shadow)}")
+    return reports
+
+
+def _present(estimates: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"pass@{k}", value) for k, value in estimates.items() if value]
+
+
+def _check_manifest(settings: Any, path: pathlib.Path) -> None:
+    """Refuses other settings than those that a folder's rounds were begun with.
+
+    Raises:
+      InputError: the first setting that differs.
+    """
+    ignored = ("output", "rounds", "sandbox")
+    values = {k: v for k, v in vars(settings).items() if k not in ignored}
+    manifest = json.loads(json.dumps(values, default=dataclasses.asdict))
+    former = json.loads(path.read_text("utf-8")) if path.exists() else manifest
+    for name, value in manifest.items():
+        if former.get(name) != value:
+            raise InputError(
+                f"{path.parent} has rounds with another {name} ({former.get(name)!r:.60}, set now: "
+                f"{value!r:.60}); set output to another folder, or {name} as it was"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.atomic_write(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def _write_cases(settings: Any, folder: pathlib.Path) -> None:
+    """Writes the problems with their rewarded cases, and the held-out ones with shadow cases."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("problems", "held_out")
+    both = [formats.load_problems(getattr(settings, name)) for name in names]
+    prompts = {problem.prompt: task_id for task_id, problem in both[0].items()}
+    for task_id, problem in both[1].items():
+        if problem.prompt in prompts:
+            raise InputError(
+                f"{task_id} of held_out has the prompt of {prompts[problem.prompt]} of problems; "
+                "set held_out to problems that aren't learned from"
+            )
+    for name, tasks in zip(names, both, strict=True):
+        cases = [split_cases(problem, settings.shadow_share) for problem in tasks.values()]
+        records.write_jsonl(folder / f"{name}.jsonl", (each.rewarded for each in cases))
+        records.write_jsonl(folder / f"{name}-shadow.jsonl", (each.shadow for each in cases))
+
+
+def _checkpoint(settings: Any, folder: pathlib.Path, number: int) -> str:
+    return str(folder / f"round-{number}" / "checkpoint") if number else settings.init_from
+
+
+def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, Any]:
+    """Samples, judges, keeps and trains, and measures the result."""
+    here, cases = folder / f"round-{number}", folder / "cases" / "problems.jsonl"
+    if (here / "report.json").exists():
+        return json.loads((here / "report.json").read_text("utf-8"))
+    here.mkdir(parents=True, exist_ok=True)
+    last = _checkpoint(settings, folder, number - 1)
+    completions = here / "completions.jsonl"
+    _sample(settings, last, str(cases), completions, settings.samples_per_problem, number)
+    _judge(settings, cases, completions, here / "evaluation")
+    samples = list(records.read_jsonl(completions, Completion))
+    verdicts = list(records.read_jsonl(here / "evaluation" / "verdicts.jsonl", Verdict))
+    tasks = formats.load_problems(str(cases))
+    kept = keep_samples(tasks, samples, verdicts, settings.keep)
+    records.write_jsonl(here / "kept.jsonl", kept)
+    start = last if settings.train_from_last else settings.init_from
+    rows = _make_rows(settings, tasks, kept)
+    train(
+        batches=rows,
+        checkpoint_dir=str(here / "checkpoint"),
+        init_from=start,
+        steps=settings.steps,
+        optimizer=settings.optimizer,
+        compute=settings.compute,
+        seed=settings.seed,
+    )
+    counts = {"kept": len(kept), "rows": rows.rows, "samples": len(samples)}
+    return _measure(settings, folder, number, str(here / "checkpoint"), counts)
+
+
+def _make_rows(settings: Any, tasks: Mapping[str, Problem], kept: Sequence[Completion]) -> KeptRows:
+    bpe = Tokenizer.load(settings.tokenizer)
+    ends = read_ends(read_card(settings.init_from, None, settings.tokenizer, bpe), bpe)
+    sizes = {name: getattr(settings, name) for name in ("batch_size", "sequence_length", "seed")}
+    return KeptRows(tasks, kept, bpe, ends, **sizes)
+
+
+def _sample(
+    settings: Any, checkpoint: str, problems: str, output: pathlib.Path, samples: int, number: int
+) -> None:
+    generate(
+        checkpoint_dir=checkpoint,
+        tokenizer=settings.tokenizer,
+        problems=problems,
+        output=str(output),
+        sampling_params=settings.sampling_params,
+        samples_per_problem=samples,
+        max_new_tokens=settings.max_new_tokens,
+        stops=settings.stops,
+        seed=settings.seed + number,
+        batch_size=settings.sampler_rows,
+    )
+
+
+def _judge(
+    settings: Any, problems: pathlib.Path, completions: pathlib.Path, output: pathlib.Path
+) -> dict[str, Any]:
+    sandbox: Sandbox = settings.sandbox
+    return evaluate(
+        problems=str(problems),
+        completions=str(completions),
+        output=str(output),
+        sandbox=sandbox.backend,
+        ks=_KS,
+        timeout_s=sandbox.timeout_s,
+        memory_mb=sandbox.memory_mb,
+        workers=sandbox.workers,
+        packages=sandbox.packages,
+    )
+
+
+def _measure(
+    settings: Any,
+    folder: pathlib.Path,
+    number: int,
+    checkpoint: str,
+    counts: Mapping[str, int] = types.MappingProxyType({}),
+) -> dict[str, Any]:
+    """Samples held-out problems; writes pass@k on their rewarded and their shadow cases."""
+    here = folder / f"round-{number}"
+    report_path = here / "report.json"
+    if report_path.exists():
+        return json.loads(report_path.read_text("utf-8"))
+    here.mkdir(parents=True, exist_ok=True)
+    problems, shadow = (folder / "cases" / f"held_out{s}.jsonl" for s in ("", "-shadow"))
+    completions = here / "held_out.jsonl"
+    _sample(settings, checkpoint, str(problems), completions, settings.held_out_samples, 0)
+    parts = {"pass_at_k": problems, "shadow_pass_at_k": shadow}
+    report: dict[str, Any] = {"round": number, **counts}
+    for name, path in parts.items():
+        report[name] = _judge(settings, path, completions, here / name)["pass_at_k"]
+    files.atomic_write(report_path, json.dumps(report, indent=1) + "\n")
+    return report

@@ -1,0 +1,87 @@
+"""Rejection rounds from end to end on random weights: files, resumes, other settings refused."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from codex_jax import InputError, checkpoint
+from codex_jax.records import Completion, read_jsonl, write_jsonl
+from codex_jax.rl import rounds
+from codex_jax.rl.keep import Keep
+from codex_jax.rl.rounds import run_rounds
+from codex_jax.train.optimizer import Optimizer
+from tests.rl.conftest import make_problem, make_problems
+
+
+@pytest.fixture
+def arguments(settings, tmp_path):
+    """Rounds whose every sample is right: it stands behind a #, and ends at its length or not."""
+    held_out = {f"h/{n}": make_problem(n, task_id=f"h/{n}") for n in (20, 21)}
+    write_jsonl(tmp_path / "held_out.jsonl", held_out.values())
+    write_jsonl(tmp_path / "problems.jsonl", make_problems(12).values())
+    names = ("problems", "tokenizer", "init_from", "sampling_params", "sandbox")
+    return {name: settings[name] for name in names} | {
+        "held_out": str(tmp_path / "held_out.jsonl"),
+        "output": str(tmp_path / "rounds"),
+        "rounds": 1,
+        "steps": 2,
+        "samples_per_problem": 4,
+        "held_out_samples": 2,
+        "max_new_tokens": 8,
+        "stops": ("\n",),
+        "sampler_rows": 8,
+        "batch_size": 8,
+        "sequence_length": 32,
+        "optimizer": Optimizer(warmup_steps=1),
+        "keep": Keep(easy_rate=0.5),
+    }
+
+
+def test_a_round_leaves_its_files_and_a_second_run_goes_on(arguments, monkeypatch):
+    calls = []
+    original = rounds.train
+
+    def interrupted(**settings):
+        calls.append(settings["checkpoint_dir"])
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return original(**settings)
+
+    monkeypatch.setattr(rounds, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_rounds(**arguments)
+    folder = pathlib.Path(arguments["output"])
+    sampled = (folder / "round-1" / "completions.jsonl").read_bytes()
+    first, second = run_rounds(**arguments)
+    assert (folder / "round-1" / "completions.jsonl").read_bytes() == sampled
+    assert (first["round"], second["round"]) == (0, 1)
+    kept = list(read_jsonl(folder / "round-1" / "kept.jsonl", Completion))
+    assert second["kept"] == len(kept) > 0
+    assert {sample.extra["weight"] for sample in kept} <= {0.2, 1.0}
+    for report in (first, second):
+        assert report["pass_at_k"]["1"]["mean"] == report["shadow_pass_at_k"]["1"]["mean"]
+    assert checkpoint.latest_step(folder / "round-1" / "checkpoint") == 2
+    assert json.loads((folder / "round-1" / "report.json").read_text()) == second
+    assert run_rounds(**arguments) == [first, second]
+    assert len(calls) == 2  # a finished round isn't touched again
+    with pytest.raises(InputError, match=r"rounds with another steps .2, set now: 3."):
+        run_rounds(**arguments | {"steps": 3})
+
+
+def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_path):
+    single = make_problem(0, test="def check(c):\n    assert c(1) == 1\n")
+    write_jsonl(tmp_path / "single.jsonl", [single])
+    write_jsonl(tmp_path / "same.jsonl", make_problems(1).values())
+    faulty = {
+        "held_out": (str(tmp_path / "same.jsonl"), "t/0 of held_out has the prompt of t/0"),
+        "problems": (str(tmp_path / "single.jsonl"), "its test has 1 cases"),
+        "rounds": (0, r"rl\.rounds\.rounds is 0"),
+        "keep": (dataclasses.replace(Keep(), easy_rate=2.0), r"Keep\.easy_rate is 2"),
+    }
+    for name, (value, message) in faulty.items():
+        folder = tmp_path / f"faulty-{name}"
+        with pytest.raises(InputError, match=message):
+            run_rounds(**arguments | {"output": str(folder), name: value})
+        assert not (folder / "round-0").exists()
