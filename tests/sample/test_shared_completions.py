@@ -46,7 +46,7 @@ arguments = eval(sys.argv[1])
 try:
     print(generate(**arguments, sampling_params=SamplingParams(temperature=1.0)))
 except Exception as error:
-    print(type(error).__name__, error)
+    print(type(error).__name__, error, flush=True)
     raise
 """
 

@@ -50,7 +50,7 @@ class _Calls(NamedTuple):
 
 
 def _distinct(argument_lists: Sequence[Sequence[Any]]) -> _Calls:
-    distinct = {repr(arguments): (tuple(arguments), {}) for arguments in argument_lists}
+    distinct: dict[str, Call] = {repr(values): (tuple(values), {}) for values in argument_lists}
     return _Calls(list(distinct), list(distinct.values()))
 
 

@@ -237,57 +237,21 @@ def attend_and_write(
     """
     B, K, G, H = q.shape
     caches = [_Fields(*x) if isinstance(x, Int8) else _Fields(x) for x in (keys, values)]
-    S, dtype = caches[0].values.shape[2], caches[0].values.dtype
-    R, size = _tile_rows(B, K * _BLOCK * H * dtype.itemsize), _window(dtype)
-    last = length.reshape(B // R, R).max(axis=1) // _BLOCK
+    rows = _tile_rows(B, K * _BLOCK * H * caches[0].values.dtype.itemsize)
+    last = length.reshape(B // rows, rows).max(axis=1) // _BLOCK
     count = jnp.broadcast_to(length[:, None, None, None], (B, 1, 1, _BLOCK))
-
-    def rows(x):
-        shape = (R, *x.shape[1:])
-        return pl.BlockSpec(shape, lambda tile, *_: (tile, *[0] * (len(shape) - 1)))
-
-    def block(x):
-        after = (0,) * (x.ndim - 3)
-        return pl.BlockSpec(
-            (R, K, _BLOCK, *x.shape[3:]),
-            lambda tile, block, _, last: (tile, 0, jnp.minimum(block, last[tile]), *after),
-        )
-
-    def window(x):
-        shape = (R, K, size, H) if x.ndim == 4 else (R, K, _BLOCK)
-        return pltpu.VMEM(shape, x.dtype)
-
-    state = [pltpu.VMEM((R, K, G, n), jnp.float32) for n in (H, _BLOCK, _BLOCK)]
     q = q.reshape(B, K, G * H)
-    partial = [shared.mixed.reshape(q.shape), shared.peak, shared.total]
-    anywhere = [_map(lambda _: pl.BlockSpec(memory_space=pl.ANY), x) for x in caches]
-    grid = pltpu.PrefetchScalarGridSpec(
-        num_scalar_prefetch=2,
-        grid=(B // R, S // _BLOCK),
-        in_specs=[
-            rows(count),
-            rows(q),
-            [rows(x) for x in partial],
-            [rows(x) for x in (k, v)],
-            [_map(block, x) for x in caches],
-        ],
-        out_specs=[rows(q), anywhere],
-        scratch_shapes=[
-            state,
-            [_map(window, x) for x in caches],
-            pltpu.SemaphoreType.DMA((2, 2)),
-        ],
-    )
+    before = [shared.mixed.reshape(q.shape), shared.peak, shared.total]
+    arguments = (length, last, count, q, before, [k, v], caches)
+    arrays = len(jax.tree.leaves(caches))
+    first = len(jax.tree.leaves(arguments)) - arrays
 
     def shape(x):
         return jax.ShapeDtypeStruct(x.shape, x.dtype)
 
-    arguments = (length, last, count, q, partial, [k, v], caches)
-    arrays = len(jax.tree.leaves(caches))
-    first = len(jax.tree.leaves(arguments)) - arrays
     out, written = pl.pallas_call(
         _kernel,
-        grid_spec=grid,
+        grid_spec=_grid(*arguments[2:], rows=rows),
         out_shape=[shape(q), [_map(shape, x) for x in caches]],
         input_output_aliases={first + n: 1 + n for n in range(arrays)},
         compiler_params=pltpu.CompilerParams(vmem_limit_bytes=_VMEM_BYTES),
@@ -297,3 +261,39 @@ def attend_and_write(
     )(*arguments)
     written = [x.values if x.scale is None else Int8(*x) for x in written]
     return out.reshape(B, K, G, H), *written
+
+
+def _grid(count: Array, q: Array, before: Any, new: Any, caches: Any, *, rows: int) -> Any:
+    """Tiles of `rows` rows by blocks of positions, and what of the arrays a step of them holds."""
+    B, K, S, H = caches[0].values.shape
+    groups = q.shape[-1] // H
+    window = _window(caches[0].values.dtype)
+
+    def tile(x):
+        after = [0] * (x.ndim - 1)
+        return pl.BlockSpec((rows, *x.shape[1:]), lambda tile, *_: (tile, *after))
+
+    def block(x):
+        after = (0,) * (x.ndim - 3)
+        return pl.BlockSpec(
+            (rows, K, _BLOCK, *x.shape[3:]),
+            lambda tile, block, _, last: (tile, 0, jnp.minimum(block, last[tile]), *after),
+        )
+
+    def written(x):
+        return pltpu.VMEM((rows, K, window, H) if x.ndim == 4 else (rows, K, _BLOCK), x.dtype)
+
+    in_blocks = [_map(block, x) for x in caches]
+    in_place = [_map(lambda _: pl.BlockSpec(memory_space=pl.ANY), x) for x in caches]
+    state = [pltpu.VMEM((rows, K, groups, n), jnp.float32) for n in (H, _BLOCK, _BLOCK)]
+    return pltpu.PrefetchScalarGridSpec(
+        num_scalar_prefetch=2,
+        grid=(B // rows, S // _BLOCK),
+        in_specs=[*jax.tree.map(tile, (count, q, before, new)), in_blocks],
+        out_specs=[tile(q), in_place],
+        scratch_shapes=[
+            state,
+            [_map(written, x) for x in caches],
+            pltpu.SemaphoreType.DMA((2, 2)),
+        ],
+    )
