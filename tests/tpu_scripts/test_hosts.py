@@ -228,10 +228,10 @@ def test_report_knows_states_and_steps(pod):
 def test_compiled_programs_are_kept_where_nothing_else_is_set(pod):
     program = pod.hosts / "pod-0" / "codex_jax" / ".venv" / "bin" / "codex-jax"
     program.write_text('#!/bin/bash\necho "in $JAX_COMPILATION_CACHE_DIR"\n')
-    pod.run("run.sh", *WHERE, "train")
+    pod.run("run.sh", *WHERE, "sample")
     wait_until(lambda: "exit status 0" in log(pod, 0))
     assert f"in {pod.hosts}/pod-0/codex_jax_compiled\n" in log(pod, 0)
-    pod.run("run.sh", *WHERE, "--env=JAX_COMPILATION_CACHE_DIR=/other", "train")
+    pod.run("run.sh", *WHERE, "--env=JAX_COMPILATION_CACHE_DIR=/other", "sample")
     wait_until(lambda: "in /other\n" in log(pod, 0))
 
 
