@@ -29,7 +29,7 @@ def joined() -> Iterator[None]:
     that ends the block is told to the others.
 
     Raises:
-      InputError: a variable that is no number.
+      InputError: a variable that is no number, or nothing that names the others.
     """
     if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
         yield
@@ -67,6 +67,12 @@ def _join(seconds: int) -> None:
             jax.distributed.initialize(**settings)
         except RuntimeError as error:
             leave(explain(_status() or str(error), seconds))
+        except ValueError as error:  # nothing names the others, or two variables contradict
+            raise InputError(
+                f"the processes can't be joined: {str(error).rstrip('.')}; set "
+                "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or "
+                "CODEX_JAX_DISTRIBUTED=0"
+            ) from None
 
 
 def _number(name: str) -> int | None:

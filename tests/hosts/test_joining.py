@@ -1,5 +1,9 @@
 """Joining: variables of the environment, and sentences for what keeps a run from starting."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 from jax._src import distributed
@@ -91,3 +95,36 @@ def test_a_variable_that_is_no_number_is_refused(monkeypatch, initialized, name)
     monkeypatch.setenv(name, "four")
     with pytest.raises(InputError, match=f"the variable {name} is 'four'; set it to"), joined():
         pytest.fail(f"joined with {initialized}")
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({}, "coordinator_address should be defined"),
+        ({"JAX_COORDINATOR_ADDRESS": "localhost:1"}, "umber of processes must be defined"),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "localhost:1",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": "2",
+            },
+            "process_id < num_processes",
+        ),
+    ],
+)
+def test_variables_that_name_no_run_are_refused_in_a_line(variables, fault):
+    usual = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "SLURM_", "OMPI_"))}
+    script = "from codex_jax.hosts import joined\nwith joined(): print('in')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=usual | {"CODEX_JAX_DISTRIBUTED": "1", "JAX_PLATFORMS": "cpu"} | variables,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("codex_jax.InputError: the processes can't be joined: ")
+    assert fault in last
+    assert last.endswith("or CODEX_JAX_DISTRIBUTED=0")
+    assert done.stdout == ""
