@@ -90,6 +90,7 @@ class Watch:
         self._interval = min(5.0, limits.lost_after_s / 10)
         self._ended = threading.Event()
         self._activity = ("the start", time.monotonic())
+        self._failed = ""  # the activity in which an error came
         self._steps = _Steps()
         self._queue: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         now = time.monotonic()
@@ -125,7 +126,7 @@ class Watch:
         is_own = isinstance(error, InputError) or "RESOURCE_EXHAUSTED" in text
         if isinstance(error, RuntimeError | ValueError) and not is_own:
             # A collective fails on all processes when one is gone: the watch finds out which.
-            with self.during(f"{self.describe()}, which failed ({text:.120})"):
+            with self.during(f"{self._failed or self.describe()}, which failed ({text:.120})"):
                 self._ended.wait(3 * self.limits.lost_after_s)
         if not isinstance(error, SystemExit):
             tell_stop(error)
@@ -136,6 +137,9 @@ class Watch:
         former, self._activity = self._activity[0], (name, time.monotonic())
         try:
             yield
+        except Exception:
+            self._failed = self._failed or self.describe()
+            raise
         finally:
             self._activity = (former, time.monotonic())
 

@@ -139,6 +139,8 @@ def test_a_failed_collective_waits_for_the_verdict(monkeypatch):
     other = Peers(watch.peers._client, 1, 2)
     other._prefix = watch.peers._prefix
     other.publish("beat", "1 step 3")
-    with pytest.raises(ValueError, match="Gloo"), watch:
+    save = watch.during("the save of step 4")
+    with pytest.raises(ValueError, match="Gloo"), watch, watch.during("the loop"), save:
         raise ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
     assert any("process 1 (step 3)" in sentence for sentence in sentences)
+    assert "during the save of step 4, which failed (UNKNOWN: Gloo" in sentences[0]
