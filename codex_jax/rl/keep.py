@@ -42,7 +42,7 @@ def keep_samples(
         verdict = by_sample[sample.task_id, sample.sample_index]
         if verdict.cause not in _NO_VERDICT:
             groups[sample.task_id].append((sample, verdict))
-    kept: list[Completion] = []
+    examples: list[Completion] = []
     for task_id, group in groups.items():
         rate = sum(verdict.passed for _, verdict in group) / len(group)
         weight = rules.easy_weight if rate > rules.easy_rate else 1.0
@@ -53,5 +53,5 @@ def keep_samples(
                 different.setdefault(syntax, sample)
         for sample in list(different.values())[: rules.samples_per_problem]:
             extra = sample.extra | {"weight": weight}
-            kept.append(dataclasses.replace(sample, extra=extra))
-    return kept
+            examples.append(dataclasses.replace(sample, extra=extra))
+    return examples

@@ -186,10 +186,10 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
     samples = list(records.read_jsonl(completions, Completion))
     verdicts = list(records.read_jsonl(here / "evaluation" / "verdicts.jsonl", Verdict))
     tasks = formats.load_problems(str(cases))
-    kept = keep_samples(tasks, samples, verdicts, settings.keep)
-    records.write_jsonl(here / "kept.jsonl", kept)
+    examples = keep_samples(tasks, samples, verdicts, settings.keep)
+    records.write_jsonl(here / "kept.jsonl", examples)
     start = last if settings.train_from_last else settings.init_from
-    rows = _make_rows(settings, tasks, kept)
+    rows = _make_rows(settings, tasks, examples)
     train(
         batches=rows,
         checkpoint_dir=str(here / "checkpoint"),
@@ -199,15 +199,17 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
         compute=settings.compute,
         seed=settings.seed,
     )
-    counts = {"kept": len(kept), "rows": rows.rows, "samples": len(samples)}
+    counts = {"kept": len(examples), "rows": rows.rows, "samples": len(samples)}
     return _measure(settings, folder, number, str(here / "checkpoint"), counts)
 
 
-def _make_rows(settings: Any, tasks: Mapping[str, Problem], kept: Sequence[Completion]) -> KeptRows:
+def _make_rows(
+    settings: Any, tasks: Mapping[str, Problem], examples: Sequence[Completion]
+) -> KeptRows:
     bpe = Tokenizer.load(settings.tokenizer)
     ends = read_ends(read_card(settings.init_from, None, settings.tokenizer, bpe), bpe)
     sizes = {name: getattr(settings, name) for name in ("batch_size", "sequence_length", "seed")}
-    return KeptRows(tasks, kept, bpe, ends, **sizes)
+    return KeptRows(tasks, examples, bpe, ends, **sizes)
 
 
 def _sample(

@@ -22,8 +22,8 @@ def keep(task_id, rows, **rules):
         Verdict(task_id=task_id, sample_index=n, verdict=verdict, cause=verdict)
         for n, (_, verdict, _) in enumerate(rows)
     ]
-    kept = keep_samples(PROBLEMS, samples, verdicts, Keep(**rules))
-    return [s.completion for s in kept], [s.extra["weight"] for s in kept]
+    examples = keep_samples(PROBLEMS, samples, verdicts, Keep(**rules))
+    return [s.completion for s in examples], [s.extra["weight"] for s in examples]
 
 
 def row(number, verdict="passed", reason="stop"):

@@ -57,9 +57,9 @@ def test_a_round_leaves_its_files_and_a_second_run_goes_on(arguments, monkeypatc
     first, second = run_rounds(**arguments)
     assert (folder / "round-1" / "completions.jsonl").read_bytes() == sampled
     assert (first["round"], second["round"]) == (0, 1)
-    kept = list(read_jsonl(folder / "round-1" / "kept.jsonl", Completion))
-    assert second["kept"] == len(kept) > 0
-    assert {sample.extra["weight"] for sample in kept} <= {0.2, 1.0}
+    examples = list(read_jsonl(folder / "round-1" / "kept.jsonl", Completion))
+    assert second["kept"] == len(examples) > 0
+    assert {sample.extra["weight"] for sample in examples} <= {0.2, 1.0}
     for report in (first, second):
         assert report["pass_at_k"]["1"]["mean"] == report["shadow_pass_at_k"]["1"]["mean"]
     assert checkpoint.latest_step(folder / "round-1" / "checkpoint") == 2
