@@ -41,6 +41,7 @@ def _end_with(sentence: str) -> None:
     log, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
+    time.sleep(0.2)  # in which another thread's write, if one is under way, ends
     os.write(log, f"codex-jax: process {state.process_id}: {sentence}\n".encode())
     if state.process_id == 0 and state.num_processes > 1:
         time.sleep(_SECONDS_OF_PROCESS_0)
