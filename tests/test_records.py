@@ -121,6 +121,7 @@ GOOD = b'{"task_id": "t", "completion": "x"}\n'
         ("c.jsonl", b'{"n": ' + b"9" * 6000 + b"}", r"c\.jsonl:1: not JSON that Python reads \(Ex"),
         ("c.jsonl", GOOD + b"\n\n[1]\n", r"c\.jsonl:4: expected a JSON object, found list"),
     ],
+    ids=["utf8", "no gzip", "cut gzip", "overwritten gzip", "deep", "long integer", "list"],
 )
 def test_a_damaged_file_is_one_line(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)

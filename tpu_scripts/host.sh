@@ -97,6 +97,10 @@ start() {
     echo "$*" >"$run/command"
     # The lock is held until the last process of the run is gone.
     setsid "$BASH" "$tree/tpu_scripts/host.sh" supervise "$@" </dev/null >>"$run/log" 2>&1 &
+    for _ in {1..100}; do # what comes next, such as attach.sh or stop.sh, reads this file
+        [[ ! -s $run/pid ]] || return 0
+        sleep 0.1
+    done
 }
 
 supervise() {
@@ -142,7 +146,7 @@ step() {
 read_path() {
     cd "$tree" 2>/dev/null || true
     case $1 in
-        gs://*) gcloud storage cat "$1" "$1.part-*" ;;
+        gs://*) gcloud storage cat "$1" || true; gcloud storage cat "$1.part-*" ;;
         *) cat "$1" "$1".part-* ;; # several hosts write a part each
     esac 2>/dev/null || true
 }

@@ -17,7 +17,7 @@ takes_words=yes env='' attempt=''
 read_flags env attempt -- "$@"
 ((${#words[@]})) || die "no command; see --help"
 [[ $attempt ]] || attempt=${dry_run:+ATTEMPT}
-[[ $attempt ]] || attempt=$(date +%s)
+[[ $attempt ]] || attempt=$(date +%s%N)
 
 # gcloud tries an ssh that broke off again: the attempt's id keeps that from being a second run.
 pairs=()

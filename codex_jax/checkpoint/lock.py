@@ -198,7 +198,8 @@ class FolderLock:
                     return
                 self._write(self._beat(number))
             except ConflictError:
-                self._look_for_successor()
+                with contextlib.suppress(OSError, InputError):
+                    self._look_for_successor()
             except (OSError, InputError):
                 continue  # a file system that is away comes back
 

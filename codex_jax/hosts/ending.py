@@ -26,14 +26,24 @@ def leave(sentence: str) -> NoReturn:
     first of several callers is the one whose sentence is printed.
     """
     with _leaving:
-        sys.stdout.flush()
-        print("stacks of all threads:", file=sys.stderr, flush=True)
-        faulthandler.dump_traceback(sys.stderr, all_threads=True)
-        state = distributed.global_state  # jax.process_index() may wait for others
-        print(f"codex-jax: process {state.process_id}: {sentence}", file=sys.stderr, flush=True)
-        if state.process_id == 0 and state.num_processes > 1:
-            time.sleep(_SECONDS_OF_PROCESS_0)
-        os._exit(LOST_STATUS)
+        try:
+            _end_with(sentence)
+        finally:  # also where nobody reads what is written
+            os._exit(LOST_STATUS)
+
+
+def _end_with(sentence: str) -> None:
+    """Writes stacks and a sentence, after which nothing else is written."""
+    sys.stdout.flush()
+    print("stacks of all threads:", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    state = distributed.global_state  # jax.process_index() may wait for others
+    log, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    os.write(log, f"codex-jax: process {state.process_id}: {sentence}\n".encode())
+    if state.process_id == 0 and state.num_processes > 1:
+        time.sleep(_SECONDS_OF_PROCESS_0)
 
 
 def expect_abort(status: int) -> None:

@@ -19,7 +19,7 @@ from codex_jax.hosts.peers import BarrierError, Peers, tell_stop
 
 _GRACE_S = 15.0  # in which processes may end by themselves after one of them stopped
 _START_FACTOR = 5  # of lost_after_s, until a process comes
-_LEAST_SLOW_S = 1.0  # shorter steps are never slow
+_LEAST_SLOW_S = 1.0  # shorter steps of a single process are never slow
 _STEPS_BEFORE_SLOW = 5  # whose median says little yet
 
 
@@ -268,7 +268,9 @@ class Watch:
             return
         step, since = under_way
         median, seconds = statistics.median(self._steps.seconds), now - since
-        if step == self._named_step or seconds < max(factor * median, _LEAST_SLOW_S):
+        # By then the others' activities, which are sent at intervals, are those of this step.
+        least = 3 * self._interval if self.peers.count > 1 else _LEAST_SLOW_S
+        if step == self._named_step or seconds < max(factor * median, least):
             return
         self._named_step = step
         behind = self._behind() if self.peers.count > 1 else []

@@ -58,6 +58,7 @@ def localized(command: Command, root: Node) -> Iterator[Node]:
     """
     with contextlib.ExitStack() as stack:
         names: dict[str, str] = {}  # local path → URL, for messages
+        _check_collisions(root)
         rewrite = _Rewriter(command, stack, names)
         node = rewrite.node(root)
         try:
@@ -67,6 +68,47 @@ def localized(command: Command, root: Node) -> Iterator[Node]:
             for local in sorted(names, key=len, reverse=True):
                 text = text.replace(local, names[local])
             raise InputError(text) from None
+
+
+def _check_collisions(root: Node) -> None:
+    """Refuses an output in a bucket that is another output, or is or holds an input.
+
+    A command sees copies of them, in which it wouldn't notice.
+    """
+    paths = [(setting, url_of(value).rstrip("/")) for setting, value in _remote_paths(root)]
+    for index, (setting, url) in enumerate(paths):
+        if not _is_output(setting):
+            continue
+        for other, text in paths[:index] + paths[index + 1 :]:
+            is_within = text.startswith(f"{url}/") and not _is_output(other)
+            if url == text or (is_within and _is_in(_INPUTS, other)):
+                raise InputError(
+                    f"{text} is {other.name}, which would be replaced; set {setting.name} to "
+                    "another path"
+                )
+
+
+def _is_output(setting: Parameter) -> bool:
+    return _is_in(_OUTPUTS, setting) or setting.key == "sample.output"
+
+
+def _remote_paths(node: Node) -> Iterator[tuple[Parameter, Any]]:
+    """Yields the gs:// paths of a configuration, each with its setting."""
+    for name, value in node.arguments.items():
+        for item in _items(value):
+            if isinstance(item, Node):
+                yield from _remote_paths(item)
+            elif not _is_in(_TEXTS, node.configurable.settings[name]) and is_remote(item):
+                yield node.configurable.settings[name], item
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """Yields the nodes and paths in a value."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _items(item)
+    elif isinstance(value, Node | str | pathlib.Path):
+        yield value
 
 
 class _Rewriter:

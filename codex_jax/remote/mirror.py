@@ -36,6 +36,7 @@ class Mirror:
         root: pathlib.Path | None = None,
         fetches: Callable[[str], bool] = lambda _: True,
         mark: str = "",
+        prefix: str = "",
         cadence_seconds: float = CADENCE_SECONDS,
     ):
         """Copies nothing yet.
@@ -47,6 +48,7 @@ class Mirror:
             the end.
           fetches: Whether an object of this name is read; others get a line in their place.
           mark: Name of a file that says that the others are complete.
+          prefix: Of all those names; others aren't listed.
           cadence_seconds: Between uploads.
         """
         self.url = url
@@ -54,6 +56,7 @@ class Mirror:
         self._pattern = re.compile(pattern, re.DOTALL)
         self._fetches = fetches
         self._mark = mark
+        self._prefix = prefix
         self._cadence = cadence_seconds
         self._is_temporary = root is None
         self.root = root or pathlib.Path(tempfile.mkdtemp(prefix="codex_jax-"))
@@ -71,12 +74,20 @@ class Mirror:
           InputError: the bucket can't be read.
         """
         with self._lock:
-            present = {name for name in self._objects.list() if self._pattern.fullmatch(name)}
+            names = self._objects.list(self._prefix)
+            present = {name for name in names if self._pattern.fullmatch(name)}
+            for name in present:
+                self._check_name(name)
             for name in set(self._files()) - present:
                 (self.root / name).unlink()
             self._generations, self._uploaded = {}, {}
             for name in sorted(present):
                 self._fetch(name)
+
+    def _check_name(self, name: str) -> None:
+        """Refuses a name that would be a file outside the copy."""
+        if ".." in name.split("/") or "\0" in name:
+            raise InputError(f"{self.url}/{name!r} can't be a file's name; set another path")
 
     def _fetch(self, name: str) -> None:
         path = self.root / name
@@ -128,13 +139,17 @@ class Mirror:
             for name in sorted(gone):
                 self._write(name, None)
                 del self._uploaded[name]
-            for name in sorted(changed, key=self._is_mark):
+            for name in sorted(changed, key=self._rank):
                 with contextlib.suppress(FileNotFoundError):  # replaced meanwhile: the next time
                     self._write(name, (self.root / name).read_bytes())
                     self._uploaded[name] = files[name]
 
     def _is_mark(self, name: str) -> bool:
         return bool(self._mark) and name.rpartition("/")[2] == self._mark
+
+    def _rank(self, name: str) -> tuple[bool, int]:
+        """Sorts marks last, and those of folders before that of the folder around them."""
+        return self._is_mark(name), -name.count("/")
 
     def _write(self, name: str, content: bytes | None) -> None:
         is_read = name in self._generations or name not in self._uploaded
@@ -150,13 +165,18 @@ class Mirror:
                 self.push()
             except ConflictError as error:
                 self._fault = error
+                print(error, file=sys.stderr)  # raised at the next push, which may be the last
                 return
             except InputError as error:
                 print(f"{error}; trying again", file=sys.stderr)
             wait = max(self._cadence, 9 * (time.monotonic() - start))
 
     def __enter__(self) -> "Mirror":  # noqa: PYI034  beartype refuses Self here
-        self.pull()
+        try:
+            self.pull()
+        except InputError:
+            self._remove_copy()
+            raise
         self._thread = threading.Thread(target=self._keep_pushing, daemon=True, name="mirror")
         self._thread.start()
         return self
@@ -179,8 +199,11 @@ class Mirror:
                 raise
             print(error, file=sys.stderr)
         else:
-            if self._is_temporary:
-                shutil.rmtree(self.root, ignore_errors=True)
+            self._remove_copy()
+
+    def _remove_copy(self) -> None:
+        if self._is_temporary:
+            shutil.rmtree(self.root, ignore_errors=True)
 
 
 def _stamp(path: pathlib.Path) -> _Stamp:
@@ -201,11 +224,16 @@ def split_name(url: str) -> tuple[str, str]:
 def name_pattern(name: str) -> str:
     """Returns the pattern of a name, and of those that begin with it and "." or "/".
 
-    Braces in it, as of {step}, stand for any text.
+    Braces in it, as of {step}, stand for any text without "/".
     """
     stem = re.escape(name.rpartition(".")[0])
     learnt = rf"|{stem}\.learnt\.json" if stem else ""  # a tokenizer's notes
-    return re.sub(r"\\{.*?\\}", ".*", re.escape(name)) + "([./].*)?" + learnt
+    return re.sub(r"\\{.*?\\}", "[^/]*", re.escape(name)) + "([./].*)?" + learnt
+
+
+def name_prefix(name: str) -> str:
+    """Returns that with which all names of `name_pattern` begin."""
+    return name.partition("{")[0].rpartition(".")[0] or name.partition("{")[0]
 
 
 @contextlib.contextmanager
@@ -219,7 +247,7 @@ def local_copy(path: str) -> Iterator[str]:
         yield path
         return
     head, name = split_name(path)
-    mirror = Mirror(head, re.escape(name) + "(/.*)?")
+    mirror = Mirror(head, re.escape(name) + "(/.*)?", prefix=name)
     try:
         mirror.pull()
         yield str(mirror.root / name)
@@ -238,5 +266,5 @@ def mirrored(path: str, **options: Any) -> Iterator[pathlib.Path]:
         yield pathlib.Path(path)
         return
     head, name = split_name(path)
-    with Mirror(head, name_pattern(name), **options) as mirror:
+    with Mirror(head, name_pattern(name), prefix=name_prefix(name), **options) as mirror:
         yield mirror.root / name

@@ -10,6 +10,7 @@ from codex_jax.remote.paths import split_url
 
 TIMEOUT_SECONDS = 600.0  # of a read or write; TensorStore tries it again within that
 ABSENT = b"\2"  # the generation of an object that isn't there
+_LAST = "\U0010ffff"  # after every other character, also in UTF-8
 
 
 class ConflictError(InputError):
@@ -44,9 +45,10 @@ class Objects:
             f"{self.url}/{name}: {reason}; expected a bucket that this machine's account may use"
         )
 
-    def list(self) -> list[str]:
-        """Names of the objects, relative to the folder."""
-        return [name.decode() for name in self._await(self._store.list(), "")]
+    def list(self, prefix: str = "") -> list[str]:
+        """Names of the objects, relative to the folder, that begin with a prefix."""
+        names = tensorstore.KvStore.KeyRange(prefix, prefix and f"{prefix}{_LAST}")
+        return [name.decode() for name in self._await(self._store.list(names), "")]
 
     def read(self, name: str) -> tuple[bytes | None, bytes]:
         """Content (None of an absent object) and generation.
@@ -72,6 +74,9 @@ class Objects:
         """
         stamp = self._await(self._store.write(name, content, if_equal=generation), name)
         if not stamp.generation:
+            present, newest = self.read(name)
+            if present == content:  # the answer to our own write was lost, and it was tried again
+                return newest
             raise ConflictError(
                 f"{self.url}/{name} was written by another process; end one of them, or set "
                 "another path"

@@ -68,7 +68,7 @@ class CompletionsFile:
         path = self.path.with_name(self.path.name + ".job.json")
         manifest = json.loads(json.dumps(manifest))
         if self.path.stat().st_size:
-            differing = _differences(self._read_manifest(path), manifest)
+            differing = differences(self._read_manifest(path), manifest)
             if differing:
                 name, before, after = differing[0]
                 names = dict.fromkeys(name.split(".")[0] for name, _, _ in differing)
@@ -133,13 +133,13 @@ class CompletionsFile:
         self.close()
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Returns (name, value before, value after) of each leaf that differs, names joined by dots."""
     differing: list[tuple[str, Any, Any]] = []
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            differing += [(f"{name}.{inner}", *values) for inner, *values in _differences(old, new)]
+            differing += [(f"{name}.{inner}", *values) for inner, *values in differences(old, new)]
         elif old != new:
             differing.append((name, old, new))
     return differing

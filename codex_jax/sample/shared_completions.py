@@ -23,7 +23,7 @@ from codex_jax.files import atomic_write
 from codex_jax.records import Completion, read_jsonl
 from codex_jax.remote.mirror import Mirror, name_pattern, split_name
 from codex_jax.remote.paths import is_remote
-from codex_jax.sample.completions_file import CompletionsFile
+from codex_jax.sample.completions_file import CompletionsFile, differences
 from codex_jax.sample.engine.requests import Request
 
 # A mounted bucket may show a folder as it was a minute ago.
@@ -59,11 +59,11 @@ class SharedCompletions:
             self._stack = stack
             if is_remote(self._output):
                 folder, name = split_name(self._output)
-                self._mirror = stack.enter_context(Mirror(folder, name_pattern(name)))
+                self._mirror = stack.enter_context(Mirror(folder, name_pattern(name), prefix=name))
                 self.path = self._mirror.root / name
+            self._compare_manifests()
             keys = self._tell("begun", self._begin)
-            self.done = self._await_view("has other samples", lambda: self._read_done(keys))
-            exchange(f"{self._output} read", "")
+            self.done = self._read_together(keys)
             if self._count > 1:
                 part = CompletionsFile(self._part_path(self._index), self._manifest)
                 self._part = stack.enter_context(part)
@@ -78,6 +78,29 @@ class SharedCompletions:
     ) -> None:
         self._stack.__exit__(error_type, error, traceback)
 
+    def _compare_manifests(self) -> None:
+        """Refuses hosts whose samples would be of different runs."""
+        facts = {name: _shorten(value) for name, value in self._manifest.items()}
+        tables = list(map(json.loads, exchange("manifests", json.dumps(facts))))
+        for index, table in enumerate(tables):
+            if differing := differences(tables[0], table):
+                name, expected, value = differing[0]
+                raise InputError(
+                    f"the hosts don't agree: {name} is {expected} on host 0, {value} on host "
+                    f"{index}; set the same on every host"
+                )
+
+    def _read_together(self, keys: str) -> set[_Key]:
+        """Returns the samples in the output; a host that doesn't see them ends all of them."""
+        done, fault = set[_Key](), ""
+        try:
+            done = self._await_view("has other samples", lambda: self._read_done(keys))
+        except InputError as error:
+            fault = str(error)
+        if faults := [text for text in exchange("output read", fault) if text]:
+            raise InputError(faults[0])
+        return done
+
     def _tell(self, subject: str, act: Callable[[], str]) -> str:
         """Returns the text of an act of host 0 on every host; its error ends all of them."""
         text, refusal = "", None
@@ -87,7 +110,7 @@ class SharedCompletions:
             except InputError as error:
                 refusal = error
         words = json.dumps([text, refusal is not None])
-        text, is_refused = json.loads(exchange(f"{self._output} {subject}", words)[0])
+        text, is_refused = json.loads(exchange(f"output {subject}", words)[0])
         if refusal:
             raise refusal
         if is_refused:
@@ -192,7 +215,7 @@ class SharedCompletions:
             written = len(self._part.done)
         if self._mirror:
             self._mirror.push()
-        counts = list(map(int, exchange(f"{self._output} written", str(written))))
+        counts = list(map(int, exchange("output written", str(written))))
         return int(self._tell("finished", lambda: self._merge(requests, counts)))
 
     def _merge(self, requests: Sequence[Request], counts: Sequence[int]) -> str:
@@ -219,6 +242,12 @@ class SharedCompletions:
 
 def _digest(done: set[_Key]) -> str:
     return hashlib.sha256(json.dumps(sorted(done)).encode()).hexdigest()
+
+
+def _shorten(value: Any) -> str:
+    """Returns a value's text, or the hash of a long one."""
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 100 else hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _escape(name: str) -> str:

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from codex_jax import hosts
+from codex_jax import checkpoint, hosts
+from codex_jax.train.initialization import Source
 from codex_jax.train.job import Job
 
-# Paths, which may differ from host to host; objects, whose content is on the card.
+# Paths, which may differ from host to host, and objects; their content is compared.
 _OWN = {"batches", "checkpoint_dir", "init_from", "operative_config", "runtime"}
 _ON_CARD = {"model", "optimizer", "stability"}
 
@@ -24,6 +25,8 @@ def run_facts(job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:
     validation = getattr(job.batches, "validation", None)
     facts["validation"] = list(validation.tasks) if validation else None
     facts["task_metrics"] = settings.get("task_metrics") is not None
+    if job.source.directory and not checkpoint.has_steps(settings["checkpoint_dir"]):
+        facts["init_from"] = _describe_weights(job.source)
     for name, value in settings.items():
         if name in _OWN | _ON_CARD | {"task_metrics"}:
             continue
@@ -34,6 +37,11 @@ def run_facts(job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:
         elif f"run.{name}" not in facts:
             facts[name] = value
     return facts
+
+
+def _describe_weights(source: Source) -> str:
+    """Step and hash: the newest checkpoint may be another one for a host that looks later."""
+    return f"step {source.card.step}, {checkpoint.hash_params(source.card)[:12]}"
 
 
 def _lower(name: str) -> str:

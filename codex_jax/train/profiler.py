@@ -39,7 +39,7 @@ class Profiler:
             return
         self._looked = now
         request = self._folder / REQUEST
-        if request.exists():
+        if request.is_file():
             request.unlink(missing_ok=True)
             jax.block_until_ready(values)
             jax.profiler.start_trace(self._folder)

@@ -17,6 +17,7 @@ import jax
 from codex_jax import files, host_runtime
 
 EVENTS_FILE = "events.jsonl"
+_STEPS = {"restore": ("step",), "step": ("first", "last")}  # event → its fields that are steps
 
 
 class RunEvents:
@@ -84,14 +85,27 @@ class RunEvents:
 
 
 def read_events(path: Any) -> list[dict[str, Any]]:
-    """Reads the whole lines of an events file; a killed process may leave a torn one."""
+    """Reads the whole events of a file; a killed process or a full disk may leave torn lines."""
     events = []
-    for line in path.read_text("utf-8").splitlines():
-        with contextlib.suppress(ValueError):
+    for line in path.read_bytes().splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             event = json.loads(line)
-            if isinstance(event, dict) and {"time", "event"} <= event.keys():
+            if isinstance(event, dict) and _is_whole(event):
                 events.append(event)
     return events
+
+
+def _is_whole(event: Mapping[str, Any]) -> bool:
+    """Whether an event has a name, and numbers where they are added up."""
+    name = event.get("event")
+    if not isinstance(name, str):
+        return False
+    seconds = [event.get("time"), event.get("seconds", 0.0), event.get("data_wait", 0.0)]
+    steps = [event.get(field) for field in _STEPS.get(name, ())]
+    are_numbers = all(isinstance(each, float | int) for each in seconds)
+    if not (are_numbers and all(isinstance(each, int) for each in steps)):
+        return False
+    return name != "step" or ("seconds" in event and event["first"] <= event["last"])
 
 
 def lost_steps(events: Iterable[Mapping[str, Any]]) -> dict[int, float]:

@@ -7,6 +7,7 @@ import pytest
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.convert.convert import import_weights
+from codex_jax.main import cli
 from codex_jax.tokenizer import Tokenizer
 from tests.convert.conftest import write_tokenizer
 
@@ -33,6 +34,21 @@ def test_exported_and_imported_it_is_the_same_model(folder, tmp_path):
     new = checkpoint.restore_params(tmp_path / "again", shapes[1])
     new["embedding"] = new["embedding"][: config.vocab_size]
     jax.tree.map(np.testing.assert_array_equal, new, old)
+
+
+def test_an_import_into_a_bucket_is_read_there(folder, bucket):
+    words = ["--output=gs://bucket/again", "--tokenizer=gs://bucket/again/tokenizer.json"]
+    assert cli.main(["import", f"--source={folder / 'theirs'}", *words]) == 0
+    assert bucket.writes[-1] == "again/0/commit_success.txt"
+    card = checkpoint.read_card("gs://bucket/again")
+    shapes = model.abstract_params(model.DecoderConfig.from_json(card.model))[0]
+    before = model.DecoderConfig.from_json(checkpoint.read_card(folder / "ours").model)
+    params = checkpoint.restore_params("gs://bucket/again", shapes)
+    old = checkpoint.restore_params(folder / "ours", model.abstract_params(before)[0])
+    params["embedding"] = params["embedding"][: before.vocab_size]
+    jax.tree.map(np.testing.assert_array_equal, old, params)
+    with checkpoint.Checkpoints("gs://bucket/again") as checkpoints:
+        assert checkpoints.latest == 0
 
 
 def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):

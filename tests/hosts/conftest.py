@@ -43,7 +43,7 @@ class Processes:
                 "JAX_NUM_PROCESSES": str(count),
                 "JAX_PROCESS_ID": str(index),
                 "CODEX_JAX_DISTRIBUTED": "1",
-                "CODEX_JAX_START_TIMEOUT": "60",
+                "CODEX_JAX_START_TIMEOUT": "300",
             }
             environment |= faults.pop("environment", {})
             folder = faults.pop("folder", self.folder / "run")

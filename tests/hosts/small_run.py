@@ -49,8 +49,8 @@ def main(directory, steps, settings="{}", sabotage="{}"):
     if "learning_rate" in options:
         options["optimizer"] = Optimizer(learning_rate=options.pop("learning_rate"), warmup_steps=4)
     if "code" in faults:
-        facts = agreement.program_facts() | {"code": faults["code"]}
-        hosts.program_facts = lambda: facts
+        # Called after joining: the facts look at the devices.
+        hosts.program_facts = lambda: agreement.program_facts() | {"code": faults["code"]}
     counting.CountingBatches = lambda: Batches(faults)
     with hosts.joined():
         counting.main(directory, steps, **options)

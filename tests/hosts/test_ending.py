@@ -23,6 +23,20 @@ for n in range(3):
 threading.Event().wait()
 """
 
+WAIT = """
+import sys, threading, time
+from jax._src import distributed
+from codex_jax.hosts import ending
+distributed.global_state.num_processes = 2
+ending._SECONDS_OF_PROCESS_0 = 1.0
+def chat():
+    while True:
+        print("a step", file=sys.stderr, flush=True)
+        time.sleep(0.01)
+threading.Thread(target=chat).start()
+ending.leave("the end")
+"""
+
 ABORT = """
 import ctypes, sys, threading
 from jax._src import distributed
@@ -45,6 +59,12 @@ def test_of_several_sentences_the_first_is_the_last_line():
     assert "stacks of all threads:" in done.stderr
     assert done.stderr.count("sentence ") == 1
     assert done.stderr.splitlines()[-1].startswith("codex-jax: process 0: sentence ")
+
+
+def test_nothing_is_written_after_the_sentence():
+    done = run(WAIT)
+    assert done.returncode == LOST_STATUS
+    assert done.stderr.splitlines()[-1] == "codex-jax: process 0: the end"
 
 
 @pytest.mark.parametrize(("index", "status"), [(1, LOST_STATUS), (0, -6)])

@@ -47,12 +47,12 @@ def test_hosts_that_differ_are_named_by_all(processes, sabotage, named):
 
 
 def test_a_host_that_never_starts_is_named(processes):
-    environment = {"CODEX_JAX_START_TIMEOUT": "8"}
+    environment = {"CODEX_JAX_START_TIMEOUT": "25"}
     faults = {n: {"environment": environment} for n in (0, 2)}
     processes.start(3, absent=[1], sabotage=faults)
     for status, log in processes.finish().values():
         assert status == LOST_STATUS
-        assert "process 1 didn't start within 8 s" in sentence(log)
+        assert "process 1 didn't start within 25 s" in sentence(log)
 
 
 def test_without_its_coordinator_a_host_says_so(processes):
@@ -84,12 +84,12 @@ def test_a_killed_host_is_named(processes, victim):
 
 @pytest.mark.slow
 def test_a_stopped_host_is_named_and_ends_when_it_goes_on(processes):
-    processes.start(4, sabotage={2: {"stop_at": 4}}, limits={"lost_after_s": 20.0})
-    for index in (0, 1, 3):
+    processes.start(3, sabotage={2: {"stop_at": 4}}, limits={"lost_after_s": 20.0})
+    for index in (0, 1):
         processes.running[index].wait(900)
     processes.running[2].send_signal(signal.SIGCONT)
     ended = processes.finish()
-    for index in (0, 1, 3):
+    for index in (0, 1):
         status, log = ended[index]
         assert status == LOST_STATUS, log
         assert "process 2 (" in sentence(log), sentence(log)

@@ -20,13 +20,13 @@ def hosts(monkeypatch):
     """Sets this process's index among two; returns the subjects on which it waits."""
     subjects = []
 
-    def take(index):
+    def set_index(index):
         monkeypatch.setattr(jax, "process_index", lambda: index)
         monkeypatch.setattr(jax, "process_count", lambda: 2)
         monkeypatch.setattr(processes, "exchange", lambda subject, _: subjects.append(subject))
         return subjects
 
-    return take
+    return set_index
 
 
 def run(name, act=lambda: 7):

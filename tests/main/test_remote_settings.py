@@ -106,6 +106,24 @@ def test_a_stranger_s_object_is_never_replaced(bucket, capsys):
     assert bucket.objects["run/report.html"].content == b"a thesis"
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("evaluate --problems=gs://b/p --completions=gs://b/c --output=gs://b/c/", "completions"),
+        ("curate filter \"--problems=('gs://b/o/p',)\" --output=gs://b/o", "problems"),
+        (
+            "sample --checkpoint_dir=c --tokenizer=t --problems=p --output=gs://b/x "
+            "--batch_output=gs://b/x",
+            "batch_output",
+        ),
+    ],
+)
+def test_an_input_or_another_output_is_never_replaced(configured, line, message):
+    bound = configured(f"codex-jax {line}")
+    with pytest.raises(InputError, match=f"is {message}, which would be replaced; set "):
+        localized(bound.command, bound.root).__enter__()
+
+
 def test_problems_are_made_into_a_bucket(bucket):
     assert cli.main(["curate", "chains", "--output=gs://bucket/chains", "--train_chains=4"]) == 0
     assert [name for name in bucket.objects if name.startswith("chains/")]

@@ -8,7 +8,14 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.remote import mirror as mirrors
-from codex_jax.remote.mirror import Mirror, local_copy, mirrored, name_pattern, split_name
+from codex_jax.remote.mirror import (
+    Mirror,
+    local_copy,
+    mirrored,
+    name_pattern,
+    name_prefix,
+    split_name,
+)
 from codex_jax.remote.objects import ConflictError
 
 
@@ -159,10 +166,13 @@ def test_a_bucket_alone_is_no_name():
         ("y.json", "yxjson", False),
         ("{step}/y", "12/y.job.json", True),
         ("{step}/y", "12/z", False),
+        ("{step}.jsonl", "12.jsonl", True),
+        ("{step}.jsonl", "sub/12.jsonl", False),
     ],
 )
 def test_name_pattern(name, other, is_part):
     assert bool(mirrors.re.fullmatch(name_pattern(name), other)) == is_part
+    assert not is_part or other.startswith(name_prefix(name))
 
 
 def test_a_copy_of_an_input_goes(bucket):
@@ -172,6 +182,16 @@ def test_a_copy_of_an_input_goes(bucket):
         assert pathlib.Path(path).name == "problems.jsonl.gz"
         assert [p.read_bytes() for p in pathlib.Path(path).parent.iterdir()] == [b"1"]
     assert not pathlib.Path(path).exists()
+
+
+@pytest.mark.parametrize("opener", [local_copy, mirrored])
+def test_names_outside_the_copy_are_refused(bucket, tmp_path, monkeypatch, opener):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "here"))
+    (tmp_path / "here").mkdir()
+    bucket.write("in/x/../../../planted", b"1", {})
+    with pytest.raises(InputError, match=r"gs://bucket/in/'x/../../../planted' can't be a file's"):
+        opener("gs://bucket/in/x").__enter__()
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]  # nor is a copy left
 
 
 def test_the_root_that_is_set_stays(bucket, tmp_path):

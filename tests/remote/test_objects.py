@@ -5,6 +5,7 @@ import pytest
 from codex_jax import InputError
 from codex_jax.remote import objects
 from codex_jax.remote.objects import ABSENT, ConflictError, Objects
+from tests.fake_gcs import RefusalError
 
 
 def test_known_answer(bucket):
@@ -24,6 +25,31 @@ def test_a_folder_lists_none_of_its_neighbors(bucket):
     bucket.write("runs", b"", {})
     assert Objects("gs://bucket/run").list() == []
     assert sorted(Objects("gs://bucket").list()) == ["run2/x", "runs"]
+
+
+def test_a_prefix(bucket):
+    for name in ("run/a", "run/ab/é", "run/a\U0001f600", "run/b"):
+        bucket.write(name, b"", {})
+    assert sorted(Objects("gs://bucket/run").list("a")) == ["a", "ab/é", "a\U0001f600"]
+
+
+def test_a_lost_answer_is_no_other_writer(bucket, monkeypatch):
+    write, is_lost = bucket.write, [True]
+
+    def lose_answer(name, content, query):
+        answer = write(name, content, query)
+        if is_lost.pop():
+            is_lost.append(False)
+            raise RefusalError(503)
+        is_lost.append(False)
+        return answer
+
+    monkeypatch.setattr(bucket, "write", lose_answer)
+    folder = Objects("gs://bucket/run")
+    generation = folder.write("x", b"1", ABSENT)
+    assert folder.write("x", b"2", generation)
+    assert bucket.objects["run/x"].content == b"2"
+    assert len(bucket.writes) == 2
 
 
 @pytest.mark.usefixtures("bucket")

@@ -152,13 +152,27 @@ def test_folders_that_aren_t_shared_are_refused(trained, tmp_path):
     (tmp_path / "0").mkdir()
     single = trained | {"samples_per_problem": 1}
     generate(**single, output=str(outputs[0]))
-    processes = start(single, outputs, seconds=1.0)
-    lines = iter(processes[1].stdout.readline, "")
-    text = next((line for line in lines if "Error" in line), "")
-    for process in processes:  # the last one would wait for the first at its end
-        process.kill()
-    finish(processes)
-    assert "set output to a folder that all hosts share" in text
+    for status, line in finish(start(single, outputs, seconds=1.0)):
+        assert status == 1
+        assert line.startswith(f"InputError {outputs[1]} has other samples here")
+        assert "set output to a folder that all hosts share" in line
+
+
+@pytest.mark.parametrize("name", ["seed", "problems"])
+def test_hosts_that_sample_different_runs_are_refused(tmp_path, monkeypatch, name):
+    manifest = {"seed": 0, "problems": {f"t/{n}": n for n in range(50)}}
+    other = manifest | {name: 1}
+    texts: list[str] = []
+    monkeypatch.setattr(shared_completions, "exchange", lambda _, text: texts.append(text))
+    for table in (manifest, other):
+        with pytest.raises(TypeError):
+            SharedCompletions("x.jsonl", table).__enter__()
+    assert max(map(len, texts)) < 200
+    monkeypatch.setattr(shared_completions, "exchange", lambda *_: [texts[0], *texts])
+    file = SharedCompletions(str(tmp_path / "x.jsonl"), manifest)
+    with pytest.raises(InputError, match=f"don't agree: {name} is .* on host 0, 1 on host 2; set"):
+        file.__enter__()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parts_of_a_killed_run_are_taken_in_by_one_host(tmp_path):

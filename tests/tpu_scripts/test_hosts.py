@@ -37,11 +37,11 @@ def head() -> str:
 
 
 def wait_until(condition) -> None:
-    for _ in range(500):
+    for _ in range(1000):
         if condition():
             return
-        time.sleep(0.02)
-    raise AssertionError("not within 10 s")
+        time.sleep(0.1)
+    raise AssertionError("not within 100 s")
 
 
 def log(cloud, worker: int) -> str:
@@ -124,7 +124,7 @@ def test_run_goes_on_without_the_terminal_and_takes_flags_whole(pod):
 
 def test_a_second_run_is_refused_and_a_second_try_of_the_same_is_not(pod):
     assert pod.run("run.sh", *WHERE, "--attempt=1", "train", *FOREVER).returncode == 0
-    wait_until(lambda: (pod.hosts / "pod-1" / "codex_jax" / "rows" / "metrics.jsonl").exists() or 1)
+    wait_until(lambda: "<train>" in log(pod, 0))
     done = pod.run("run.sh", *WHERE, "train", *FOREVER)
     assert done.returncode == 1
     assert "a run is under way: CODEX_JAX_DISTRIBUTED=1 .venv/bin/codex-jax train" in done.stderr
@@ -161,6 +161,17 @@ def test_attach_labels_each_line_and_ends_with_the_run_s_status(pod):
     assert done.returncode == 3
     for worker in (0, 1):
         assert f"pod/worker-{worker}: <sample>" in done.stdout.splitlines()
+
+
+def test_a_run_can_be_stopped_at_once(pod):
+    assert pod.run("run.sh", *WHERE, "train", *FOREVER).returncode == 0
+    for worker in (0, 1):
+        child, group = (pod.hosts / f"pod-{worker}/codex_jax_run/pid").read_text().split()
+        assert int(child) != int(group)
+    done = pod.run("stop.sh", *WHERE)
+    assert done.returncode == 0, done.stderr
+    for worker in (0, 1):
+        assert "exit status" in log(pod, worker)
 
 
 def test_stop_lets_the_run_save(pod):
@@ -201,6 +212,7 @@ def test_report_knows_states_and_steps(pod):
     assert report() == [f"@ pod/worker-0 idle - - - {head()}"]
     pod.run("run.sh", *WHERE, "--attempt=1", "train", *FOREVER)
     assert report()[-1] == f"@ pod/worker-0 running 1 - - {head()}"
+    wait_until(lambda: "<train>" in log(pod, 0) and "<train>" in log(pod, 1))
     pod.run("stop.sh", *WHERE)
     assert report()[-1].startswith("@ pod/worker-0 ended 1 75 ")
     pod.run("run.sh", *WHERE, "--attempt=2", "train", "--checkpoint_dir=other", "--steps=4")
@@ -213,8 +225,31 @@ def test_report_knows_states_and_steps(pod):
     assert report()[-1].startswith("@ pod/worker-0 lost 2 - 4")
 
 
+def test_compiled_programs_are_kept_where_nothing_else_is_set(pod):
+    program = pod.hosts / "pod-0" / "codex_jax" / ".venv" / "bin" / "codex-jax"
+    program.write_text('#!/bin/bash\necho "in $JAX_COMPILATION_CACHE_DIR"\n')
+    pod.run("run.sh", *WHERE, "sample")
+    wait_until(lambda: "exit status 0" in log(pod, 0))
+    assert f"in {pod.hosts}/pod-0/codex_jax_compiled\n" in log(pod, 0)
+    pod.run("run.sh", *WHERE, "--env=JAX_COMPILATION_CACHE_DIR=/other", "sample")
+    wait_until(lambda: "in /other\n" in log(pod, 0))
+
+
+def test_lines_of_all_parts_are_counted(pod):
+    tree = pod.hosts / "pod-0" / "codex_jax"
+    for name, lines in [("done.jsonl.part-0", 2), ("done.jsonl.part-1", 3)]:
+        (tree / name).write_text("{}\n" * lines)
+    pod.run("run.sh", *WHERE, "sample", "--output=done.jsonl", "--status=7")
+    wait_until(lambda: "exit status 7" in log(pod, 0))
+    environment = pod.environment | {"HOME": str(tree.parent), "NODE": "pod", "WORKER": "0"}
+    command = ["bash", str(tree / "tpu_scripts/host.sh"), "report"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split()[5] == "5"
+
+
 def test_logs_come_from_every_worker_that_has_some(pod):
     pod.run("run.sh", *WHERE, "train", *RUN)
+    wait_until(lambda: "<train>" in log(pod, 0) and "<train>" in log(pod, 1))
     done = pod.run("logs.sh", *WHERE)
     assert done.returncode == 0, done.stderr
     for worker in (0, 1):

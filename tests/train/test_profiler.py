@@ -34,6 +34,12 @@ def test_an_end_of_the_run_ends_the_trace(tmp_path, monkeypatch):
     assert calls == ["stop"]
 
 
+def test_a_folder_of_that_name_is_no_request(tmp_path):
+    (tmp_path / "PROFILE").mkdir()
+    Profiler(tmp_path, steps=1).look(0, ())
+    assert (tmp_path / "PROFILE").is_dir()
+
+
 def test_looks_are_rare(tmp_path, monkeypatch):
     monkeypatch.setattr(profilers, "_SECONDS_BETWEEN_LOOKS", 1e6)
     profiler = Profiler(tmp_path, steps=1)

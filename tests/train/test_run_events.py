@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from codex_jax.train.goodput import compute_goodput
 from codex_jax.train.run_events import RunEvents, lost_steps, read_events
 
 
@@ -53,6 +54,29 @@ def test_a_torn_line_is_removed_and_others_are_passed_over(tmp_path):
     assert json.loads(lines[1])["event"] == "start"
     path.write_text('[]\n{"time": 1}\nnonsense\n')
     assert read_events(path) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"time": 1, "event": "end\xff',
+        b"\xff\x00" * 8,
+        b'{"time": "noon", "event": "end"}',
+        b'{"time": 1, "event": ["end"]}',
+        b'{"time": 1, "event": "restore"}',
+        b'{"time": 1, "event": "save", "seconds": null}',
+        b'{"time": 1, "event": "step", "seconds": 1.0}',
+        b'{"time": 1, "event": "step", "first": 1, "last": 3}',
+        b'{"time": 1, "event": "step", "seconds": 1.0, "first": 4, "last": 3}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_stops_neither_a_restart_nor_goodput(tmp_path, line):
+    write_attempt(tmp_path, 0, [(0, 4)])
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    write_attempt(tmp_path, 5, [(5, 9)])
+    assert compute_goodput(read_events(path)).steps == 10
 
 
 def test_a_run_that_is_over_writes_nothing(tmp_path):
