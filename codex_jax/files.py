@@ -120,14 +120,27 @@ def _size(path: pathlib.Path) -> int:
     return status.length if is_remote(path) else status.st_size
 
 
-def claim_file(path: pathlib.Path | str, check: Check, setting: str) -> None:
+def claim_file(
+    path: pathlib.Path | str, check: Check, setting: str, inputs: Iterable[str] = ()
+) -> None:
     """Refuses to replace a file unless `check` finds the command's mark in it.
 
+    Args:
+      path: The file that `setting` names.
+      check: Whether it carries the command's mark.
+      setting: The flag, for the message.
+      inputs: Files that the command reads, which it mustn't replace.
+
     Raises:
-      InputError: something else is at that path.
+      InputError: something else is at that path, or an input is.
     """
     check_path(path, setting, remote=False)
     path = pathlib.Path(path)
+    others = [other for other in map(pathlib.Path, inputs) if other.is_file()]
+    if path.exists() and any(map(path.samefile, others)):
+        raise InputError(
+            f"{path} is an input, which would be replaced; set {setting} to another file"
+        )
     if os.path.lexists(path) and not (path.is_file() and (_is_empty_file(path) or check(path))):
         raise InputError(
             f"{path} exists, and this command didn't write it; set {setting} to a new file"

@@ -73,7 +73,7 @@ def evaluate(
     Raises:
       InputError: unusable input, a missing tool or library, or no sandbox works here.
     """
-    _check_settings(timeout_s, memory_mb, workers, ks)
+    _check_settings(timeout_s, memory_mb, workers, ks, "" if select else model_tests)
     files.claim_folder(output, _OWN_FILES, "output")
     tasks = formats.load_problems(problems)
     samples = load_completions(completions, tasks)
@@ -82,7 +82,7 @@ def evaluate(
     workers = workers or len(os.sched_getaffinity(0))
     settings = {"sandbox": sandbox, "limits": limits, "workers": workers}
     folder = pathlib.Path(output)
-    runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb)
+    runner = ProgramRunner(sandbox=sandbox, memory_mb=memory_mb, packages=packages)
     own = {"model_tests": model_tests, "workers": workers}
     chosen = _select(folder, tasks, samples, runner, **own) if select else []
     log, info = _judge(folder / "verdicts.jsonl", tasks, samples, settings, references=True)
@@ -104,7 +104,11 @@ def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def _check_settings(timeout_s: float, memory_mb: int, workers: int, ks: Sequence[int]) -> None:
+def _check_settings(
+    timeout_s: float, memory_mb: int, workers: int, ks: Sequence[int], unused_tests: str
+) -> None:
+    if unused_tests:
+        raise InputError("model_tests is for select; set select to True, or leave model_tests out")
     if timeout_s <= 0 or memory_mb < 64 or not 0 <= workers <= _MAX_WORKERS:
         raise InputError(
             f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}; expected more than "

@@ -38,7 +38,7 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
     Raises:
       InputError: unusable input, or no sandbox works here.
     """
-    files.claim_file(output, _IS_DISTILLED, "output")
+    files.claim_file(output, _IS_DISTILLED, "output", [problems, completions])
     tasks = {p.task_id: p for p in records.read_jsonl(problems, records.Problem)}
     rows: list[records.Problem] = []
     with runner.open() as session:
@@ -50,7 +50,13 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
                     f"{completions}: {completion.task_id!r} is no problem; set problems to the "
                     "file that solve read"
                 )
-            rows += _forms(_read(tasks[completion.task_id]), completion, session)
+            try:
+                rows += _forms(_read(tasks[completion.task_id]), completion, session)
+            except (SyntaxError, ValueError, TypeError, LookupError, RecursionError):
+                raise InputError(
+                    f"{completions}: {completion.task_id} isn't composed of pieces; set "
+                    "completions to what solve wrote"
+                ) from None
     records.write_jsonl(output, rows)
     counts = collections.Counter(row.extra["form"] for row in rows)
     print(f"{output}: " + ", ".join(f"{counts[form]} {form}" for form in FORMS))
@@ -100,7 +106,7 @@ def _answers(task: Task, body: str, session: search.Session) -> str:
 def _step_functions(source: str) -> list[ast.FunctionDef]:
     """Returns the functions within a composed program's, in order."""
     body = ast.parse(source).body
-    function = next(node for node in reversed(body) if isinstance(node, ast.FunctionDef))
+    *_, function = (node for node in body if isinstance(node, ast.FunctionDef))
     return [node for node in function.body if isinstance(node, ast.FunctionDef)]
 
 

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from codex_jax import records
+from codex_jax import InputError, records
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.generate import generate
 from codex_jax.sample.sampling.detokenizer import encode_prompt
@@ -41,7 +41,15 @@ class Sampler:
         Args:
           prompts: each is its own task_id.
           name: of the files: NAME.jsonl and NAME-completions.jsonl.
+
+        Raises:
+          InputError: samples of this length leave no room for any prompt.
         """
+        if self.longest_prompt < 1:
+            raise InputError(
+                f"max_new_tokens is {self.max_new_tokens}, and the model has {self._model[2]} "
+                "tokens for prompt and sample; set max_new_tokens to fewer"
+            )
         rows = [
             records.Problem(task_id=text, prompt=text)
             for text in dict.fromkeys(prompts)

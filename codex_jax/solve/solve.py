@@ -114,6 +114,9 @@ def _read_tasks(path: str) -> list[Task]:
     ]
     if not tasks:
         raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
+    name, count = collections.Counter(task.task_id for task in tasks).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{path}: {name} occurs {count} times; expected distinct task_ids")
     return tasks
 
 

@@ -67,3 +67,12 @@ def test_what_is_no_plain_value_has_no_digest():
 def test_behaviors_are_numbered_in_order():
     digests = {"x": ["a", "b"], "y": ["a", "c"], "z": ["a", "b"], "v": [], "w": []}
     assert number_behaviors(digests) == {"x": 0, "y": 1, "z": 0, "v": 2, "w": 3}
+
+
+def test_the_order_of_sets_and_dicts_does_not_count():
+    assert list({0, 8}) != list({8, 0})
+    assert digest({0, 8}) == digest({8, 0})
+    assert digest([{1: 2, 3: 4.0}]) == digest([{3: 4.0, 1: 2}])
+    values = [{0, 8}, frozenset({0, 8}), {0, 9}, [0, 8], {0: 8}, {8: 0}, {0, 8.0}]
+    assert len(set(map(digest, values))) == len(values)
+    assert digest({object()}) == digest({object(): 1}) == ""

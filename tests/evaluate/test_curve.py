@@ -1,5 +1,7 @@
 """Curves over the number of samples: bounds, known choices, problems that don't count."""
 
+import dataclasses
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -77,3 +79,9 @@ def test_problems_that_are_left_out_do_not_count():
 
 def test_without_problems_there_are_no_points():
     assert selection_curves([], [])["prompt"] == {}
+
+
+def test_a_task_with_a_sample_left_out_does_not_count():
+    chosen, verdicts = judged([[(1.0, 0, True), (0.0, 1, False)]] * 2)
+    verdicts[0] = dataclasses.replace(verdicts[0], cause=Cause.LEFT_OUT)
+    assert selection_curves(chosen, verdicts)["prompt"]["1"]["problems"] == 1

@@ -149,3 +149,20 @@ def test_nearly_all_prompts_of_humaneval_show_examples():
                 contradicting.add(int(problem.task_id.partition("/")[2]))
     assert count >= 155
     assert contradicting == {47, 116, 130, 148}  # 148 writes a tuple of one item as the item
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(10**400, 1.0), (1.5, 10**400)])
+def test_integers_larger_than_any_float_are_unequal_to_floats(answer, expected):
+    assert not is_equal(answer, expected)
+    assert is_equal(expected, expected)
+
+
+def test_an_ellipsis_is_neither_argument_nor_answer():
+    prompt = 'def f(x):\n    """\n    >>> f(...)\n    3\n    >>> f(2)\n    ...\n    """\n'
+    assert read_examples(prompt, "f") == []
+
+
+@pytest.mark.parametrize("text", ["input: x ", "n = k "])
+def test_many_words_without_values_are_passed_over(text):
+    prompt = f'def f(n):\n    """{text * 1500} n = 1, output: 2"""\n'
+    assert read_examples(prompt, "f") == [Example([1], 2)]

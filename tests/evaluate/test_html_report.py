@@ -171,3 +171,24 @@ def test_validation_is_plotted_by_task():
     assert "lines: 1.250" in curves
     assert "empty" not in curves
     assert plots.validation_curves([{"step": 1, "loss": 2.0}]) == ""
+
+
+def test_a_selection_of_other_samples_is_refused(tmp_path):
+    evidence = [{"sample_index": 9, "examples": 1.0, "crashed": False, "behavior": 0}]
+    row = records.Completion(task_id="p/0", completion="", extra={"evidence": evidence})
+    records.write_jsonl(tmp_path / "selection.jsonl", [row])
+    output = str(tmp_path / "report.html")
+    selected = str(tmp_path / "selection.jsonl")
+    with pytest.raises(InputError, match="sample 9 has no verdict; set selected"):
+        write_report(output=output, selected=selected, **files(tmp_path))
+
+
+def test_methods_in_folders_of_one_name_have_a_line_each(tmp_path):
+    own = files(tmp_path)
+    others = []
+    for name in ("_a$b$", "c"):
+        (tmp_path / name / "judged").mkdir(parents=True)
+        others.append(str(shutil.copy(own["verdicts"], tmp_path / name / "judged")))
+    write_report(output=str(tmp_path / "report.html"), others=others, **own)
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"{name}/judged" in page for name in ("_a$b$", "c"))

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from codex_jax.evaluate.select.literals import read_literal
+from codex_jax.evaluate.select.literals import parse_expression, read_literal
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -58,3 +58,9 @@ def test_every_literal_is_read_as_it_is_written(value):
 def test_what_takes_long_is_not_computed(text):
     with pytest.raises(ValueError, match="no literal"):
         read_literal(f"({text})")
+
+
+def test_expressions_too_long_for_python_are_none():
+    for text in ("+".join(["1"] * 3000), "*".join(["9" * 4000] * 3)):
+        with pytest.raises(ValueError, match="characters"):
+            parse_expression(text)

@@ -40,6 +40,7 @@ def test_assertions(line, arguments, expected):
         "assert f(2) == f(3)",
         "assert 2 < f(2) < 5",
         "assert f(2) ==",
+        "assert -f(2)",
         "print(f(2))",
         "",
     ],
@@ -78,3 +79,21 @@ def test_another_file_is_not_replaced(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="set output to a new file"):
         write_test_prompts(problems=str(tmp_path / "p.jsonl"), output=str(tmp_path / "notes.txt"))
+
+
+def test_tests_of_other_problems_alone_are_refused():
+    other = records.Completion(task_id="another", completion="3) == 6\n")
+    with pytest.raises(InputError, match=r"'another', say.*set model_tests to"):
+        read_tests({"t": DOUBLE}, [other])
+
+
+def test_problems_are_not_replaced_by_prompts_for_tests(tmp_path):
+    path = tmp_path / "p.jsonl"
+    records.write_jsonl(path, [records.Problem(task_id="a", prompt=DOUBLE.text, entry_point="f")])
+    (tmp_path / "copy.jsonl").write_bytes(content := path.read_bytes())
+    for output, message in (("p.jsonl", "is an input"), ("copy.jsonl", "didn't write it")):
+        with pytest.raises(InputError, match=message):
+            write_test_prompts(problems=str(path), output=str(tmp_path / output))
+        assert (tmp_path / output).read_bytes() == content
+    output = str(tmp_path / "tests.jsonl")
+    assert [write_test_prompts(problems=str(path), output=output) for _ in range(2)] == [1, 1]

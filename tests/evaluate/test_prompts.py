@@ -1,5 +1,7 @@
 """Prompts and samples as a selection sees them: without tests, references and verdicts."""
 
+import json
+
 import pytest
 
 from codex_jax import InputError, records
@@ -70,3 +72,12 @@ def test_a_reviewers_score_must_be_a_number():
     sample = records.Completion(task_id="t", completion="", extra={"reviewer_logprob": "high"})
     with pytest.raises(InputError, match="reviewer_logprob is 'high'; expected a number of nats"):
         read_samples([sample], read_prompts([PROBLEM]))
+
+
+@pytest.mark.parametrize("name", ["mean_logprob", "sum_logprob", "reviewer_logprob"])
+@pytest.mark.parametrize("value", ["x", True, float("nan"), float("-inf")])
+def test_a_log_probability_that_is_no_finite_number_is_refused(name, value):
+    line = json.dumps({"task_id": "t", "completion": "", name: value})
+    sample = records.parse_record(line, records.Completion, where="line")
+    with pytest.raises(InputError, match=f"{name} is .*set it to"):
+        read_samples([sample], {"t": Prompt("t", "", "f")})

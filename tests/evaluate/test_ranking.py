@@ -72,6 +72,12 @@ def test_masses_are_counts_without_log_probabilities_and_probabilities_where_tex
     assert behavior_masses(unlikely) == pytest.approx({0: 1 / 3, 1: 2 / 3})
 
 
+def test_equal_texts_count_once_though_their_last_digits_differ():
+    rows = [row(i, behavior=1, sum_logprob=math.log(0.3) - i * 1e-6) for i in range(3)]
+    rows += [row(i, behavior=2, sum_logprob=math.log(0.7)) for i in range(3, 6)]
+    assert behavior_masses(rows) == pytest.approx({1: 0.3, 2: 0.7}, abs=1e-4)
+
+
 def test_a_reviewers_score_is_added():
     rows = [row(0, mean_logprob=-0.5, reviewer_logprob=-2.0)]
     rows += [row(1, mean_logprob=-0.6, reviewer_logprob=-1.0)]

@@ -1,5 +1,6 @@
 """The choice of programs in the real sandbox: what decides, and that nothing hidden does."""
 
+import dataclasses
 import json
 
 import pytest
@@ -164,3 +165,22 @@ def test_another_file_is_not_replaced(tmp_path, runner):
         selecting.select(**write(tmp_path), output=str(tmp_path / "notes.txt"), runner=runner)
     with pytest.raises(InputError, match="workers is -1; set workers to 0 or more"):
         selecting.select(**write(tmp_path), output="x", runner=runner, workers=-1)
+
+
+def test_inputs_are_not_replaced(tmp_path, runner):
+    choose(tmp_path, runner)
+    output = str(tmp_path / "selection.jsonl")
+    problems = str(tmp_path / "problems.jsonl")
+    with pytest.raises(InputError, match="is an input"):
+        selecting.select(problems=problems, completions=output, output=output, runner=runner)
+
+
+def test_the_models_tests_need_select(tmp_path):
+    with pytest.raises(InputError, match="set select to True"):
+        evaluate(problems="p", completions="c", output=str(tmp_path), model_tests="tests.jsonl")
+
+
+def test_programs_may_import_packages(tmp_path, runner):
+    runner = dataclasses.replace(runner, timeout_s=5.0, packages=["numpy"])
+    bodies = ["import numpy; return int(numpy.square(n))", "return n + 9"]
+    assert "numpy" in choose(tmp_path, runner, bodies=bodies).completion

@@ -1,6 +1,7 @@
 """Distilled texts: both forms do what the completion does, and what can't be inlined isn't."""
 
 import ast
+import dataclasses
 import json
 
 import pytest
@@ -147,3 +148,10 @@ def test_errors_are_one_line(tmp_path):
     (tmp_path / "distilled.jsonl").write_text(json.dumps({"task_id": "mine"}) + "\n")
     with pytest.raises(InputError, match="set output to a new file"):
         distil(tmp_path, composed((0, 4)))
+
+
+@pytest.mark.parametrize("text", ["    return s +\n", "    def step_1():\n        return s\n"])
+def test_completions_that_are_not_composed_are_refused(tmp_path, text):
+    completion = dataclasses.replace(composed((0, 4)), completion=text)
+    with pytest.raises(InputError, match="set completions to what solve wrote"):
+        distil(tmp_path, completion)

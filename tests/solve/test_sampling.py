@@ -1,9 +1,11 @@
 """Samples of prompts: distinct prompts, those that fit, files that resume."""
 
+import dataclasses
 import types
 
 import pytest
 
+from codex_jax import InputError
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 from codex_jax.solve import sampling
 
@@ -56,3 +58,9 @@ def test_without_prompts_nothing_is_sampled(sampler):
     assert sampler.sampler.sample(["too long a prompt"], "whole") == {}
     assert sampler.sampler.sample([], "whole") == {}
     assert sampler.calls == []
+
+
+def test_samples_that_leave_no_room_for_any_prompt_are_refused(sampler):
+    longer = dataclasses.replace(sampler.sampler, max_new_tokens=12)
+    with pytest.raises(InputError, match=r"max_new_tokens is 12, .*set max_new_tokens to fewer"):
+        longer.sample(["a"], "windows")

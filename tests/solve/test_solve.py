@@ -282,3 +282,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_an_empty_file_of_problems_is_refused(tmp_path, runner):
     with pytest.raises(InputError, match="no problems"):
         run(tmp_path, runner, [])
+
+
+def test_a_task_id_that_occurs_twice_is_refused(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    write_jsonl(path, [Problem(task_id="a", prompt="x")] * 2)
+    with pytest.raises(InputError, match="a occurs 2 times; expected distinct"):
+        solving._read_tasks(str(path))

@@ -120,14 +120,19 @@ def _curve_section(curve: Mapping[str, Any]) -> str:
 def _decay_section(tasks: Mapping[str, records.Problem], paths: Sequence[str]) -> str:
     """Plots pass@1 by blocks for each file of verdicts, which its folder names."""
     methods = {}
-    for path in paths:
+    folders = [pathlib.Path(path).resolve().parent for path in paths]
+    names = [folder.name for folder in folders]
+    are_distinct = len(set(names)) == len(names)
+    for folder, path in zip(folders, paths, strict=True):
         rows = [row for row in records.read_jsonl(path, records.Verdict) if row.task_id in tasks]
         blocks = summary(tasks, rows, (1,))["groups"].get("blocks")
         if not blocks:
             raise InputError(
                 f"{path}: no verdicts on problems with blocks; set others to verdicts on chains"
             )
-        methods[pathlib.Path(path).parent.name] = {n: row["1"] for n, row in blocks.items()}
+        methods[folder.name if are_distinct else str(folder)] = {
+            n: row["1"] for n, row in blocks.items()
+        }
     return _figure("pass@1 by the number of blocks and by method", plots.decay_curves(methods))
 
 
@@ -139,6 +144,14 @@ def _selection_section(path: str, rows: Sequence[records.Verdict]) -> str:
         raise InputError(
             f"{path}: {missing.task_id} lacks evidence; set selected to what evaluate select wrote"
         )
+    judged = {(row.task_id, row.sample_index) for row in rows}
+    for row in chosen:
+        for fields in row.extra["evidence"]:
+            if (row.task_id, fields["sample_index"]) not in judged:
+                raise InputError(
+                    f"{path}: {row.task_id}, sample {fields['sample_index']} has no verdict; set "
+                    "selected to what evaluate select chose of these completions"
+                )
     caption = "Problems solved by the chosen sample, by what it is chosen by"
     return _figure(caption, plots.selection_curves(selection_curves(chosen, rows)))
 

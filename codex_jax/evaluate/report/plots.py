@@ -168,7 +168,9 @@ def decay_curves(methods: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
             below = [100 * max(0.0, point["mean"] - point["low"]) for point in points]
             above = [100 * max(0.0, point["high"] - point["mean"]) for point in points]
             style = {"color": COLORS[number % len(COLORS)], "marker": "o", "markersize": 4}
-            axes.errorbar(xs, means, yerr=[below, above], capsize=3, label=name, **style)
+            label = name.replace("$", r"\$")  # no formula
+            label = f" {label}" if label.startswith("_") else label  # which would be hidden
+            axes.errorbar(xs, means, yerr=[below, above], capsize=3, label=label, **style)
         axes.set(xlabel="number of blocks in the chain", ylabel="pass@1, %", ylim=(-3, 103))
         axes.legend()
 

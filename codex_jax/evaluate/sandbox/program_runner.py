@@ -12,6 +12,7 @@ from typing import Any, Self
 from codex_jax import InputError, records
 from codex_jax.evaluate.sandbox import protocol, python_sandbox
 from codex_jax.evaluate.sandbox.guest import value_codec
+from codex_jax.evaluate.sandbox.packages import describe
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
 
 _ATTEMPTS = 2
@@ -46,11 +47,13 @@ class ProgramRunner:
       sandbox: gvisor, bubblewrap, or auto: the first of them that passes its self-test.
       timeout_s: CPU seconds that a program may use for all its calls.
       memory_mb: MiB of memory that a program may use.
+      packages: Python packages, installed here, that programs may import, such as numpy.
     """
 
     sandbox: str = "auto"
     timeout_s: float = 3.0
     memory_mb: int = 512
+    packages: Sequence[str] = ()
 
     @contextlib.contextmanager
     def open(self, sandboxes: int = 1) -> Iterator["RunnerSession"]:
@@ -64,7 +67,8 @@ class ProgramRunner:
                 f"timeout_s={self.timeout_s}, memory_mb={self.memory_mb}; expected a positive "
                 "number and at least 64 MiB; set them so"
             )
-        limits = Limits(cpu_s=self.timeout_s, memory_mb=self.memory_mb)
+        packages = describe(self.packages)
+        limits = Limits(cpu_s=self.timeout_s, memory_mb=self.memory_mb, packages=packages)
         with RunnerSession(self.sandbox, limits, sandboxes) as session:
             yield session
 

@@ -58,7 +58,10 @@ def _reply(answer: records.Answer) -> Reply:
 
 
 def digest(value: Any) -> str:
-    """Returns a hash of a plain value with its types, floats to nine digits; "" for others."""
+    """Returns a hash of a plain value with its types, floats to nine digits; "" for others.
+
+    The order of sets and of dicts doesn't count.
+    """
     try:
         text = json.dumps(value_codec.encode(_round(value), strict=True))
     except (TypeError, ValueError, RecursionError):
@@ -72,8 +75,17 @@ def _round(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_round, value))
     if type(value) is dict:
-        return {key: _round(item) for key, item in value.items()}
+        items = ((digest(key), key, item) for key, item in value.items())
+        return {key: _round(item) for _, key, item in sorted(items, key=lambda item: item[0])}
+    if type(value) in (set, frozenset):
+        return type(value), sorted(_member_digest(member) for member in value)
     return value
+
+
+def _member_digest(member: Any) -> str:
+    if not (text := digest(member)):
+        raise TypeError("a member that isn't plain data")
+    return text
 
 
 def number_behaviors(digests: Mapping[Sample, Sequence[str]]) -> dict[Sample, int]:

@@ -34,7 +34,7 @@ def selection_curves(
     """Returns, by method and number of samples, the share of problems whose choice passes.
 
     Each share has a 95 % bootstrap interval over problems. "oracle" chooses a right sample wherever
-    there is one. Problems with fewer samples, or that are left out of pass@k, don't count.
+    there is one. Problems with fewer samples, or a sample that is left out of pass@k, don't count.
 
     Args:
       chosen: rows of selection.jsonl.
@@ -47,7 +47,8 @@ def selection_curves(
     groups = []
     for row in chosen:
         rows = [Evidence.from_json(fields) for fields in row.extra["evidence"]]
-        if verdicts_of_task := passed.get(row.task_id):
+        verdicts_of_task = passed.get(row.task_id, {})
+        if all(r.sample_index in verdicts_of_task for r in rows):
             groups.append((rows, [verdicts_of_task[r.sample_index] for r in rows]))
     curves: dict[str, dict[str, dict[str, float]]] = {name: {} for name in (*METHODS, "oracle")}
     most = max((len(rows) for rows, _ in groups), default=0)

@@ -57,7 +57,7 @@ class Example(NamedTuple):
         if self.wrapper:
             try:
                 answer = _WRAPPERS[self.wrapper](answer, *self.wrapper_arguments)
-            except (TypeError, ValueError, OverflowError):
+            except (TypeError, ValueError, OverflowError, RecursionError):
                 return False
         return is_equal(answer, self.expected)
 
@@ -67,13 +67,20 @@ def is_equal(answer: Any, expected: Any) -> bool:
     if isinstance(answer, float) or isinstance(expected, float):
         if not all(isinstance(value, int | float) for value in (answer, expected)):
             return False
-        return bool(abs(answer - expected) <= 1e-6 * max(1.0, abs(expected))) or answer == expected
+        return bool(answer == expected) or _is_close(answer, expected)
     if isinstance(expected, list | tuple) and type(answer) is type(expected):
         return len(answer) == len(expected) and all(map(is_equal, answer, expected))
     if isinstance(expected, dict) and isinstance(answer, dict):
         same_keys = answer.keys() == expected.keys()
         return same_keys and all(is_equal(answer[key], expected[key]) for key in expected)
     return bool(answer == expected)
+
+
+def _is_close(answer: float, expected: float) -> bool:
+    try:
+        return bool(abs(answer - expected) <= 1e-6 * max(1.0, abs(expected)))
+    except OverflowError:  # an integer that is larger than any float
+        return False
 
 
 def read_examples(prompt: str, entry_point: str) -> list[Example]:
@@ -208,18 +215,25 @@ def _next_values(text: str, position: int, parameters: Sequence[str]) -> tuple[l
       LookupError: there are no more.
     """
     named = re.compile(rf"\b{re.escape(parameters[0])}\s*(?::|=)\s*(?!=)")
-    starts = [m for p in (named, _INPUT) if (m := p.search(text, position))]
-    if not starts:
-        raise LookupError("no more values")
-    start = min(starts, key=lambda match: match.start())
-    position = start.end() if start.re is _INPUT else start.start()
+    while starts := [m for p in (named, _INPUT) if (m := p.search(text, position))]:
+        start = min(starts, key=lambda match: match.start())
+        position = start.end() if start.re is _INPUT else start.start()
+        values, position = _values_at(text, position, len(parameters))
+        if len(values) == len(parameters):
+            return values, position
+        position = max(position, start.end())
+    raise LookupError("no more values")
+
+
+def _values_at(text: str, position: int, count: int) -> tuple[list[Any], int]:
+    """Returns up to `count` values, named or not, that begin there, and where they end."""
     values: list[Any] = []
-    while len(values) < len(parameters):
+    while len(values) < count:
         name = _VALUE.match(text, position)
         try:
             value, length = read_literal(text[name.end() if name else position :])
         except ValueError:
-            return _next_values(text, max(position, start.end()), parameters)
+            break
         values.append(value)
         position = (name.end() if name else position) + length
         position += len(re.match(r"\s*(?:,|and\b)?\s*", text[position:])[0])  # type: ignore[index]

@@ -6,7 +6,7 @@ import re
 import warnings
 from typing import Any
 
-_LONGEST = 1500  # characters of a literal
+_LONGEST = 1500  # characters of an expression: deeper or larger ones are too much for Python
 _ENDS = re.compile(r"(?<=[\])}'\".\w])(?!\w)")
 _OPENING = re.compile(r"[-+(\[{]")
 _CONTINUED = re.compile(r"\w|(?!\"\"\"|''')['\"]|[^\S\n]*(?:[*/%+]|==)")
@@ -45,6 +45,8 @@ def read_literal(text: str) -> tuple[Any, int]:
 
 def parse_expression(text: str) -> ast.expr:
     """Parses an expression; ValueError for what isn't one, or a tuple without its parentheses."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"an expression of {len(text)} characters")
     try:
         with warnings.catch_warnings(action="ignore"):
             node = ast.parse(text.strip(), mode="eval").body
@@ -69,6 +71,8 @@ def evaluate(node: ast.expr) -> Any:
     if isinstance(node, ast.List | ast.Tuple):
         items = [evaluate(item) for item in node.elts]
         return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Constant) and node.value is ...:
+        raise ValueError("an ellipsis, which stands for something else")
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

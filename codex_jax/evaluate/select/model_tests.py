@@ -6,12 +6,13 @@
 import ast
 from collections.abc import Iterable, Mapping
 
-from codex_jax import files, records
+from codex_jax import InputError, files, records
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.select.examples import Example
 from codex_jax.evaluate.select.literals import evaluate, parse_expression
 from codex_jax.evaluate.select.prompts import Prompt, read_prompts
 
+_IS_TESTS = files.has_json_keys("task_id", "prompt", "tests_of", lines=True)
 _MOST = 30  # tests of a prompt: the first that its completions write
 
 
@@ -28,10 +29,14 @@ def write_test_prompts(*, problems: str, output: str) -> int:
     Raises:
       InputError: unusable problems, or the output is another file.
     """
-    files.claim_file(output, files.has_json_keys("task_id", "prompt", lines=True), "output")
+    files.claim_file(output, _IS_TESTS, "output", [problems])
     prompts = read_prompts(formats.read_problems(problems).values())
     rows = [
-        records.Problem(task_id=prompt.task_id, prompt=prompt_for_tests(prompt))
+        records.Problem(
+            task_id=prompt.task_id,
+            prompt=prompt_for_tests(prompt),
+            extra={"tests_of": prompt.entry_point},
+        )
         for prompt in prompts.values()
         if prompt.entry_point
     ]
@@ -52,17 +57,30 @@ def read_tests(
     """Returns the tests of each task, each once, from completions of `prompt_for_tests`.
 
     Lines that are no assertion of one call's answer are passed over.
+
+    Raises:
+      InputError: no completion is for one of the prompts.
     """
     tests: dict[str, dict[str, Example]] = {}
+    is_known, unknown = False, ""
     for completion in completions:
         prompt = prompts.get(completion.task_id)
-        if prompt is None or not prompt.entry_point:
+        if prompt is None:
+            unknown = completion.task_id
+            continue
+        is_known = True
+        if not prompt.entry_point:
             continue
         text = f"assert {prompt.entry_point}({completion.completion}"
         members = tests.setdefault(prompt.task_id, {})
         for line in text.splitlines():
             if (test := read_assertion(line, prompt.entry_point)) and len(members) < _MOST:
                 members.setdefault(repr(test), test)
+    if unknown and not is_known:
+        raise InputError(
+            f"the model's tests are for others than these problems ({unknown!r}, say); set "
+            "model_tests to completions of the prompts that evaluate tests wrote for them"
+        )
     return {name: list(members.values()) for name, members in tests.items()}
 
 
@@ -79,8 +97,9 @@ def read_assertion(line: str, entry_point: str) -> Example | None:
                 return None
             answer = evaluate(right)
         else:
-            is_negated = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
-            call, answer = getattr(node, "operand", node), not is_negated
+            call, answer = node, True
+            if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+                call, answer = node.operand, False
         if not isinstance(call, ast.Call) or call.keywords or not call.args:
             return None
         is_ours = isinstance(call.func, ast.Name) and call.func.id == entry_point

@@ -1,6 +1,7 @@
 """All that a selection may see: prompts and samples, without tests, references and verdicts."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -66,6 +67,8 @@ def read_samples(
     groups: dict[str, list[records.Completion]] = {name: [] for name in prompts}
     for sample in samples:
         extra = {name: sample.extra[name] for name in _OF_SAMPLES if name in sample.extra}
+        for name in ("mean_logprob", "sum_logprob"):
+            _check_number(sample, name, getattr(sample, name))
         _check_number(sample, "reviewer_logprob", extra.get("reviewer_logprob"))
         groups[sample.task_id].append(dataclasses.replace(sample, extra=extra))
     for group in groups.values():
@@ -74,7 +77,9 @@ def read_samples(
 
 
 def _check_number(sample: records.Completion, name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is None:
+        return
+    if isinstance(value, bool) or not (isinstance(value, int | float) and math.isfinite(value)):
         raise InputError(
             f"{sample.task_id}, sample {sample.sample_index}: {name} is {value!r}; expected a "
             "number of nats; set it to one, or leave it out"

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+_DIGITS = 3  # of log-probabilities, by which texts are distinct
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
@@ -88,9 +90,11 @@ def behavior_masses(rows: Sequence[Evidence]) -> dict[int, float]:
     log-probabilities.
     """
     counts = collections.Counter(row.behavior for row in rows)
-    texts = {(row.behavior, row.sum_logprob) for row in rows if row.sum_logprob is not None}
+    logprobs = {(row.behavior, row.sum_logprob) for row in rows if row.sum_logprob is not None}
+    # Equal texts differ in the last digits where they were sampled in other batches.
+    texts = {(behavior, round(logprob, _DIGITS)): logprob for behavior, logprob in sorted(logprobs)}
     masses = dict.fromkeys(counts, 0.0)
-    for behavior, logprob in sorted(texts):
+    for (behavior, _), logprob in texts.items():
         masses[behavior] += math.exp(min(0.0, logprob))
     covered = sum(masses.values())
     scale, rest = 1 / max(1.0, covered), max(0.0, 1 - covered)

@@ -20,7 +20,7 @@ from codex_jax.evaluate.select.prompts import Prompt, read_prompts, read_samples
 from codex_jax.evaluate.select.ranking import Evidence, choose, score_samples
 
 _VERSION = 1  # of the evidence: rows of another one are made again
-IS_SELECTION = files.has_json_keys("task_id", "completion", "evidence", lines=True)
+IS_SELECTION = files.has_json_keys("task_id", "completion", "key", "evidence", lines=True)
 
 
 def select(
@@ -57,6 +57,7 @@ def select(
     tasks = formats.read_problems(problems)
     samples = load_completions(completions, tasks)
     prompts = read_prompts(tasks.values())
+    files.claim_file(output, IS_SELECTION, "output", [problems, completions, model_tests])
     chosen = select_programs(
         prompts, samples, pathlib.Path(output), runner, model_tests=model_tests, workers=workers
     )
@@ -105,7 +106,8 @@ def _read_done(path: pathlib.Path) -> dict[str, records.Completion]:
     files.repair_jsonl(path)
     if not path.exists():
         return {}
-    return {row.extra["key"]: row for row in records.read_jsonl(path, records.Completion)}
+    rows = records.read_jsonl(path, records.Completion)
+    return {row.extra["key"]: row for row in rows if "key" in row.extra}
 
 
 def _key(task: Candidates, runner: ProgramRunner) -> str:
