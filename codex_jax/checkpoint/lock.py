@@ -42,6 +42,12 @@ def _machine() -> str:
     return f"{socket.gethostname()} {boot_id}"
 
 
+def _pid_namespace() -> str:
+    """Name of the processes among which a pid means the same: containers of a machine differ."""
+    link = pathlib.Path("/proc/self/ns/pid")
+    return str(link.readlink()) if link.is_symlink() else ""
+
+
 class FolderLock:
     """Owns a directory within a `with` block; creates it."""
 
@@ -69,6 +75,7 @@ class FolderLock:
         self._owner: dict[str, Any] = {
             "machine": _machine(),
             "pid": os.getpid(),
+            "pid_namespace": _pid_namespace(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S"),
             "token": secrets.token_hex(8),
         }
@@ -149,7 +156,8 @@ class FolderLock:
         """Whether an owner was a process of this machine that has ended."""
         if owner.get("machine") != _machine():
             return False
-        return is_held or (bool(self._objects) and not _is_running(owner.get("pid")))
+        is_visible = owner.get("pid_namespace") == _pid_namespace()
+        return is_held or (bool(self._objects) and is_visible and not _is_running(owner.get("pid")))
 
     def _flock(self) -> bool:
         """Returns whether flock works here; raises InputError if another process holds it."""

@@ -1,6 +1,7 @@
 """Cases of a problem's test: those that are rewarded, and shadow cases that never are.
 
-A case is a statement of check() (or of a test without one) that asserts something. Shadow cases
+A case is a statement of check() (or of a test without one) that asserts something; definitions and
+`assert True` are none, and stay in every test. Shadow cases
 show whether what was learned holds beyond the cases that were rewarded. A problem may bring its
 own as `shadow_test`; else a share of its cases is held back.
 """
@@ -87,7 +88,11 @@ def _parse_test(problem: Problem) -> tuple[ast.Module, list[ast.stmt]]:
 
 
 def _asserts(node: ast.stmt) -> bool:
-    return any(isinstance(part, ast.Assert) for part in ast.walk(node))
+    """Whether a statement is a case: not a helper, and not HumanEval's `assert True`."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    asserts = (part for part in ast.walk(node) if isinstance(part, ast.Assert))
+    return any(not isinstance(part.test, ast.Constant) for part in asserts)
 
 
 def _with_cases(

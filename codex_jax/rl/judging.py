@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox.packages import describe
 from codex_jax.evaluate.sandbox.sandbox import Limits
@@ -37,6 +37,22 @@ class Sandbox:
     memory_mb: int = 1024
     workers: int = 0
     packages: Sequence[str] = ()
+
+
+_RANGES = {
+    "timeout_s": ranges.real(0, excludes_low=True),
+    "memory_mb": ranges.integer(64),
+    "workers": ranges.integer(0, 1024),
+}
+
+
+def check_sandbox(sandbox: Sandbox) -> None:
+    """Checks the numbers.
+
+    Raises:
+      InputError: the first one that isn't in its range.
+    """
+    ranges.check("Sandbox", sandbox, _RANGES)
 
 
 class Judgment(NamedTuple):

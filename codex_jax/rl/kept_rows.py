@@ -26,6 +26,7 @@ class KeptRows:
 
     Attributes:
       rows: Number of packed rows.
+      too_long: Number of samples that fit no row, and are left out.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class KeptRows:
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
         examples = [make_example(problems[s.task_id].prompt, s, tokenizer, ends) for s in samples]
         fitting = [each for each in examples if len(each.tokens) <= sequence_length + 1]
+        self.too_long = len(examples) - len(fitting)
         random.Random(seed).shuffle(fitting)
         self._rows = list(_pack(fitting, sequence_length))
         self.rows = len(self._rows)

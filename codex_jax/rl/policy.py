@@ -18,7 +18,7 @@ from codex_jax.checkpoint import Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.rl import watch
 from codex_jax.rl.experience import Collector
-from codex_jax.rl.judging import Judge, Sandbox
+from codex_jax.rl.judging import Judge, Sandbox, check_sandbox
 from codex_jax.rl.prompts import BatchSizes, Prompts, read_problems
 from codex_jax.rl.rewards import Reward, find_reward, needs_cases
 from codex_jax.rl.rollout import Rollout, check_rollout
@@ -57,7 +57,7 @@ def learn(
     steps: int,
     init_step: int | None = None,
     rollout: Rollout = Rollout(),
-    rewards: Sequence[str] = ("passes",),
+    rewards: Sequence[str] | str = ("passes",),
     sampling_params: SamplingParams = _SAMPLING,
     sandbox: Sandbox = Sandbox(),
     stop_rules: StopRules = StopRules(),
@@ -82,7 +82,8 @@ def learn(
       steps: Optimizer steps of the whole run.
       init_step: Step of that checkpoint; default: the newest.
       rollout: Samples of a batch.
-      rewards: Names of rewards (passes, share_of_cases, parses), or module:function; summed.
+      rewards: Names of rewards (passes, share_of_cases, parses), or module:function; summed. A text
+        has commas between them.
       sampling_params: Of the samples; other than temperature 1 without filters is off-policy.
       sandbox: Limits of the programs, and where they run.
       stop_rules: Limits at which the run stops itself.
@@ -200,6 +201,7 @@ def _check_settings(settings: Any) -> None:
     check_ranges({name: getattr(settings, name) for name in names})
     rollout: Rollout = settings.rollout
     check_rollout(rollout)
+    check_sandbox(settings.sandbox)
     ranges.check("StopRules", settings.stop_rules, watch.RANGES)
     if not settings.init_from:
         raise InputError("init_from is empty; set it to the checkpoint that the run improves")
@@ -207,7 +209,7 @@ def _check_settings(settings: Any) -> None:
         raise InputError("rewards is empty; set it to passes, share_of_cases, parses or your own")
     if settings.steps % rollout.updates_per_batch:
         raise InputError(
-            f"rl.steps is {settings['steps']}; set it to a multiple of Rollout.updates_per_batch, "
+            f"rl.steps is {settings.steps}; set it to a multiple of Rollout.updates_per_batch, "
             f"{rollout.updates_per_batch}"
         )
     if settings.compute.z_loss:

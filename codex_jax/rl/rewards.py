@@ -77,8 +77,9 @@ def find_reward(name: str) -> Reward:
     try:
         reward = getattr(importlib.import_module(module), function)
     except Exception as error:  # noqa: BLE001 - whatever a user's module raises
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"the reward {name} can't be imported ({reason}); {expected}") from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = f"the reward {name} can't be imported ({reason:.200}); {expected}"
+        raise InputError(message) from None
     if not callable(reward):
         raise InputError(f"the reward {name} is no function; {expected}")
     return reward

@@ -56,6 +56,8 @@ def check_rollout(rollout: Rollout) -> None:
       InputError: the first one that isn't in its range.
     """
     ranges.check("Rollout", rollout, _RANGES)
+    if isinstance(rollout.stops, str):
+        raise InputError(f"Rollout.stops is {rollout.stops!r:.60}; set it to a list of strings")
     if len(rollout.clip) != 2 or not (0 < rollout.clip[0] < 1 and rollout.clip[1] > 0):
         raise InputError(
             f"Rollout.clip is {rollout.clip!r}; set it to two numbers above 0, the first below 1"

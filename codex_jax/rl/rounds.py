@@ -5,6 +5,7 @@ wherever it was; a finished round has a report.json and isn't touched again.
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import types
@@ -15,8 +16,8 @@ from codex_jax import InputError, files, ranges, records
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.problems import formats
 from codex_jax.records import Completion, Problem, Verdict
-from codex_jax.rl.cases import split_cases
-from codex_jax.rl.judging import Sandbox
+from codex_jax.rl.cases import Cases, split_cases
+from codex_jax.rl.judging import Sandbox, check_sandbox
 from codex_jax.rl.keep import Keep, keep_samples
 from codex_jax.rl.kept_rows import KeptRows
 from codex_jax.sample.engine.load import read_card
@@ -30,9 +31,10 @@ from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
 
 _KS = (1, 10, 100)
+_PROBLEM_FILES = ("problems", "held_out")
 _OWN_FILES = {
     "settings.json": files.has_json_keys("problems", "held_out", "keep"),
-    "cases": lambda path: (path / "problems.jsonl").exists(),
+    "cases": lambda path: path.is_dir() and all(map(_is_of_cases, path.iterdir())),
     "round-*": lambda path: path.is_dir(),
 }
 _KEEP_RANGES = {
@@ -111,12 +113,16 @@ def _start(settings: Any) -> list[dict[str, Any]]:
     """Checks the settings, and runs what isn't finished of the rounds."""
     ranges.check("rl.rounds", settings, _RANGES)
     ranges.check("Keep", settings.keep, _KEEP_RANGES)
+    check_sandbox(settings.sandbox)
     folder = pathlib.Path(settings.output)
     files.claim_folder(folder, _OWN_FILES, "output")
     bpe = Tokenizer.load(settings.tokenizer)
-    read_card(settings.init_from, None, settings.tokenizer, bpe)
-    _check_manifest(settings, folder / "settings.json")
-    _write_cases(settings, folder / "cases")
+    card = read_card(settings.init_from, None, settings.tokenizer, bpe)
+    problems = _read_problems(settings)
+    origin = {f"content of {name}": _hash(tasks) for name, tasks in problems.items()}
+    cases = {name: _split(tasks, settings.shadow_share) for name, tasks in problems.items()}
+    _check_manifest(settings, origin | {"step of init_from": card.step}, folder / "settings.json")
+    _write_cases(cases, folder / "cases")
     reports = [_measure(settings, folder, 0, settings.init_from)]
     reports += [_run_round(settings, folder, n) for n in range(1, settings.rounds + 1)]
     for report in reports:
@@ -131,16 +137,17 @@ def _present(estimates: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(f"pass@{k}", value) for k, value in estimates.items() if value]
 
 
-def _check_manifest(settings: Any, path: pathlib.Path) -> None:
-    """Refuses other settings than those that a folder's rounds were begun with.
+def _check_manifest(settings: Any, origin: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Refuses other settings or input than those that a folder's rounds were begun with.
 
     Raises:
-      InputError: the first setting that differs.
+      InputError: the first one that differs.
     """
     ignored = ("output", "rounds", "sandbox")
-    values = {k: v for k, v in vars(settings).items() if k not in ignored}
+    values = {**{k: v for k, v in vars(settings).items() if k not in ignored}, **origin}
     manifest = json.loads(json.dumps(values, default=dataclasses.asdict))
-    former = json.loads(path.read_text("utf-8")) if path.exists() else manifest
+    text = path.read_text("utf-8") if path.exists() else ""
+    former = json.loads(text) if text else manifest
     for name, value in manifest.items():
         if former.get(name) != value:
             raise InputError(
@@ -151,22 +158,42 @@ def _check_manifest(settings: Any, path: pathlib.Path) -> None:
     files.atomic_write(path, json.dumps(manifest, indent=1) + "\n")
 
 
-def _write_cases(settings: Any, folder: pathlib.Path) -> None:
-    """Writes the problems with their rewarded cases, and the held-out ones with shadow cases."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = ("problems", "held_out")
-    both = [formats.load_problems(getattr(settings, name)) for name in names]
-    prompts = {problem.prompt: task_id for task_id, problem in both[0].items()}
-    for task_id, problem in both[1].items():
+def _read_problems(settings: Any) -> dict[str, dict[str, Problem]]:
+    """Reads the problems and the held-out ones.
+
+    Raises:
+      InputError: unusable problems, or a prompt that both have.
+    """
+    both = {name: formats.load_problems(getattr(settings, name)) for name in _PROBLEM_FILES}
+    prompts = {problem.prompt: task_id for task_id, problem in both["problems"].items()}
+    for task_id, problem in both["held_out"].items():
         if problem.prompt in prompts:
             raise InputError(
                 f"{task_id} of held_out has the prompt of {prompts[problem.prompt]} of problems; "
                 "set held_out to problems that aren't learned from"
             )
-    for name, tasks in zip(names, both, strict=True):
-        cases = [split_cases(problem, settings.shadow_share) for problem in tasks.values()]
-        records.write_jsonl(folder / f"{name}.jsonl", (each.rewarded for each in cases))
-        records.write_jsonl(folder / f"{name}-shadow.jsonl", (each.shadow for each in cases))
+    return both
+
+
+def _hash(problems: Mapping[str, Problem]) -> str:
+    text = "".join(map(records.to_line, problems.values()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _split(problems: Mapping[str, Problem], shadow_share: float) -> list[Cases]:
+    return [split_cases(problem, shadow_share) for problem in problems.values()]
+
+
+def _write_cases(cases: Mapping[str, Sequence[Cases]], folder: pathlib.Path) -> None:
+    """Writes problems and held-out problems, with their rewarded and with their shadow cases."""
+    folder.mkdir(exist_ok=True)
+    for name, parts in cases.items():
+        records.write_jsonl(folder / f"{name}.jsonl", (each.rewarded for each in parts))
+        records.write_jsonl(folder / f"{name}-shadow.jsonl", (each.shadow for each in parts))
+
+
+def _is_of_cases(path: pathlib.Path) -> bool:
+    return path.name.startswith((*_PROBLEM_FILES, "partial-"))
 
 
 def _checkpoint(settings: Any, folder: pathlib.Path, number: int) -> str:
@@ -199,7 +226,12 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
         compute=settings.compute,
         seed=settings.seed,
     )
-    counts = {"kept": len(examples), "rows": rows.rows, "samples": len(samples)}
+    counts = {
+        "kept": len(examples),
+        "too_long": rows.too_long,
+        "rows": rows.rows,
+        "samples": len(samples),
+    }
     return _measure(settings, folder, number, str(here / "checkpoint"), counts)
 
 
@@ -224,7 +256,7 @@ def _sample(
         samples_per_problem=samples,
         max_new_tokens=settings.max_new_tokens,
         stops=settings.stops,
-        seed=settings.seed + number,
+        seed=(settings.seed + number) % 2**32,
         batch_size=settings.sampler_rows,
     )
 

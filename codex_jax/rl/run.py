@@ -60,6 +60,8 @@ class Run:
         metrics = Metrics(path, start=begin.step, stability=self.job.stability)
         if reason := share_reason(self.watch.reason()):
             raise InputError(f"stopped at step {begin.step}: {reason}")
+        if begin.step >= self.schedule.steps:
+            return metrics.last
         self.sampler.replace_params(state.params)
         self.sampler.warm_up(self.prompts.by_length)
         with (

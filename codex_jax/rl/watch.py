@@ -20,7 +20,8 @@ class StopRules:
     """Limits at which a run stops with a sentence; 0 disables a rule.
 
     Args:
-      equal_batches: Batches in a row in which all samples of each prompt have one reward.
+      equal_batches: Batches in a row in which all samples of each prompt have one reward, or all
+        samples are cut.
       shadow_gap: Share of samples that pass the rewarded cases and not the shadow cases, averaged
         over 5 batches.
       entropy_share: Least entropy, as a share of the first batch's.
@@ -67,13 +68,27 @@ class Watch:
         """Returns why the run stops after its last batch, or ""."""
         if not self._lines:
             return ""
-        reasons = (self._equal(), self._gap(), self._collapse(), self._mismatch())
+        reasons = (self._masked(), self._equal(), self._gap(), self._collapse(), self._mismatch())
         return next(filter(None, reasons), "")
+
+    def _is_always(self, name: str) -> bool:
+        """Whether a share was 1 in as many of the last batches as the rule names."""
+        count = self._rules.equal_batches
+        last = self._lines[-count:]
+        return 0 < count <= len(last) and all(line[name] >= 1 for line in last)
+
+    def _masked(self) -> str:
+        if not self._is_always("masked"):
+            return ""
+        return (
+            f"all samples were cut at max_new_tokens in {self._rules.equal_batches} batches in a "
+            "row, from which nothing is learned; set max_new_tokens higher, or init_from to a "
+            "model that ends its programs"
+        )
 
     def _equal(self) -> str:
         count = self._rules.equal_batches
-        last = self._lines[-count:]
-        if not count or len(last) < count or any(line["equal_groups"] < 1 for line in last):
+        if not self._is_always("equal_groups"):
             return ""
         return (
             f"all samples of each prompt had the same reward in {count} batches in a row, from "

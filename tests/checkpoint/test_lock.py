@@ -9,12 +9,12 @@ import time
 import pytest
 
 from codex_jax import InputError
-from codex_jax.checkpoint import FolderLock
+from codex_jax.checkpoint import FolderLock, lock
 from codex_jax.checkpoint.own_files import LOCK_FILE
 
 _HOLD = """
 import sys, time
-from codex_jax.checkpoint import FolderLock
+from codex_jax.checkpoint import FolderLock, lock
 with FolderLock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
@@ -109,3 +109,27 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def write_owner_there(bucket, process, **fields):
+    owner = {"machine": lock._machine(), "pid": process.pid, "started": "then", "token": "t"}
+    owner |= {"pid_namespace": lock._pid_namespace()} | fields
+    bucket.write(f"run/{LOCK_FILE}", json.dumps(owner).encode(), {})
+
+
+def test_in_a_bucket_an_ended_process_of_this_machine_is_succeeded_at_once(bucket):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    write_owner_there(bucket, process)
+    with FolderLock("gs://bucket/run", dead_after_seconds=1000):
+        assert json.loads(bucket.objects[f"run/{LOCK_FILE}"].content)["token"] != "t"
+    assert bucket.objects[f"run/{LOCK_FILE}"].content == b""
+
+
+def test_in_a_bucket_a_process_of_another_container_is_waited_for(bucket):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    write_owner_there(bucket, process, pid_namespace="pid:[1]")
+    start = time.monotonic()
+    with FolderLock("gs://bucket/run", **FAST):
+        assert time.monotonic() - start >= FAST["dead_after_seconds"]

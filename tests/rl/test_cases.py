@@ -40,6 +40,25 @@ def test_what_asserts_nothing_is_part_of_every_case():
     assert "isfinite" in cases.shadow.test
 
 
+def test_helpers_and_constant_assertions_are_no_cases():
+    """HumanEval's tests end with `assert True`, which as a shadow case would hide every hack."""
+    test = (
+        "def check(candidate):\n"
+        "    def assert_near(a, b):\n        assert abs(a - b) < 1\n"
+        "    assert candidate(1) == 1\n"
+        "    assert candidate(2) == 2\n"
+        "    assert_near(candidate(3), 3)\n"
+        '    assert True, "edge cases"\n'
+    )
+    cases = split_cases(make_problem(0, test=test), 0.25)
+    assert "candidate(1)" in cases.rewarded.test
+    assert "candidate(2)" in cases.shadow.test
+    assert len(cases.single) == 1
+    for part in (*cases[:2], *cases.single):
+        assert "def assert_near" in part.test
+        assert "assert_near(candidate(3), 3)" in part.test
+
+
 def test_a_test_without_check_is_split_too():
     cases = split_cases(make_problem(1, test="assert f(1) == 2\nassert f(2) == 3\n"), 0.25)
     assert (cases.rewarded.test, cases.shadow.test) == ("assert f(1) == 2\n", "assert f(2) == 3\n")

@@ -6,7 +6,7 @@ from codex_jax import InputError
 from codex_jax.evaluate.verdicts import Cause, Outcome
 from codex_jax.rl import judging
 from codex_jax.rl.cases import split_cases
-from codex_jax.rl.judging import Judge, Judgment, Sandbox
+from codex_jax.rl.judging import Judge, Judgment, Sandbox, check_sandbox
 from tests.rl.conftest import make_problem
 
 CASES = {"t/1": split_cases(make_problem(1), 0.25)}
@@ -54,3 +54,9 @@ def test_an_error_of_the_infrastructure_is_no_verdict(monkeypatch):
 def test_a_package_that_is_not_installed_is_refused():
     with pytest.raises(InputError, match="no_such_package is not installed"):
         Judge(CASES, Sandbox(packages=("no_such_package",)), by_case=False)
+
+
+def test_limits_out_of_range_are_refused():
+    for name, value in {"workers": -1, "timeout_s": 0, "memory_mb": 1}.items():
+        with pytest.raises(InputError, match=rf"Sandbox\.{name} is {value}; set it to"):
+            check_sandbox(Sandbox(**{name: value}))

@@ -71,3 +71,10 @@ def test_too_few_samples_are_refused_with_what_to_set(bpe):
     for samples in ([], [make_sample(1)]):
         with pytest.raises(InputError, match=r"samples were kept, which fill .* set batch_size"):
             make_rows(bpe, samples, length=400)
+
+
+def test_samples_that_fit_no_row_are_counted(bpe):
+    samples = [make_sample(n) for n in range(8)]
+    long = Completion(task_id="t/1", completion="    return x\n" * 30, sample_index=9)
+    assert make_rows(bpe, samples).too_long == 0
+    assert make_rows(bpe, [*samples, long]).too_long == 1

@@ -68,3 +68,11 @@ UNKNOWN = {
 def test_an_unknown_reward_is_refused(name):
     with pytest.raises(InputError, match=UNKNOWN[name]):
         find_reward(name)
+
+
+def test_a_module_that_raises_is_refused_in_a_line(tmp_path, monkeypatch):
+    (tmp_path / "reward_of_two_lines.py").write_text('raise ValueError("first\\nsecond")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"imported .ValueError: first.; set") as error:
+        find_reward("reward_of_two_lines:f")
+    assert "\n" not in str(error.value)

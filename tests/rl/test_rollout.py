@@ -13,6 +13,7 @@ FAULTY = {
     "max_new_tokens": 0,
     "shadow_share": 1.5,
     "clip": (0.2,),
+    "stops": "def",
 }
 
 

@@ -84,4 +84,22 @@ def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_pat
         folder = tmp_path / f"faulty-{name}"
         with pytest.raises(InputError, match=message):
             run_rounds(**arguments | {"output": str(folder), name: value})
-        assert not (folder / "round-0").exists()
+        assert not folder.exists()
+
+
+def test_input_that_changed_since_the_first_round_is_refused(arguments, tmp_path, monkeypatch):
+    """Finished rounds stay as they are, so later ones would be measured on other problems."""
+    monkeypatch.setattr(rounds, "_measure", interrupt)
+    folder = tmp_path / "rounds"
+    with pytest.raises(KeyboardInterrupt):
+        run_rounds(**arguments)
+    (folder / "cases" / "problems.jsonl").unlink()
+    with pytest.raises(KeyboardInterrupt):  # killed while it wrote them: it writes them anew
+        run_rounds(**arguments)
+    write_jsonl(tmp_path / "held_out.jsonl", [make_problem(22, task_id="h/22")])
+    with pytest.raises(InputError, match="rounds with another content of held_out"):
+        run_rounds(**arguments)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt

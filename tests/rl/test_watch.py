@@ -7,7 +7,7 @@ import pytest
 
 from codex_jax.rl.watch import StopRules, Watch, read_history
 
-SOUND = {"equal_groups": 0.4, "shadow_gap": 0.01, "entropy": 0.5, "ratio": 1.0001}
+SOUND = {"equal_groups": 0.4, "shadow_gap": 0.01, "entropy": 0.5, "ratio": 1.0001, "masked": 0.1}
 FAULTY = {
     "equal_batches": ([{"equal_groups": 1.0}] * 10, "the same reward in 10 batches in a row"),
     "shadow_gap": ([{"shadow_gap": 0.2}] * 2, "pass the rewarded cases and fail the shadow cases"),
@@ -38,6 +38,13 @@ def test_each_rule_stops_with_its_sentence(rule):
 def test_one_batch_that_teaches_something_begins_the_count_anew():
     equal = [{"equal_groups": 1.0}]
     assert not any(reasons(equal * 9 + [{}] + equal * 9))
+
+
+def test_samples_that_are_all_cut_teach_nothing():
+    lines = [{"masked": 1.0}] * 10
+    assert "cut at max_new_tokens in 10 batches" in reasons(lines)[-1]
+    assert not any(reasons(lines[:9]))
+    assert not any(reasons(lines, StopRules(equal_batches=0)))
 
 
 def test_the_gap_is_a_mean_of_five_batches():

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -66,8 +67,9 @@ def start(arguments, outputs, delay=0.0, seconds=180.0) -> list[subprocess.Popen
     for index, output in enumerate(outputs):
         words = [repr(plain | {"output": str(output)}), index, len(outputs), address]
         command = [sys.executable, "-c", _RUN, *map(str, words), str(delay), str(seconds)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, env=environment, cwd=_ROOT, **pipes))
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, env=environment, cwd=_ROOT, text=True, **pipes)
+        processes.append(process)
     return processes
 
 
@@ -162,7 +164,7 @@ def test_folders_that_aren_t_shared_are_refused(trained, tmp_path):
 def test_hosts_that_sample_different_runs_are_refused(tmp_path, monkeypatch, name):
     manifest = {"seed": 0, "problems": {f"t/{n}": n for n in range(50)}}
     other = manifest | {name: 1}
-    texts: list[str] = []
+    texts = []
     monkeypatch.setattr(shared_completions, "exchange", lambda _, text: texts.append(text))
     for table in (manifest, other):
         with pytest.raises(TypeError):
