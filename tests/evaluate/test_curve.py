@@ -85,3 +85,9 @@ def test_a_task_with_a_sample_left_out_does_not_count():
     chosen, verdicts = judged([[(1.0, 0, True), (0.0, 1, False)]] * 2)
     verdicts[0] = dataclasses.replace(verdicts[0], cause=Cause.LEFT_OUT)
     assert selection_curves(chosen, verdicts)["prompt"]["1"]["problems"] == 1
+
+
+def test_the_oracle_chooses_among_the_samples_that_the_others_do():
+    group = [(float(i == 5), 0, i == 5) for i in range(8)]
+    shares = means(selection_curves(*judged([group])), "5")
+    assert shares["examples"] == shares["prompt"] == shares["oracle"] == pytest.approx(0.9)

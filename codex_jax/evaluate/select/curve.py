@@ -10,7 +10,6 @@ import numpy as np
 from codex_jax import records
 from codex_jax.evaluate.metrics.pass_at_k import (
     bootstrap_means,
-    pass_at_k,
     percentile_interval,
 )
 from codex_jax.evaluate.select.ranking import Evidence, Score, score_samples
@@ -62,18 +61,18 @@ def selection_curves(
 def _shares(rows: Sequence[Evidence], passed: Sequence[bool], size: int) -> dict[str, float]:
     """Returns how often each method's choice among `size` of a problem's samples passes."""
     rng = random.Random(size)
-    shares = dict.fromkeys(METHODS, 0.0)
+    shares = dict.fromkeys((*METHODS, "oracle"), 0.0)
     for _ in range(_DRAWS):
         drawn = sorted(rng.sample(range(len(rows)), size))
         scores = score_samples([rows[i] for i in drawn])
         right = [passed[i] for i in drawn]
         for name, order in METHODS.items():
             shares[name] += _pass_rate([order(score) for score in scores], right)
+        shares["oracle"] += any(right)  # of the same draws: no choice is better
     shares = {name: total / _DRAWS for name, total in shares.items()}
-    chances = [pass_at_k(len(rows), sum(passed), k) or 0.0 for k in (1, size)]
     if size == 1:  # there is no choice
-        shares = dict.fromkeys(METHODS, chances[0])
-    return {**shares, "random": chances[0], "oracle": chances[1]}
+        shares = dict.fromkeys(shares, sum(passed) / len(passed))
+    return shares
 
 
 def _pass_rate(keys: Sequence[Any], passed: Sequence[bool]) -> float:
