@@ -168,7 +168,7 @@ def test_a_reference_whose_outputs_depend_on_the_run_is_no_problem(tmp_path, run
     """The order of a set of texts is another one under another hash seed."""
     program = "print(*(set('abcdefghijklmnop') if len(input()) % 2 else 'x'))\n"
     checker = "seen = {}\ndef is_right(value, expected, output):\n"
-    checker += "    return seen.setdefault(value, output) == output and hash('a') % 3 != 1\n"
+    checker += "    return seen.setdefault(value, output) == output and hash('a') % 10 == 0\n"
     io = {"inputs": ["a\n", "bb\n", "c\n"], "outputs": ["1", "x", "2"]}
     row = apps(solutions=json.dumps([program]), input_output=json.dumps(io), checker=checker)
     problems, reasons = make(tmp_path, runner, row)
