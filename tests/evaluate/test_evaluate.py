@@ -350,7 +350,7 @@ def test_bad_problems_are_one_line(tmp_path, change, message):
 
 def test_bad_settings_are_one_line(tmp_path):
     arguments = write(tmp_path, some_chains(1), [])
-    with pytest.raises(InputError, match=r"timeout_s=0.*expected positive numbers"):
+    with pytest.raises(InputError, match=r"timeout_s=0.*expected more than 0 s"):
         evaluate(**arguments, timeout_s=0)
 
 
