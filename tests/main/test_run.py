@@ -9,6 +9,7 @@ from codex_jax.main import dry_run
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
 from codex_jax.train.compute import Compute
+from codex_jax.train.lora import Lora
 from codex_jax.train.optimizer import Optimizer
 
 
@@ -48,6 +49,7 @@ def preview(**changes):
         "mesh": MeshShape(fsdp=4, tensor=2),
         "compute": Compute(),
         "optimizer": Optimizer(warmup_steps=2),
+        "lora": Lora(),
         "steps": 10,
         "checkpoint_dir": "unused",
     }
