@@ -137,7 +137,7 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path, options, message):
 
 def test_a_full_disk_is_one_line_and_keeps_the_checkpoints_before(tmp_path):
     private = ["unshare", "-m" if os.geteuid() == 0 else "-Urm"]
-    mount = f"mount -t tmpfs -o size=600k tmpfs {tmp_path}"
+    mount = f"mount -t tmpfs -o size=1000k tmpfs {tmp_path}"
     if subprocess.run([*private, "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("needs mount namespaces, to have a small disk")
     here = pathlib.Path(counting.__file__)
