@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from codex_jax.records import Batch
 from codex_jax.train.loss import chunk_logits, fuse, scale_gradients
 
 Clip = tuple[float, float]  # how far a ratio may go below 1, and above
@@ -29,11 +28,6 @@ class PolicyBatch(NamedTuple):
     advantages: Any  # float32 (B, T): of the target; 0 where it isn't learned from
     is_sampled: Any  # float32 (B, T): 1 where the target was sampled, else 0
     logprobs: Any  # float32 (B, T): the sampler's, of the target, in nats
-
-    @property
-    def rows(self) -> Batch:
-        """The rows as the decoder reads them."""
-        return Batch(*self[:5])
 
 
 class PolicySums(NamedTuple):
