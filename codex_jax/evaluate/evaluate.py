@@ -71,8 +71,7 @@ def evaluate(
       baseline: verdicts.jsonl of another run of these problems, for a paired comparison.
 
     Raises:
-      InputError: unusable input, a missing tool or library, or no sandbox works here; or, once the
-        reports are written, that all problems are left out.
+      InputError: unusable input, a missing tool or library, no sandbox works, or all are left out.
     """
     _check_settings(timeout_s, memory_mb, workers, ks, "" if select else model_tests)
     files.claim_folder(output, _OWN_FILES, "output")
@@ -95,15 +94,14 @@ def evaluate(
         report["selection_curves"] = selection_curves(chosen, verdicts)
     if baseline and report["problems"]:
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
-    _write(folder, report)
-    return report
+    return _write(folder, report)
 
 
-def _write(folder: pathlib.Path, report: dict[str, Any]) -> None:
-    """Writes the report.
+def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
+    """Writes and returns the report.
 
     Raises:
-      InputError: there is no verdict in it.
+      InputError: there is no verdict in what was written, as all problems are left out.
     """
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
@@ -114,6 +112,7 @@ def _write(folder: pathlib.Path, report: dict[str, Any]) -> None:
             f"no program was judged, since all problems are left out: {name}, say ({reason}); "
             "expected a test that can be run; set problems to such, or install what they lack"
         )
+    return report
 
 
 def _check_settings(
