@@ -8,12 +8,13 @@ import contextlib
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,9 @@ from codex_jax.remote.objects import ABSENT, ConflictError, Objects
 from codex_jax.remote.paths import is_remote, split_url
 
 CADENCE_SECONDS = 60.0  # between uploads, or nine times as long as the last one took
+_NOT_READ = b"not read\n"  # in place of an object that isn't fetched
 _Stamp = tuple[int, int]  # modification time in ns, size
+_NEVER: _Stamp = (0, 0)  # of an object whose file, if there is one, isn't uploaded
 
 
 class Mirror:
@@ -44,8 +47,8 @@ class Mirror:
         Args:
           url: The folder, as gs://BUCKET/NAME.
           pattern: Regular expression of the objects' names in it.
-          root: Where the copy of the folder comes; by default a temporary folder, which goes at
-            the end.
+          root: Where the copy of the folder comes, in which marked files that weren't uploaded stay
+            for the next one; by default a temporary folder, which goes at the end.
           fetches: Whether an object of this name is read; others get a line in their place.
           mark: Name of a file that says that the others are complete.
           prefix: Of all those names; others aren't listed.
@@ -68,7 +71,7 @@ class Mirror:
         self._fault: InputError | None = None
 
     def pull(self) -> None:
-        """Replaces the copy by the objects as they are now.
+        """Replaces the copy by the objects as they are now, unless its upload failed.
 
         Raises:
           InputError: the bucket can't be read.
@@ -78,11 +81,32 @@ class Mirror:
             present = {name for name in names if self._pattern.fullmatch(name)}
             for name in present:
                 self._check_name(name)
-            for name in set(self._files()) - present:
-                (self.root / name).unlink()
+            files = self._files()
             self._generations, self._uploaded = {}, {}
+            if self._is_unsent(files):
+                self._uploaded = {name: _NEVER for name in present if not name.endswith("/")}
+                return
+            for name in files.keys() - present:
+                self._remove(name)
             for name in sorted(present):
                 self._fetch(name)
+
+    def _is_unsent(self, files: Collection[str]) -> bool:
+        """Whether the copy is complete, and was made here: uploaded files are replaced at once."""
+        made = [name for name in files if not self._fetches(name)]
+        return (
+            any(map(self._is_mark, files))
+            and bool(made)
+            and not any(_is_placeholder(self.root / name) for name in made)
+        )
+
+    def _remove(self, name: str) -> None:
+        """Deletes a file of the copy, and the folders that it leaves empty."""
+        path = self.root / name
+        path.unlink()
+        with contextlib.suppress(OSError):  # a folder with other files
+            for folder in list(path.parents)[: name.count("/")]:
+                folder.rmdir()
 
     def _check_name(self, name: str) -> None:
         """Refuses a name that would be a file outside the copy."""
@@ -93,14 +117,14 @@ class Mirror:
         path = self.root / name
         if name.endswith("/"):
             return  # a console's mark of a folder
-        content: bytes | None = b"not read\n"
+        content: bytes | None = _NOT_READ
         generation = None
         if self._fetches(name):
             content, generation = self._objects.read(name)
         if content is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        _replace(path, content)
         if generation is not None:
             self._generations[name] = generation
         self._uploaded[name] = _stamp(path)
@@ -131,7 +155,7 @@ class Mirror:
             if self._fault:
                 raise self._fault
             files = self._files()
-            changed = [name for name, stamp in files.items() if self._uploaded.get(name) != stamp]
+            changed = [name for name, stamp in files.items() if self._is_changed(name, stamp)]
             gone = self._uploaded.keys() - files.keys()
             is_replaced = gone or any(name in self._uploaded for name in changed)
             for name in filter(self._is_mark, self._uploaded if is_replaced else ()):
@@ -143,6 +167,11 @@ class Mirror:
                 with contextlib.suppress(FileNotFoundError):  # replaced meanwhile: the next time
                     self._write(name, (self.root / name).read_bytes())
                     self._uploaded[name] = files[name]
+
+    def _is_changed(self, name: str, stamp: _Stamp) -> bool:
+        if self._uploaded.get(name) == stamp:
+            return False
+        return self._fetches(name) or not _is_placeholder(self.root / name)
 
     def _is_mark(self, name: str) -> bool:
         return bool(self._mark) and name.rpartition("/")[2] == self._mark
@@ -200,15 +229,35 @@ class Mirror:
             print(error, file=sys.stderr)
         else:
             self._remove_copy()
+            self._free_space()
 
     def _remove_copy(self) -> None:
         if self._is_temporary:
             shutil.rmtree(self.root, ignore_errors=True)
 
+    def _free_space(self) -> None:
+        """Replaces uploaded files that aren't read again; those that stay weren't uploaded."""
+        for name, stamp in self._files().items():
+            if self._uploaded.get(name) == stamp and not self._fetches(name):
+                _replace(self.root / name, _NOT_READ)
+
 
 def _stamp(path: pathlib.Path) -> _Stamp:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
+
+
+def _is_placeholder(path: pathlib.Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+        return path.stat().st_size == len(_NOT_READ) and path.read_bytes() == _NOT_READ
+    return False
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file at once, so that a killed process leaves no part of it."""
+    partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 def split_name(url: str) -> tuple[str, str]:

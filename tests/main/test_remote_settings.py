@@ -157,6 +157,14 @@ def test_rows_are_built_into_a_bucket_and_read_there(bucket, tmp_path, capsys):
     assert bucket.writes == before
     assert cli.main([*build, "--seed=3"]) == 0
     assert read_info("gs://bucket/rows").parameters["seed"] == 3
+    bucket.fault = 403
+    assert cli.main([*build, "--seed=4"]) == 2
+    assert "; the files are in /" in capsys.readouterr().err
+    bucket.fault = 0
+    assert cli.main([*build, "--seed=4"]) == 0
+    assert "is up to date" in capsys.readouterr().out
+    assert read_info("gs://bucket/rows").parameters["seed"] == 4
+    assert BatchReader("gs://bucket/rows", batch_size=4, seed=1).batch(2).tokens.any()
     assert cli.main(["data", "inspect", "--rows=gs://bucket/rows", tokenizer]) == 0
     del bucket.objects["rows/meta.json"]
     with pytest.raises(InputError, match="gs://bucket/rows: no packed rows here"):

@@ -9,6 +9,7 @@ from codex_jax import sharding
 from codex_jax.model.attention.core import packed_attention
 from codex_jax.model.attention.ring import ring_attention, zigzag
 from codex_jax.sharding import MeshShape
+from tests.model.gradients import assert_close, value_and_gradients
 
 
 def test_zigzag_gives_every_device_an_early_and_a_late_part():
@@ -23,14 +24,6 @@ def segment_ids(B, T):
     starts = (rng.random((B, T)) < 3 / T).cumsum(axis=1) + 1
     starts[:, T - rng.integers(1, T // 4) :] = 0
     return starts.astype(np.int32)
-
-
-def value_and_gradients(attend, inputs, weights):
-    def total(inputs):
-        out, _ = attend(*inputs, None, 0)
-        return jnp.sum(out.astype(jnp.float32) * weights), out
-
-    return jax.jit(jax.grad(total, has_aux=True))(inputs)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +54,4 @@ def test_value_and_gradients_equal_plain_ones(shape, T, dtype, tolerance, monkey
     actual = value_and_gradients(ring, dealt, weights[:, order])
     back = np.argsort(order)
     actual = jax.tree.map(lambda x: x[:, back], actual)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(
-            a.astype(jnp.float32), b.astype(jnp.float32), atol=tolerance, rtol=tolerance
-        ),
-        actual,
-        expected,
-    )
+    assert_close(actual, expected, tolerance)

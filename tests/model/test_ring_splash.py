@@ -10,14 +10,7 @@ from codex_jax.model.attention.core import packed_attention
 from codex_jax.model.attention.ring import zigzag
 from codex_jax.model.attention.ring_splash import fits, ring_splash_attention
 from codex_jax.sharding import MeshShape
-
-
-def value_and_gradients(attend, inputs, weights):
-    def total(inputs):
-        out, _ = attend(*inputs, None, 0)
-        return jnp.sum(out.astype(jnp.float32) * weights), out
-
-    return jax.jit(jax.grad(total, has_aux=True))(inputs)
+from tests.model.gradients import assert_close, value_and_gradients
 
 
 @pytest.mark.parametrize(
@@ -51,13 +44,7 @@ def test_value_and_gradients_equal_plain_ones(shape, T, dtype, tolerance):
     )
     actual = value_and_gradients(ring, [x[:, order] for x in inputs], weights[:, order])
     actual = jax.tree.map(lambda x: x[:, np.argsort(order)], actual)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(
-            a.astype(jnp.float32), b.astype(jnp.float32), atol=tolerance, rtol=tolerance
-        ),
-        actual,
-        expected,
-    )
+    assert_close(actual, expected, tolerance)
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,43 @@ def test_the_root_that_is_set_stays(bucket, tmp_path):
         (mirror.root / "x").write_text("1")
     assert contents(bucket) == {"run/x": b"1"}
     assert (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("former", [{}, {"rows/meta.json": b"0", "rows/old": b"0"}])
+def test_what_a_failed_upload_left_is_uploaded_by_the_next(bucket, tmp_path, former):
+    for name, content in former.items():
+        bucket.write(name, content, {})
+    options = {"root": tmp_path, "mark": "meta.json", "fetches": lambda n: n.endswith("meta.json")}
+    made = {"rows/meta.json": b"1", "rows/tokens/c": b"large"}
+    with contextlib.ExitStack() as stack:
+        path = stack.enter_context(mirrored("gs://bucket/rows", **options))
+        (path / "old").unlink(missing_ok=True)
+        (path / "tokens").mkdir(parents=True)
+        for name, content in made.items():
+            (tmp_path / name).write_bytes(content)
+        bucket.fault = 403
+        with pytest.raises(InputError, match="the files are in"):
+            stack.close()
+    with (
+        pytest.raises(InputError, match="the files are in"),
+        mirrored("gs://bucket/rows", **options),
+    ):
+        assert {name: (tmp_path / name).read_bytes() for name in made} == made
+    bucket.fault = 0
+    with mirrored("gs://bucket/rows", **options):
+        pass
+    assert contents(bucket) == made
+    assert (tmp_path / "rows/tokens/c").read_bytes() == b"not read\n"  # its space is free
+
+
+def test_a_copy_that_was_read_is_replaced_by_newer_objects(bucket, tmp_path):
+    options = {"root": tmp_path, "mark": "meta.json", "fetches": lambda n: n.endswith("meta.json")}
+    for content in (b"1", b"2"):
+        for name in ("rows/meta.json", "rows/tokens"):
+            bucket.write(name, content, {})
+        with mirrored("gs://bucket/rows", **options) as path:  # as after a killed process
+            assert (path / "meta.json").read_bytes() == content
+    bucket.objects.clear()
+    with mirrored("gs://bucket/rows", **options) as path:
+        assert not path.exists()
+    assert contents(bucket) == {}

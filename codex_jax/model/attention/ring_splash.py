@@ -142,7 +142,12 @@ def _visible(queries: Queries, keys: Keys, early: bool) -> tuple[Queries, Keys]:
     if early:
         parts = (_halves(keys.k, 2)[0], _halves(keys.v, 2)[0], _halves(keys.segments, 1)[0])
         return queries, Keys(*parts)
-    return Queries(_halves(queries.q, 2)[1], _halves(queries.segments, 1)[1]), keys
+    return _late(queries), keys
+
+
+def _late(queries: Queries) -> Queries:
+    """Those of a chip's late part."""
+    return Queries(_halves(queries.q, 2)[1], _halves(queries.segments, 1)[1])
 
 
 def _merge_step(queries, keys, ring, early: bool, outputs: Outputs) -> Outputs:
@@ -197,8 +202,7 @@ class Residuals(NamedTuple):
 
     def late(self) -> "Residuals":
         """Those of the late part."""
-        q, segments = _halves(self.queries.q, 2)[1], _halves(self.queries.segments, 1)[1]
-        return Residuals(Queries(q, segments), *(_halves(x, 2)[1] for x in self[1:]))
+        return Residuals(_late(self.queries), *(_halves(x, 2)[1] for x in self[1:]))
 
 
 def _backward(ring: Ring, residuals, d_out):
