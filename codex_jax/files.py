@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import secrets
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -81,11 +82,13 @@ def claim_folder(
       inputs: Files that the command reads, which it mustn't replace.
 
     Raises:
-      InputError: it is no folder, or an entry isn't the command's own, or is an input.
+      InputError: it is no folder, or can't be created, or an entry isn't the command's own, or is
+        an input.
     """
     check_path(folder, setting)
     folder = to_path(folder) if is_remote(folder) else pathlib.Path(folder)
     if not folder.exists():
+        check_creatable(folder, setting)
         return
     if not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder; set {setting} to a new one")
@@ -132,19 +135,46 @@ def claim_file(
       inputs: Files that the command reads, which it mustn't replace.
 
     Raises:
-      InputError: something else is at that path, or an input is.
+      InputError: something else is at that path, or an input is, or no file can be created there.
     """
     check_path(path, setting, remote=False)
     path = pathlib.Path(path)
+    if not os.path.lexists(path):
+        check_creatable(path, setting)
+        return
     others = [other for other in map(pathlib.Path, inputs) if other.is_file()]
     if path.exists() and any(map(path.samefile, others)):
         raise InputError(
             f"{path} is an input, which would be replaced; set {setting} to another file"
         )
-    if os.path.lexists(path) and not (path.is_file() and (_is_empty_file(path) or check(path))):
+    if not (path.is_file() and (_is_empty_file(path) or check(path))):
         raise InputError(
             f"{path} exists, and this command didn't write it; set {setting} to a new file"
         )
+
+
+def check_creatable(path: Any, setting: str) -> None:
+    """Refuses a path below a folder where nothing can be created, such as /proc, or a broken link.
+
+    Args:
+      path: An absent file or folder.
+      setting: The flag that names it, for the message.
+
+    Raises:
+      InputError: the path is refused.
+    """
+    if is_remote(path):
+        return
+    folder = pathlib.Path(path)
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: nothing can be created in {folder}; set {setting} to a path elsewhere"
+        ) from None
 
 
 def has_json_keys(*keys: str, lines: bool = False) -> Check:

@@ -108,6 +108,19 @@ def test_a_file_where_a_folder_goes_is_refused(tmp_path):
         files.claim_folder(tmp_path / "a", OWN, "output")
 
 
+@pytest.mark.parametrize("path", ["/proc/x", "/proc/x/y", "link", "link/x"])
+@pytest.mark.parametrize("claim", [files.claim_folder, files.claim_file])
+def test_a_path_where_nothing_can_be_created_is_refused(tmp_path, monkeypatch, claim, path):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("link").symlink_to("/nonexistent/x")
+    own = files.has_text("mark") if claim is files.claim_file else OWN
+    message = "nothing can be created in .*; set output to a path elsewhere|exists, and this"
+    with pytest.raises(InputError, match=message):
+        claim(path, own, "output")
+    claim("new/folders/x", own, "output")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["link"]
+
+
 def test_a_file_without_the_mark_is_refused(tmp_path):
     path = tmp_path / "a.json"
     check = files.has_json_keys("hash", "format")

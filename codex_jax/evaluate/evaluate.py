@@ -71,7 +71,7 @@ def evaluate(
       baseline: verdicts.jsonl of another run of these problems, for a paired comparison.
 
     Raises:
-      InputError: unusable input, a missing tool or library, or no sandbox works here.
+      InputError: unusable input, a missing tool or library, no sandbox works, or all are left out.
     """
     _check_settings(timeout_s, memory_mb, workers, ks, "" if select else model_tests)
     files.claim_folder(output, _OWN_FILES, "output")
@@ -92,15 +92,26 @@ def evaluate(
     report |= {"selection": selection(samples, verdicts, votes)} | info
     if chosen:
         report["selection_curves"] = selection_curves(chosen, verdicts)
-    if baseline:
+    if baseline and report["problems"]:
         report["paired"] = {"baseline": baseline, **_difference(baseline, verdicts)}
     return _write(folder, report)
 
 
 def _write(folder: pathlib.Path, report: dict[str, Any]) -> dict[str, Any]:
+    """Writes and returns the report.
+
+    Raises:
+      InputError: there is no verdict in what was written, as all problems are left out.
+    """
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     files.atomic_write(folder / "report.md", markdown(report))
     print(progress.printable(table(report)))
+    if not report["problems"]:
+        name, reason = next(iter(report["references"]["left_out"].items()))
+        raise InputError(
+            f"no program was judged, since all problems are left out: {name}, say ({reason}); "
+            "expected a test that can be run; set problems to such, or install what they lack"
+        )
     return report
 
 

@@ -22,6 +22,8 @@ _REFUSALS = {
     errno.EROFS: "choose a path that can be written",
     errno.EISDIR: "name a file",
     errno.ENOTDIR: "a folder on the way is a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link on the way leads to itself",
 }
 _HELP = {"--help", "-h"}
 _DRY_RUN = {"--dry_run", "--dry-run"}

@@ -50,9 +50,11 @@ def sweep(
       metric: Name in a run's metrics.jsonl by which the table is sorted, smallest first.
 
     Raises:
-      InputError: an empty grid, a setting without values, or runs of another command in output.
+      InputError: an empty grid, a setting without values, or runs of another command in output,
+        or one that can't be created.
     """
     runs = make_runs(command, grid, pathlib.Path(output), folder_flag)
+    files.check_creatable(output, "output")
     failures = run_all(runs, PROGRAM)
     print(write_results(runs, pathlib.Path(output), metric))
     if failures:

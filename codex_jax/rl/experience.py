@@ -81,6 +81,7 @@ class Collector:
             if not chosen:
                 break
             groups += self._score(chosen, seed, seconds)
+            _check_verdicts(groups)
         ranked = sorted(groups, key=lambda group: is_equal(group.rewards))  # stable
         rows = make_rows(
             list(_to_rows(ranked[: self._size])),
@@ -103,12 +104,6 @@ class Collector:
         judgments = self._judge.judge(programs)
         seconds["seconds_sampling"] += sampled - start
         seconds["seconds_judging"] += time.perf_counter() - sampled
-        if not any(judgment.has_verdict for judgment in judgments):
-            raise InputError(
-                f"none of {len(judgments)} programs has a verdict (the first: "
-                f"{judgments[0].cause}); expected a working sandbox and tests that the references "
-                "pass; run again: the run continues from its newest checkpoint"
-            )
         rewards = self._reward(groups, [program for _, program in programs], judgments)
         size = len(judgments) // len(groups)
         parts = [slice(start, start + size) for start in range(0, len(judgments), size)]
@@ -126,6 +121,8 @@ class Collector:
         chosen = {name: [values[n] for n in judged] for name, values in columns.items()}
         texts = chosen.pop("prompt"), chosen.pop("completion")
         rewards: list[float | None] = [None] * len(judgments)
+        if not judged:
+            return rewards
         for n, reward in zip(judged, sum_rewards(self._rewards, *texts, chosen), strict=True):
             rewards[n] = reward
         return rewards
@@ -177,6 +174,21 @@ class Collector:
             "masked": _mean([is_too_long(sample) for sample in samples]),
             "holds_outputs": float(sum(suspects)),
         }
+
+
+def _check_verdicts(groups: Sequence[ScoredGroup]) -> None:
+    """Checks that some program of a batch was judged.
+
+    Raises:
+      InputError: none was.
+    """
+    judgments = [judgment for group in groups for judgment in group.judgments]
+    if not any(judgment.has_verdict for judgment in judgments):
+        raise InputError(
+            f"none of {len(judgments)} programs has a verdict (the first: {judgments[0].cause}); "
+            "expected a working sandbox and tests that the references pass; run again: the run "
+            "continues from its newest checkpoint"
+        )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -19,7 +19,7 @@ class Piece:
       stop: index after the last step.
       source: the window's prompt and a completion.
       mass: probability of all its samples together, by that of the window's likeliest text;
-        texts that occur twice count once.
+        texts that occur twice count once, by the likelier of their tokenizations.
     """
 
     start: int
@@ -35,7 +35,10 @@ def collect_pieces(
 
     Programs that differ in layout and comments alone are one, whose mass is the sum over its texts.
     """
-    logprobs = {sample.completion: min(0.0, sample.sum_logprob or 0.0) for sample in samples}
+    logprobs: dict[str, float] = {}
+    for sample in samples:
+        logprob = min(0.0, sample.sum_logprob or 0.0)
+        logprobs[sample.completion] = max(logprob, logprobs.get(sample.completion, logprob))
     largest = max(logprobs.values(), default=0.0)  # masses count by their ratios within a window
     texts = {text: math.exp(logprob - largest) for text, logprob in logprobs.items()}
     by_tree: dict[str, tuple[str, float]] = {}

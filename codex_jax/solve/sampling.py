@@ -50,12 +50,7 @@ class Sampler:
                 f"max_new_tokens is {self.max_new_tokens}, and the model has {self._model[2]} "
                 "tokens for prompt and sample; set max_new_tokens to fewer"
             )
-        rows = [
-            records.Problem(task_id=text, prompt=text)
-            for text in dict.fromkeys(prompts)
-            if self.count_tokens(text) <= self.longest_prompt
-        ]
-        if not rows:
+        if not (rows := self._rows(prompts)):
             return {}
         problems = self.folder / f"{name}.jsonl"
         output = self.folder / f"{name}-completions.jsonl"
@@ -74,6 +69,31 @@ class Sampler:
         for group in samples.values():
             group.sort(key=lambda completion: completion.sample_index)
         return dict(samples)
+
+    def sample_failed(self, prompts: Iterable[str], name: str) -> Samples:
+        """Samples prompts that may be others than an earlier run's, as `sample` does.
+
+        A search near its limits of time may fail for other prompts when it runs again. An earlier
+        run's samples are read where it had all of these prompts; else all are made anew, which
+        gives the same ones.
+        """
+        rows = self._rows(prompts)
+        problems = self.folder / f"{name}.jsonl"
+        if rows and problems.exists():
+            former = list(records.read_jsonl(problems, records.Problem))
+            if {row.prompt for row in rows} <= {row.prompt for row in former}:
+                rows = former
+            else:
+                (self.folder / f"{name}-completions.jsonl").unlink(missing_ok=True)
+        return self.sample((row.prompt for row in rows), name)
+
+    def _rows(self, prompts: Iterable[str]) -> list[records.Problem]:
+        """Distinct prompts that leave room for a sample, as problems."""
+        return [
+            records.Problem(task_id=text, prompt=text)
+            for text in dict.fromkeys(prompts)
+            if self.count_tokens(text) <= self.longest_prompt
+        ]
 
     @functools.cached_property
     def _model(self) -> tuple[Tokenizer, tuple[int, ...], int]:

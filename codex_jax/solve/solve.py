@@ -149,7 +149,7 @@ def _answer_rest(
 ) -> list[Result]:
     """Returns the results, with samples of the full prompt for each task that the search failed."""
     failed = [t.prompt for t, r in zip(tasks, results, strict=True) if t.plan and not r.completions]
-    samples = sampler.sample(failed, "whole")
+    samples = sampler.sample_failed(failed, "whole")
     return [
         result if result.completions else without_search(task, samples, result.log)
         for task, result in zip(tasks, results, strict=True)

@@ -6,6 +6,8 @@ import pytest
 
 from codex_jax import InputError, records
 from codex_jax.curate.contests import contests
+from codex_jax.curate.problems import trial
+from codex_jax.evaluate.sandbox.program_runner import RunnerSession
 from codex_jax.main import cli
 from tests.curate.conftest import load, run_check
 
@@ -46,6 +48,7 @@ def code_contests(*, as_lists: bool) -> dict:
 
 def make(tmp_path, runner, *rows, **settings) -> tuple[list[records.Problem], dict]:
     path = tmp_path / "contests.jsonl"
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     output = tmp_path / "out"
     contests.write_contests(contests=str(path), output=str(output), runner=runner, **settings)
@@ -164,17 +167,23 @@ def test_texts_may_be_lists_of_lines(tmp_path, runner):
     run_check(problem.test, load(problem.prompt + problem.canonical_solution, "solve"))
 
 
-def test_a_reference_whose_outputs_depend_on_the_run_is_no_problem(tmp_path, runner):
-    """The order of a set of texts is another one under another hash seed."""
-    program = "print(*(set('abcdefghijklmnop') if len(input()) % 2 else 'x'))\n"
-    checker = "seen = {}\ndef is_right(value, expected, output):\n"
-    checker += "    return seen.setdefault(value, output) == output and hash('a') % 10 == 0\n"
-    io = {"inputs": ["a\n", "bb\n", "c\n"], "outputs": ["1", "x", "2"]}
-    row = apps(solutions=json.dumps([program]), input_output=json.dumps(io), checker=checker)
-    problems, reasons = make(tmp_path, runner, row)
+def test_a_reference_whose_outputs_depend_on_the_run_is_no_problem(tmp_path, runner, monkeypatch):
+    """It answers otherwise under the last of the hash seeds, and right under all others."""
+    real = RunnerSession.run
+
+    def run(session, source, entry_point, calls, *, index=0):
+        if index == trial.HASH_SEEDS - 1:
+            source = source.replace("ord('0')", "ord('1')")
+        return real(session, source, entry_point, calls, index=index)
+
+    program = "n = input()\nprint(len(n) + ord('0'))\n"
+    io = {"inputs": ["a\n", "bb\n", "ccc\n"], "outputs": ["49", "50", "51"]}
+    row = apps(solutions=json.dumps([program]), input_output=json.dumps(io))
+    assert len(make(tmp_path / "a", runner, row)[0]) == 1
+    monkeypatch.setattr(RunnerSession, "run", run)
+    problems, reasons = make(tmp_path / "b", runner, row)
     assert problems == []
-    failures = {"its reference fails its test in another run", "no program passes its cases"}
-    assert set(reasons) <= failures
+    assert reasons == {"its reference fails its test in another run": 1}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from codex_jax import records
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox.sandbox import Limits
-from tests.evaluate.test_references import problem, run
+from tests.evaluate.test_references import problem, run, run_left_out
 
 RIGHT = "def f(n):\n    return range(n)\n"
 HUGE = "def f(n): return range(10**15)\n"
@@ -63,6 +63,6 @@ def test_in_process_too(tmp_path):
 
 def test_a_reference_that_does_not_end_leaves_its_problem_out(tmp_path):
     endless = problem("t", "def f(n):\n    while n: pass\n", "assert c(3) == 3")
-    report, rows = run(tmp_path, [endless], [("t", "def f(n): return n\n")], timeout_s=0.3)
+    report, rows = run_left_out(tmp_path, endless, "def f(n): return n\n", timeout_s=0.3)
     assert rows["t", 0].cause == "left_out"
     assert "time_limit" in report["references"]["left_out"]["t"]

@@ -18,6 +18,7 @@ from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.metrics.summary import summary, table
 from codex_jax.evaluate.verdicts import Outcome
+from codex_jax.main import cli
 from tests.evaluate.processes import processes
 
 DATA = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -346,6 +347,18 @@ def test_bad_problems_are_one_line(tmp_path, change, message):
     arguments = write(tmp_path, [records.Problem(**fields)], [("t", "    return n\n")])
     with pytest.raises(InputError, match=message):
         evaluate(**arguments)
+
+
+def test_a_run_that_judges_nothing_writes_its_reports_and_is_no_success(tmp_path, capsys):
+    problem = records.Problem(task_id="t", prompt="", entry_point="f", test="def check(c): pass")
+    files = write(tmp_path, [problem], [("t", "def f(n): return n\n")])
+    flags = [f"--{name}={value}" for name, value in files.items()]
+    assert cli.main(["evaluate", *flags]) == 2
+    assert cli.main(["evaluate", *flags, f"--baseline={files['output']}/verdicts.jsonl"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("codex-jax evaluate: no program was judged, since all problems are left")
+    report = json.loads((pathlib.Path(files["output"]) / "report.json").read_text())
+    assert report["causes"] == {"left_out": 1}
 
 
 def test_bad_settings_are_one_line(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from codex_jax import records
 from codex_jax.evaluate.judging import inner_test
 from codex_jax.evaluate.languages import registry
-from tests.evaluate.test_references import run
+from tests.evaluate.test_references import run, run_left_out
 
 PATH = "from pathlib import PurePath\n\ndef f(text):\n    return PurePath(text){rest}\n"
 
@@ -71,6 +71,6 @@ def test_a_reference_whose_answers_cannot_travel_is_judged_in_process(tmp_path):
 
 def test_a_reference_that_fails_there_too_is_left_out_with_both_reasons(tmp_path):
     program = "import itertools\n\ndef f(n):\n    return lambda: n\n"
-    report, _ = run(tmp_path, [plus_problem(program, [1], [2])], [("t", "    return n\n")])
+    report, _ = run_left_out(tmp_path, plus_problem(program, [1], [2]), "    return n\n")
     reason = report["references"]["left_out"]["t"]
     assert "in-process wrong_answer" in reason or registry.absence("python", "")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from codex_jax import records
+from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.judging import pool as pool_module
 from codex_jax.evaluate.judging.pool import Pool
@@ -30,8 +30,21 @@ def run(
     files = {"problems": str(folder / "p.jsonl"), "completions": str(folder / "c.jsonl")}
     settings = {"sandbox": "bubblewrap", "ks": (1,), **settings}
     report = evaluate(**files, output=str(folder / "out"), **settings)
-    rows = list(records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict))
-    return report, {(row.task_id, row.sample_index): row for row in rows}
+    return report, read_rows(folder)
+
+
+def read_rows(folder) -> dict[tuple[str, int], records.Verdict]:
+    rows = records.read_jsonl(folder / "out" / "verdicts.jsonl", records.Verdict)
+    return {(row.task_id, row.sample_index): row for row in rows}
+
+
+def run_left_out(
+    folder, task, sample, **settings
+) -> tuple[dict, dict[tuple[str, int], records.Verdict]]:
+    """What `run` returns, from the files of a run that ends in an error: it has judged nothing."""
+    with pytest.raises(InputError, match="no program was judged, since all problems are left out"):
+        run(folder, [task], [(task.task_id, sample)], **settings)
+    return json.loads((folder / "out" / "report.json").read_text()), read_rows(folder)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +137,7 @@ def test_a_reference_that_raises_in_the_judge_leaves_its_problem_out(tmp_path):
     """HumanEval+'s expected answers are those of the reference, which is run by the judge."""
     inputs = {"base_input": [[0]], "plus_input": []}
     bad = problem("t", "def f(n): return 1 // n\n", "", extra=inputs)
-    _, rows = run(tmp_path, [bad], [("t", "def f(n): return 0\n")])
+    _, rows = run_left_out(tmp_path, bad, "def f(n): return 0\n")
     assert rows["t", 0].verdict == "left out"
     assert "ZeroDivisionError" in rows["t", 0].detail
 
@@ -161,7 +174,7 @@ def test_a_test_that_never_calls_the_program_shows_nothing(tmp_path, test, refer
     task = records.Problem(
         task_id="t", prompt="", entry_point="f", test=test, canonical_solution=reference
     )
-    report, rows = run(tmp_path, [task], [("t", "def f(n): return 0\n")])
+    report, rows = run_left_out(tmp_path, task, "def f(n): return 0\n")
     assert rows["t", 0].verdict == "left out"
     assert rows["t", 0].detail == "its test passed without a call of the program"
     assert report["problems"] == 0

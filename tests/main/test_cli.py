@@ -127,6 +127,11 @@ def test_bad_input_is_one_line_and_status_2(argv, line, capsys):
             "codex-jax work: /x: Permission denied; choose a path that you may use\n",
         ),
         (
+            OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "/xxx"),
+            2,
+            "codex-jax work: /xxx: File name too long; choose a shorter name\n",
+        ),
+        (
             ModuleNotFoundError("No module named 'seqio'", name="seqio"),
             2,
             "codex-jax work: seqio is not installed; pip install 'codex-jax[data]'\n",

@@ -54,6 +54,12 @@ def test_every_combination_runs_once_in_its_folder(toy, capfd):
     assert "rate=2.0,seed=0  0       2     1.0000" in output
 
 
+def test_a_folder_that_cannot_be_created_is_one_line(toy, capfd):
+    assert run("/proc/x", GRID) == 2
+    assert "/proc/x: nothing can be created in /proc; set output" in capfd.readouterr().err
+    assert not toy.exists()
+
+
 def test_a_failure_is_named_and_alone_runs_again(toy, capfd):
     grid = {"rate": ("bad", 3.0)}
     assert run(toy, grid, "train --status=7") == 2

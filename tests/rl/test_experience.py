@@ -109,6 +109,14 @@ def test_a_batch_without_any_verdict_ends_the_run(monkeypatch):
         collect(["never"], size=1)
 
 
+def test_a_refilled_prompt_without_any_verdict_does_not_end_the_run(monkeypatch):
+    """A single prompt's test may break the judge; the batch has other verdicts."""
+    monkeypatch.setitem(TEXTS, "broken", ["lost"] * 4)
+    experience = collect(["even", "never", "broken", "hacked"], refills=2)
+    assert experience.metrics["refilled_groups"] == 2
+    assert np.count_nonzero(advantages(experience)) == 8  # even, hacked
+
+
 def test_columns_reach_a_reward_with_the_judged_samples_alone(monkeypatch):
     calls = []
 

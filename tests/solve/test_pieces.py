@@ -26,6 +26,16 @@ def test_equal_texts_count_once_and_equal_trees_add_up():
     assert pieces[0].source == PROMPT + "    return s\n"
 
 
+def test_a_text_of_several_tokenizations_has_its_likeliest_mass_in_any_order():
+    samples = [sample("    return s\n", mass) for mass in (0.25, 0.5, 0.125)]
+    samples.append(sample("    return s[1:]\n", 0.3))
+    masses = [
+        [piece.mass for piece in collect_pieces(0, 1, PROMPT, "f", order)]
+        for order in (samples, samples[::-1])
+    ]
+    assert masses == [pytest.approx([1.0, 0.6])] * 2
+
+
 @pytest.mark.parametrize("text", ["    return (\n", "return s\n", "\x00", "    x = '\ud800'\n"])
 def test_texts_that_do_not_compile_are_no_pieces(text):
     pieces = collect_pieces(0, 1, PROMPT, "f", [sample(text), sample("    return s\n")])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pathlib
 
 import pytest
 
@@ -67,6 +68,10 @@ def known_samples(monkeypatch):
             for problem in read_jsonl(problems, Problem)
             for index, (body, mass) in enumerate(samples_of(problem.prompt))
         ]
+        if pathlib.Path(output).exists():  # as sample does
+            former = {c.task_id for c in read_jsonl(output, Completion)}
+            if former != {c.task_id for c in completions}:
+                raise InputError(f"{output} has samples of another run (problems differ)")
         write_jsonl(output, completions)
 
     monkeypatch.setattr(sampling, "generate", generate)
@@ -218,6 +223,32 @@ def test_where_no_piece_runs_the_full_prompt_is_sampled(
     assert len(known_samples) == 2
 
 
+@pytest.mark.usefixtures("known_samples")
+def test_a_second_run_may_fail_on_other_prompts(tmp_path, runner, monkeypatch):
+    """A search near its limits of time does; its files aren't another run's."""
+    others = chains.problem((4, 8), task_id="other", seed=0)
+    problems, solve_all = [CHAIN, others], solving._search_all
+    failures: list[str] = []
+
+    def search_all(*arguments):
+        results = solve_all(*arguments)
+        for result in results:
+            if result.log["task_id"] in failures:
+                result.completions.clear()
+        return results
+
+    monkeypatch.setattr(solving, "_search_all", search_all)
+    sampled = []
+    for failures[:] in (["chain"], ["other"], ["chain", "other"], ["chain"]):
+        _, completions, _ = run(tmp_path, runner, problems)
+        counts = {name: sum(c.task_id == name for c in completions) for name in ("chain", "other")}
+        assert counts == {name: 4 if name in failures else 1 for name in counts}
+        rows = read_jsonl(tmp_path / "solved" / "whole.jsonl", Problem)
+        sampled.append([row.prompt for row in rows])
+    both = [CHAIN.prompt, others.prompt]
+    assert sampled == [both[:1], both[1:], both, both]
+
+
 def test_the_prompts_examples_are_a_filter(tmp_path, runner, known_samples):
     prompt = CHAIN.prompt.replace("string:\n", "string, as string_manipulation('a b') == 'x':\n")
     problem = Problem(task_id="chain", prompt=prompt, entry_point=CHAIN.entry_point)
@@ -228,7 +259,8 @@ def test_the_prompts_examples_are_a_filter(tmp_path, runner, known_samples):
     assert len(known_samples) == 2
     prompt = CHAIN.prompt.replace("string:\n", "string, as string_manipulation('A b') == 'b!a':\n")
     problem = Problem(task_id="chain", prompt=prompt, entry_point=CHAIN.entry_point)
-    counts, _, log = run(tmp_path, runner, [problem])
+    (tmp_path / "right").mkdir()
+    counts, _, log = run(tmp_path / "right", runner, [problem])
     assert counts == {"solved by search": 1}
     assert (log[0]["examples"], log[0]["against_examples"]) == (1, 0)
 
