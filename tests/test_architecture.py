@@ -75,7 +75,7 @@ ROOMS = {
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
-        {"records", "files", "progress", "host_runtime", "remote"}
+        {"records", "files", "progress", "host_runtime", "remote", "hosts"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
         ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),

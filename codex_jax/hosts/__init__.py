@@ -6,5 +6,6 @@ from codex_jax.hosts.agreement import program_facts as program_facts
 from codex_jax.hosts.ending import LOST_STATUS as LOST_STATUS
 from codex_jax.hosts.joining import joined as joined
 from codex_jax.hosts.peers import Peers as Peers
+from codex_jax.hosts.peers import exchange as exchange
 from codex_jax.hosts.watch import HostLimits as HostLimits
 from codex_jax.hosts.watch import Watch as Watch

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import socket
+import sys
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ from jax._src import distributed  # the public interface has neither barriers no
 
 _FOLDER = "codex_jax"
 _STOPS = f"{_FOLDER}/stops"  # of all runs that these processes make
+_WAIT_S = 30 * 24 * 3600  # a host that works is never given up
+_AGAIN_STATUS = 75  # EX_TEMPFAIL: what is done is saved; run the same command again
 _numbers = itertools.count()
 
 
@@ -91,6 +94,19 @@ class Peers:
         self.wait(f"{subject} of all", seconds)
         texts = self.read(subject)
         return [texts[n] for n in range(self.count)]
+
+
+def exchange(subject: str, text: str) -> list[str]:
+    """Returns the texts of all processes on a subject, in their order; waits for all of them.
+
+    No device takes part: processes may come hours apart. Every process exchanges the same subjects
+    in the same order. Where the others are lost, the process ends with status 75.
+    """
+    try:
+        return Peers.connected().exchange(subject, text, _WAIT_S)
+    except (BarrierError, jax.errors.JaxRuntimeError):
+        print("another host was lost; run the same command again", file=sys.stderr)
+        raise SystemExit(_AGAIN_STATUS) from None
 
 
 def tell_stop(error: BaseException) -> None:

@@ -19,11 +19,12 @@ def run_on_hosts(command: Command, act: Callable[[], Any]) -> Any:
       What the command returns; None on a host that doesn't run it.
 
     Raises:
-      InputError: a command that starts others, which would wait for the other hosts.
+      InputError: a command that starts others, which would wait for the other hosts; on a host
+        that waits, host 0 failed.
     """
     import jax
 
-    from codex_jax.checkpoint.processes import exchange
+    from codex_jax.hosts import exchange
 
     index, count = jax.process_index(), jax.process_count()
     if count == 1 or command.hosts == "all":
@@ -32,12 +33,17 @@ def run_on_hosts(command: Command, act: Callable[[], Any]) -> Any:
         raise InputError(
             f"{command.name} is for one host, and runs on {count}; set CODEX_JAX_DISTRIBUTED=0"
         )
+    end = f"end of {command.name}"
     if index > 0:
         line = f"codex-jax {command.name}: host 0 of {count} runs it; host {index} waits"
         print(line, file=sys.stderr)
-        exchange(f"end of {command.name}", "")
+        if exchange(end, "")[0] != "done":
+            raise InputError("host 0 stopped: its message says why")
         return None
+    outcome = "failed"
     try:
-        return act()
+        value = act()
+        outcome = "done"
+        return value
     finally:
-        exchange(f"end of {command.name}", "")
+        exchange(end, outcome)

@@ -117,16 +117,15 @@ class Mirror:
         path = self.root / name
         if name.endswith("/"):
             return  # a console's mark of a folder
-        content: bytes | None = _NOT_READ
-        generation = None
+        path.parent.mkdir(parents=True, exist_ok=True)
         if self._fetches(name):
             content, generation = self._objects.read(name)
-        if content is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, content)
-        if generation is not None:
+            if content is None:
+                return
+            path.write_bytes(content)  # in place: a program may have opened it
             self._generations[name] = generation
+        else:
+            _empty(path)
         self._uploaded[name] = _stamp(path)
 
     def _files(self) -> dict[str, _Stamp]:
@@ -239,7 +238,7 @@ class Mirror:
         """Replaces uploaded files that aren't read again; those that stay weren't uploaded."""
         for name, stamp in self._files().items():
             if self._uploaded.get(name) == stamp and not self._fetches(name):
-                _replace(self.root / name, _NOT_READ)
+                _empty(self.root / name)
 
 
 def _stamp(path: pathlib.Path) -> _Stamp:
@@ -253,10 +252,10 @@ def _is_placeholder(path: pathlib.Path) -> bool:
     return False
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file at once, so that a killed process leaves no part of it."""
+def _empty(path: pathlib.Path) -> None:
+    """Puts a placeholder in a file's place at once, so that a killed process leaves no other."""
     partial = path.with_name(f"partial-{secrets.token_hex(4)}-{path.name}")
-    partial.write_bytes(content)
+    partial.write_bytes(_NOT_READ)
     partial.replace(path)
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import jax
 
 from codex_jax import InputError
-from codex_jax.checkpoint.processes import exchange
 from codex_jax.files import atomic_write
+from codex_jax.hosts import exchange
 from codex_jax.records import Completion, read_jsonl
 from codex_jax.remote.mirror import Mirror, name_pattern, split_name
 from codex_jax.remote.paths import is_remote

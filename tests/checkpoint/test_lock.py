@@ -87,10 +87,11 @@ def test_an_owner_elsewhere_whose_heartbeat_stands_still_is_dead(tmp_path, capsy
 
 
 @pytest.mark.parametrize("content", ["", '{"machine": "els', "[1]", "\x00\x00"])
-def test_half_a_line_of_a_killed_owner_is_no_owner(tmp_path, content):
+def test_half_a_line_of_a_killed_owner_is_no_owner(tmp_path, content, capsys):
     (tmp_path / LOCK_FILE).write_text(content)
-    with FolderLock(tmp_path, dead_after_seconds=1000):
-        pass
+    with FolderLock(tmp_path, dead_after_seconds=1000) as lock:
+        assert json.loads((tmp_path / LOCK_FILE).read_text())["token"] == lock.token
+    assert capsys.readouterr().err == ""  # nobody was waited for
 
 
 def test_heartbeats_are_written_and_a_successor_is_noticed(tmp_path):

@@ -4,7 +4,7 @@ import concurrent.futures
 
 import pytest
 
-from codex_jax.hosts.peers import BarrierError, Peers, name_processes
+from codex_jax.hosts.peers import BarrierError, Peers, exchange, name_processes
 from tests.hosts.fake_client import FakeClient, FakeService
 
 
@@ -50,6 +50,15 @@ def test_one_process_waits_for_nobody():
     alone.wait("start", 0)
     assert alone.exchange("color", "red", 0) == ["red"]
     assert alone.others == []
+
+
+def test_where_another_is_lost_the_same_command_runs_again(monkeypatch, capsys):
+    service = FakeService(2)
+    service.is_silent = True
+    monkeypatch.setattr(Peers, "connected", lambda: Peers(FakeClient(service), 0, 2))
+    with pytest.raises(SystemExit, match=r"^75$"):
+        exchange("end of a command", "done")
+    assert capsys.readouterr().err == "another host was lost; run the same command again\n"
 
 
 def test_runs_in_a_row_have_keys_of_their_own():

@@ -239,3 +239,17 @@ def test_a_copy_that_was_read_is_replaced_by_newer_objects(bucket, tmp_path):
     with mirrored("gs://bucket/rows", **options) as path:
         assert not path.exists()
     assert contents(bucket) == {}
+
+
+def test_an_open_file_is_appended_to_after_a_pull(bucket, tmp_path):
+    with (
+        Mirror("gs://bucket/run", "x", root=tmp_path) as mirror,
+        (tmp_path / "x").open("ab") as out,
+    ):
+        out.write(b"1\n")
+        out.flush()
+        mirror.push()
+        mirror.pull()
+        out.write(b"2\n")
+        out.flush()
+    assert contents(bucket) == {"run/x": b"1\n2\n"}
