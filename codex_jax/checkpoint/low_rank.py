@@ -71,9 +71,11 @@ def merge(base: Any, pairs: Mapping[str, Any], scale: float, shapes: Any) -> Any
 def _add(weight: jax.Array, pair: Mapping[str, jax.Array] | None, target: Any, scale: float) -> Any:
     if pair is None:
         return weight.astype(target.dtype)
-    place = getattr(target, "sharding", None)
-    place = place if isinstance(place, jax.sharding.Sharding) else weight.sharding
-    compute = jax.jit(functools.partial(_sum, scale=scale, dtype=target.dtype), out_shardings=place)
+    placement = getattr(target, "sharding", None)
+    placement = placement if isinstance(placement, jax.sharding.Sharding) else weight.sharding
+    compute = jax.jit(
+        functools.partial(_sum, scale=scale, dtype=target.dtype), out_shardings=placement
+    )
     return compute(weight, pair["down"], pair["up"])
 
 

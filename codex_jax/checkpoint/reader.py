@@ -160,10 +160,10 @@ def _find_base(card: Card, directory: epath.PathLike) -> tuple[str, int]:
 def _replicated(tree: Any, shapes: Any) -> Any:
     """Targets for a small tree, on every device of the mesh of `shapes`."""
     leaf = jax.tree.leaves(shapes)[0]
-    place = getattr(leaf, "sharding", None)
-    if isinstance(place, jax.sharding.NamedSharding):
-        place = jax.sharding.NamedSharding(place.mesh, jax.sharding.PartitionSpec())
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree)
+    placement = getattr(leaf, "sharding", None)
+    if isinstance(placement, jax.sharding.NamedSharding):
+        placement = jax.sharding.NamedSharding(placement.mesh, jax.sharding.PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), tree)
 
 
 def shape_differences(
