@@ -53,3 +53,8 @@ def test_an_expression_is_met_by_allowed_licences(expression, expected):
 )
 def test_nested_and_malformed_expressions(expression, expected):
     assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) is expected
+
+
+def test_a_note_in_parentheses_is_refused_without_a_warning(recwarn):
+    assert not licenses.is_allowed("MIT (X11)", frozenset({"MIT"}))
+    assert not recwarn.list

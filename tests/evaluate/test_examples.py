@@ -106,6 +106,12 @@ def test_a_call_around_the_function_is_applied():
     assert not example.is_satisfied("1.41")
 
 
+def test_calls_around_the_function_that_differ_do_not_contradict():
+    text = ">>> round(f(2), 2)\n    1.41\n    >>> round(f(2), 1)\n    1.4"
+    assert read(text) == [(2, 1.41), (2, 1.4)]
+    assert read(text.replace(", 1)", ", 2)")) == []
+
+
 @pytest.mark.parametrize(
     ("answer", "expected", "equal"),
     [

@@ -1,6 +1,7 @@
-"""SPDX identifiers of licences, from a package's metadata."""
+"""SPDX identifiers of licenses, from a package's metadata."""
 
 import re
+import warnings
 from email.message import Message
 
 _CLASSIFIERS = {
@@ -70,6 +71,7 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
     tokens = re.findall(r"[()]|[^\s()]+", expression)
     text = " ".join(words.get(token) or str(token in allowed) for token in tokens)
     try:
-        return bool(eval(text, {"__builtins__": {}}))  # of True, False, and, or, parentheses
+        with warnings.catch_warnings(action="ignore"):  # "MIT (X11)" looks like a call
+            return bool(eval(text, {"__builtins__": {}}))  # of True, False, and, or, parentheses
     except (SyntaxError, TypeError, RecursionError, MemoryError):
         return False

@@ -116,7 +116,7 @@ def _header_end(prompt: str, entry_point: str) -> int:
 def _without_contradictions(examples: Sequence[Example]) -> list[Example]:
     answers: dict[str, list[Example]] = {}
     for example in examples:
-        answers.setdefault(repr((example.arguments, example.wrapper)), []).append(example)
+        answers.setdefault(repr(example._replace(expected=None)), []).append(example)
     return [group[0] for group in answers.values() if all(e == group[0] for e in group)]
 
 

@@ -19,7 +19,7 @@ from codex_jax.evaluate.select.model_tests import read_tests
 from codex_jax.evaluate.select.prompts import Prompt, read_prompts, read_samples
 from codex_jax.evaluate.select.ranking import Evidence, choose, score_samples
 
-_VERSION = 1  # of the evidence: rows of another one are made again
+_VERSION = 2  # of the evidence: rows of another one are made again
 IS_SELECTION = files.has_json_keys("task_id", "completion", "key", "evidence", lines=True)
 
 
