@@ -7,8 +7,7 @@
 
 `split` keeps 300 traced problems, with all of their packages, out of training. `pack` writes the
 rows, the requests and the weights in pieces. `judge` runs the samples in the sandbox: pass@k at
-each temperature beside the untrained model's, paired by problem, with the temperature that is best
-on the problems held out.
+each temperature beside the untrained model's, paired by problem. It chooses no temperature.
 """
 
 import argparse
@@ -194,7 +193,6 @@ def tables(folder: pathlib.Path, stages: list[str], problems: list[dict]) -> str
     prompts = {problem["task_id"]: problem["prompt"] for problem in problems}
     lines = ["| problems | model | T | pass@1 | gain | pass@10 | gain | unparsed |"]
     lines.append("|---|---|---|---|---|---|---|---|")
-    best: list[str] = []
     for prefix, title in (("HumanEval/", "HumanEval"), ("traces/", "held out")):
         base = count_by_temperature(folder / "base/judged/verdicts.jsonl", prefix)
         for stage in stages:
@@ -213,7 +211,7 @@ def tables(folder: pathlib.Path, stages: list[str], problems: list[dict]) -> str
                     cells.append(interval(gain["difference"], gain["low"], gain["high"]))
                 cells.append(f"{bad[temperature]:.1%}" if prefix == "HumanEval/" else "")
                 lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *best, ""])
+    return "\n".join([*lines, ""])
 
 
 def interval(mean: float, low: float, high: float) -> str:

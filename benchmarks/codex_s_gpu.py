@@ -120,7 +120,9 @@ def unpack(job: Job) -> None:
     """Puts pieces of files together, rebuilds rows, and imports the untrained model."""
     pieces = {piece.name: piece for f in (job.work, job.input) for piece in f.glob("*.part?")}
     for stem in {piece.stem for piece in pieces.values()}:
-        content = b"".join(pieces[name].read_bytes() for name in sorted(pieces) if stem in name)
+        content = b"".join(
+            pieces[name].read_bytes() for name in sorted(pieces) if pieces[name].stem == stem
+        )
         (job.work / stem).write_bytes(content)
         job.report(f"{stem}: {len(content):,} bytes")
     for archive in job.input.glob("*.tar"):

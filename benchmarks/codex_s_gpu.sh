@@ -1,6 +1,6 @@
 #!/bin/sh
-# Codex-S and Codex-D of SmolLM2-135M on a GPU machine without network: training and samples in one
-# command of less than 8 minutes. What comes back is judged elsewhere, by codex_s.py.
+# Codex-S and Codex-D of SmolLM2-135M on a GPU machine without network: training and samples, for at
+# most --seconds; a second call goes on in the same --work. What comes back is judged by codex_s.py.
 #
 #   python benchmarks/codex_s.py pack --help            # where there is a network: fills INPUT
 #   sh benchmarks/codex_s_gpu.sh INPUT OUTPUT [--seconds 460] [--stages base,problems] [--steps 3]

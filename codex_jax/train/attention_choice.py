@@ -9,6 +9,7 @@ All of them attend within packed segments.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -19,13 +20,12 @@ from codex_jax.model.attention.core import Attend, packed_attention
 from codex_jax.model.attention.ring import ring_attention, zigzag
 from codex_jax.model.attention.splash import fits, splash_attention
 from codex_jax.model.attention.tiled import tiled_attention
-from codex_jax.records import Batch
 
-# A batch -> the batch with its columns in the order that attention requires, and `attend`.
-Attention = Callable[[Batch], tuple[Batch, Attend]]
+# A Batch or PolicyBatch -> it with its columns in the order that attention requires, and `attend`.
+Attention = Callable[[Any], tuple[Any, Attend]]
 
 
-def unsharded_attention(batch: Batch) -> tuple[Batch, Attend]:
+def unsharded_attention(batch: Any) -> tuple[Any, Attend]:
     """Attention by XLA that stores the scores of full rows, for one device."""
     return batch, packed_attention(batch.segment_ids)
 
@@ -37,11 +37,11 @@ def choose_attention(mesh: Mesh) -> Attention:
     )
     device = mesh.devices.flat[0]
 
-    def attention(batch: Batch) -> tuple[Batch, Attend]:
+    def attention(batch: Any) -> tuple[Any, Attend]:
         length = batch.tokens.shape[1]
         if mesh.shape[columns] > 1:
             order = zigzag(length, mesh.shape[columns])
-            ordered = Batch(*(x[:, order] for x in batch))
+            ordered = batch._make(x[:, order] for x in batch)
             ordered = jax.lax.with_sharding_constraint(ordered, sharding.batch_sharding(mesh))
             on_tpu = device.platform == "tpu" and ring_splash.fits(length, mesh.shape[columns])
             ring = ring_splash.ring_splash_attention if on_tpu else ring_attention

@@ -49,7 +49,6 @@ def _chunk_terms(
     return loss[None], (softmax - one_hot) * weights[:, None]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6, 7))
 def cross_entropy_sum(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
@@ -72,34 +71,34 @@ def cross_entropy_sum(
       z_loss: weight of PaLM's auxiliary term (section 5), which keeps log Z near 0.
       mesh: devices over which the arrays are sharded by the sharding table; None on one device.
     """
-    return _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh)[0]
-
-
-def _forward(hidden, table, targets, weights, vocab_size, chunks, z_loss, mesh):
     terms = functools.partial(_chunk_terms, vocab_size=vocab_size, z_loss=z_loss)
-    sums, gradients = fuse(terms, hidden, table, (targets, weights), chunks=chunks, mesh=mesh)
-    return sums[0], gradients
+    return sum_terms(hidden, table, (targets, weights), terms, chunks, mesh)[0]
 
 
-def fuse(
-    terms: Terms,
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def sum_terms(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
     columns: tuple[Any, ...],
-    *,
+    terms: Terms,
     chunks: int,
     mesh: Mesh | None,
-) -> tuple[Float[Array, "S"], tuple[Any, Any]]:
-    """Computes sums over all tokens, and the first sum's gradients by hidden and by table.
+) -> Float[Array, "S"]:
+    """Computes sums over all tokens, of which the first has gradients by hidden and by table.
 
     Args:
-      terms: Computes a chunk's sums and the gradient of its logits.
       hidden: States after the final norm.
       table: The unembedding.
       columns: Arrays (B, T) that `terms` takes besides.
+      terms: Computes a chunk's sums and the gradient of its logits.
       chunks: Number of chunks of a device's tokens.
       mesh: Devices over which the arrays are sharded; None on one device.
     """
+    return _forward(hidden, table, columns, terms, chunks, mesh)[0]
+
+
+def _forward(hidden, table, columns, terms, chunks, mesh):
+    """(sums, the first one's gradients by hidden and by table)."""
     local = functools.partial(_local, terms=terms, chunks=chunks)
     if mesh is None or mesh.size == 1:  # one device gathers nothing, but would copy the table
         sums, d_hidden, d_table = local(hidden, table.astype(hidden.dtype), *columns)
@@ -153,15 +152,10 @@ def _local(hidden, table, *columns, terms: Terms, chunks: int):
     return sums, d_hidden.reshape(hidden.shape), d_table
 
 
-def _backward(vocab_size, chunks, z_loss, mesh, gradients, scale):
-    del vocab_size, chunks, z_loss, mesh
-    return (*scale_gradients(gradients, scale), None, None)
+def _backward(terms, chunks, mesh, gradients, scales):
+    del terms, chunks, mesh
+    d_hidden, d_table = ((d * scales[0]).astype(d.dtype) for d in gradients)
+    return d_hidden, d_table, None
 
 
-def scale_gradients(gradients: tuple[Any, Any], scale: Float[Array, ""]) -> tuple[Any, Any]:
-    """Multiplies the gradients by hidden and by table with the outer one, in their dtypes."""
-    d_hidden, d_table = ((d * scale).astype(d.dtype) for d in gradients)
-    return d_hidden, d_table
-
-
-cross_entropy_sum.defvjp(_forward, _backward)
+sum_terms.defvjp(_forward, _backward)

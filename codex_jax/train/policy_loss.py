@@ -8,13 +8,11 @@ ratio, and is 0 where the ratio is clipped (Schulman et al. 2017; asymmetric as 
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from codex_jax.records import Batch
-from codex_jax.train.loss import chunk_logits, fuse, scale_gradients
+from codex_jax.train.loss import chunk_logits, sum_terms
 
 Clip = tuple[float, float]  # how far a ratio may go below 1, and above
 
@@ -29,11 +27,6 @@ class PolicyBatch(NamedTuple):
     advantages: Any  # float32 (B, T): of the target; 0 where it isn't learned from
     is_sampled: Any  # float32 (B, T): 1 where the target was sampled, else 0
     logprobs: Any  # float32 (B, T): the sampler's, of the target, in nats
-
-    @property
-    def rows(self) -> Batch:
-        """The rows as the decoder reads them."""
-        return Batch(*self[:5])
 
 
 class PolicySums(NamedTuple):
@@ -78,7 +71,6 @@ def _policy_terms(
     return jnp.stack(sums).sum(1), (softmax - one_hot) * weights[:, None]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6, 7, 8, 9))
 def policy_sums(
     hidden: Float[Array, "B T D"],
     table: Float[Array, "V D"],
@@ -105,21 +97,6 @@ def policy_sums(
       chunks: Number of chunks of a device's tokens; logits of one chunk are in memory at a time.
       mesh: Devices over which the arrays are sharded; None on one device.
     """
-    columns = (targets, advantages, is_sampled, logprobs)
-    return _forward(hidden, table, *columns, vocab_size, clip, chunks, mesh)[0]
-
-
-def _forward(
-    hidden, table, targets, advantages, is_sampled, logprobs, vocab_size, clip, chunks, mesh
-):
     terms = functools.partial(_policy_terms, vocab_size=vocab_size, clip=clip)
     columns = (targets, advantages, is_sampled, logprobs)
-    return fuse(terms, hidden, table, columns, chunks=chunks, mesh=mesh)
-
-
-def _backward(vocab_size, clip, chunks, mesh, gradients, cotangent):
-    del vocab_size, clip, chunks, mesh
-    return (*scale_gradients(gradients, cotangent[0]), None, None, None, None)
-
-
-policy_sums.defvjp(_forward, _backward)
+    return sum_terms(hidden, table, columns, terms, chunks, mesh)

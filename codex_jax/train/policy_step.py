@@ -47,7 +47,7 @@ def policy_step(
     """
 
     def loss(params: Any, part: PolicyBatch) -> tuple[Array, PolicySums]:
-        hidden, table, _ = final_states(config, params, part.rows, **options)
+        hidden, table, part = final_states(config, params, part, **options)
         columns = (part.targets, part.advantages, part.is_sampled, part.logprobs)
         sums = policy_sums(hidden, table, *columns, config.vocab_size, clip, chunks, mesh)
         return sums[0], PolicySums(*sums)

@@ -62,13 +62,13 @@ def loss_sum(
 def final_states(
     config: model.DecoderConfig,
     params: Any,
-    batch: Batch,
+    batch: Any,
     *,
     dtype=jnp.float32,
     remat: str = "none",
     unroll: bool = False,
     attention: Attention = unsharded_attention,
-) -> tuple[Float[Array, "B T D"], Float[Array, "V D"], Batch]:
+) -> tuple[Float[Array, "B T D"], Float[Array, "V D"], Any]:
     """(states after the final norm, the unembedding, the batch in attention's order)."""
     batch, attend = attention(batch)
     hidden, _ = model.forward(

@@ -21,7 +21,6 @@ def test_a_known_row():
     np.testing.assert_array_equal(rows.logprobs[0], [0, 0, -1, -2, 0, 0])
     for column in (rows.tokens, rows.segment_ids, rows.advantages, rows.is_sampled):
         assert not column[1].any()  # padding
-    assert rows.rows.loss_weights is rows.advantages
 
 
 def test_samples_that_were_cut_are_masked_and_still_measured():

@@ -141,7 +141,13 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoints_before(tmp_path):
     if subprocess.run([*private, "sh", "-c", mount], check=False, capture_output=True).returncode:
         pytest.skip("needs mount namespaces, to have a small disk")
     here = pathlib.Path(counting.__file__)
-    script = f"{mount} && {sys.executable} {here} {tmp_path}/run 40; ls {tmp_path}/run/5"
+    # All eight checkpoints are kept, 2.7 MB, so that the disk is full before the end whatever else
+    # is written, and the first one, a third of the disk, stays.
+    run_all = (
+        "from codex_jax.checkpoint import Retention; from tests.train.counting import main; "
+        f"main('{tmp_path}/run', 40, retention=Retention(keep_latest=8))"
+    )
+    script = f'{mount} && {sys.executable} -c "{run_all}"; ls {tmp_path}/run/5'
     ended = subprocess.run(
         [*private, "sh", "-c", script],
         check=False,

@@ -61,7 +61,12 @@ def reference():
 
 @pytest.mark.parametrize(
     "shape",
-    [{"fsdp": 8}, {"fsdp": 2, "tensor": 2, "replica": 2}, {"replica": 8, "fsdp": 1}],
+    [
+        {"fsdp": 8},
+        {"fsdp": 2, "tensor": 2, "replica": 2},
+        {"replica": 8, "fsdp": 1},
+        {"fsdp": 4, "context": 2},
+    ],
     ids=str,
 )
 def test_every_mesh_equals_one_device(shape):
@@ -101,7 +106,7 @@ def test_a_two_layer_decoders_gradients_equal_numpys():
     batch = PolicyBatch(*map(jnp.asarray, make_batch()))
 
     def states(flat):
-        return final_states(CONFIG, unflatten(flat), batch.rows, attention=unsharded_attention)
+        return final_states(CONFIG, unflatten(flat), batch, attention=unsharded_attention)
 
     def loss(flat):
         hidden, table, _ = states(flat)
