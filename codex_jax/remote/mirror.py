@@ -83,8 +83,9 @@ class Mirror:
                 self._check_name(name)
             files = self._files()
             self._generations, self._uploaded = {}, {}
-            if self._is_unsent(files):
-                self._uploaded = {name: _NEVER for name in present if not name.endswith("/")}
+            if self._is_unsent(files):  # others' objects stay as they are
+                replaced = {name for name in present if name in files or self._is_mark(name)}
+                self._uploaded = dict.fromkeys(replaced, _NEVER)
                 return
             for name in files.keys() - present:
                 self._remove(name)

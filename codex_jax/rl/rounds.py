@@ -15,6 +15,7 @@ from typing import Any
 from codex_jax import InputError, files, ranges, records
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.problems import formats
+from codex_jax.model import DecoderConfig
 from codex_jax.records import Completion, Problem, Verdict
 from codex_jax.rl.cases import Cases, split_cases
 from codex_jax.rl.judging import Sandbox, check_sandbox
@@ -25,10 +26,15 @@ from codex_jax.sample.generate import generate
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
 from codex_jax.sample.sampling.text_ends import read_ends
+from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.compute import Compute
+from codex_jax.train.initialization import Source
+from codex_jax.train.job import make_job
 from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.setting_ranges import check_ranges
+from codex_jax.train.stability import Stability
 
 _KS = (1, 10, 100)
 _PROBLEM_FILES = ("problems", "held_out")
@@ -118,6 +124,7 @@ def _start(settings: Any) -> list[dict[str, Any]]:
     files.claim_folder(folder, _OWN_FILES, "output")
     bpe = Tokenizer.load(settings.tokenizer)
     card = read_card(settings.init_from, None, settings.tokenizer, bpe)
+    _check_training(settings, bpe)
     problems = _read_problems(settings)
     origin = {f"content of {name}": _hash(tasks) for name, tasks in problems.items()}
     cases = {name: _split(tasks, settings.shadow_share) for name, tasks in problems.items()}
@@ -131,6 +138,22 @@ def _start(settings: Any) -> list[dict[str, Any]]:
         shadow = (f"{name} {value['mean']:.3f}" for name, value in _present(estimates[1]))
         print(f"round {report['round']}: {', '.join(shares)}; shadow cases: {', '.join(shadow)}")
     return reports
+
+
+def _check_training(settings: Any, tokenizer: Tokenizer) -> None:
+    """Checks what training after the first samples would refuse; a folder's settings don't change.
+
+    Raises:
+      InputError: the first setting that doesn't fit.
+    """
+    check_ranges({name: getattr(settings, name) for name in ("seed", "optimizer", "compute")})
+    sizes = {name: getattr(settings, name) for name in ("batch_size", "sequence_length", "seed")}
+    origin = {"tokenizer_hash": tokenizer.hash, "fingerprint": ""}
+    rows: Any = types.SimpleNamespace(**sizes, **origin, vocab_size=tokenizer.vocab_size)
+    source = Source(settings.init_from, None)
+    model = DecoderConfig.from_json(source.card.model)
+    configs = (settings.optimizer, MeshShape(), settings.compute, Stability())
+    make_job(rows, model, source, *configs, {"steps": settings.steps, "seed": settings.seed})
 
 
 def _present(estimates: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 import threading
 
 import pytest
@@ -209,7 +210,8 @@ def test_what_a_failed_upload_left_is_uploaded_by_the_next(bucket, tmp_path, for
     made = {"rows/meta.json": b"1", "rows/tokens/c": b"large"}
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(mirrored("gs://bucket/rows", **options))
-        (path / "old").unlink(missing_ok=True)
+        if path.exists():
+            shutil.rmtree(path)
         (path / "tokens").mkdir(parents=True)
         for name, content in made.items():
             (tmp_path / name).write_bytes(content)
@@ -222,9 +224,11 @@ def test_what_a_failed_upload_left_is_uploaded_by_the_next(bucket, tmp_path, for
     ):
         assert {name: (tmp_path / name).read_bytes() for name in made} == made
     bucket.fault = 0
+    bucket.write("rows/notes", b"a stranger's", {})
+    bucket.write("rows/validation/meta.json", b"0", {})  # of rows that these replace
     with mirrored("gs://bucket/rows", **options):
         pass
-    assert contents(bucket) == made
+    assert contents(bucket) == made | {"rows/notes": b"a stranger's"}
     assert (tmp_path / "rows/tokens/c").read_bytes() == b"not read\n"  # its space is free
 
 

@@ -11,6 +11,7 @@ from codex_jax.records import Completion, read_jsonl, write_jsonl
 from codex_jax.rl import rounds
 from codex_jax.rl.keep import Keep
 from codex_jax.rl.rounds import run_rounds
+from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 from tests.rl.conftest import make_problem, make_problems
 
@@ -79,6 +80,10 @@ def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_pat
         "problems": (str(tmp_path / "single.jsonl"), "its test has 1 cases"),
         "rounds": (0, r"rl\.rounds\.rounds is 0"),
         "keep": (dataclasses.replace(Keep(), easy_rate=2.0), r"Keep\.easy_rate is 2"),
+        "steps": (1, r"Optimizer\.warmup_steps is 1; expected fewer than steps .1."),
+        "optimizer": (Optimizer(learning_rate=-1.0), r"Optimizer\.learning_rate is -1"),
+        "compute": (Compute(microbatches=3), r"batch_size 8 is not a multiple of"),
+        "sequence_length": (65, r"rows have 65 tokens, DecoderConfig\.max_length is 64"),
     }
     for name, (value, message) in faulty.items():
         folder = tmp_path / f"faulty-{name}"
