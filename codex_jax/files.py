@@ -171,7 +171,7 @@ def check_creatable(path: Any, setting: str) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{path}: nothing can be created in {folder}; set {setting} to a path elsewhere"
         ) from None

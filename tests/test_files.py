@@ -108,7 +108,7 @@ def test_a_file_where_a_folder_goes_is_refused(tmp_path):
         files.claim_folder(tmp_path / "a", OWN, "output")
 
 
-@pytest.mark.parametrize("path", ["/proc/x", "/proc/x/y", "link", "link/x"])
+@pytest.mark.parametrize("path", ["/proc/x", "/proc/x/y", "link", "link/x", "/etc/passwd/x"])
 @pytest.mark.parametrize("claim", [files.claim_folder, files.claim_file])
 def test_a_path_where_nothing_can_be_created_is_refused(tmp_path, monkeypatch, claim, path):
     monkeypatch.chdir(tmp_path)

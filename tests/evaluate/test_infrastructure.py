@@ -328,6 +328,20 @@ except SandboxLostError as lost:
     assert "couldn't start a program" in run_script(script)
 
 
+@pytest.mark.parametrize(
+    "test", ["{}", "def check(c):\n    {}\n", "class A:\n  def b(self):\n    {}\n"]
+)
+def test_imports_at_any_depth_run_before_the_clock(run_script, test):
+    for statement in ("import colorsys", "from colorsys import rgb_to_hsv"):
+        script = f"""
+import sys
+from codex_jax.evaluate.judging import check_plan
+check_plan._import_names({test.format(statement)!r})
+print("colorsys" in sys.modules)
+"""
+        assert run_script(script).strip() == "True"
+
+
 def test_memory_that_a_test_takes_is_the_answer_s_unless_there_is_none(monkeypatch):
     assert judge._cause_of_failure(MemoryError())[0] == "memory_limit"
     monkeypatch.setattr(judge, "_SPARE_BYTES", 1 << 62)

