@@ -395,6 +395,9 @@ def test_a_check_that_is_bound_in_any_way_is_run(test, expected):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"mode": 5}, 'mode is 5; expected "in-process" or "outside" with a language, or no mode'),
+        ({"mode": "in-process"}, "mode is 'in-process'; expected"),
+        ({"mode": "inside", "language": "python"}, "mode is 'inside'; expected"),
         ({"plus_input": 3}, "plus_input must be a list of calls, each a list of arguments"),
         ({"plus_input": [3]}, "plus_input must be a list of calls"),
         ({"plus_input": [[1]], "base_input": None}, "base_input must be a list of calls"),

@@ -64,6 +64,10 @@ def read_problems(source: str) -> dict[str, records.Problem]:
 def _check_extra(problem: records.Problem, where: str) -> None:
     """Raises InputError where a field that programs and tests are made with has another type."""
     extra = problem.extra
+    mode = extra.get("mode") or ""
+    if mode and not (mode in ("in-process", "outside") and extra.get("language")):
+        expected = '"in-process" or "outside" with a language, or no mode'
+        raise InputError(f"{where}: mode is {mode!r}; expected {expected}")
     stops = extra.get("stop_tokens") or []
     if not (_is_list_of(stops, str) and all(stops)):
         raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
