@@ -6,7 +6,7 @@ logit. Where weights are quantized, llama.cpp rounds activations too: so the sam
 compared in float32 as well. Lines are encoded by both.
 
     python -m venv reference; reference/bin/pip install cyllama numpy
-    python benchmarks/gguf_parity.py --reference=reference/bin/python --files MODEL.gguf
+    python -m benchmarks.gguf_parity --reference=reference/bin/python --files MODEL.gguf
 """
 
 import argparse

@@ -21,6 +21,7 @@ from codex_jax.rl.cases import Cases, split_cases
 from codex_jax.rl.judging import Sandbox, check_sandbox
 from codex_jax.rl.keep import Keep, keep_samples
 from codex_jax.rl.kept_rows import KeptRows
+from codex_jax.sample.completions_file import differences
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.generate import generate
 from codex_jax.sample.sampling.params import SamplingParams
@@ -171,12 +172,11 @@ def _check_manifest(settings: Any, origin: Mapping[str, Any], path: pathlib.Path
     manifest = json.loads(json.dumps(values, default=dataclasses.asdict))
     text = path.read_text("utf-8") if path.exists() else ""
     former = json.loads(text) if text else manifest
-    for name, value in manifest.items():
-        if former.get(name) != value:
-            raise InputError(
-                f"{path.parent} has rounds with another {name} ({former.get(name)!r:.60}, set now: "
-                f"{value!r:.60}); set output to another folder, or {name} as it was"
-            )
+    for name, before, value in differences(former, manifest):
+        raise InputError(
+            f"{path.parent} has rounds with another {name} ({before!r:.60}, set now: "
+            f"{value!r:.60}); set output to another folder, or {name} as it was"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     files.atomic_write(path, json.dumps(manifest, indent=1) + "\n")
 

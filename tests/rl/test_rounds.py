@@ -69,6 +69,8 @@ def test_a_round_leaves_its_files_and_a_second_run_goes_on(arguments, monkeypatc
     assert len(calls) == 2  # a finished round isn't touched again
     with pytest.raises(InputError, match=r"rounds with another steps .2, set now: 3."):
         run_rounds(**arguments | {"steps": 3})
+    with pytest.raises(InputError, match=r"another optimizer\.warmup_steps .1, set now: 0."):
+        run_rounds(**arguments | {"optimizer": Optimizer(warmup_steps=0)})
 
 
 def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_path):
