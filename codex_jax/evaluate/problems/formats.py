@@ -42,6 +42,7 @@ def read_problems(source: str) -> dict[str, records.Problem]:
     path = resolve_source(source)
     tasks: dict[str, records.Problem] = {}
     for where, fields in read_rows(path, "Problems"):
+        _check_mode(fields, where)
         convert = next((convert for matches, convert in _CONVERTERS if matches(fields)), None)
         if convert is None:
             names = ", ".join(list(fields)[:8]) or "none"
@@ -61,13 +62,16 @@ def read_problems(source: str) -> dict[str, records.Problem]:
     return tasks
 
 
+def _check_mode(fields: dict[str, Any], where: str) -> None:
+    mode = fields.get("mode") or ""
+    if mode and not (mode in ("in-process", "outside") and fields.get("language")):
+        expected = '"in-process" or "outside" with a language, or no mode'
+        raise InputError(f"{where}: mode is {mode!r}; expected {expected}")
+
+
 def _check_extra(problem: records.Problem, where: str) -> None:
     """Raises InputError where a field that programs and tests are made with has another type."""
     extra = problem.extra
-    mode = extra.get("mode") or ""
-    if mode and not (mode in ("in-process", "outside") and extra.get("language")):
-        expected = '"in-process" or "outside" with a language, or no mode'
-        raise InputError(f"{where}: mode is {mode!r}; expected {expected}")
     stops = extra.get("stop_tokens") or []
     if not (_is_list_of(stops, str) and all(stops)):
         raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
