@@ -8,6 +8,7 @@ at last. Compared are the bits of weights and optimizer, and the lines of metric
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from collections import Counter
 
 ROOT = pathlib.Path(__file__).parents[1]
 MARK = "CODEX_JAX_RL_KILL"  # an environment variable that all processes of a run have
+UPDATES, MOST_BATCHES = 2, 6  # steps of a batch; batches that a process may do until it is killed
 GONE_S = 20.0  # in which a killed run's other processes must have ended
 
 
@@ -64,6 +66,7 @@ class Run:
     def __init__(self, settings: argparse.Namespace, name: str, eos_id: int):
         """Holds the command; every rule by which a run stops itself is disabled."""
         inputs, self.folder = settings.output, settings.output / name
+        self.cache = str(inputs / "compiled")
         self.mark = f"{name}-{os.getpid()}"
         stops = ("equal_batches", "shadow_gap", "entropy_share", "ratio")
         self.command = [
@@ -73,7 +76,7 @@ class Run:
             *(f"--checkpoint_dir={self.folder}", f"--steps={settings.steps}"),
             *(f"--save_every={settings.save_every}", "--rewards=benchmarks.rl_kill:count_vowels"),
             *("--prompts_per_batch=4", "--samples_per_prompt=4", "--sampler_rows=16"),
-            *("--max_new_tokens=24", "--refills=1", "--updates_per_batch=2"),
+            *("--max_new_tokens=24", "--refills=1", f"--updates_per_batch={UPDATES}"),
             *("--learning_rate=3e-3", "--gin.Optimizer.warmup_steps=2"),
             f"--gin.SamplingParams.logit_bias={{{eos_id}: 3.0}}",
             *(f"--gin.StopRules.{name}=0" for name in stops),
@@ -82,19 +85,21 @@ class Run:
     def start(self) -> subprocess.Popen:
         """Starts or continues it."""
         log = self.folder.with_suffix(".log").open("ab")
-        environment = os.environ | {MARK: self.mark}
+        environment = os.environ | {MARK: self.mark, "JAX_COMPILATION_CACHE_DIR": self.cache}
         return subprocess.Popen(self.command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
-    def finish(self) -> float:
-        """Runs to the end; returns the seconds.
+    def finish(self) -> tuple[float, float]:
+        """Runs to the end; returns the seconds up to the first new line, and in all.
 
         Raises:
           SystemExit: it fails.
         """
-        start = time.monotonic()
-        if self.start().wait():
+        start, process = time.monotonic(), self.start()
+        await_batches(process, self, 1)
+        first = time.monotonic() - start
+        if process.wait():
             sys.exit(f"the run failed: see {self.folder.with_suffix('.log')}")
-        return time.monotonic() - start
+        return first, time.monotonic() - start
 
     def lines(self) -> list[dict]:
         """The lines of its metrics, without seconds; a torn last line is left out."""
@@ -123,20 +128,49 @@ class Run:
         return running
 
 
-def kill(run: Run, chance: random.Random, reach: float) -> tuple[str, int] | None:
-    """Kills it at a random moment of `reach` seconds; None if it ends before.
+class Chance:
+    """Random moments: half before the first batch, half within a batch or the save behind it."""
+
+    def __init__(self, seed: int, startup: float, batch: float):
+        """Takes the seconds up to the first line of a run left alone, and those of a batch."""
+        self.random, self.startup, self.batch = random.Random(seed), startup, batch
+
+    def wait(self, process: subprocess.Popen, run: Run) -> None:
+        """Waits until the next moment, or the end of the process."""
+        batches = self.random.choice([0, self.random.randint(1, MOST_BATCHES)])
+        pause = self.random.uniform(0, self.batch if batches else self.startup)
+        if batches:
+            await_batches(process, run, batches)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(pause)
+
+
+def await_batches(process: subprocess.Popen, run: Run, count: int) -> None:
+    """Waits until the process has written the lines of so many batches, or ends."""
+    path = run.folder / "metrics.jsonl"
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    while process.poll() is None:
+        if path.exists() and path.stat().st_mtime_ns != before:
+            break  # it has removed the lines that it computes again
+        time.sleep(0.02)
+    target = len(run.lines()) + UPDATES * count
+    while process.poll() is None and len(run.lines()) < target:
+        time.sleep(0.02)
+
+
+def kill(run: Run, chance: Chance) -> tuple[str, int] | None:
+    """Kills it at a random moment; None if it ends before.
 
     Returns:
-      The moment, and the batches' lines that the next process has to compute again.
+      The moment, and the lines that the run has written.
     """
     process = run.start()
-    try:
-        process.wait(chance.uniform(0, reach))
-    except subprocess.TimeoutExpired:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        return run.moment(), len(run.lines())
-    return None
+    chance.wait(process, run)
+    if process.poll() is not None:
+        return None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return run.moment(), len(run.lines())
 
 
 def await_end(run: Run) -> list[str]:
@@ -166,7 +200,7 @@ def main() -> int:
     """Runs both, and prints what differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=120, help="optimizer steps, two a batch")
+    parser.add_argument("--steps", type=int, default=160, help="optimizer steps, two a batch")
     parser.add_argument("--save_every", type=int, default=2, help="batches between checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--output", type=pathlib.Path, default="runs/rl_kill")
@@ -175,11 +209,13 @@ def main() -> int:
     settings.output.mkdir(parents=True, exist_ok=True)
     eos_id = make_inputs(settings.output)
     straight, killed = (Run(settings, name, eos_id) for name in ("straight", "killed"))
-    reach = straight.finish()
-    print(f"left alone: {len(straight.lines())} steps in {reach:.0f} s", flush=True)
-    chance, moments, left = random.Random(settings.seed), Counter(), []
+    startup, seconds = straight.finish()
+    batches = len(straight.lines()) // UPDATES
+    print(f"left alone: {batches} batches in {seconds:.0f} s, the first after {startup:.0f} s")
+    chance = Chance(settings.seed, startup, (seconds - startup) / batches)
+    moments, left = Counter(), []
     while sum(moments.values()) < settings.kills:
-        if (done := kill(killed, chance, reach)) is None:
+        if (done := kill(killed, chance)) is None:
             break
         moments[done[0]] += 1
         left += await_end(killed)

@@ -14,6 +14,8 @@ PARTS = ("sampling", "judging", "update", "hand_over")
 
 def medians(path: pathlib.Path, skip: int) -> dict[str, float]:
     """Median seconds of a batch by part, without the first batches, which compile."""
+    if not path.exists():
+        raise SystemExit(f"{path}: no such file; expected the folder of a run of codex-jax rl")
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     batches = [line for line in lines if "seconds_sampling" in line][skip:]
     if not batches:

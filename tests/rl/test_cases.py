@@ -89,7 +89,10 @@ FAULTY = {
     "no entry point": ({"entry_point": ""}, "no entry_point"),
     "no name": ({"entry_point": "f(x)"}, "entry_point is 'f.x.'; expected the name"),
     "a keyword": ({"entry_point": "def"}, "entry_point is 'def'; expected the name"),
-    "absent": ({"entry_point": "g"}, "neither prompt nor canonical_solution has .* 'g'"),
+    "absent": (
+        {"entry_point": "g", "canonical_solution": "1"},
+        "neither prompt nor canonical_solution has .* 'g'",
+    ),
     "one case": ({"test": "def check(candidate):\n    assert candidate(1) == 1\n"}, "has 1 cases"),
     "no case": ({"test": "def check(candidate):\n    candidate(1)\n"}, "has 0 cases"),
     "no Python": ({"test": "assert f(1) = 2"}, "its test doesn't parse"),

@@ -180,7 +180,7 @@ def faulty_settings(tmp_path):
         "unknown reward": ({"rewards": "passse"}, "no reward 'passse'"),
         "no reward": ({"rewards": ()}, "rewards is empty"),
         "equal rewards": ({"rewards": "passes,parses,passes"}, "rewards names passes twice"),
-        "greedy": ({"sampling_params": SamplingParams(temperature=0)}, "temperature is 0"),
+        "greedy": ({"sampling_params": SamplingParams(temperature=0.0)}, "temperature is 0"),
         "absent function": (
             {"problems": str(tmp_path / "absent_function.jsonl")},
             "t/0: neither prompt nor canonical_solution has the entry_point 'g'",
