@@ -59,8 +59,9 @@ class JointEstimate:
 
     def _call_seconds(self, name: str) -> float:
         program, part = self.programs[name], self.parts[name]
-        is_step = isinstance(program, TrainTarget)
-        kernels = program.kernel_seconds(part.kernels) if is_step else part.kernel_seconds
+        kernels = part.kernel_seconds
+        if isinstance(program, TrainTarget):
+            kernels = program.kernel_seconds(part.kernels)
         crossed, hidden = report.wire_seconds(part, self.target.chip.link_bandwidth)
         return part.seconds + kernels + crossed - hidden
 

@@ -156,4 +156,5 @@ def _describe(value: object) -> str:
 
 def _is_usable(value: object) -> bool:
     """Whether a value is a number that a float32 can hold, as can its sums and products."""
-    return isinstance(value, numbers.Real) and -_LARGEST <= value <= _LARGEST
+    number: Any = value
+    return isinstance(value, numbers.Real) and bool(-_LARGEST <= number <= _LARGEST)
