@@ -82,7 +82,7 @@ ROOMS = {
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
     # A script of traces runs within a package's own environment, and imports its pytest.
-    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
+    "curate": Room({"records", "files", "progress", "problem_texts"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
@@ -186,7 +186,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"chains"},
         {"inputs"},
         {"problems"},
-        {"functions"},
+        {"docstrings", "functions"},
         {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [
