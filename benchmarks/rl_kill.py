@@ -213,7 +213,7 @@ def main() -> int:
     batches = settings.steps // UPDATES
     print(f"left alone: {batches} batches in {seconds:.0f} s, the first after {startup:.0f} s")
     batch = (seconds - startup) / batches
-    startup, _ = Run(settings, "warm", eos_id, UPDATES).finish()  # with all compiled before
+    startup, _ = Run(settings, "warm", eos_id, 2 * UPDATES).finish()  # with all compiled before
     chance = Chance(settings.seed, startup, batch)
     moments, left = Counter(), []
     while sum(moments.values()) < settings.kills and (moment := kill(killed, chance)):
