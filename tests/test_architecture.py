@@ -162,7 +162,8 @@ FLOORS: dict[str, list[set[str]]] = {
     "compile": [
         {"hlo", "targets"},
         {"estimate", "sampling_target"},
-        {"report", "search"},
+        {"joint_target", "report", "search"},
+        {"joint"},
         {"compile"},
     ],
     "rl": [
