@@ -6,6 +6,7 @@ import pytest
 from codex_jax import InputError, checkpoint, model
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 from codex_jax.sample.review import encode_review, review
+from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.tokenizer import Tokenizer
 from tests.sample.models import teacher_forced
 
@@ -45,7 +46,8 @@ def expected_score(files, completion):
     config = model.DecoderConfig.from_json(card.model)
     shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(files["checkpoint_dir"], shapes)
-    text = encode_review(bpe, completion, PROMPT, begin_ids=(), most=config.max_length)
+    begin_ids = read_ends(card, bpe).begin_ids
+    text = encode_review(bpe, completion, PROMPT, begin_ids=begin_ids, most=config.max_length)
     assert bpe.decode(list(text.tokens)).endswith("\n\n\n" + PROMPT)
     logprobs = teacher_forced(config, params, text.tokens)[:-1]
     return logprobs[np.arange(len(logprobs)), text.tokens[1:]][-text.scored :].mean()
