@@ -30,16 +30,17 @@ class Outcome(NamedTuple):
         return self.variables is None and not self.error and self.value is not None
 
 
-def read_outcomes(run: records.Run) -> list[Outcome]:
-    """Returns the outcomes of a run's answers."""
-    return [_outcome(answer) for answer in run.answers]
+def read_outcomes(run: records.Run, *, is_final: bool) -> list[Outcome]:
+    """Returns the outcomes of a run's answers; those of a final program are no variables."""
+    return [_outcome(answer, is_final) for answer in run.answers]
 
 
-def _outcome(answer: records.Answer) -> Outcome:
+def _outcome(answer: records.Answer, is_final: bool) -> Outcome:
     if answer.error:
         return Outcome(error=answer.error.partition(":")[0])
     value = answer.value
-    if type(value) is tuple and len(value) == 2 and value[0] == OPEN and type(value[1]) is dict:
+    is_pair = type(value) is tuple and len(value) == 2 and type(value[1]) is dict
+    if is_pair and value[0] == OPEN and not is_final:
         return Outcome(variables=value[1])
     return Outcome(value=value, arguments=answer.arguments)
 

@@ -177,7 +177,8 @@ class StatementSearch:
         function = self.function
         source = statements.make_program(function.prompt, body, function.indent)
         calls: list[Any] = [(tuple(arguments), {}) for arguments in function.probes]
-        run = outcomes.read_outcomes(session.run(source, function.entry_point, calls))
+        answers = session.run(source, function.entry_point, calls)
+        run = outcomes.read_outcomes(answers, is_final=body.is_final)
         self.counts["programs"] += 1
         if reason := outcomes.find_fault(run, function.examples, len(calls)):
             self.counts[reason] += 1

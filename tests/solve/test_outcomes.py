@@ -15,7 +15,7 @@ def held(**variables):
 
 def test_answers_are_variables_values_or_exceptions():
     answers = [Answer((OPEN, {"a": 1})), Answer(5, [[1]]), Answer(error="ValueError: no")]
-    rows = read_outcomes(Run([*answers, Answer((OPEN, 1))], 0.0))
+    rows = read_outcomes(Run([*answers, Answer((OPEN, 1))], 0.0), is_final=False)
     assert rows == [
         held(a=1),
         Outcome(value=5, arguments=[[1]]),
@@ -24,6 +24,12 @@ def test_answers_are_variables_values_or_exceptions():
     ]
     assert is_open(rows)
     assert not is_open(rows[1:])
+
+
+def test_a_final_program_may_return_what_looks_like_variables():
+    rows = read_outcomes(Run([Answer((OPEN, {"a": 1}))], 0.0), is_final=True)
+    assert rows == [Outcome(value=(OPEN, {"a": 1}))]
+    assert find_fault(rows, EXAMPLES, 1) == "against_examples"
 
 
 EXAMPLES = {0: Example([1], 2)}

@@ -151,3 +151,21 @@ def test_prompts_that_are_longer_than_the_model_are_counted(session):
     search.advance({}, session)
     assert search.counts["windows_too_long"] == 1
     assert search.prompts() == []
+
+
+def test_bodies_of_200_statements_and_of_none(session):
+    search = start(windows=(1,), rounds=1)
+    body = FIRST * 200 + LOOP + RETURN
+    search.advance({PROMPT: samples(body, "", "\n", "    # nothing\n")}, session)
+    (final,) = search.final.values()
+    assert final.body.statements == 202
+    assert search.counts["programs"] == 2
+    assert search.prompts() == []
+
+
+def test_a_function_before_the_prompts_can_be_called(session):
+    helper = "def is_even(v):\n    return v % 2 == 0\n\n\n"
+    search = start(prompt=helper + PROMPT)
+    text = "    return factor * sum(filter(is_even, values))\n"
+    search.advance({helper + PROMPT: samples(text)}, session)
+    assert [state.body.text for state in search.final.values()] == [text]
