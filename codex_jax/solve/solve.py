@@ -1,4 +1,4 @@
-"""The `solve` command: prompts whose docstring lists steps, solved by pieces."""
+"""The `solve` command: prompts solved by pieces, which are steps or statements."""
 
 import collections
 import concurrent.futures
@@ -51,9 +51,8 @@ def solve(
 ) -> dict[str, int]:
     """Solves prompts by pieces: samples them, runs them, and merges those in equal states.
 
-    Pieces are for the steps that a docstring lists, else they are statements. They run on inputs
-    made from the prompt; tests and references are never read. A prompt without a plan gets ordinary
-    samples. A second run continues an interrupted one.
+    Pieces are for the steps that a docstring lists, else statements. They run on inputs made from
+    the prompt; tests and references are never read. A second run continues an interrupted one.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
@@ -63,10 +62,8 @@ def solve(
       runner: where pieces run.
       sampling_params: temperature and filters of the samples.
       samples_per_window: samples of each window, and of each prompt without a plan.
-      windows: numbers of consecutive steps that are sampled as one prompt, and of statements that
-        are one piece.
-      statements: numbers of statements after which a prompt without a list of steps is sampled
-        again, 0 to 20; 0 gives it ordinary samples.
+      windows: numbers of consecutive steps that are sampled as one prompt, or of statements.
+      statements: positions at which a prompt without a list is sampled; 0: ordinary samples.
       beam: states that are kept at each position.
       candidates: most completions of a prompt; the first is of the state with the most mass.
       max_new_tokens: most tokens of a sample.
@@ -77,32 +74,36 @@ def solve(
 
     Returns:
       Counts of prompts by result: solved by search, or by samples of the full prompt, and why.
-
-    Raises:
-      InputError: unusable input.
     """
-    _check_settings(windows, samples_per_window, beam, candidates, workers)
-    if not 0 <= statements <= MOST_ROUNDS:
-        raise InputError(f"statements is {statements}; set statements to 0 to {MOST_ROUNDS}")
+    _check_settings(windows, samples_per_window, beam, candidates, workers, statements)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output", [problems])
     tasks = _read_tasks(problems, by_statements=statements > 0)
-    with runner.open() as session:  # says at once if no sandbox works here
-        session.run("def f(): pass", "f", [])
+    _check_sandbox(runner)
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
     sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
     sampler = Sampler(folder, checkpoint_dir, tokenizer, max_new_tokens, sampling)
     samples = sampler.sample((p for task in tasks for p in task.prompts(windows)), "windows")
     solver = Solver(runner, tuple(windows), beam, candidates)
     workers = workers or len(os.sched_getaffinity(0))
-    results = _search_all(solver, tasks, samples, workers)
     rounds = StatementRounds(solver, sampler, statements, workers)
-    results = rounds.replace_results(tasks, results, samples)
+    results = rounds.replace_results(tasks, _search_all(solver, tasks, samples, workers), samples)
     return _write(folder, _answer_rest(tasks, results, sampler))
 
 
+def _check_sandbox(runner: Runner) -> None:
+    """Refuses at once where no sandbox works."""
+    with runner.open() as session:
+        session.run("def f(): pass", "f", [])
+
+
 def _check_settings(
-    windows: Sequence[int], samples: int, beam: int, candidates: int, workers: int
+    windows: Sequence[int],
+    samples: int,
+    beam: int,
+    candidates: int,
+    workers: int,
+    statements: int,
 ) -> None:
     sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
     for name, value in sizes.items():
@@ -110,6 +111,8 @@ def _check_settings(
             raise InputError(f"{name} is {value}; set {name} to 1 or more")
     if workers < 0:
         raise InputError(f"workers is {workers}; set workers to 0 or more")
+    if not 0 <= statements <= MOST_ROUNDS:
+        raise InputError(f"statements is {statements}; set statements to 0 to {MOST_ROUNDS}")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
 
