@@ -1,0 +1,245 @@
+"""Processes of a training run, each in a network namespace of its own; see train_chaos.py."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+from typing import Self
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROCESSES = 4
+SAVE_EVERY = 10
+SENTENCES = ("codex-jax: process ", "codex-jax train: ", "preempted: ")
+START_TIMEOUT = 60  # CODEX_JAX_START_TIMEOUT, in seconds
+BRIDGE, SUBNET, PORT = "cjchaos", "10.77.41", 29_417
+
+WORKER = """
+import sys, time
+import numpy as np
+from codex_jax import hosts
+from codex_jax.hosts import HostLimits
+from codex_jax.main import cli
+from codex_jax.model import DecoderConfig
+from codex_jax.records import Batch
+from codex_jax.train.loop import train
+from codex_jax.train.optimizer import Optimizer
+
+folder, steps, pace, lost, save_every = sys.argv[1], *map(float, sys.argv[2:])
+
+class Batches:
+    fingerprint, tokenizer_hash, seed = "counting", "none", 0
+    vocab_size, sequence_length, batch_size = 64, 32, 16
+
+    def batches(self, start, rows=None):
+        step = start
+        while True:
+            time.sleep(pace)
+            begin = np.random.default_rng(step).integers(0, 64, (16, 1))
+            run = ((begin + np.arange(33)) % 64).astype(np.int32)
+            ones = np.ones((16, 32), np.int32)
+            where = np.broadcast_to(np.arange(32, dtype=np.int32), (16, 32))
+            batch = Batch(run[:, :-1], run[:, 1:], ones, where, ones.astype(np.float32))
+            yield Batch(*(x[slice(None) if rows is None else rows] for x in batch))
+            step += 1
+
+def main():
+    sys.stdin.readline()  # imports are over: the attempt may begin
+    with hosts.joined():
+        train(
+            batches=Batches(),
+            model=DecoderConfig(vocab_size=64, layers=1, width=32, heads=2, max_length=32),
+            checkpoint_dir=folder,
+            steps=int(steps),
+            optimizer=Optimizer(warmup_steps=4),
+            host_limits=HostLimits(lost_after_s=lost),
+            log_every=1,
+            save_every=int(save_every),
+        )
+    return 0
+
+sys.exit(cli._report_errors(main, ["train"]))
+"""
+
+
+def call(*words: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Runs a command of the system."""
+    return subprocess.run(words, check=check, capture_output=True, text=True)
+
+
+class Networks:
+    """A network namespace for each process, joined by a bridge."""
+
+    def __enter__(self) -> Self:
+        self.remove()
+        call("ip", "link", "add", BRIDGE, "type", "bridge")
+        call("ip", "addr", "add", f"{SUBNET}.254/24", "dev", BRIDGE)
+        call("ip", "link", "set", BRIDGE, "up")
+        for n in range(PROCESSES):
+            name, wire = self.name(n), self.wire(n)
+            call("ip", "netns", "add", name)
+            call("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", name)
+            call("ip", "link", "set", wire, "master", BRIDGE, "up")
+            inside = ("ip", "netns", "exec", name, "ip")
+            call(*inside, "addr", "add", f"{self.address(n)}/24", "dev", "eth0")
+            call(*inside, "link", "set", "eth0", "up")
+            call(*inside, "link", "set", "lo", "up")
+            folder = pathlib.Path("/etc/netns", name)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "hosts").write_text(f"127.0.0.1 localhost\n{self.address(n)} {name}\n")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Removes what this script makes, and nothing else."""
+        for n in range(PROCESSES):
+            call("ip", "link", "del", self.wire(n), check=False)
+            call("ip", "netns", "del", self.name(n), check=False)
+            shutil.rmtree(f"/etc/netns/{self.name(n)}", ignore_errors=True)
+        call("ip", "link", "del", BRIDGE, check=False)
+
+    def name(self, n: int) -> str:
+        """Name of a process's namespace and host."""
+        return f"{BRIDGE}-{n}"
+
+    def wire(self, n: int) -> str:
+        """Name of the bridge's end of its wire."""
+        return f"{BRIDGE}{n}"
+
+    def address(self, n: int) -> str:
+        """Its address."""
+        return f"{SUBNET}.{n + 1}"
+
+    def connect(self, n: int, *, is_up: bool) -> None:
+        """Connects a process to the bridge, or cuts it off."""
+        call("ip", "link", "set", self.wire(n), "up" if is_up else "down")
+
+    def command(self, n: int, *words: str) -> list[str]:
+        """A command within a namespace, on a host of its name."""
+        script = f'hostname {self.name(n)}; exec "$@"'
+        shell = ("unshare", "--uts", "bash", "-c", script, "bash")
+        return ["ip", "netns", "exec", self.name(n), *shell, *words]
+
+
+class Run:
+    """The processes of a run, their folder and their logs; one attempt follows another."""
+
+    def __init__(self, networks: Networks, folder: pathlib.Path, settings: argparse.Namespace):
+        self.networks = networks
+        self.folder = folder
+        self.settings = settings
+        self.logs = folder.parents[1] / "logs"  # not on the disk that is filled
+        self.running: dict[int, subprocess.Popen] = {}
+        self.waiting: dict[int, subprocess.Popen] = {}  # have imported, for the next attempt
+        self.attempt = 0
+
+    def start(self) -> None:
+        """Starts all processes anew."""
+        self.prepare()
+        self.running, self.waiting = self.waiting, {}
+        self.attempt += 1
+        for process in self.running.values():
+            process.stdin.write(b"go\n")
+            process.stdin.close()
+
+    def prepare(self) -> None:
+        """Has the next attempt's processes import what they need, which takes seconds."""
+        for n in range(PROCESSES * (not self.waiting)):
+            self.waiting[n] = self._spawn(n)
+
+    def _spawn(self, n: int) -> subprocess.Popen:
+        options = self.settings
+        numbers = (options.steps, options.pace, options.lost_after, SAVE_EVERY)
+        words = [sys.executable, "-c", WORKER, str(self.folder), *map(str, numbers)]
+        return subprocess.Popen(
+            self.networks.command(n, *words),
+            env=self._environment(n),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log(n, self.attempt + 1).open("w"),
+        )
+
+    def _environment(self, n: int) -> dict[str, str]:
+        compiled = {"JAX_COMPILATION_CACHE_DIR": str(self.logs.parent / "compiled")}
+        return {**compiled, **os.environ} | {
+            "PYTHONPATH": str(ROOT),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+            "CODEX_JAX_DISTRIBUTED": "1",
+            "CODEX_JAX_START_TIMEOUT": str(START_TIMEOUT),
+            "JAX_COORDINATOR_ADDRESS": f"{self.networks.address(0)}:{PORT}",
+            "JAX_NUM_PROCESSES": str(PROCESSES),
+            "JAX_PROCESS_ID": str(n),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+
+    def log(self, n: int, attempt: int = 0) -> pathlib.Path:
+        """The file with the errors of a process, by default of this attempt."""
+        return self.logs / f"{self.folder.name}-{attempt or self.attempt}-{n}.log"
+
+    def sentence(self, n: int) -> str:
+        """The last line of a process of this attempt that says why it ends, else its last one."""
+        lines = [s for s in self.log(n).read_text(errors="replace").split("\n") if s.strip()]
+        reasons = [line for line in lines if line.startswith(SENTENCES)]
+        return (reasons or lines or [""])[-1]
+
+    def wait(self, seconds: float, *besides: int) -> list[int]:
+        """Waits for the end of all besides some; returns those that hang, which are then killed."""
+        end = time.monotonic() + seconds
+        hanging = []
+        for n in self.running.keys() - set(besides):
+            try:
+                self.running[n].wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                hanging.append(n)
+        self.kill(*hanging)
+        return hanging
+
+    def kill(self, *processes: int) -> None:
+        """Kills processes."""
+        for n in processes:
+            self.running[n].kill()
+            self.running[n].wait()
+
+    def close(self) -> None:
+        """Kills what runs, and what waits for the next attempt."""
+        self.kill(*self.running)
+        for process in self.waiting.values():
+            process.kill()
+            process.wait()
+
+    @property
+    def statuses(self) -> dict[int, int | None]:
+        """Process → its exit status; None while it runs."""
+        return {n: process.poll() for n, process in self.running.items()}
+
+    def steps(self) -> dict[int, float]:
+        """Step → loss of the steps in metrics.jsonl."""
+        path = self.folder / "metrics.jsonl"
+        losses = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            with contextlib.suppress(ValueError):
+                fields = json.loads(line)
+                losses[fields["step"]] = fields["loss"]
+        return losses
+
+    def checkpoints(self) -> dict[int, pathlib.Path]:
+        """Step → folder of the whole checkpoints, ascending."""
+        folders = {int(p.name): p for p in self.folder.glob("[0-9]*") if p.name.isdecimal()}
+        return dict(sorted(folders.items()))
+
+    def restores(self) -> list[int]:
+        """Steps from which the attempts went on, in their order."""
+        path, steps = self.folder / "events.jsonl", []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                steps += [event["step"]] * (event["event"] == "restore")
+        return steps
