@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ START_TIMEOUT = 60  # CODEX_JAX_START_TIMEOUT, in seconds
 BRIDGE, SUBNET, PORT = "cjchaos", "10.77.41", 29_417
 
 WORKER = """
-import sys, time
+import os, sys, time
 import numpy as np
 from codex_jax import hosts
 from codex_jax.hosts import HostLimits
@@ -29,7 +31,7 @@ from codex_jax.records import Batch
 from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
 
-folder, steps, pace, lost, save_every = sys.argv[1], *map(float, sys.argv[2:])
+steps, pace, lost, save_every = map(float, sys.argv[1:])
 
 class Batches:
     fingerprint, tokenizer_hash, seed = "counting", "none", 0
@@ -48,7 +50,6 @@ class Batches:
             step += 1
 
 def main():
-    sys.stdin.readline()  # imports are over: the attempt may begin
     with hosts.joined():
         train(
             batches=Batches(),
@@ -62,7 +63,27 @@ def main():
         )
     return 0
 
-sys.exit(cli._report_errors(main, ["train"]))
+def fork():
+    \"\"\"Returns the pid of a process whose parent is the supervisor; 0 in that process.\"\"\"
+    out, into = os.pipe()
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return int(os.read(out, 20))
+    if grandchild := os.fork():
+        os.write(into, str(grandchild).encode())
+        os._exit(0)
+    return 0
+
+print("ready", flush=True)
+for line in sys.stdin:
+    folder, log = line.split()
+    if pid := fork():
+        print(pid, flush=True)
+        continue
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for source, target in ((nothing, 0), (nothing, 1), (os.open(log, os.O_CREAT | os.O_WRONLY), 2)):
+        os.dup2(source, target)
+    sys.exit(cli._report_errors(main, ["train"]))
 """
 
 
@@ -127,42 +148,67 @@ class Networks:
         return ["ip", "netns", "exec", self.name(n), *shell, *words]
 
 
-class Run:
-    """The processes of a run, their folder and their logs; one attempt follows another."""
+class Process:
+    """A process that an interpreter forked, and whose parent this one is; as in subprocess."""
 
-    def __init__(self, networks: Networks, folder: pathlib.Path, settings: argparse.Namespace):
+    def __init__(self, pid: int):
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Returns the exit status, None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """Waits for the end; raises TimeoutError."""
+        end = time.monotonic() + seconds
+        while (status := self.poll()) is None:
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(0.05)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kills it."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Interpreters:
+    """An interpreter in each network, which has imported all and forks the processes there.
+
+    A start then takes what joining and compiling take, and not the seconds of CPU of the imports.
+    """
+
+    def __init__(self, networks: Networks, settings: argparse.Namespace):
         self.networks = networks
-        self.folder = folder
         self.settings = settings
-        self.logs = folder.parents[1] / "logs"  # not on the disk that is filled
-        self.running: dict[int, subprocess.Popen] = {}
-        self.waiting: dict[int, subprocess.Popen] = {}  # have imported, for the next attempt
-        self.attempt = 0
+        self.logs = pathlib.Path(settings.folder, "logs")  # not on the disk that is filled
+        libc = ctypes.CDLL(None)
+        libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: the parent of what they fork
+        self._running = [self._start(n) for n in range(PROCESSES)]
+        for interpreter in self._running:
+            interpreter.stdout.readline()
 
-    def start(self) -> None:
-        """Starts all processes anew."""
-        self.prepare()
-        self.running, self.waiting = self.waiting, {}
-        self.attempt += 1
-        for process in self.running.values():
-            process.stdin.write(b"go\n")
-            process.stdin.close()
-
-    def prepare(self) -> None:
-        """Has the next attempt's processes import what they need, which takes seconds."""
-        for n in range(PROCESSES * (not self.waiting)):
-            self.waiting[n] = self._spawn(n)
-
-    def _spawn(self, n: int) -> subprocess.Popen:
-        options = self.settings
-        numbers = (options.steps, options.pace, options.lost_after, SAVE_EVERY)
-        words = [sys.executable, "-c", WORKER, str(self.folder), *map(str, numbers)]
+    def _start(self, n: int) -> subprocess.Popen:
+        numbers = (
+            *(getattr(self.settings, x) for x in ("steps", "pace", "lost_after")),
+            SAVE_EVERY,
+        )
+        words = [sys.executable, "-c", WORKER, *map(str, numbers)]
         return subprocess.Popen(
             self.networks.command(n, *words),
             env=self._environment(n),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self.log(n, self.attempt + 1).open("w"),
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def _environment(self, n: int) -> dict[str, str]:
@@ -180,9 +226,40 @@ class Run:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
 
-    def log(self, n: int, attempt: int = 0) -> pathlib.Path:
-        """The file with the errors of a process, by default of this attempt."""
-        return self.logs / f"{self.folder.name}-{attempt or self.attempt}-{n}.log"
+    def fork(self, n: int, folder: pathlib.Path, log: pathlib.Path) -> Process:
+        """Starts a process of the run in a folder."""
+        interpreter = self._running[n]
+        interpreter.stdin.write(f"{folder} {log}\n")
+        interpreter.stdin.flush()
+        return Process(int(interpreter.stdout.readline()))
+
+    def close(self) -> None:
+        """Ends them."""
+        for interpreter in self._running:
+            interpreter.kill()
+            interpreter.wait()
+
+
+class Run:
+    """The processes of a run, their folder and their logs; one attempt follows another."""
+
+    def __init__(self, interpreters: Interpreters, folder: pathlib.Path):
+        self.interpreters = interpreters
+        self.networks = interpreters.networks
+        self.settings = interpreters.settings
+        self.folder = folder
+        self.running: dict[int, Process] = {}
+        self.attempt = 0
+
+    def start(self) -> None:
+        """Starts all processes anew."""
+        self.attempt += 1
+        for n in range(PROCESSES):
+            self.running[n] = self.interpreters.fork(n, self.folder, self.log(n))
+
+    def log(self, n: int) -> pathlib.Path:
+        """The file with the errors of a process of this attempt."""
+        return self.interpreters.logs / f"{self.folder.name}-{self.attempt}-{n}.log"
 
     def sentence(self, n: int) -> str:
         """The last line of a process of this attempt that says why it ends, else its last one."""
@@ -197,7 +274,7 @@ class Run:
         for n in self.running.keys() - set(besides):
             try:
                 self.running[n].wait(max(0.1, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            except TimeoutError:
                 hanging.append(n)
         self.kill(*hanging)
         return hanging
@@ -207,13 +284,6 @@ class Run:
         for n in processes:
             self.running[n].kill()
             self.running[n].wait()
-
-    def close(self) -> None:
-        """Kills what runs, and what waits for the next attempt."""
-        self.kill(*self.running)
-        for process in self.waiting.values():
-            process.kill()
-            process.wait()
 
     @property
     def statuses(self) -> dict[int, int | None]:

@@ -23,7 +23,16 @@ import sys
 import time
 from collections.abc import Callable
 
-from chaos_processes import PROCESSES, ROOT, SAVE_EVERY, SENTENCES, Networks, Run, call
+from chaos_processes import (
+    PROCESSES,
+    ROOT,
+    SAVE_EVERY,
+    SENTENCES,
+    Interpreters,
+    Networks,
+    Run,
+    call,
+)
 
 START_SECONDS = 15.0  # within which a fault strikes a start
 PREEMPTED = 75
@@ -113,7 +122,6 @@ class Chaos:
         victims = fault()
         if name == "read":
             return
-        self.run.prepare()
         timeout = self.run.settings.timeout
         hanging = self.run.wait(timeout, *self._stopped)
         ended = time.monotonic() - began
@@ -201,7 +209,7 @@ class Chaos:
         self.run.running[n].send_signal(signal.SIGTERM)
         if not self.is_starting:
             return set()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutError):
             self.run.running[n].wait(5)
         return {n} if self.run.statuses[n] == -signal.SIGTERM else set()
 
@@ -322,10 +330,11 @@ def main() -> int:
     call("mount", "-t", "tmpfs", "-o", f"size={settings.megabytes}m", "tmpfs", str(disk))
     try:
         with Networks() as networks, contextlib.ExitStack() as stack:
-            straight = Run(networks, disk / "straight", settings)
-            run = Run(networks, disk / "run", settings)
-            stack.callback(run.close)
-            stack.callback(straight.close)
+            interpreters = Interpreters(networks, settings)
+            stack.callback(interpreters.close)
+            straight, run = Run(interpreters, disk / "straight"), Run(interpreters, disk / "run")
+            stack.callback(lambda: run.kill(*run.running))
+            stack.callback(lambda: straight.kill(*straight.running))
             straight.start()
             if (hanging := straight.wait(3600)) or any(straight.statuses.values()):
                 print(f"the run without faults: hangs {hanging}, ends {straight.statuses}")
