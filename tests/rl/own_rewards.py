@@ -55,4 +55,32 @@ def raises_once(prompts, completions, **columns):
     return count_vowels(prompts, completions, **columns)
 
 
+def exits(prompts, completions, **columns):
+    """Ends as a script does."""
+    del prompts, completions, columns
+    raise SystemExit(3)
+
+
+def huge(prompts, completions, **columns):
+    """Returns integers that no float can hold, and that Python doesn't write."""
+    del completions, columns
+    return [10**5000] * len(prompts)
+
+
+def large(prompts, completions, **columns):
+    del completions, columns
+    return [-2e6] * len(prompts)
+
+
+def nothing(prompts, completions, **columns):
+    """Forgets its return."""
+
+
+def sorts_verdicts(prompts, completions, **columns):
+    """Changes what is passed to it."""
+    columns["verdict"].sort()
+    completions.clear()
+    return [0.0] * len(prompts)
+
+
 no_function = 3
