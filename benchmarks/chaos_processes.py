@@ -311,5 +311,5 @@ class Run:
         for line in path.read_text().splitlines() if path.exists() else []:
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
-                steps += [event["step"]] * (event["event"] == "restore")
+                steps += [event["step"] for _ in range(event["event"] == "restore")]
         return steps
