@@ -74,6 +74,7 @@ def compile_for(
         target = TrainTarget(**pod, **sizes, compute=compute, optimizer=optimizer)
     _use_host()
     cache = pathlib.Path(cache_dir).expanduser()
+    files.check_creatable(cache, "cache_dir")
     if output:
         files.claim_folder(output, _OWN_FILES, "output")
     if hlo_output:

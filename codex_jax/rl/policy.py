@@ -197,16 +197,20 @@ def _check_settings(settings: Any) -> None:
       InputError: the first one that isn't in its range, or doesn't fit another.
     """
     ranges.check("rl", settings, _RANGES)
-    names = ("seed", "init_step", "optimizer", "compute", "stability", "retention")
-    check_ranges({name: getattr(settings, name) for name in names})
+    checked = ("seed", "init_step", "optimizer", "compute", "stability", "retention")
+    check_ranges({name: getattr(settings, name) for name in checked})
     rollout: Rollout = settings.rollout
     check_rollout(rollout)
     check_sandbox(settings.sandbox)
     ranges.check("StopRules", settings.stop_rules, watch.RANGES)
     if not settings.init_from:
         raise InputError("init_from is empty; set it to the checkpoint that the run improves")
-    if not _split(settings.rewards):
-        raise InputError("rewards is empty; set it to passes, share_of_cases, parses or your own")
+    names = _split(settings.rewards)
+    if not names or len(set(names)) < len(names):
+        raise InputError(
+            f"rewards is {settings.rewards!r:.60}; set it to passes, share_of_cases, parses or "
+            "your own, each once"
+        )
     if settings.steps % rollout.updates_per_batch:
         raise InputError(
             f"rl.steps is {settings.steps}; set it to a multiple of Rollout.updates_per_batch, "

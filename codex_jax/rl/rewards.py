@@ -76,7 +76,7 @@ def find_reward(name: str) -> Reward:
         sys.path.append(folder)
     try:
         reward = getattr(importlib.import_module(module), function)
-    except Exception as error:  # noqa: BLE001 - whatever a user's module raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's module raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         message = f"the reward {name} can't be imported ({reason:.200}); {expected}"
         raise InputError(message) from None
@@ -127,7 +127,7 @@ def _call(
 ) -> list[float | None]:
     try:
         values = list(reward(list(prompts), list(completions), **columns))
-    except Exception as error:  # noqa: BLE001 - whatever a user's function raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"the reward {name} raised {reason:.200}; mend it and run again") from None
     if len(values) != len(prompts):

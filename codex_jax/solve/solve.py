@@ -11,20 +11,21 @@ from collections.abc import Sequence
 
 from codex_jax import InputError, files, progress, records
 from codex_jax.sample.sampling.params import SamplingParams
-from codex_jax.solve.sampling import Sampler, Samples
-from codex_jax.solve.solver import Result, Runner, Solver, Task, read_task, without_search
+from codex_jax.solve.sampling import Sampler, Samples, is_prompts
+from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, without_search
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+_IS_SEARCH = files.has_json_keys("task_id", "reason", lines=True)
 _OWN_FILES = {
-    "windows.jsonl": files.has_json_keys("task_id", "prompt", lines=True),
+    "windows.jsonl": is_prompts,
     "windows-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
     "windows-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
-    "whole.jsonl": files.has_json_keys("task_id", "prompt", lines=True),
+    "whole.jsonl": is_prompts,
     "whole-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
     "whole-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
-    "completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
-    "search.jsonl": files.has_json_keys("task_id", "reason", lines=True),
+    "completions.jsonl": files.is_beside("search.jsonl", _IS_SEARCH),
+    "search.jsonl": _IS_SEARCH,
 }
 
 
@@ -77,7 +78,7 @@ def solve(
     _check_settings(windows, samples_per_window, beam, candidates, workers)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output", [problems])
-    tasks = _read_tasks(problems)
+    tasks = list(read_tasks(problems).values())
     with runner.open() as session:  # says at once if no sandbox works here
         session.run("def f(): pass", "f", [])
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
@@ -100,24 +101,6 @@ def _check_settings(
         raise InputError(f"workers is {workers}; set workers to 0 or more")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
-
-
-def _read_tasks(path: str) -> list[Task]:
-    """Reads the problems' prompts, and nothing else of them."""
-    tasks = [
-        read_task(
-            records.Problem(
-                task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
-            )
-        )
-        for problem in records.read_jsonl(path, records.Problem)
-    ]
-    if not tasks:
-        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
-    name, count = collections.Counter(task.task_id for task in tasks).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"{path}: {name} occurs {count} times; expected distinct task_ids")
-    return tasks
 
 
 def _search_all(
@@ -158,9 +141,9 @@ def _answer_rest(
 
 def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
     """Writes completions and the log; prints and returns the counts of results."""
-    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     lines = "".join(json.dumps(result.log) + "\n" for result in results)
     files.atomic_write(folder / "search.jsonl", lines)
+    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     counts = collections.Counter(_outcome(result) for result in results)
     for outcome, count in counts.most_common():
         print(f"{count:6} {outcome}")

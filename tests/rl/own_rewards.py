@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 
 def count_vowels(prompts, completions, **columns):
@@ -43,6 +44,11 @@ def text(prompts, completions, **columns):
 def raises(prompts, completions, **columns):
     del prompts, completions, columns
     raise KeyError("lint")
+
+
+def leaves(prompts, completions, **columns):
+    del prompts, completions, columns
+    sys.exit(0)
 
 
 def raises_once(prompts, completions, **columns):

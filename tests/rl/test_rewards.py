@@ -43,6 +43,7 @@ FAULTY = {
     "too_few": "returned 2 values for 3 samples",
     "text": "returned '1'; have it return finite numbers",
     "raises": "raised KeyError: 'lint'",
+    "leaves": "raised SystemExit: 0",
 }
 
 
