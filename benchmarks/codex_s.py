@@ -7,22 +7,21 @@
 
 `split` keeps 300 traced problems, with all of their packages, out of training. `pack` writes the
 rows, the requests and the weights in pieces. `judge` runs the samples in the sandbox: pass@k at
-each temperature beside the untrained model's, paired by problem. It chooses no temperature.
+each temperature beside the untrained model's, paired by problem, and the best temperature by k.
 """
 
 import argparse
-import ast
 import collections
 import json
 import pathlib
 import random
 import re
-import subprocess
 import sys
 import tarfile
 
 STAGES = ("base", "problems", "problems_1", "problems_12", "codex_s")
 TEMPERATURES = (0.2, 0.8, 0.0, 0.4, 0.6, 1.0)  # in the order of their worth, should time end
+BENCHMARKS = ("HumanEval", "held out")
 HELD_OUT = 300
 MOST_PROMPT = 4000  # characters of a prompt held out: about 1,000 tokens
 PIECE = 47_000_000  # bytes
@@ -134,89 +133,11 @@ def pack_input(options: argparse.Namespace) -> None:
 
 
 def judge_samples(options: argparse.Namespace) -> None:
-    """Judges the samples of each stage, and writes tables.md beside the verdicts."""
+    """Judges the samples of the models, and writes tables.md beside the verdicts."""
+    import codex_s_judge
+
     problems = read_lines(options.humaneval) + read_lines(options.folder / "held_out.jsonl")
-    copies = [
-        problem | {"task_id": f"{temperature}|{problem['task_id']}"}
-        for temperature in TEMPERATURES
-        for problem in problems
-    ]
-    options.verdicts.mkdir(parents=True, exist_ok=True)
-    write_lines(options.verdicts / "problems.jsonl", copies)
-    stages = [stage for stage in STAGES if (options.archives / f"{stage}.tar.gz").exists()]
-    for stage in stages:
-        folder = options.verdicts / stage
-        with tarfile.open(options.archives / f"{stage}.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
-        if not (folder / f"{stage}.jsonl").exists() or (folder / "judged/report.json").exists():
-            continue
-        words = [f"--problems={options.verdicts / 'problems.jsonl'}", "--ks=(1,10)"]
-        words += [f"--completions={folder / stage}.jsonl", f"--output={folder / 'judged'}"]
-        command = [sys.executable, "-m", "codex_jax", "evaluate", *words]
-        subprocess.run([*command, f"--workers={options.workers}"], check=True)
-    text = tables(options.verdicts, stages, copies)
-    (options.verdicts / "tables.md").write_text(text, "utf-8")
-    print(text)
-
-
-def count_by_temperature(verdicts: pathlib.Path, prefix: str) -> dict[str, dict[str, tuple]]:
-    """(samples, passed) of each problem whose name begins with `prefix`, by temperature."""
-    counts: dict[str, dict[str, list[int]]] = collections.defaultdict(dict)
-    for row in read_lines(verdicts):
-        temperature, _, task_id = row["task_id"].partition("|")
-        if task_id.startswith(prefix):
-            count = counts[temperature].setdefault(task_id, [0, 0])
-            count[0] += 1
-            count[1] += row["verdict"] == "passed"
-    return {t: {name: tuple(c) for name, c in rows.items()} for t, rows in counts.items()}
-
-
-def share_unparsed(completions: pathlib.Path, prompts: dict[str, str]) -> dict[str, float]:
-    """Share of HumanEval's samples at each temperature that aren't Python behind their prompt."""
-    counts: dict[str, list[int]] = collections.defaultdict(lambda: [0, 0])
-    for row in read_lines(completions):
-        if "|HumanEval/" in row["task_id"]:
-            count = counts[row["task_id"].partition("|")[0]]
-            count[0] += 1
-            try:
-                ast.parse(prompts[row["task_id"]] + row["completion"])
-            except (SyntaxError, ValueError, MemoryError, RecursionError):
-                count[1] += 1
-    return {temperature: bad / total for temperature, (total, bad) in counts.items()}
-
-
-def tables(folder: pathlib.Path, stages: list[str], problems: list[dict]) -> str:
-    """Markdown: pass@k of each stage and temperature, and its gain over the untrained model."""
-    from codex_jax.evaluate.metrics.pass_at_k import estimate
-    from codex_jax.evaluate.metrics.selection import paired_bootstrap
-
-    prompts = {problem["task_id"]: problem["prompt"] for problem in problems}
-    lines = ["| problems | model | T | pass@1 | gain | pass@10 | gain | unparsed |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for prefix, title in (("HumanEval/", "HumanEval"), ("traces/", "held out")):
-        base = count_by_temperature(folder / "base/judged/verdicts.jsonl", prefix)
-        for stage in stages:
-            if not (folder / stage / "judged/verdicts.jsonl").exists():
-                continue
-            counts = count_by_temperature(folder / stage / "judged/verdicts.jsonl", prefix)
-            bad = share_unparsed(folder / stage / f"{stage}.jsonl", prompts)
-            for temperature in sorted(counts):
-                cells = [title, stage, temperature]
-                for k, value in estimate(counts[temperature], [1, 10]).items():
-                    if value is None:
-                        cells += ["", ""]
-                        continue
-                    cells.append(interval(value.mean, value.low, value.high))
-                    gain = paired_bootstrap(base[temperature], counts[temperature], k)
-                    cells.append(interval(gain["difference"], gain["low"], gain["high"]))
-                cells.append(f"{bad[temperature]:.1%}" if prefix == "HumanEval/" else "")
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
-
-
-def interval(mean: float, low: float, high: float) -> str:
-    """Percentages: the mean, and its 95 % interval."""
-    return f"{100 * mean:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    codex_s_judge.judge_samples(options, problems)
 
 
 def main() -> None:
@@ -242,6 +163,14 @@ def main() -> None:
     judge.add_argument("verdicts", type=pathlib.Path, help="where verdicts and tables go")
     judge.add_argument("--humaneval", type=pathlib.Path, required=True)
     judge.add_argument("--workers", type=int, default=2)
+    judge.add_argument("--samples", type=int, default=20, help="of a problem, the first ones")
+    judge.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES)
+    judge.add_argument(
+        "--stages", nargs="+", default=STAGES, help="models, the untrained one first"
+    )
+    judge.add_argument(
+        "--benchmarks", nargs="+", default=BENCHMARKS, choices=BENCHMARKS, help="what to judge"
+    )
     judge.set_defaults(run=judge_samples)
     options = parser.parse_args()
     options.run(options)

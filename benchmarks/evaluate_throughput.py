@@ -148,7 +148,7 @@ def main() -> None:
         completions = str(folder / "completions.jsonl")
         records.write_jsonl(completions, samples)
         if options.skip_timeouts:
-            rows = ours("bubblewrap", options.problems, completions, folder / "before")
+            rows = judge("bubblewrap", options.problems, completions, folder / "before")
             late = {(row.task_id, row.sample_index) for row in rows if row.cause == "time_limit"}
             samples = [s for s in samples if (s.task_id, s.sample_index) not in late]
             print(f"{len(late)} programs run into the time limit and are left out")

@@ -48,7 +48,7 @@ def to_docstring_text(prompt: str, solution: str, entry_point: str = "") -> Cont
     Returns:
       Context and docstring, "" where the prompt has none; None where it has no such function.
     """
-    parts = _split(prompt, entry_point)
+    parts = _split(prompt, entry_point, solution)
     if parts is None:
         return None
     body = parts.rest + solution.rstrip() + "\n"
@@ -58,18 +58,21 @@ def to_docstring_text(prompt: str, solution: str, entry_point: str = "") -> Cont
     return Continuation(f"{parts.head}{body}{parts.indent}{_QUOTES}", text)
 
 
-def with_docstring(prompt: str, sample: str, entry_point: str = "") -> str | None:
+def with_docstring(
+    prompt: str, sample: str, entry_point: str = "", solution: str = ""
+) -> str | None:
     """Returns a prompt whose function has a sampled docstring in place of its own, if any.
 
     Args:
       prompt: As `to_docstring_text` takes it.
       sample: A completion of that function's context; what follows closing quotes is cut off.
       entry_point: The function's name; "" is the last one.
+      solution: The function's body, for its indentation.
 
     Returns:
       The prompt; None where it has no such function.
     """
-    parts = _split(prompt, entry_point)
+    parts = _split(prompt, entry_point, solution)
     if parts is None:
         return None
     words = sample.partition(_QUOTES)[0].rstrip()
@@ -83,7 +86,14 @@ def _spell(value: str) -> str:
     return "".join(c if c >= " " or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
-def _split(prompt: str, entry_point: str) -> _Parts | None:
+def _indent(solution: str) -> str:
+    """Returns the indentation of a body's first statement; four spaces without one."""
+    lines = (line for line in solution.splitlines() if line.strip() and line.strip()[0] != "#")
+    first = next(lines, "")
+    return first[: len(first) - len(first.lstrip())] or _SPACES
+
+
+def _split(prompt: str, entry_point: str, solution: str) -> _Parts | None:
     tree = _parse(prompt)
     functions = [
         node
@@ -96,7 +106,7 @@ def _split(prompt: str, entry_point: str) -> _Parts | None:
     first = functions[-1].body[0]
     value = first.value if isinstance(first, ast.Expr) else None
     if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
-        return _Parts(prompt.rstrip() + "\n", _SPACES, "", "")
+        return _Parts(prompt.rstrip() + "\n", _indent(solution), "", "")
     content = prompt.encode()
     lines = content.splitlines(keepends=True)  # as Python counts them
     start = sum(map(len, lines[: value.lineno - 1])) + value.col_offset
@@ -108,7 +118,7 @@ def _split(prompt: str, entry_point: str) -> _Parts | None:
     rest = content[end:].decode().partition("\n")[2]
     return _Parts(
         head if is_own_line else head.rstrip() + "\n",
-        indent if is_own_line else _SPACES,
+        indent if is_own_line else _indent(solution),
         value.value,
         rest.rstrip() + "\n" if rest.strip() else "",
     )

@@ -82,7 +82,7 @@ ROOMS = {
     # The report draws with matplotlib, imported where it draws: judging never loads it.
     "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
     # A script of traces runs within a package's own environment, and imports its pytest.
-    "curate": Room({"records", "files", "progress"}, {"numpy", "pytest"}),
+    "curate": Room({"records", "files", "progress", "problem_texts"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
@@ -162,7 +162,8 @@ FLOORS: dict[str, list[set[str]]] = {
     "compile": [
         {"hlo", "targets"},
         {"estimate", "sampling_target"},
-        {"report", "search"},
+        {"joint_target", "report", "search"},
+        {"joint"},
         {"compile"},
     ],
     "rl": [
@@ -186,7 +187,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"chains"},
         {"inputs"},
         {"problems"},
-        {"functions"},
+        {"docstrings", "functions"},
         {"candidates", "contests", "filters", "traces"},
     ],
     "evaluate": [

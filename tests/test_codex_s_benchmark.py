@@ -44,6 +44,11 @@ def study():
 
 
 @pytest.fixture(scope="module")
+def judge():
+    return load("codex_s_judge")
+
+
+@pytest.fixture(scope="module")
 def bpe():
     from codex_jax.tokenizer import Tokenizer
 
@@ -182,6 +187,121 @@ def test_greedy_requests_have_one_sample(study):
     requests = study.make_requests([{"task_id": "t", "prompt": "p"}], 20)
     counts = {row["custom_id"]: row["body"]["n"] for row in requests}
     assert counts == {f"{t}|t": 20 if t else 1 for t in study.TEMPERATURES}
+
+
+SQUARE = {
+    "task_id": "HumanEval/0",
+    "prompt": "def square(x):\n",
+    "entry_point": "square",
+    "canonical_solution": "    return x * x\n",
+    "test": "def check(candidate):\n    assert candidate(3) == 9\n",
+}
+HELD_OUT = SQUARE | {"task_id": "traces/p/square"}
+RIGHT, WRONG, BROKEN = "    return x * x\n", "    return x + x", "    return (x"
+
+
+def archive_of(folder, stage, rows):
+    """Writes STAGE.tar.gz with samples: (temperature, task_id, index, completion)."""
+    path = folder / f"{stage}.jsonl"
+    names = ("task_id", "sample_index", "completion")
+    lines = [dict(zip(names, (f"{t}|{task}", i, c), strict=True)) for t, task, i, c in rows]
+    write_lines(path, lines)
+    with tarfile.open(folder / f"{stage}.tar.gz", "w:gz") as archive:
+        archive.add(path, path.name)
+
+
+def fake_evaluation(judge, monkeypatch):
+    """Has the right programs pass without a sandbox; returns the completions of each call."""
+    calls = []
+
+    def evaluate(_, folder):
+        rows = list(judge._read_lines(folder / "completions.jsonl"))
+        calls.append([row["completion"] for row in rows])
+        (folder / "judged").mkdir()
+        for row in rows:
+            row["verdict"] = "passed" if "x * x" in row["completion"] else "failed"
+        write_lines(folder / "judged/verdicts.jsonl", rows)
+        (folder / "judged/report.json").write_text("{}")
+
+    monkeypatch.setattr(judge.Study, "_evaluate", evaluate)
+    return calls
+
+
+def options_of(tmp_path, **settings):
+    defaults = {"archives": tmp_path, "verdicts": tmp_path / "verdicts", "workers": 1}
+    defaults |= {"samples": 2, "temperatures": (0.2, 0.8), "stages": ("base", "problems")}
+    return types.SimpleNamespace(**defaults | {"benchmarks": ("HumanEval",)} | settings)
+
+
+def test_samples_end_at_their_marker_and_programs_are_judged_once(judge, tmp_path, monkeypatch):
+    calls = fake_evaluation(judge, monkeypatch)
+    texts = [RIGHT + "<|endoftext|>def g():\n", RIGHT, WRONG, BROKEN]
+    rows = [(t, "HumanEval/0", i, text) for t in (0.2, 0.8) for i, text in enumerate(texts)]
+    archive_of(tmp_path, "base", [*rows, (0.2, "traces/p/square", 0, RIGHT)])
+    archive_of(tmp_path, "problems", rows)
+    judge.judge_samples(options_of(tmp_path, samples=4), [SQUARE, HELD_OUT])
+    assert calls == [[RIGHT.rstrip(), WRONG]], "no program twice, and none that isn't Python"
+    table = (tmp_path / "verdicts/tables.md").read_text()
+    assert "| HumanEval | base | 0.2 | 4 | 50.0 (50.0 to 50.0) |  |  |  | 25% |" in table
+    assert "| problems | 0.8 | 4 | 50.0 (50.0 to 50.0) | 0.0 (0.0 to 0.0) |" in table
+    assert "held out" not in table, "it wasn't to be judged"
+    judge.judge_samples(options_of(tmp_path, samples=4), [SQUARE, HELD_OUT])
+    assert len(calls) == 1
+
+
+def test_more_samples_add_to_the_verdicts(judge, tmp_path, monkeypatch):
+    calls = fake_evaluation(judge, monkeypatch)
+    rows = [(0.2, "HumanEval/0", i, text) for i, text in enumerate((WRONG, RIGHT, "    return 0"))]
+    archive_of(tmp_path, "base", [*rows, (0.2, "traces/p/square", 0, RIGHT)])
+    for samples, expected in ((1, "1 | 0.0 ("), (3, "3 | 33.3 (")):
+        judge.judge_samples(options_of(tmp_path, samples=samples), [SQUARE, HELD_OUT])
+        assert f"| base | 0.2 | {expected}" in (tmp_path / "verdicts/tables.md").read_text()
+    judge.judge_samples(options_of(tmp_path, benchmarks=("held out",)), [SQUARE, HELD_OUT])
+    assert calls == [[WRONG], [RIGHT.rstrip(), "    return 0"], [RIGHT.rstrip()]]
+
+
+def test_an_interrupted_call_is_continued(judge, tmp_path, monkeypatch):
+    archive_of(tmp_path, "base", [(0.2, "HumanEval/0", 0, RIGHT)])
+    monkeypatch.setattr(judge.Study, "_evaluate", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        judge.judge_samples(options_of(tmp_path), [SQUARE])
+    calls = fake_evaluation(judge, monkeypatch)
+    judge.judge_samples(options_of(tmp_path), [SQUARE])
+    assert calls == [[RIGHT.rstrip()]]
+    assert len(list((tmp_path / "verdicts").glob("0*"))) == 1
+
+
+def test_the_best_temperature_by_k(judge):
+    sure = {f"p{n}": (10, 10 if n < 10 else 0) for n in range(40)}  # few problems, always
+    broad = {f"p{n}": (10, 2) for n in range(40)}  # all problems, now and then
+    curve = {0.2: sure, 0.8: broad}
+    assert judge.best_temperature(curve, 10) == (0.8, 0.8, 0.8, 1.0)
+    best, low, high, value = judge.best_temperature(curve, 1)
+    assert (best, low, value) == (0.2, 0.2, 0.25)
+    assert high == 0.8, "ten of forty problems are few"
+    lines = judge.best_temperatures({("HumanEval", "base"): curve | {0.0: {}}})
+    assert "| HumanEval | base | 10 | 0.8 (0.8 to 0.8) | 100.0 | 10 |" in lines
+
+
+@pytest.mark.usefixtures("judge")
+def test_the_command_judges_in_a_sandbox(study, tmp_path, capsys):
+    archive_of(
+        tmp_path, "base", [(0.0, "HumanEval/0", 0, RIGHT), (0.0, "traces/p/square", 0, WRONG)]
+    )
+    write_lines(tmp_path / "humaneval.jsonl", [SQUARE])
+    write_lines(tmp_path / "held_out.jsonl", [HELD_OUT])
+    study.judge_samples(
+        options_of(
+            tmp_path,
+            folder=tmp_path,
+            humaneval=tmp_path / "humaneval.jsonl",
+            temperatures=(0.0,),
+            benchmarks=study.BENCHMARKS,
+        )
+    )
+    table = capsys.readouterr().out
+    assert "| HumanEval | base | 0 | 1 | 100.0 (100.0 to 100.0) |" in table
+    assert "| held out | base | 0 | 1 | 0.0 (0.0 to 0.0) |" in table
 
 
 @pytest.mark.slow

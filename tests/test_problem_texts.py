@@ -96,6 +96,15 @@ def test_a_function_without_docstring_can_get_one():
     assert with_docstring(prompt, sample, "f") == 'def f(x):\n    """Adds 1.\n    """\n'
 
 
+@pytest.mark.parametrize("indent", ["  ", "\t"])
+def test_a_docstring_is_indented_as_the_body(indent):
+    solution = f"\n{indent}# adds\n{indent}return x + 1\n"
+    context, _ = to_docstring_text("def f(x):\n", solution, "f")
+    assert context == f'def f(x):\n{solution}{indent}"""'
+    renewed = with_docstring("def f(x):\n", "Adds 1.", "f", solution)
+    assert docstring_of(renewed + solution, "f") == "Adds 1."
+
+
 @pytest.mark.parametrize("prompt", ["function f(x) {\n", "x = 1\n", 'def g(x):\n    """G."""\n'])
 def test_no_function_of_that_name_gives_nothing(prompt):
     assert to_docstring_text(prompt, "    return 1\n", "f") is None

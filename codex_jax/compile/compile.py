@@ -4,14 +4,16 @@ import dataclasses
 import json
 import pathlib
 import sys
+import types
 from typing import Any
 
 import jax
 
 from codex_jax import InputError, files
-from codex_jax.compile import report
+from codex_jax.compile import joint, report
 from codex_jax.compile import search as searches
 from codex_jax.compile.estimate import estimate
+from codex_jax.compile.joint_target import JointTarget, Policy
 from codex_jax.compile.sampling_target import SampleTarget, Sampling
 from codex_jax.compile.search import Search
 from codex_jax.compile.targets import Target, TrainTarget
@@ -38,13 +40,14 @@ def compile_for(
     compute: Compute = Compute(),
     optimizer: Optimizer = Optimizer(),
     sampling: Sampling | None = None,
+    policy: Policy | None = None,
     search: bool = False,
     space: Search = Search(),
     cache_dir: str = str(_CACHE),
     hlo_output: str = "",
     output: str = "",
 ) -> None:
-    """Compiles a train step or the sampling loop for a TPU topology, without a TPU.
+    """Compiles a train step, the sampling loop or both for a TPU topology, without a TPU.
 
     Prints whether it fits, the compiler's estimate of its time, and the bytes sent between chips.
     The exit status is 1 if it doesn't fit. Results are cached by configuration and code.
@@ -59,34 +62,63 @@ def compile_for(
       compute: Precision, and what is traded for memory.
       optimizer: Its state takes memory too.
       sampling: The sampling loop's sizes: if set, it is compiled instead of a train step.
+      policy: A batch of policy gradients: if set, its step and the sampling loop on one mesh.
       search: Whether to try every combination of space and show the best.
       space: What a search tries.
       cache_dir: Folder of cached results.
       hlo_output: File for the compiled program's text; empty writes none.
       output: Folder for a search's points.json and front.png; empty writes none.
     """
-    pod: dict[str, Any] = {"topology": topology, "slices": slices, "model": model, "mesh": mesh}
-    target: Target
-    if sampling:
-        target = SampleTarget(**pod, sampling=sampling, dtype=compute.dtype)
-    else:
-        sizes: dict[str, Any] = {"batch_size": batch_size, "sequence_length": sequence_length}
-        target = TrainTarget(**pod, **sizes, compute=compute, optimizer=optimizer)
+    settings = types.SimpleNamespace(**locals())
+    target = _make_target(settings)
     _use_host()
+<<<<<<< HEAD
     cache = pathlib.Path(cache_dir).expanduser()
     files.check_creatable(cache, "cache_dir")
+=======
+>>>>>>> main
     if output:
         files.claim_folder(output, _OWN_FILES, "output")
     if hlo_output:
         files.claim_file(hlo_output, files.has_text("HloModule"), "hlo_output")
-    if not search:
-        fits = _estimate_one(target, cache, hlo_output)
-    elif isinstance(target, TrainTarget):
-        fits = _search(space, target, cache, output)
-    else:
-        raise InputError("search tries train steps; remove Sampling's settings, or --search")
-    if not fits:
+    if not _estimate(target, settings):
         sys.exit(1)
+
+
+def _make_target(settings: Any) -> TrainTarget | SampleTarget | JointTarget:
+    """Returns the program or programs that the settings name.
+
+    Raises:
+      InputError: settings that these programs don't have.
+    """
+    pod = {name: getattr(settings, name) for name in ("topology", "slices", "model", "mesh")}
+    trainer = {name: getattr(settings, name) for name in ("compute", "optimizer")}
+    sizes = {name: getattr(settings, name) for name in ("batch_size", "sequence_length")}
+    if not settings.policy and not settings.sampling:
+        return TrainTarget(**pod, **trainer, **sizes)
+    if settings.search:
+        raise InputError(
+            "search tries train steps; remove Policy's and Sampling's settings, or --search"
+        )
+    sampling = settings.sampling or Sampling()
+    if not settings.policy:
+        return SampleTarget(**pod, sampling=sampling, dtype=settings.compute.dtype)
+    if settings.hlo_output:
+        raise InputError(
+            "hlo_output writes the text of one program, and a batch of policy gradients has four; "
+            "remove Policy's settings, or --hlo_output"
+        )
+    return JointTarget(**pod, **trainer, policy=settings.policy, sampling=sampling)
+
+
+def _estimate(target: TrainTarget | SampleTarget | JointTarget, settings: Any) -> bool:
+    """Prints the estimates; returns whether something fits."""
+    cache = pathlib.Path(settings.cache_dir).expanduser()
+    if isinstance(target, JointTarget):
+        return _estimate_all(target, cache)
+    if isinstance(target, TrainTarget) and settings.search:
+        return _search(settings.space, target, cache, settings.output)
+    return _estimate_one(target, cache, settings.hlo_output)
 
 
 def _use_host() -> None:
@@ -97,6 +129,12 @@ def _use_host() -> None:
 def _estimate_one(target: Target, cache: pathlib.Path, hlo_output: str) -> bool:
     result = estimate(target, cache, hlo_output=pathlib.Path(hlo_output) if hlo_output else None)
     print(report.page(target, result))
+    return result.fits
+
+
+def _estimate_all(target: JointTarget, cache: pathlib.Path) -> bool:
+    result = joint.estimate_joint(target, cache)
+    print(joint.page(result))
     return result.fits
 
 

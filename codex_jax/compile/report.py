@@ -4,7 +4,7 @@ from typing import cast
 
 from codex_jax.compile.estimate import Estimate
 from codex_jax.compile.sampling_target import SampleTarget
-from codex_jax.compile.targets import Target, TrainTarget
+from codex_jax.compile.targets import Pod, Target, TrainTarget
 from codex_jax.sharding import AXES
 
 _GIB = 2**30
@@ -12,7 +12,7 @@ _GIB = 2**30
 
 def page(target: Target, estimate: Estimate) -> str:
     """Memory, time and its formula, collectives, the largest values."""
-    lines = [_title(target)]
+    lines = [title(target)]
     if estimate.failure:
         lines.append(row("does not fit", estimate.failure))
     else:
@@ -28,7 +28,8 @@ def page(target: Target, estimate: Estimate) -> str:
     return "\n".join(lines)
 
 
-def _title(target: Target) -> str:
+def title(target: Pod) -> str:
+    """The first line of a report: the program, the pod and its mesh."""
     slices = f" × {target.slices} slices" if target.slices > 1 else ""
     sizes = zip(AXES, target.mesh.resolve(target.devices), strict=True)
     mesh = " × ".join(f"{axis} {size}" for axis, size in sizes if size > 1) or "1 device"
@@ -38,12 +39,11 @@ def _title(target: Target) -> str:
 def _times(target: Target, estimate: Estimate) -> list[str]:
     clock = target.chip.clock_hz
     cycles = f"{estimate.seconds * clock / 1e6:,.1f} M cycles at {clock / 1e9} GHz"
-    lines = [row("XLA's estimate", f"{_time(estimate.seconds)} a step: {cycles}")]
-    lines += (
-        _rate(target, estimate)
-        if isinstance(target, TrainTarget)
-        else _roofline(cast("SampleTarget", target), estimate)
-    )
+    lines = [row("XLA's estimate", f"{time(estimate.seconds)} a step: {cycles}")]
+    if isinstance(target, TrainTarget):
+        lines += _rate(target, estimate)
+    elif target.is_loop:
+        lines += _roofline(cast("SampleTarget", target), estimate)
     if estimate.host:
         lines.append(row("host memory", f"{estimate.host / _GIB:.1f} GiB a device"))
     return lines
@@ -73,7 +73,7 @@ def _roofline(target: SampleTarget, estimate: Estimate) -> list[str]:
     rate = f"{target.sampling.batch_size / seconds:,.0f} tokens/s on all devices"
     return [
         *_kernels(estimate),
-        row("roofline", f"{bound / seconds:.2f} = {_time(bound)} / {_time(seconds)}; {rate}"),
+        row("roofline", f"{bound / seconds:.2f} = {time(bound)} / {time(seconds)}; {rate}"),
         row("", f"      ({read}) / {target.chip.hbm_bandwidth / 1e9:,.0f} GB/s"),
     ]
 
@@ -82,7 +82,7 @@ def _kernels(estimate: Estimate) -> list[str]:
     """The kernels, which the compiler's estimate leaves out and the roofline's time includes."""
     if not estimate.kernels:
         return []
-    least = f"{_time(estimate.kernel_seconds)} more: the larger of bytes and FLOPs at peak rates"
+    least = f"{time(estimate.kernel_seconds)} more: the larger of bytes and FLOPs at peak rates"
     lines = [row("kernels", f"{estimate.kernels} calls, at least {least}")]
     if estimate.uncounted_kernels:
         lines.append(
@@ -91,7 +91,8 @@ def _kernels(estimate: Estimate) -> list[str]:
     return lines
 
 
-def _time(seconds: float) -> str:
+def time(seconds: float) -> str:
+    """Seconds, or milliseconds below a tenth of one."""
     return f"{seconds:.3f} s" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"
 
 
@@ -109,16 +110,25 @@ def _memory(estimate: Estimate, limit: float) -> str:
 
 
 def _collectives(estimate: Estimate, link: float) -> list[str]:
-    """A line per type of collective; an all-reduce crosses the links twice."""
-    lines, crossed, hidden = [], 0.0, 0.0
-    for collective, (times, moved, beside) in estimate.collectives.items():
-        lines.append(row(collective, f"{moved / 1e9:8.2f} GB in {times:,} calls"))
-        crossings = 2 if collective == "all-reduce" else 1
-        crossed, hidden = crossed + crossings * moved, hidden + crossings * beside
+    """A line per type of collective, and the seconds on the wire."""
+    lines = [
+        row(collective, f"{moved / 1e9:8.2f} GB in {times:,} calls")
+        for collective, (times, moved, _) in estimate.collectives.items()
+    ]
+    crossed, hidden = wire_seconds(estimate, link)
     if crossed:
-        time = f"{crossed / link:.3f} s at the links' {link / 1e9:.0f} GB/s"
-        lines.append(row("on the wire", f"{time}, {hidden / link:.3f} s of it beside computation"))
+        rate = f"{crossed:.3f} s at the links' {link / 1e9:.0f} GB/s"
+        lines.append(row("on the wire", f"{rate}, {hidden:.3f} s of it beside computation"))
     return lines
+
+
+def wire_seconds(estimate: Estimate, link: float) -> tuple[float, float]:
+    """(seconds on links of this rate, those beside computation); an all-reduce crosses twice."""
+    crossed = hidden = 0.0
+    for collective, (_, moved, beside) in estimate.collectives.items():
+        crossings = 2 if collective == "all-reduce" else 1
+        crossed, hidden = crossed + crossings * moved / link, hidden + crossings * beside / link
+    return crossed, hidden
 
 
 def _values(estimate: Estimate) -> list[str]:

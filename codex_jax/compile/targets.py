@@ -3,10 +3,12 @@
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh
 
 from codex_jax import model, sharding
@@ -31,15 +33,14 @@ class _RowSizes:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Target(abc.ABC):
-    """A program and its topology, with every setting that the compiled program depends on."""
+class Pod(abc.ABC):
+    """A topology, and the model and mesh that one or several programs have on it."""
 
     topology: str
     slices: int
     model: DecoderConfig
     mesh: MeshShape
 
-    is_loop = False  # whether a step is an iteration of the program's loop
     tunables = "batch_size, Compute.remat, Compute.loss_chunks"  # settings that save memory
 
     @property
@@ -57,7 +58,7 @@ class Target(abc.ABC):
     @property
     @abc.abstractmethod
     def title(self) -> str:
-        """The program, in a line of the report."""
+        """The program or programs, in a line of the report."""
 
     def devices_for(self) -> list[Any]:
         """The topology's devices.
@@ -66,6 +67,12 @@ class Target(abc.ABC):
           InputError: an unknown topology, no libtpu.
         """
         return topology.devices(self.topology, slices=self.slices)
+
+
+class Target(Pod):
+    """A program on a pod, with every setting that the compiled program depends on."""
+
+    is_loop = False  # whether a step is an iteration of the program's loop
 
     @abc.abstractmethod
     def lower(self) -> Any:
@@ -115,17 +122,26 @@ class TrainTarget(Target):
         shapes, axes = model.abstract_params(self.model)
         sharding.report(shapes, axes, mesh)
         tx = optimizer.make(self.optimizer, steps=_STEPS, axes=axes)
-        step = jit_step(self.model, tx, self.compute, mesh)
+        step = self._jit(tx, mesh)
         train_state = state.abstract_state(
             self.model, tx, mesh, dtype=jnp.dtype(self.compute.param_dtype)
         )
         return step.lower(train_state, self._batch(mesh))
 
-    def _batch(self, mesh: Mesh) -> Batch:
+    def _jit(self, tx: optax.GradientTransformation, mesh: Mesh) -> Any:
+        """The compiled step: (state, batch) → (state, metrics)."""
+        return jit_step(self.model, tx, self.compute, mesh)
+
+    def _batch(self, mesh: Mesh) -> Any:
+        """Shapes of a batch."""
+        return self._columns(Batch, mesh, floats=("loss_weights",))
+
+    def _columns(self, batch: Any, mesh: Mesh, *, floats: Sequence[str]) -> Any:
+        """Shapes of a named tuple of (B, T) arrays, int32 but for those named as float32."""
         placement = sharding.batch_sharding(mesh)
         shape = (self.batch_size, self.sequence_length)
-        types = dict.fromkeys(Batch._fields, jnp.int32) | {"loss_weights": jnp.float32}
+        types = dict.fromkeys(batch._fields, jnp.int32) | dict.fromkeys(floats, jnp.float32)
         arrays = {
             name: jax.ShapeDtypeStruct(shape, t, sharding=placement) for name, t in types.items()
         }
-        return Batch(**arrays)
+        return batch(**arrays)

@@ -96,6 +96,11 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             dependencies={"runner": _RUNNER},
         ),
         Command(
+            "curate docstrings",
+            "codex_jax.curate.docstrings:write_docstrings",
+            "make problems: functions with docstrings that a model of Codex-D has written",
+        ),
+        Command(
             "curate filter",
             "codex_jax.curate.filters.filter:filter_problems",
             "drop problems: licenses, unsolved ones, near duplicates, benchmarks",

@@ -8,7 +8,9 @@ own as `shadow_test`; else a share of its cases is held back.
 
 import ast
 import dataclasses
+import keyword
 import math
+import re
 from typing import NamedTuple
 
 from codex_jax import InputError
@@ -66,6 +68,7 @@ def _check_form(problem: Problem) -> None:
     if not problem.test or not problem.entry_point:
         missing = "test" if not problem.test else "entry_point"
         raise InputError(f"{problem.task_id}: no {missing}; rewards need check(candidate) and both")
+    _check_entry_point(problem)
     if problem.extra.get("language", "python") != "python" or problem.extra.get("mode"):
         raise InputError(
             f"{problem.task_id}: its test doesn't run outside of the program, as rewards need; "
@@ -73,6 +76,26 @@ def _check_form(problem: Problem) -> None:
         )
     if problem.extra.get("suffix"):
         raise InputError(f"{problem.task_id}: has a suffix; leave infilling problems out")
+
+
+def _check_entry_point(problem: Problem) -> None:
+    """Refuses a name that no program can define.
+
+    Raises:
+      InputError: the entry point is no name, or prompt and reference never have it.
+    """
+    name, reference = problem.entry_point or "", problem.canonical_solution or ""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(
+            f"{problem.task_id}: entry_point is {name!r:.60}; expected the name of the function "
+            "that the test calls"
+        )
+    text = problem.prompt + reference
+    if reference.strip() and "import *" not in text and not re.search(rf"\b{name}\b", text):
+        raise InputError(
+            f"{problem.task_id}: neither prompt nor canonical_solution has the entry_point "
+            f"{name!r}; expected the name of a function that programs define"
+        )
 
 
 def _parse_test(problem: Problem) -> tuple[ast.Module, list[ast.stmt]]:

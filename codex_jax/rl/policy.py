@@ -205,12 +205,16 @@ def _check_settings(settings: Any) -> None:
     ranges.check("StopRules", settings.stop_rules, watch.RANGES)
     if not settings.init_from:
         raise InputError("init_from is empty; set it to the checkpoint that the run improves")
+<<<<<<< HEAD
     names = _split(settings.rewards)
     if not names or len(set(names)) < len(names):
         raise InputError(
             f"rewards is {settings.rewards!r:.60}; set it to passes, share_of_cases, parses or "
             "your own, each once"
         )
+=======
+    _check_samples(settings)
+>>>>>>> main
     if settings.steps % rollout.updates_per_batch:
         raise InputError(
             f"rl.steps is {settings.steps}; set it to a multiple of Rollout.updates_per_batch, "
@@ -218,6 +222,24 @@ def _check_settings(settings: Any) -> None:
         )
     if settings.compute.z_loss:
         raise InputError("Compute.z_loss is set; set it to 0: a policy gradient has no such term")
+
+
+def _check_samples(settings: Any) -> None:
+    """Checks rewards' names, and that samples of a prompt differ.
+
+    Raises:
+      InputError: the first setting that is of no use.
+    """
+    names = _split(settings.rewards)
+    if not names:
+        raise InputError("rewards is empty; set it to passes, share_of_cases, parses or your own")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"rewards names {repeated[0]} twice; set it to distinct names")
+    if settings.sampling_params.temperature == 0:
+        raise InputError(
+            "SamplingParams.temperature is 0, with which all samples of a prompt are equal; set it "
+            "above 0"
+        )
 
 
 def _check_lengths(prompts: Prompts, model: DecoderConfig, new: int) -> None:

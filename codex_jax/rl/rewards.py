@@ -9,7 +9,6 @@ verdict reaches no reward: it has none.
 import ast
 import importlib
 import inspect
-import math
 import numbers
 import pathlib
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 from codex_jax import InputError
 
 Reward = Callable[..., Sequence[float | None]]
+
+_LARGEST = 1e6  # in a float32 such rewards still differ by a tenth
 
 
 def passes(
@@ -126,7 +127,8 @@ def _call(
     columns: Mapping[str, Sequence[Any]],
 ) -> list[float | None]:
     try:
-        values = list(reward(list(prompts), list(completions), **columns))
+        copies = {column: list(values) for column, values in columns.items()}
+        values = list(reward(list(prompts), list(completions), **copies))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"the reward {name} raised {reason:.200}; mend it and run again") from None
@@ -136,13 +138,23 @@ def _call(
             "return one for each"
         )
     for value in values:
-        if value is not None and not (_is_number(value) and math.isfinite(value)):
+        if value is not None and not _is_usable(value):
             raise InputError(
-                f"the reward {name} returned {value!r:.60}; have it return finite numbers, or None "
-                "for no reward"
+                f"the reward {name} returned {_describe(value)}; have it return finite numbers of "
+                f"at most {_LARGEST:g}, or None for no reward"
             )
     return [None if value is None else float(value) for value in values]
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real)
+def _describe(value: object) -> str:
+    """A value's text, or its type where that raises, as an integer's of 5,000 digits does."""
+    try:
+        return " ".join(repr(value).split())[:60]
+    except Exception:  # noqa: BLE001 - whatever a user's class raises
+        return f"a value of type {type(value).__name__}"
+
+
+def _is_usable(value: object) -> bool:
+    """Whether a value is a number that a float32 can hold, as can its sums and products."""
+    number: Any = value
+    return isinstance(value, numbers.Real) and bool(-_LARGEST <= number <= _LARGEST)

@@ -38,6 +38,7 @@ class Rollout:
     shadow_share: float = 0.25
 
 
+_DTYPES = ("float32", "bfloat16")
 _RANGES = {
     "prompts_per_batch": ranges.integer(1),
     "samples_per_prompt": ranges.integer(2),
@@ -56,8 +57,15 @@ def check_rollout(rollout: Rollout) -> None:
       InputError: the first one that isn't in its range.
     """
     ranges.check("Rollout", rollout, _RANGES)
-    if isinstance(rollout.stops, str):
-        raise InputError(f"Rollout.stops is {rollout.stops!r:.60}; set it to a list of strings")
+    if isinstance(rollout.stops, str) or not all(rollout.stops):
+        raise InputError(
+            f"Rollout.stops is {rollout.stops!r:.60}; set it to a list of strings, none empty"
+        )
+    if rollout.sampler_dtype not in _DTYPES:
+        raise InputError(
+            f"Rollout.sampler_dtype is {rollout.sampler_dtype!r:.60}; set it to one of "
+            f"{', '.join(_DTYPES)}"
+        )
     if len(rollout.clip) != 2 or not (0 < rollout.clip[0] < 1 and rollout.clip[1] > 0):
         raise InputError(
             f"Rollout.clip is {rollout.clip!r}; set it to two numbers above 0, the first below 1"

@@ -1,7 +1,6 @@
 """Rules by which a run stops itself: nothing to learn, a hack, a collapse, or a faulty sampler."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from codex_jax import ranges
+from codex_jax.train.metrics import read_before
 
 _WINDOW = 5  # batches over which the shadow gap is averaged
 
@@ -136,14 +136,4 @@ def share_reason(reason: str) -> str:
 
 def read_history(path: pathlib.Path, start: int) -> list[dict[str, Any]]:
     """Reads the batches' metrics of the steps before `start`; a torn last line is left out."""
-    lines: list[dict[str, Any]] = []
-    if not path.exists():
-        return lines
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            break
-        if line["step"] < start and "equal_groups" in line:
-            lines.append(line)
-    return lines
+    return [line for _, line in read_before(path, start) if "equal_groups" in line]

@@ -163,18 +163,23 @@ class Judge:
             )
 
 
+def read_before(path: pathlib.Path, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields (text, fields) of the lines of steps before `start`, up to a torn or damaged one."""
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError):
+            return  # the process was killed while it wrote this line
+        step = fields.get("step") if isinstance(fields, dict) else None
+        if not isinstance(step, int | float) or not step < start:
+            return
+        yield text, fields
+
+
 def _truncate(path: pathlib.Path, start: int) -> None:
     """Removes the lines of steps from `start` on, and a torn last line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            fields = json.loads(line)
-        except json.JSONDecodeError:
-            break  # the process was killed while it wrote this line
-        if fields["step"] >= start:
-            break
-        lines.append(line + "\n")
-    files.atomic_write(path, "".join(lines))
+    if path.exists():
+        files.atomic_write(path, "".join(text + "\n" for text, _ in read_before(path, start)))

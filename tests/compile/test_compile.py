@@ -220,6 +220,39 @@ def test_a_real_sampling_loop_stands_beside_its_roofline(tmp_path, capsys):
         assert part in page
 
 
+BATCH = [
+    "--prompts_per_batch=4",
+    "--gin.Sampling.batch_size=8",
+    "--samples=4",
+    "--max_prompt_tokens=64",
+    "--max_new_tokens=64",
+    "--tensor=2",
+]
+
+
+@needs_libtpu
+def test_policy_and_sampler_are_compiled_for_one_mesh(tmp_path, capsys):
+    words = [word for word in command(tmp_path) if "batch_size" not in word]
+    assert cli.main([*words, *BATCH]) == 0
+    first, *pages = capsys.readouterr().out.split("\n\n")
+    assert first.startswith("policy gradients of 4 prompts × 4 samples, on v5e:2x2, fsdp 2 ×")
+    for name in ("trainer", "sampler", "a batch", "prefill", "sampling", "handing over"):
+        assert name in first
+    assert [page.split(" ")[0] for page in pages] == ["a", "sampling", "gradient", "weights"]
+    assert "MFU" in pages[2]
+    assert "roofline" in pages[1]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"), [("--search", "remove Policy's"), ("--hlo_output=x", "text of one program")]
+)
+def test_a_batch_of_policy_gradients_has_no_search_and_no_single_text(
+    flag, words, tmp_path, capsys
+):
+    assert cli.main([*command(tmp_path), *BATCH[:1], flag]) == 2
+    assert words in capsys.readouterr().err
+
+
 @needs_libtpu
 def test_what_does_not_fit_says_so_with_status_1(tmp_path, capsys):
     with pytest.raises(SystemExit) as left:

@@ -1,6 +1,9 @@
 """`curate filter`: every step drops what it should, planted benchmark problems among them."""
 
+import ast
 import json
+import pathlib
+import random
 import re
 
 import pytest
@@ -118,6 +121,71 @@ def test_planted_problems_are_found(tmp_path, runner, name):
     assert steps[expected]["examples"] == [f"p/{name} (HumanEval/total)"]
 
 
+class _Rename(ast.NodeTransformer):
+    """Gives a function's own names others, and takes its annotations off."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def visit_Name(self, node):
+        node.id = self.names.get(node.id, node.id)
+        return node
+
+    def visit_arg(self, node):
+        node.arg, node.annotation = self.names.get(node.arg, node.arg), None
+        return node
+
+    def visit_FunctionDef(self, node):
+        self.generic_visit(node)
+        node.name, node.returns = self.names.get(node.name, node.name), None
+        return node
+
+
+def disguise(row, number) -> records.Problem:
+    """A benchmark's problem renamed, reformatted, and described in other words."""
+    tree = ast.parse(row["prompt"] + row["canonical_solution"])
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    bound = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {
+        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    names = {name: f"value_{number}_{index}" for index, name in enumerate(sorted(bound))}
+    for function in functions:
+        if ast.get_docstring(function) is not None and len(function.body) > 1:
+            function.body = function.body[1:]
+    (function,) = [node for node in functions if node.name == row["entry_point"]]
+    words = ast.Expr(ast.Constant(f"Works the answer out from what it gets, as number {number}."))
+    function.body.insert(0, words)
+    text = ast.unparse(ast.fix_missing_locations(_Rename(names).visit(tree)))
+    return records.Problem(
+        task_id=f"planted/{row['task_id']}",
+        prompt=text,
+        entry_point=names[row["entry_point"]],
+        extra={"license": "MIT"},
+    )
+
+
+def test_twenty_planted_functions_of_humaneval_are_found(tmp_path, runner):
+    path = pathlib.Path("../shared/data/HumanEval.jsonl.gz")
+    if not path.exists():
+        pytest.skip("HumanEval isn't at ../shared/data")
+    with records.open_text(path) as lines:
+        every = [json.loads(line) for line in lines]
+    few_calls = [every[34], every[38]]  # their tests have one call with literals, and none
+    del every[38], every[34], every[32]  # 32 runs without end on most inputs: seconds
+    rows = few_calls + random.Random(20).sample(every, 18)
+    (tmp_path / "bench.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    planted = [disguise(row, number) for number, row in enumerate(rows)]
+    honest = problem("cubes", "    seen = [n ** 3 for n in numbers]\n    return seen\n")
+    names, steps = run(
+        tmp_path, runner, [*planted, honest], benchmarks=[str(tmp_path / "bench.jsonl")]
+    )
+    assert names == ["p/cubes"]
+    dropped = {step: row["dropped"] for step, row in steps.items()}
+    assert dropped["benchmarks: text"] + dropped["benchmarks: behavior"] == 20
+
+
 def test_words_of_a_statement_are_found(tmp_path, runner):
     words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
     row = {
@@ -151,6 +219,28 @@ def test_probes_of_each_format(tmp_path, session):
         ("MBPP/1", 2),
         ("HumanEval/0", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "body", "test", "count"),
+    [
+        ("def h(numbers):\n", "    return [n * n for n in numbers]\n", "candidate([1, 2])", 8),
+        ('def h(text):\n    """Doubles.\n\n    >>> h("ab")\n    \'abab\'\n    """\n',
+         "    return text * 2\n", "", 8),
+        ("def h(text: str):\n", "    return text[::-1] + '!'\n", "candidate(make())", 8),
+        ("def h(text: str):\n", "    return text\n", "", 0),  # an echo says nothing
+        ("def h(text: str):\n", "    return 3\n", "candidate('a')", 0),
+        ("print 'Python 2'\ndef h(x):\n", "    return x\n", "candidate(1)", 0),
+    ],
+)  # fmt: skip
+def test_calls_are_grown_where_a_test_has_too_few(tmp_path, session, prompt, body, test, count):
+    row = {"task_id": "HumanEval/1", "prompt": prompt, "canonical_solution": body}
+    row |= {"entry_point": "h", "test": f"def check(candidate):\n    {test or 'pass'}\n"}
+    path = tmp_path / "b.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    probes = benchmarks.make_probes(benchmarks.read_benchmarks([str(path)]), session)
+    assert [len(probe.calls) for probe in probes] == [count] * bool(count)
+    assert all(probe.outputs[0] not in probe.calls[0].arguments for probe in probes)
 
 
 def test_a_program_that_ends_early_is_stepped_over(session):

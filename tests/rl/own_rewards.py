@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import sys
 
 
 def count_vowels(prompts, completions, **columns):
@@ -46,11 +45,6 @@ def raises(prompts, completions, **columns):
     raise KeyError("lint")
 
 
-def leaves(prompts, completions, **columns):
-    del prompts, completions, columns
-    sys.exit(0)
-
-
 def raises_once(prompts, completions, **columns):
     """Raises at the second call, counted in the file that the environment names."""
     flag = pathlib.Path(os.environ["CODEX_JAX_TEST_FLAG"])
@@ -59,6 +53,34 @@ def raises_once(prompts, completions, **columns):
     if flag.stat().st_size == 2:
         raise RuntimeError("once")
     return count_vowels(prompts, completions, **columns)
+
+
+def exits(prompts, completions, **columns):
+    """Ends as a script does."""
+    del prompts, completions, columns
+    raise SystemExit(3)
+
+
+def huge(prompts, completions, **columns):
+    """Returns integers that no float can hold, and that Python doesn't write."""
+    del completions, columns
+    return [10**5000] * len(prompts)
+
+
+def large(prompts, completions, **columns):
+    del completions, columns
+    return [-2e6] * len(prompts)
+
+
+def nothing(prompts, completions, **columns):
+    """Forgets its return."""
+
+
+def sorts_verdicts(prompts, completions, **columns):
+    """Changes what is passed to it."""
+    columns["verdict"].sort()
+    completions.clear()
+    return [0.0] * len(prompts)
 
 
 no_function = 3

@@ -64,6 +64,19 @@ def test_a_test_without_check_is_split_too():
     assert (cases.rewarded.test, cases.shadow.test) == ("assert f(1) == 2\n", "assert f(2) == 3\n")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "solution"),
+    [
+        ("Write g.", ""),  # without a reference nothing says what programs define
+        ("# Sums.\n", "def g(x):\n    return x + 1\n"),
+        ("", "from library import *\n"),
+    ],
+)
+def test_an_entry_point_that_programs_may_define_is_no_fault(prompt, solution):
+    fields = {"prompt": prompt, "canonical_solution": solution, "entry_point": "g"}
+    assert split_cases(make_problem(1, **fields), 0.25).rewarded.entry_point == "g"
+
+
 def test_a_problem_may_bring_its_shadow_test():
     test = "def check(candidate):\n    assert isinstance(candidate(1), int)\n"
     shadow = "def check(candidate):\n    assert candidate(1) == 1\n"
@@ -74,6 +87,12 @@ def test_a_problem_may_bring_its_shadow_test():
 FAULTY = {
     "no test": ({"test": ""}, "no test"),
     "no entry point": ({"entry_point": ""}, "no entry_point"),
+    "no name": ({"entry_point": "f(x)"}, "entry_point is 'f.x.'; expected the name"),
+    "a keyword": ({"entry_point": "def"}, "entry_point is 'def'; expected the name"),
+    "absent": (
+        {"entry_point": "g", "canonical_solution": "1"},
+        "neither prompt nor canonical_solution has .* 'g'",
+    ),
     "one case": ({"test": "def check(candidate):\n    assert candidate(1) == 1\n"}, "has 1 cases"),
     "no case": ({"test": "def check(candidate):\n    candidate(1)\n"}, "has 0 cases"),
     "no Python": ({"test": "assert f(1) = 2"}, "its test doesn't parse"),

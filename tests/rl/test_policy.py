@@ -14,6 +14,7 @@ from codex_jax.rl import run
 from codex_jax.rl.judging import Judge, Sandbox
 from codex_jax.rl.policy import learn
 from codex_jax.rl.watch import StopRules
+from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.tokenizer import Tokenizer
 from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
@@ -158,7 +159,9 @@ def faulty_settings(tmp_path):
     other.save(tmp_path / "other.json")
     long = {"t/0": make_problem(0, prompt="def f(x):\n    return x + 0  #" + "y " * 90)}
     single = {"t/0": make_problem(0, test="def check(c):\n    assert c(1) == 1\n")}
-    for name, problems in {"long": long, "single": single}.items():
+    absent = {"t/0": make_problem(0, entry_point="g", canonical_solution="1\n")}
+    files = {"long": long, "single": single, "absent_function": absent}
+    for name, problems in files.items():
         write_jsonl(tmp_path / f"{name}.jsonl", problems.values())
     (tmp_path / "no_test.jsonl").write_text('{"task_id": "t/0", "prompt": "x", "entry_point": "f"}')
     small = dataclasses.replace(SMALL, prompts_per_batch=1)
@@ -175,8 +178,18 @@ def faulty_settings(tmp_path):
             "2 or more",
         ),
         "unknown reward": ({"rewards": "passse"}, "no reward 'passse'"),
+<<<<<<< HEAD
         "no reward": ({"rewards": ()}, "rewards is ()"),
         "a reward twice": ({"rewards": "passes, passes"}, "each once"),
+=======
+        "no reward": ({"rewards": ()}, "rewards is empty"),
+        "equal rewards": ({"rewards": "passes,parses,passes"}, "rewards names passes twice"),
+        "greedy": ({"sampling_params": SamplingParams(temperature=0.0)}, "temperature is 0"),
+        "absent function": (
+            {"problems": str(tmp_path / "absent_function.jsonl")},
+            "t/0: neither prompt nor canonical_solution has the entry_point 'g'",
+        ),
+>>>>>>> main
         "workers": ({"sandbox": Sandbox(workers=-1)}, "Sandbox.workers is -1"),
         "steps": ({"steps": 0}, "rl.steps is 0"),
         "updates": ({"rollout": dataclasses.replace(SMALL, updates_per_batch=2)}, "a multiple of"),

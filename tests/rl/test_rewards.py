@@ -43,7 +43,10 @@ FAULTY = {
     "too_few": "returned 2 values for 3 samples",
     "text": "returned '1'; have it return finite numbers",
     "raises": "raised KeyError: 'lint'",
-    "leaves": "raised SystemExit: 0",
+    "exits": "raised SystemExit: 3",
+    "huge": "returned a value of type int; have it return",
+    "large": "returned -2000000.0; have it return finite numbers of at most 1e+06",
+    "nothing": "raised TypeError: 'NoneType' object is not iterable",
 }
 
 
@@ -53,6 +56,11 @@ def test_a_faulty_reward_is_named_in_a_line(name):
         rewards_of(f"tests.rl.own_rewards:{name}")
     assert f"the reward tests.rl.own_rewards:{name} {FAULTY[name]}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_reward_that_changes_its_arguments_bears_on_no_other():
+    names = ("tests.rl.own_rewards:sorts_verdicts", "passes", "tests.rl.own_rewards:count_vowels")
+    assert rewards_of(*names) == [3, 1, 0]
 
 
 UNKNOWN = {
@@ -77,3 +85,10 @@ def test_a_module_that_raises_is_refused_in_a_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"imported .ValueError: first.; set") as error:
         find_reward("reward_of_two_lines:f")
     assert "\n" not in str(error.value)
+
+
+def test_a_module_that_exits_is_refused_in_a_line(tmp_path, monkeypatch):
+    (tmp_path / "reward_of_a_script.py").write_text("import sys\nsys.exit()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"imported .SystemExit: .; set"):
+        find_reward("reward_of_a_script:f")

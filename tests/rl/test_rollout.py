@@ -14,6 +14,7 @@ FAULTY = {
     "shadow_share": 1.5,
     "clip": (0.2,),
     "stops": "def",
+    "sampler_dtype": "int8",
 }
 
 
@@ -32,3 +33,8 @@ def test_clips_that_clip_everything_are_refused(clip):
 def test_the_defaults_are_sound():
     check_rollout(Rollout())
     assert Rollout().clip == (0.2, 0.28)
+
+
+def test_an_empty_stop_is_refused():
+    with pytest.raises(InputError, match=r"Rollout\.stops is .*; set it to .* none empty"):
+        check_rollout(Rollout(stops=("\ndef", "")))

@@ -68,3 +68,24 @@ def test_a_continued_run_remembers(tmp_path):
     watch = Watch(StopRules(), is_exact=True, history=history)
     assert watch.reason() == ""
     assert "10 batches" in watch.check(SOUND | {"equal_groups": 1.0})
+
+
+DAMAGED = [
+    "3",
+    "null",
+    '"step"',
+    "{}",
+    '{"equal_groups": 1.0}',
+    "\\",
+    '{"step": "1"}',
+    "\xff",
+    "[" * 9999,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_line_ends_the_history(damage, tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    line = json.dumps({"step": 0, **SOUND})
+    path.write_text(f"{line}\n{damage}\n", encoding="latin-1")
+    assert [line["step"] for line in read_history(path, 5)] == [0]

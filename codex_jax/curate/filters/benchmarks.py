@@ -1,13 +1,15 @@
 """Benchmarks' problems, as far as decontamination needs them: words, code, calls, outputs."""
 
 import ast
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, records
 from codex_jax.curate.execution import Call, Session
-from codex_jax.curate.inputs import literals
+from codex_jax.curate.inputs import call_sites, literals
+from codex_jax.curate.problems import branches, growth
 
 _MOST_CALLS = 8
 _MIN_CALLS, _MIN_OUTPUTS = 2, 2
@@ -90,7 +92,11 @@ def _calls(test: str, name: str) -> list[Call]:
 
 
 def make_probes(benchmarks: Sequence[Benchmark], session: Session) -> list[Probe]:
-    """Returns the probes of all benchmarks whose function answers at least two of its calls."""
+    """Returns the probes of all benchmarks whose function answers at least two calls.
+
+    Where a test has too few calls with literals, others are grown from them, from the docstring's
+    examples and from the function's annotations.
+    """
     probes = (_make_probe(benchmark, session) for benchmark in benchmarks if benchmark.source)
     return [probe for probe in probes if probe is not None]
 
@@ -102,12 +108,35 @@ def _make_probe(benchmark: Benchmark, session: Session) -> Probe | None:
     for call, answer in zip(calls, run.answers, strict=False):
         if not answer.error and literals.is_plain(answer.value):
             pairs.append((call, answer.value))
-    pairs.sort(key=lambda pair: -len(repr(pair[1])))
-    outputs = {repr(output) for _, output in pairs}
-    if len(pairs) < _MIN_CALLS or len(outputs) < _MIN_OUTPUTS:
+    if not _is_telling(pairs):
+        pairs = _grow(benchmark, calls, session)
+    if not _is_telling(pairs):
         return None
+    pairs.sort(key=lambda pair: -len(repr(pair[1])))
     telling = {repr(output): (call, output) for call, output in reversed(pairs)}
     ordered = list(reversed(telling.values()))
     ordered += [pair for pair in pairs if pair not in ordered]
     ordered = ordered[:_MOST_CALLS]
     return Probe(benchmark.name, [c for c, _ in ordered], [output for _, output in ordered])
+
+
+def _is_telling(pairs: Sequence[tuple[Call, Any]]) -> bool:
+    outputs = {repr(output) for _, output in pairs}
+    return len(pairs) >= _MIN_CALLS and len(outputs) >= _MIN_OUTPUTS
+
+
+def _grow(benchmark: Benchmark, calls: Sequence[Call], session: Session) -> list[tuple[Call, Any]]:
+    """Returns calls with outputs, none of which is one of its arguments."""
+    try:
+        tree = ast.parse(benchmark.source)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    node = next((node for node in functions if node.name == benchmark.entry_point), None)
+    if node is None:
+        return []
+    examples = call_sites.find_doctests(ast.get_docstring(node) or "").get(node.name, [])
+    program = branches.instrument(benchmark.source, benchmark.entry_point)
+    rng = random.Random(benchmark.name)
+    grown = growth.Growth(session, program, node, rng).grow([*calls, *examples], 4 * _MOST_CALLS)
+    return [(case.call, case.value) for case in grown.cases if not growth.is_echo(case)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from codex_jax import InputError, files, progress, records
+from codex_jax.curate.docstrings import SAMPLED
 from codex_jax.curate.execution import Runner
 from codex_jax.curate.filters import benchmarks as benchmark_files
 from codex_jax.curate.filters import near_duplicates
@@ -61,9 +62,10 @@ def filter_problems(
     """Filters problems: licences, samples that pass, near duplicates, benchmarks.
 
     `sample` and `evaluate` make the verdicts of n samples a problem; a problem that none of them
-    solves is dropped. A problem is a benchmark's if it has 13 words in a row of one, its code under
-    whatever names, or answers the benchmark's calls with its outputs. `output` receives
-    problems.jsonl, report.json and report.md: counts at every step, with examples of each.
+    solves is dropped. Docstrings that a model wrote need such verdicts. A problem is a benchmark's
+    if it has 13 words in a row of one, its code under whatever names, or answers the benchmark's
+    calls with its outputs. `output` receives problems.jsonl, report.json and report.md: counts at
+    every step, with examples of each.
 
     Args:
       problems: JSON Lines of problems; of near duplicates the first stays.
@@ -83,6 +85,8 @@ def filter_problems(
     inputs = (*problems, *verdicts, *benchmarks)
     files.claim_folder(output, _OWN_FILES, "output", inputs)
     listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    if not verdicts:
+        _check_docstrings(listed)
     tasks = benchmark_files.read_benchmarks(benchmarks)
     steps = _Steps(listed)
     if licenses:
@@ -97,6 +101,16 @@ def filter_problems(
             behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
             steps.apply("benchmarks: behavior", behavior.find)
     _write(pathlib.Path(output), steps, len(listed))
+
+
+def _check_docstrings(problems: Sequence[records.Problem]) -> None:
+    """Refuses docstrings that a model wrote and no verdict speaks for."""
+    names = [p.task_id for p in problems if p.extra.get("docstring") == SAMPLED]
+    if names:
+        raise InputError(
+            f"{len(names)} problems have sampled docstrings, {names[0]} first, from which no code "
+            "was judged; set verdicts to those of code sampled from these problems"
+        )
 
 
 def _license_rule(allowed: frozenset[str]) -> Rule:

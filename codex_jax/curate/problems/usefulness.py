@@ -36,12 +36,8 @@ def check_function(node: ast.FunctionDef) -> None:
     if any("overload" in ast.unparse(decorator) for decorator in node.decorator_list):
         raise RejectedError("an overload")
     docstring = ast.get_docstring(node) or ""
-    if docstring and len(docstring.split()) < _MIN_DOCSTRING_WORDS:
-        raise RejectedError("its docstring says little")
-    if "deprecated" in docstring.lower():
-        raise RejectedError("deprecated")
-    if len(docstring) > _MAX_DOCSTRING:
-        raise RejectedError("a long docstring")
+    if docstring:
+        check_docstring(docstring)
     body = node.body[1:] if docstring else node.body
     if not body:
         raise RejectedError("an empty body")
@@ -49,6 +45,20 @@ def check_function(node: ast.FunctionDef) -> None:
     if body[-1].end_lineno - body[0].lineno + 1 > _MAX_LINES:
         raise RejectedError("a long body")
     _check_body(node, body)
+
+
+def check_docstring(docstring: str) -> None:
+    """Checks a docstring.
+
+    Raises:
+      RejectedError: it says little or too much, or that the function is deprecated.
+    """
+    if len(docstring.split()) < _MIN_DOCSTRING_WORDS:
+        raise RejectedError("its docstring says little")
+    if "deprecated" in docstring.lower():
+        raise RejectedError("deprecated")
+    if len(docstring) > _MAX_DOCSTRING:
+        raise RejectedError("a long docstring")
 
 
 def _check_body(node: ast.FunctionDef, body: Sequence[ast.stmt]) -> None:

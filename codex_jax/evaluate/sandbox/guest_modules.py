@@ -54,15 +54,16 @@ def import_order(name: str) -> list[str]:
     return [*order, name]
 
 
-def _imports(name: str) -> list[str]:
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
     """Returns our modules that the module imports, by `from FOLDER import MODULES`."""
     tree = ast.parse(_path(name).read_text(encoding="utf-8"))
-    return [
+    return tuple(
         f"{node.module}.{alias.name}"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_ROOM)
         for alias in node.names
-    ]
+    )
 
 
 def _path(name: str) -> pathlib.Path:

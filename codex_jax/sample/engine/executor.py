@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -82,10 +81,7 @@ class Executor:
         else:
             self.state = init(config, shape)
         self.params = shardings.place_params(params, shape, param_shapes)
-        self._to_decode_params = jax.jit(
-            functools.partial(shardings.to_decode_params, shape=shape),
-            out_shardings=jax.tree.map(lambda leaf: leaf.sharding, param_shapes),
-        )
+        self._to_decode_params = shardings.jit_to_decode_params(shape, param_shapes)
 
     def replace_params(self, params: model.Params) -> None:
         """Takes new weights of the same model, converted on the devices."""

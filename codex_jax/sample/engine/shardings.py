@@ -14,6 +14,7 @@ For devices that aren't attached the loop is compiled from shapes alone:
 with `stop_table` int16 (stop states, vocabulary) and `inputs` (state.LoopInputs) replicated.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,6 +93,14 @@ def place_params(params: model.Params, shape: EngineShape, shapes: model.Params)
         return convert(params, shape)
     params = jax.tree.map(np.asarray, params)
     return jax.device_put({**params, "blocks": model.unstack_layers(params["blocks"])}, shardings)
+
+
+def jit_to_decode_params(shape: EngineShape, shapes: model.Params) -> Any:
+    """`to_decode_params`, compiled for results with the shardings of `shapes`."""
+    return jax.jit(
+        functools.partial(to_decode_params, shape=shape),
+        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes),
+    )
 
 
 def decode_param_shapes(
