@@ -205,16 +205,7 @@ def _check_settings(settings: Any) -> None:
     ranges.check("StopRules", settings.stop_rules, watch.RANGES)
     if not settings.init_from:
         raise InputError("init_from is empty; set it to the checkpoint that the run improves")
-<<<<<<< HEAD
-    names = _split(settings.rewards)
-    if not names or len(set(names)) < len(names):
-        raise InputError(
-            f"rewards is {settings.rewards!r:.60}; set it to passes, share_of_cases, parses or "
-            "your own, each once"
-        )
-=======
     _check_samples(settings)
->>>>>>> main
     if settings.steps % rollout.updates_per_batch:
         raise InputError(
             f"rl.steps is {settings.steps}; set it to a multiple of Rollout.updates_per_batch, "

@@ -178,10 +178,6 @@ def faulty_settings(tmp_path):
             "2 or more",
         ),
         "unknown reward": ({"rewards": "passse"}, "no reward 'passse'"),
-<<<<<<< HEAD
-        "no reward": ({"rewards": ()}, "rewards is ()"),
-        "a reward twice": ({"rewards": "passes, passes"}, "each once"),
-=======
         "no reward": ({"rewards": ()}, "rewards is empty"),
         "equal rewards": ({"rewards": "passes,parses,passes"}, "rewards names passes twice"),
         "greedy": ({"sampling_params": SamplingParams(temperature=0.0)}, "temperature is 0"),
@@ -189,7 +185,6 @@ def faulty_settings(tmp_path):
             {"problems": str(tmp_path / "absent_function.jsonl")},
             "t/0: neither prompt nor canonical_solution has the entry_point 'g'",
         ),
->>>>>>> main
         "workers": ({"sandbox": Sandbox(workers=-1)}, "Sandbox.workers is -1"),
         "steps": ({"steps": 0}, "rl.steps is 0"),
         "updates": ({"rollout": dataclasses.replace(SMALL, updates_per_batch=2)}, "a multiple of"),
