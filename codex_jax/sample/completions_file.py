@@ -28,12 +28,12 @@ class CompletionsFile:
     def __init__(self, path: pathlib.Path | str, manifest: dict[str, Any]):
         self.path = pathlib.Path(path)
         self._lines: list[str] = []
-        if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
-            raise InputError(
-                f"{self.path} is no ordinary file; set output to a file that can be written"
-            )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
+                raise InputError(
+                    f"{self.path} is no ordinary file; set output to a file that can be written"
+                )
             self._out = self.path.open("ab")
             self._lock()
             self._check_manifest(manifest)
