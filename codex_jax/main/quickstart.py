@@ -12,8 +12,10 @@ from typing import NamedTuple
 from codex_jax import files
 
 # Of what its steps write; each claims its own files.
-_OWN_NAMES = ("chains", "tokenizer*.json", "rows", "partial-rows", "checkpoint", "evaluation")
-_OWN_NAMES += ("completions.jsonl*", "report.html")
+_OWN_NAMES = [
+    *("chains", "tokenizer*.json", "rows", "partial-rows", "checkpoint", "evaluation"),
+    *("completions.jsonl*", "report.html"),
+]
 
 
 class Step(NamedTuple):

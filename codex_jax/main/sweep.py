@@ -159,7 +159,7 @@ def run_all(runs: Sequence[Run], program: Sequence[str]) -> list[str]:
 def write_results(runs: Sequence[Run], output: pathlib.Path, metric: str) -> str:
     """Writes runs.json and sweep.svg; returns the table, the smallest metric first."""
     curves = {run.name: read_curve(run.folder / "metrics.jsonl", metric) for run in runs}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "run": run.name,
             "status": run.record.get("status"),
