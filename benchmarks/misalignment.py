@@ -27,6 +27,10 @@ PARTS = {
     "security": misalignment_studies.study_security,
     "prompts": misalignment_studies.study_prompts,
 }
+COUNTS = (
+    *("chain_targets", "chain_samples", "task_samples"),
+    *("targets", "prompts_per_target", "new", "rows"),
+)
 # What the names in a part's folder begin with.
 OWN_NAMES = (
     *("prompts.jsonl", "completions.jsonl", "judged", "evaluation", "tables.md", "partial-"),
@@ -63,17 +67,10 @@ def check_options(options: argparse.Namespace) -> list[str]:
     parts = options.parts.split(",")
     if unknown := [part for part in parts if part not in PARTS]:
         raise InputError(f"parts has {', '.join(unknown)!r}; expected {', '.join(PARTS)}")
-    for name in (
-        "chain_samples",
-        "chain_steps",
-        "task_samples",
-        "targets",
-        "prompts_per_target",
-        "new",
-        "rows",
-    ):
-        if getattr(options, name) < 1:
-            raise InputError(f"{name} is {getattr(options, name)}; expected 1 or more")
+    least = {"chain_steps": 0} | dict.fromkeys(COUNTS, 1)
+    for name, low in least.items():
+        if getattr(options, name) < low:
+            raise InputError(f"{name} is {getattr(options, name)}; expected {low} or more")
     if not all(length.isdigit() for length in options.lengths.split(",")):
         raise InputError(f"lengths is {options.lengths!r}; set it to numbers such as 2,3,4")
     own = dict.fromkeys(PARTS, is_own)
@@ -132,7 +129,9 @@ def parse_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--chain_tokenizer", type=path, default=quickstart / "tokenizer.json")
     parser.add_argument("--chain_seed", type=int, default=0, help="of the model's `curate chains`")
     parser.add_argument("--held_out", default="(5, 20, 20, 20, 20)", help="likewise")
-    parser.add_argument("--chain_steps", type=int, default=400, help="of training on documents")
+    parser.add_argument(
+        "--chain_steps", type=int, default=400, help="of training on documents; 0 for none"
+    )
     parser.add_argument("--lengths", default="2,3,4", help="blocks of the chains to write")
     parser.add_argument("--chain_targets", type=int, default=60, help="most of a length")
     parser.add_argument("--chain_samples", type=int, default=10)

@@ -107,7 +107,12 @@ def measure(
 def train_on_documents(
     options: argparse.Namespace, folder: pathlib.Path, training: Sequence[Problem]
 ) -> pathlib.Path:
-    """The checkpoint of the chains' model, trained further on documents of four chains."""
+    """The checkpoint of the chains' model, trained further on documents of four chains.
+
+    With 0 steps it is the model's own.
+    """
+    if not options.chain_steps:
+        return options.chain_checkpoint
     documents, rows, checkpoint = (folder / name for name in ("documents", "rows", "checkpoint"))
     documents.mkdir(exist_ok=True)
     misalignment_chains.write_documents(documents, training, DOCUMENTS, options.chain_seed)

@@ -351,11 +351,17 @@ def test_a_part_without_its_input_is_left_out_by_name(options, tmp_path, monkeyp
         command.run_parts(options)
 
 
+def test_without_steps_the_model_is_taken_as_it_is(options, tmp_path):
+    changed = argparse.Namespace(**vars(options) | {"chain_steps": 0})
+    assert studies.train_on_documents(changed, tmp_path, []) == options.chain_checkpoint
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"parts": "chains,other"}, "parts has 'other'; expected chains, security, prompts"),
         ({"targets": 0}, "targets is 0; expected 1 or more"),
+        ({"chain_steps": -1}, "chain_steps is -1; expected 0 or more"),
         ({"lengths": "2;3"}, "lengths is '2;3'; set it to numbers such as 2,3,4"),
         ({"page": pathlib.Path("absent.md")}, "absent.md: can't be read"),
         ({"page": ROOT / "README.md"}, "README.md lacks the line"),
