@@ -63,7 +63,7 @@ def make_inputs(folder: pathlib.Path) -> int:
 class Run:
     """A run in a folder, in one process after another."""
 
-    def __init__(self, settings: argparse.Namespace, name: str, eos_id: int):
+    def __init__(self, settings: argparse.Namespace, name: str, eos_id: int, steps: int):
         """Holds the command; every rule by which a run stops itself is disabled."""
         inputs, self.folder = settings.output, settings.output / name
         self.cache = str(inputs / "compiled")
@@ -73,7 +73,7 @@ class Run:
             *(sys.executable, "-m", "codex_jax", "rl"),
             f"--problems={inputs / 'chains' / 'chains-train.jsonl'}",
             *(f"--tokenizer={inputs / 'tokenizer.json'}", f"--init_from={inputs / 'start'}"),
-            *(f"--checkpoint_dir={self.folder}", f"--steps={settings.steps}"),
+            *(f"--checkpoint_dir={self.folder}", f"--steps={steps}"),
             *(f"--save_every={settings.save_every}", "--rewards=benchmarks.rl_kill:count_vowels"),
             *("--prompts_per_batch=4", "--samples_per_prompt=4", "--sampler_rows=16"),
             *("--max_new_tokens=24", "--refills=1", f"--updates_per_batch={UPDATES}"),
@@ -108,12 +108,16 @@ class Run:
         rows = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
         return [{k: v for k, v in row.items() if "seconds" not in k} for row in rows]
 
-    def moment(self) -> str:
-        """The part of the run that is under way, by what lies in the folder."""
-        names = [path.name for path in self.folder.rglob("*")]
-        if any("tmp" in name for name in names):
-            return "while saving"
-        return "between batches" if self.lines() else "before the first batch"
+    def latest(self) -> int:
+        """The step of its newest checkpoint."""
+        from codex_jax import checkpoint
+
+        return checkpoint.latest_step(str(self.folder)) or 0 if self.folder.exists() else 0
+
+    def written(self) -> int:
+        """The time at which its metrics were last written; 0 if there are none."""
+        path = self.folder / "metrics.jsonl"
+        return path.stat().st_mtime_ns if path.exists() else 0
 
     def survivors(self) -> list[str]:
         """Processes of it that still run."""
@@ -147,30 +151,24 @@ class Chance:
 
 def await_batches(process: subprocess.Popen, run: Run, count: int) -> None:
     """Waits until the process has written the lines of so many batches, or ends."""
-    path = run.folder / "metrics.jsonl"
-    before = path.stat().st_mtime_ns if path.exists() else 0
-    while process.poll() is None:
-        if path.exists() and path.stat().st_mtime_ns != before:
-            break  # it has removed the lines that it computes again
-        time.sleep(0.02)
-    target = len(run.lines()) + UPDATES * count
-    while process.poll() is None and len(run.lines()) < target:
+    before, target = run.written(), run.latest() + UPDATES * count
+    while process.poll() is None and (run.written() == before or len(run.lines()) < target):
         time.sleep(0.02)
 
 
-def kill(run: Run, chance: Chance) -> tuple[str, int] | None:
-    """Kills it at a random moment; None if it ends before.
-
-    Returns:
-      The moment, and the lines that the run has written.
-    """
+def kill(run: Run, chance: Chance) -> str:
+    """Kills it at a random moment; returns which, or "" if it ended before."""
+    before, step = run.written(), run.latest()
     process = run.start()
     chance.wait(process, run)
     if process.poll() is not None:
-        return None
+        return ""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    return run.moment(), len(run.lines())
+    if any("tmp" in path.name for path in run.folder.rglob("*")):
+        return "while saving"
+    is_new = run.written() != before and len(run.lines()) > step
+    return "in a later batch" if is_new else "before the first batch's end"
 
 
 def await_end(run: Run) -> list[str]:
@@ -208,18 +206,20 @@ def main() -> int:
     settings.output = settings.output.absolute()
     settings.output.mkdir(parents=True, exist_ok=True)
     eos_id = make_inputs(settings.output)
-    straight, killed = (Run(settings, name, eos_id) for name in ("straight", "killed"))
+    straight, killed = (
+        Run(settings, name, eos_id, settings.steps) for name in ("straight", "killed")
+    )
     startup, seconds = straight.finish()
-    batches = len(straight.lines()) // UPDATES
+    batches = settings.steps // UPDATES
     print(f"left alone: {batches} batches in {seconds:.0f} s, the first after {startup:.0f} s")
-    chance = Chance(settings.seed, startup, (seconds - startup) / batches)
+    batch = (seconds - startup) / batches
+    startup, _ = Run(settings, "warm", eos_id, 2 * UPDATES).finish()  # with all compiled before
+    chance = Chance(settings.seed, startup, batch)
     moments, left = Counter(), []
-    while sum(moments.values()) < settings.kills:
-        if (done := kill(killed, chance)) is None:
-            break
-        moments[done[0]] += 1
+    while sum(moments.values()) < settings.kills and (moment := kill(killed, chance)):
+        moments[moment] += 1
         left += await_end(killed)
-        print(f"kill {sum(moments.values())}: {done[0]}, {done[1]} lines", flush=True)
+        print(f"kill {sum(moments.values())}: {moment}, {len(killed.lines())} lines")
     killed.finish()
     equal = compare(straight, killed)
     print(f"{sum(moments.values())} kills: {dict(moments)}; processes left: {left}")

@@ -180,7 +180,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"batch_output", "chat_schema", "completions_file", "inputs"},
         {"shared_completions"},
         {"batch_run"},
-        {"generate", "serve"},
+        {"generate", "review", "serve"},
     ],
     "curate": [
         {"blocks", "execution", "package_runs", "packages"},

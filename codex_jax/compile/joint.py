@@ -31,11 +31,9 @@ class JointEstimate:
 
     @property
     def temporaries(self) -> dict[str, int]:
-        """Program → bytes that it needs besides; new weights lie beside the old ones for a time."""
-        return {
-            name: part.temporaries + part.outputs - part.aliased
-            for name, part in self.parts.items()
-        }
+        """Program → bytes that it needs besides; new weights take the old ones' memory."""
+        needed = {name: part.hbm - part.arguments for name, part in self.parts.items()}
+        return needed | {"handing over": self.parts["handing over"].temporaries}
 
     @property
     def hbm(self) -> int:

@@ -188,9 +188,14 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             hosts="all",
         ),
         Command(
+            "sample review",
+            "codex_jax.sample.review:review",
+            "score completions by the prompt's log-probability after them, for evaluate select",
+        ),
+        Command(
             "solve",
             "codex_jax.solve.solve:solve",
-            "solve prompts that list steps: programs by pieces, merged by what they do",
+            "solve prompts by pieces: steps or statements, merged by what they do",
             dependencies={"runner": _RUNNER},
             repeats=True,
         ),

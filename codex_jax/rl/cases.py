@@ -48,7 +48,7 @@ def split_cases(problem: Problem, shadow_share: float) -> Cases:
         held_back = max(1, min(len(cases) - 1, math.floor(len(cases) * shadow_share)))
         rewarded, shadow = cases[:-held_back], cases[-held_back:]
         shadow_test = _with_cases(tree, body, cases, shadow)
-    elif not isinstance(shadow_test, str) or not cases:
+    elif not isinstance(shadow_test, str) or not cases or not _count(problem, shadow_test):
         raise InputError(f"{problem.task_id}: expected tests that assert as test and shadow_test")
     else:
         rewarded = cases
@@ -108,6 +108,11 @@ def _parse_test(problem: Problem) -> tuple[ast.Module, list[ast.stmt]]:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             return tree, node.body
     return tree, tree.body
+
+
+def _count(problem: Problem, test: str) -> int:
+    """The number of cases in another test of the problem."""
+    return sum(map(_asserts, _parse_test(_replace_test(problem, test))[1]))
 
 
 def _asserts(node: ast.stmt) -> bool:

@@ -128,7 +128,10 @@ def _make(
     problem: Problem, tokenizer: Tokenizer, begin_ids: Sequence[int], healer: TokenHealer | None
 ) -> Prompt:
     """Tokenizes a prompt, without the tokens that its samples spell anew."""
-    tokens = encode_prompt(tokenizer, problem.prompt, None, begin_ids=begin_ids)
+    try:
+        tokens = encode_prompt(tokenizer, problem.prompt, None, begin_ids=begin_ids)
+    except InputError as error:
+        raise InputError(f"{problem.task_id}: {error}") from None
     text = formats.program(problem, "")
     removed = healer.count(problem.prompt, tokens) if healer else 0
     if not removed:

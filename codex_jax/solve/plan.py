@@ -13,6 +13,10 @@ class NoPlan(Exception):  # noqa: N818  not an error: the prompt is answered wit
     """The prompt can't be solved by pieces; the message says why."""
 
 
+class NoList(NoPlan):
+    """The docstring lists no steps, or not those of one value: the plan may be its statements."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """The prompt of a function of one argument, cut at its steps.
@@ -50,9 +54,10 @@ def read_plan(prompt: str, entry_point: str) -> Plan:
     A plan is a list with bullets or numbers, or a sentence whose parts are joined by "then".
 
     Raises:
-      NoPlan: there is none, or the function doesn't take one value.
+      NoList: there is none, or the function doesn't take one value.
+      NoPlan: the prompt is no function's, or its plan can't be followed.
     """
-    function = _last_function(prompt, entry_point)
+    function = last_function(prompt, entry_point)
     argument, annotation = _argument(function)
     docstring = _docstring_span(prompt, function)
     for read in (_read_list, _read_sentence):
@@ -61,10 +66,15 @@ def read_plan(prompt: str, entry_point: str) -> Plan:
             if len(steps) > MAX_STEPS:
                 raise NoPlan(f"a plan of {len(steps)} steps; the most are {MAX_STEPS}")
             return Plan(entry_point, argument, annotation, head, tuple(steps), tail, marker)
-    raise NoPlan("no list of steps in the docstring, and no sentence joined by 'then'")
+    raise NoList("no list of steps in the docstring, and no sentence joined by 'then'")
 
 
-def _last_function(prompt: str, entry_point: str) -> ast.FunctionDef:
+def last_function(prompt: str, entry_point: str) -> ast.FunctionDef:
+    """Parses the prompt's last function, which has a docstring and nothing after it.
+
+    Raises:
+      NoPlan: it ends otherwise, or in a function of another name.
+    """
     try:
         body = ast.parse(prompt.rstrip() + "\n    pass\n").body
     except (SyntaxError, ValueError):
@@ -84,7 +94,7 @@ def _argument(function: ast.FunctionDef) -> tuple[str, str]:
     named = [*arguments.posonlyargs, *arguments.args]
     others = [*arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     if len(named) != 1 or any(others):
-        raise NoPlan(f"{function.name} doesn't take exactly one argument")
+        raise NoList(f"{function.name} doesn't take exactly one argument")
     annotation = named[0].annotation
     return named[0].arg, ast.unparse(annotation) if annotation else ""
 

@@ -1,13 +1,14 @@
-"""Probe inputs of a function of one argument, from its prompt alone: examples and annotation."""
+"""Probe inputs of a function, from its prompt alone: examples and annotations."""
 
 import random
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from codex_jax import records
 from codex_jax.evaluate.metrics.mbr_exec import generate_inputs
+from codex_jax.evaluate.select.prompts import Prompt
 
 COUNT = 16
 
@@ -31,6 +32,24 @@ def make_probes(problem: records.Problem, annotation: str) -> list[Any]:
         value = draw(rng)
         probes.setdefault(repr(value), value)
     return list(probes.values())
+
+
+def make_calls(prompt: str, entry_point: str, annotations: Sequence[str]) -> list[list[Any]]:
+    """Returns distinct argument lists, those of the prompt's examples first; it may be none.
+
+    They depend on the prompt alone. Without examples they are drawn for the annotations, if all are
+    known: an argument is a text, a number, a truth value, or a list, tuple or set of them.
+    """
+    reader = Prompt(prompt, prompt, entry_point)
+    shown = [list(example.arguments) for example in reader.examples()]
+    drawers = [_drawer(annotation) for annotation in annotations]
+    drawn: list[list[Any]] = []
+    if drawers and not shown:
+        rng = random.Random(prompt)
+        rows = ([draw(rng) if draw else None for draw in drawers] for _ in range(COUNT))
+        drawn = list(rows) if all(drawers) else []
+    lists = [*shown, *(drawn or reader.inputs(COUNT))]
+    return list({repr(arguments): arguments for arguments in lists}.values())
 
 
 Drawer = Callable[[random.Random], Any]

@@ -1,4 +1,4 @@
-"""The `solve` command: prompts whose docstring lists steps, solved by pieces."""
+"""The `solve` command: prompts solved by pieces, which are steps or statements."""
 
 import collections
 import concurrent.futures
@@ -13,20 +13,22 @@ from codex_jax import InputError, files, progress, records
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.solve.sampling import Sampler, Samples, is_prompts
 from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, without_search
+from codex_jax.solve.statement_rounds import MOST_ROUNDS, StatementRounds, name_round
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+_SAMPLED = ("windows", "whole", *map(name_round, range(1, MOST_ROUNDS)))
 _IS_SEARCH = files.has_json_keys("task_id", "reason", lines=True)
 _OWN_FILES = {
-    "windows.jsonl": is_prompts,
-    "windows-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
-    "windows-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
-    "whole.jsonl": is_prompts,
-    "whole-completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
-    "whole-completions.jsonl.job.json": files.has_json_keys("model", "problems"),
     "completions.jsonl": files.is_beside("search.jsonl", _IS_SEARCH),
     "search.jsonl": _IS_SEARCH,
 }
+for _name in _SAMPLED:
+    _OWN_FILES[f"{_name}.jsonl"] = is_prompts
+    _OWN_FILES[f"{_name}-completions.jsonl"] = files.has_json_keys(
+        "task_id", "completion", lines=True
+    )
+    _OWN_FILES[f"{_name}-completions.jsonl.job.json"] = files.has_json_keys("model", "problems")
 
 
 def solve(
@@ -39,6 +41,7 @@ def solve(
     sampling_params: SamplingParams | None = None,
     samples_per_window: int = 10,
     windows: Sequence[int] = (1, 2, 3),
+    statements: int = 6,
     beam: int = 4,
     candidates: int = 1,
     max_new_tokens: int = 300,
@@ -47,10 +50,10 @@ def solve(
     batch_size: int = 64,
     workers: int = 0,
 ) -> dict[str, int]:
-    """Solves prompts whose docstring lists steps: samples pieces, runs them, merges equal states.
+    """Solves prompts by pieces: samples them, runs them, and merges those in equal states.
 
-    Pieces run on inputs made from the prompt; tests and references are never read. A prompt without
-    a plan gets ordinary samples. A second run continues an interrupted one.
+    Pieces are for the steps that a docstring lists, else statements. They run on inputs made from
+    the prompt; tests and references are never read. A second run continues an interrupted one.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
@@ -60,7 +63,8 @@ def solve(
       runner: where pieces run.
       sampling_params: temperature and filters of the samples.
       samples_per_window: samples of each window, and of each prompt without a plan.
-      windows: numbers of consecutive steps that are sampled as one prompt.
+      windows: numbers of consecutive steps that are sampled as one prompt, or of statements.
+      statements: positions at which a prompt without a list is sampled; 0: ordinary samples.
       beam: states that are kept at each position.
       candidates: most completions of a prompt; the first is of the state with the most mass.
       max_new_tokens: most tokens of a sample.
@@ -71,27 +75,36 @@ def solve(
 
     Returns:
       Counts of prompts by result: solved by search, or by samples of the full prompt, and why.
-
-    Raises:
-      InputError: unusable input.
     """
-    _check_settings(windows, samples_per_window, beam, candidates, workers)
+    _check_settings(windows, samples_per_window, beam, candidates, workers, statements)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output", [problems])
-    tasks = list(read_tasks(problems).values())
-    with runner.open() as session:  # says at once if no sandbox works here
-        session.run("def f(): pass", "f", [])
+    tasks = list(read_tasks(problems, by_statements=statements > 0).values())
+    _check_sandbox(runner)
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
     sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
     sampler = Sampler(folder, checkpoint_dir, tokenizer, max_new_tokens, sampling)
     samples = sampler.sample((p for task in tasks for p in task.prompts(windows)), "windows")
     solver = Solver(runner, tuple(windows), beam, candidates)
-    results = _search_all(solver, tasks, samples, workers or len(os.sched_getaffinity(0)))
+    workers = workers or len(os.sched_getaffinity(0))
+    rounds = StatementRounds(solver, sampler, statements, workers)
+    results = rounds.replace_results(tasks, _search_all(solver, tasks, samples, workers), samples)
     return _write(folder, _answer_rest(tasks, results, sampler))
 
 
+def _check_sandbox(runner: Runner) -> None:
+    """Refuses at once where no sandbox works."""
+    with runner.open() as session:
+        session.run("def f(): pass", "f", [])
+
+
 def _check_settings(
-    windows: Sequence[int], samples: int, beam: int, candidates: int, workers: int
+    windows: Sequence[int],
+    samples: int,
+    beam: int,
+    candidates: int,
+    workers: int,
+    statements: int,
 ) -> None:
     sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
     for name, value in sizes.items():
@@ -99,6 +112,8 @@ def _check_settings(
             raise InputError(f"{name} is {value}; set {name} to 1 or more")
     if workers < 0:
         raise InputError(f"workers is {workers}; set workers to 0 or more")
+    if not 0 <= statements <= MOST_ROUNDS:
+        raise InputError(f"statements is {statements}; set statements to 0 to {MOST_ROUNDS}")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
 

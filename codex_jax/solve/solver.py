@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from codex_jax import InputError, records
 from codex_jax.evaluate.select.examples import Example, read_examples
 from codex_jax.solve import pieces, probes, search
-from codex_jax.solve.plan import NoPlan, Plan, read_plan
+from codex_jax.solve.plan import NoList, NoPlan, Plan, read_plan
+from codex_jax.solve.statement_search import Function, read_function
 
 
 class Runner(Protocol):
@@ -21,7 +22,12 @@ class Runner(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A prompt with its plan, or the reason why it has none; tests and references stay behind."""
+    """A prompt with its plan, or the reason why it has none; tests and references stay behind.
+
+    Attributes:
+      plan: the list of steps, if the prompt has one.
+      function: what is sampled by statements, if it has none.
+    """
 
     task_id: str
     prompt: str
@@ -30,6 +36,7 @@ class Task:
     inputs: list[Any]
     reason: str
     examples: tuple[Example, ...] = ()
+    function: Function | None = None
 
     def windows(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
         """(start, stop) of every window of these lengths; none without a plan."""
@@ -43,8 +50,12 @@ class Task:
         return [self.plan.prompt(*span) for span in self.windows(lengths)]
 
 
-def read_tasks(path: str) -> dict[str, Task]:
+def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
     """Reads the problems' prompts by task_id, and nothing else of them.
+
+    Args:
+      path: JSON Lines of problems.
+      by_statements: as in `read_task`.
 
     Raises:
       InputError: no problems, a task_id that occurs twice, or a prompt with a suffix.
@@ -56,16 +67,20 @@ def read_tasks(path: str) -> dict[str, Task]:
             raise InputError(f"{path}: {name} occurs twice; expected distinct task_ids")
         if problem.extra.get("suffix"):
             raise InputError(f"{path}: {name} has a suffix; leave infilling problems out")
-        tasks[name] = read_task(
-            records.Problem(task_id=name, prompt=problem.prompt, entry_point=problem.entry_point)
-        )
+        bare = records.Problem(task_id=name, prompt=problem.prompt, entry_point=problem.entry_point)
+        tasks[name] = read_task(bare, by_statements=by_statements)
     if not tasks:
         raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
     return tasks
 
 
-def read_task(problem: records.Problem) -> Task:
-    """Reads the plan of a problem's prompt and makes its probes; only the prompt is looked at."""
+def read_task(problem: records.Problem, *, by_statements: bool = False) -> Task:
+    """Reads the plan of a problem's prompt and makes its probes; only the prompt is looked at.
+
+    Args:
+      problem: the problem.
+      by_statements: whether a prompt without a list has its statements for a plan.
+    """
     task = (problem.task_id, problem.prompt, problem.entry_point)
     try:
         plan = read_plan(problem.prompt, problem.entry_point)
@@ -73,9 +88,19 @@ def read_task(problem: records.Problem) -> Task:
         if not inputs:
             raise NoPlan("no inputs can be made: the prompt shows no example and no known type")
     except NoPlan as reason:
+        if isinstance(reason, NoList) and by_statements:
+            return _task_by_statements(*task)
         return Task(*task, None, [], str(reason))
     examples = [e for e in read_examples(problem.prompt, problem.entry_point) if is_single(e)]
     return Task(*task, plan, inputs, "", tuple(examples))
+
+
+def _task_by_statements(task_id: str, prompt: str, entry_point: str) -> Task:
+    task = Task(task_id, prompt, entry_point, None, [], "")
+    try:
+        return dataclasses.replace(task, function=read_function(prompt, entry_point))
+    except NoPlan as reason:
+        return dataclasses.replace(task, reason=str(reason))
 
 
 def is_single(example: Example) -> bool:

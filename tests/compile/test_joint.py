@@ -38,7 +38,8 @@ def summed(monkeypatch):
 
 def test_trainer_and_sampler_are_in_memory_beside_the_largest_program(summed):
     assert summed().hbm == (4 + 5 + 6) * GIB
-    assert summed(handing_over={"outputs": 7 * GIB}).hbm == (4 + 5 + 7) * GIB
+    assert summed(handing_over={"outputs": 7 * GIB}).hbm == 15 * GIB  # in the old ones' memory
+    assert summed(handing_over={"temporaries": 7 * GIB}).hbm == (4 + 5 + 7) * GIB
     assert summed(sampling={"temporaries": 6.5 * GIB}).hbm == (4 + 5 + 6.5) * GIB
     assert summed(prefill={"arguments": 9 * GIB}).hbm == 15 * GIB  # the sampler's own weights
 

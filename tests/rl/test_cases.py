@@ -100,6 +100,9 @@ FAULTY = {
     "another language": ({"extra": {"language": "rust"}}, "outside"),
     "infilling": ({"extra": {"suffix": "\n"}}, "has a suffix"),
     "no text": ({"extra": {"shadow_test": 3}}, "expected tests"),
+    "no shadow case": ({"extra": {"shadow_test": "x = 1\n"}}, "expected tests that assert"),
+    "no shadow": ({"extra": {"shadow_test": ""}}, "expected tests that assert"),
+    "faulty shadow": ({"extra": {"shadow_test": "assert f(1) = 2"}}, "its test doesn't parse"),
 }
 
 

@@ -86,3 +86,9 @@ def test_the_fingerprint_is_of_problems_and_split(bpe):
 def test_too_few_problems_are_refused(bpe):
     with pytest.raises(InputError, match="2 problems; set prompts_per_batch to that or less"):
         make_prompts(bpe, make_problems(2))
+
+
+def test_a_prompt_that_is_no_text_is_named(bpe):
+    problem = make_problem(0, prompt="def f(x):\ud800")
+    with pytest.raises(InputError, match="t/0: text has a lone surrogate"):
+        make_prompts(bpe, {"t/0": problem}, size=1)

@@ -5,7 +5,7 @@ import pytest
 from codex_jax.curate import chains
 from codex_jax.curate.blocks import DOMAINS
 from codex_jax.records import Problem
-from codex_jax.solve.probes import COUNT, make_probes
+from codex_jax.solve.probes import COUNT, make_calls, make_probes
 
 
 def problem(prompt: str, **fields) -> Problem:
@@ -61,3 +61,20 @@ def test_pairs_of_blocks_are_told_apart(name):
     )
     singles = {repr([chains.apply((b,), v, domain) for v in probes]) for b in range(13)}
     assert len(singles) == 13
+
+
+def test_calls_have_all_arguments_the_examples_first():
+    shown = "    >>> f([3, 1], 4)\n    [1]\n    >>> f([])\n    []\n"
+    prompt = f'def f(x, n=2):\n    """\n{shown}    """\n'
+    lists = make_calls(prompt, "f", ["", ""])
+    assert lists[:2] == [[[3, 1], 4], [[]]]
+    assert len({repr(arguments) for arguments in lists}) == len(lists) == COUNT
+    assert make_calls(prompt, "f", ["", ""]) == lists
+
+
+def test_without_examples_calls_are_drawn_for_the_annotations():
+    prompt = 'def f(x: str, y: list[int]):\n    """Joins."""\n'
+    lists = make_calls(prompt, "f", ["str", "list[int]"])
+    assert {(type(x), type(y)) for x, y in lists} == {(str, list)}
+    assert make_calls(prompt.replace("list[int]", "Node"), "f", ["str", "Node"]) == []
+    assert make_calls("def f():\n", "f", []) == []

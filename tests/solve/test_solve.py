@@ -88,7 +88,7 @@ def run(tmp_path, runner, problems, **settings):
         problems=str(tmp_path / "problems.jsonl"),
         output=str(tmp_path / "solved"),
         runner=runner,
-        **settings,
+        **{"statements": 0, **settings},
     )
     completions = list(read_jsonl(tmp_path / "solved" / "completions.jsonl", Completion))
     log = [json.loads(line) for line in (tmp_path / "solved" / "search.jsonl").open()]
@@ -296,6 +296,7 @@ def test_without_a_sandbox_nothing_is_sampled(tmp_path, known_samples):
         ({"samples_per_window": 0}, "samples_per_window is 0"),
         ({"candidates": -1}, "candidates is -1"),
         ({"workers": -1}, "workers is -1; set workers to 0 or more"),
+        ({"statements": 21}, "statements is 21; set statements to 0 to 20"),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path, settings, words):

@@ -84,7 +84,11 @@ class Executor:
         self._to_decode_params = shardings.jit_to_decode_params(shape, param_shapes)
 
     def replace_params(self, params: model.Params) -> None:
-        """Takes new weights of the same model, converted on the devices."""
+        """Takes new weights of the same model, converted on the devices.
+
+        The old ones go first: there need not be memory for both.
+        """
+        del self.params
         self.params = self._to_decode_params(params)
 
     @contextlib.contextmanager
