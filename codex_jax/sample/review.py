@@ -69,8 +69,13 @@ def review(
     scores: dict[tuple[str, str], float] = {}
     if fitting:
         longest = max(len(text.tokens) for text in fitting.values())
-        sizes = {"max_prompt_tokens": longest, "max_new_tokens": 1, "samples_per_prompt": 1}
-        shape = plan(rows=jax.local_device_count(), dtype=dtype, **sizes)
+        shape = plan(
+            max_prompt_tokens=longest,
+            samples_per_prompt=1,
+            rows=jax.local_device_count(),
+            max_new_tokens=1,
+            dtype=dtype,
+        )
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         scores = dict(zip(fitting, score(engine, list(fitting.values())), strict=True))
     rows = [_with_score(s, scores.get((s.completion, prompts[s.task_id]))) for s in samples]
