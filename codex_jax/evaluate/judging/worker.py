@@ -199,7 +199,7 @@ def main() -> None:
             request = json.loads(line)
             try:
                 getattr(worker, request.pop("do"))(**request)
-            except SandboxLostError as lost:
+            except (SandboxLostError, InputError) as lost:  # a new worker's, where it is down
                 worker.reply({"infra_error": str(lost)})
     finally:
         worker.shutdown()
