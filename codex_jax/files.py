@@ -18,6 +18,7 @@ from codex_jax import InputError
 from codex_jax.remote.paths import check_local, check_path, is_remote, to_path
 
 Check = Callable[[pathlib.Path], bool]
+_ROOM = "partial-01234567-"  # that a name leaves for the temporary file beside it
 
 
 @contextlib.contextmanager
@@ -87,7 +88,7 @@ def claim_folder(
     """
     check_path(folder, setting)
     folder = to_path(folder) if is_remote(folder) else pathlib.Path(folder)
-    if not folder.exists():
+    if not _exists(folder):
         check_creatable(folder, setting)
         return
     if not folder.is_dir():
@@ -103,6 +104,13 @@ def claim_folder(
                 f"{folder} holds {entry.name!r}, which this command didn't write; "
                 f"set {setting} to a new or empty folder"
             )
+
+
+def _exists(path: Any) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _is_own(entry: pathlib.Path, own: Mapping[str, Check]) -> bool:
@@ -165,16 +173,42 @@ def check_creatable(path: Any, setting: str) -> None:
     """
     if is_remote(path):
         return
-    folder = pathlib.Path(path)
+    folder, names = pathlib.Path(path), []
     while not os.path.lexists(folder):
+        names.append(folder.name)
         folder = folder.parent
+    for name in names:
+        _check_name(folder / f"{name}{_ROOM}", path, setting)
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        reason = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
         raise InputError(
-            f"{path}: nothing can be created in {folder}; set {setting} to a path elsewhere"
+            f"{path}: nothing can be created in {folder}{reason}; set {setting} to a path elsewhere"
         ) from None
+
+
+def _check_name(entry: pathlib.Path, path: Any, setting: str) -> None:
+    """Raises InputError where nothing can have a name: a long one, one below links in a circle."""
+    try:
+        os.lstat(entry)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # the latter for a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: {reason}; set {setting} to another path") from None
+
+
+def resolve_output(path: pathlib.Path | str, setting: str) -> pathlib.Path:
+    """Returns an output's path with its links followed, if something is or can be created there.
+
+    Raises:
+      InputError: nothing can.
+    """
+    if not _exists(pathlib.Path(path)):
+        check_creatable(path, setting)
+    return pathlib.Path(path).resolve()
 
 
 def has_json_keys(*keys: str, lines: bool = False) -> Check:
@@ -197,6 +231,11 @@ def has_json_keys(*keys: str, lines: bool = False) -> Check:
         return isinstance(fields, dict) and fields.keys() >= set(keys)
 
     return check
+
+
+def is_beside(name: str, check: Check) -> Check:
+    """Returns a check for a file beside the file `name`, which carries the command's mark."""
+    return lambda path: check(path.with_name(name))
 
 
 def has_text(mark: str) -> Check:

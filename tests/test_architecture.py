@@ -118,7 +118,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "remote": [{"paths"}, {"objects"}, {"mirror"}],
     "checkpoint": [
         {"card", "checksums", "own_files", "processes"},
-        {"lock", "step_folder"},
+        {"card_file", "lock", "step_folder"},
         {"low_rank"},
         {"reader"},
         {"writer"},
@@ -142,8 +142,8 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "hosts": [
         {"ending", "peers"},
-        {"joining", "watch"},
-        {"agreement"},
+        {"watch"},
+        {"agreement", "joining"},
     ],
     "train": [
         {"lora"},

@@ -121,6 +121,28 @@ def test_a_path_where_nothing_can_be_created_is_refused(tmp_path, monkeypatch, c
     assert [entry.name for entry in tmp_path.iterdir()] == ["link"]
 
 
+@pytest.mark.parametrize(
+    "name", ["n" * 300, "n" * 250, "a\0b", "loop/x", "new/" + "n" * 256 + "/x"]
+)
+@pytest.mark.parametrize("claim", [files.claim_folder, files.claim_file])
+def test_a_name_that_no_file_can_have_is_refused_before_the_work(tmp_path, claim, name):
+    """The temporary file beside it has a longer name."""
+    (tmp_path / "loop").symlink_to("loop")
+    own = files.has_text("mark") if claim is files.claim_file else OWN
+    with pytest.raises(InputError, match=r"; set output to (another path|a path elsewhere)"):
+        claim(tmp_path / name, own, "output")
+    claim(tmp_path / ("n" * 230), own, "output")
+
+
+def test_a_file_may_carry_its_mark_in_the_file_beside_it(tmp_path):
+    own = {"rows.jsonl": files.is_beside("a.json", OWN["a.json"]), "a.json": OWN["a.json"]}
+    (tmp_path / "rows.jsonl").write_text('{"task_id": "a"}\n')
+    with pytest.raises(InputError, match=r"holds 'rows\.jsonl'"):
+        files.claim_folder(tmp_path, own, "output")
+    (tmp_path / "a.json").write_text("by me")
+    files.claim_folder(tmp_path, own, "output")
+
+
 def test_a_file_without_the_mark_is_refused(tmp_path):
     path = tmp_path / "a.json"
     check = files.has_json_keys("hash", "format")

@@ -55,10 +55,26 @@ def _checksums(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
     }
 
 
+def start_checksums(leaves: dict[str, Any]) -> dict[str, jax.Array]:
+    """Has the devices compute checksums, and waits for nothing; the arrays may be donated then.
+
+    Args:
+      leaves: Name → array of at most 32 bits an element.
+
+    Returns:
+      Name → checksum, uint32 (), which may still be under computation.
+    """
+    return _checksums({name: jnp.asarray(leaf) for name, leaf in leaves.items()})
+
+
+def read_checksums(values: dict[str, jax.Array]) -> dict[str, int]:
+    """Returns name → checksum as a number; waits for the devices."""
+    return {name: int(value) for name, value in jax.device_get(values).items()}
+
+
 def checksums(leaves: dict[str, Any]) -> dict[str, int]:
     """Returns name → checksum of arrays of at most 32 bits an element; waits for the devices."""
-    arrays = {name: jnp.asarray(leaf) for name, leaf in leaves.items()}
-    return {name: int(value) for name, value in jax.device_get(_checksums(arrays)).items()}
+    return read_checksums(start_checksums(leaves))
 
 
 def host_checksum(array: np.ndarray) -> int:

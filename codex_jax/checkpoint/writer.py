@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +15,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from codex_jax import InputError
 from codex_jax.checkpoint.card import Card
-from codex_jax.checkpoint.checksums import checksums, leaf_names
+from codex_jax.checkpoint.card_file import CardHandler, CardSave
+from codex_jax.checkpoint.checksums import leaf_names, start_checksums
 from codex_jax.checkpoint.own_files import DAMAGED_FOLDER
 from codex_jax.checkpoint.processes import is_true_everywhere, raise_together
 from codex_jax.checkpoint.reader import describe, list_steps
@@ -83,12 +86,19 @@ class Checkpoints:
     an older one.
     """
 
-    def __init__(self, directory: epath.PathLike, retention: Retention | None = None):
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        retention: Retention | None = None,
+        on_failure: Callable[[InputError], Any] | None = None,
+    ):
         """Opens or creates a directory; removes what a killed process began to write.
 
         Args:
           directory: Of the checkpoints.
           retention: Checkpoints to keep; None keeps all.
+          on_failure: Is called in another thread as soon as the disk refuses a save; `save` and
+            `finish` raise the same error later.
 
         Raises:
           InputError: there are checkpoints, and each is damaged.
@@ -103,6 +113,7 @@ class Checkpoints:
                 refusal = error
         raise_together(refusal)
         self._retention = retention or Retention()
+        self._on_failure = on_failure
         policy = retention.policy() if retention else policies.LatestN(None)
         self._manager = ocp.CheckpointManager(
             self.directory,
@@ -115,7 +126,7 @@ class Checkpoints:
             item_handlers={
                 "params": ocp.StandardCheckpointHandler(),
                 "rest": ocp.StandardCheckpointHandler(),
-                "card": ocp.JsonCheckpointHandler(),
+                "card": CardHandler(),
             },
         )
 
@@ -173,12 +184,11 @@ class Checkpoints:
           InputError: the disk refused this save or the one before it, or the directory already has
         this step or a later one.
         """
-        sums = checksums(leaf_names(params, "params/") | leaf_names(rest, "rest/"))
-        full = dataclasses.replace(card, step=step, checksums=sums)
+        sums = start_checksums(leaf_names(params, "params/") | leaf_names(rest, "rest/"))
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
             rest=ocp.args.StandardSave(rest),
-            card=ocp.args.JsonSave(dataclasses.asdict(full)),
+            card=CardSave(dataclasses.replace(card, step=step), sums),
         )
         metrics = None if validation_loss is None else {"validation_loss": validation_loss}
         with _DiskErrors(self.directory):
@@ -188,7 +198,23 @@ class Checkpoints:
                 f"{self.directory}: step {step} was not saved, as step {self.latest} is there "
                 "already; set another directory"
             )
+        if self._on_failure:
+            threading.Thread(target=self._follow_save, daemon=True, name="save").start()
         self._strip_older(under_way=1)
+
+    def _follow_save(self) -> None:
+        """Waits for the save under way, and reports the disk's refusal.
+
+        Other processes wait for this one's part of a checkpoint, in whatever they do next.
+        """
+        try:
+            with _DiskErrors(self.directory):
+                self._manager.wait_until_finished()
+        except InputError as error:
+            assert self._on_failure
+            self._on_failure(error)
+        except Exception:  # noqa: BLE001  the next save raises it
+            return
 
     def _strip_older(self, under_way: int = 0) -> None:
         """Deletes the optimizer's state of checkpoints that aren't among the newest."""

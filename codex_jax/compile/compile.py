@@ -72,6 +72,7 @@ def compile_for(
     settings = types.SimpleNamespace(**locals())
     target = _make_target(settings)
     _use_host()
+    files.check_creatable(pathlib.Path(cache_dir).expanduser(), "cache_dir")
     if output:
         files.claim_folder(output, _OWN_FILES, "output")
     if hlo_output:

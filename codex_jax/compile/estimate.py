@@ -1,5 +1,6 @@
 """The compiler's estimate of a program, cached by configuration and code."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -74,7 +75,8 @@ def estimate(
     """
     path = cache / f"{cache_key(target)}.json"
     if path.exists() and hlo_output is None:
-        return Estimate(**json.loads(path.read_text(encoding="utf-8")))
+        with contextlib.suppress(ValueError, TypeError):  # a damaged one is made again
+            return Estimate(**json.loads(path.read_text(encoding="utf-8")))
     program, result = _compile(target)
     atomic_write(path, json.dumps(dataclasses.asdict(result), indent=1))
     if hlo_output:

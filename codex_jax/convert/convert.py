@@ -1,6 +1,7 @@
 """`codex-jax import`: a foreign checkpoint to ours, with its tokenizer."""
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from codex_jax.convert.hf_folder import open_folder
 from codex_jax.convert.new_folder import new_folder
 from codex_jax.convert.text_ends import read_begin_ids
 from codex_jax.convert.tokenizers import make_tokenizer
+from codex_jax.files import check_creatable
 from codex_jax.model.config import DecoderConfig
 from codex_jax.tokenizer import Tokenizer
 
@@ -35,8 +37,9 @@ def import_weights(*, source: str, output: str, tokenizer: str = "tokenizer.json
       tokenizer: File of the tokenizer to write.
     """
     path = pathlib.Path(source)
-    if pathlib.Path(tokenizer).exists():
+    if os.path.lexists(tokenizer):
         raise InputError(f"{tokenizer} is there already; set tokenizer to a new file")
+    check_creatable(tokenizer, "tokenizer")
     with new_folder(output) as folder:
         with _refused_forms(path):
             foreign = open_gguf(path) if path.suffix == ".gguf" else open_folder(path)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 from codex_jax import InputError
+from codex_jax.files import resolve_output
 
 
 @contextlib.contextmanager
@@ -17,7 +18,7 @@ def new_folder(output: str) -> Iterator[pathlib.Path]:
     """
     if "://" in output:
         raise InputError(f"{output} is no local folder; set output to one, and copy it from there")
-    final = pathlib.Path(output).resolve()
+    final = resolve_output(output, "output")
     if final.exists() and (not final.is_dir() or any(final.iterdir())):
         raise InputError(f"{output} is there already; set output to a new folder")
     partial = final.with_name(f".{final.name}.partial")

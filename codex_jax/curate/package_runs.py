@@ -19,10 +19,11 @@ from typing import Any
 from codex_jax import InputError, files, progress, records
 
 _RESULT = files.has_json_keys("package", "reasons")
-_IS_PROBLEM = files.has_json_keys("task_id", lines=True)
+_IS_SETTINGS = files.has_json_keys("settings")
+_IS_PROBLEM = files.is_beside("settings.json", _IS_SETTINGS)
 _OWN_FILES = {
     "packages": pathlib.Path.is_dir,
-    "settings.json": files.has_json_keys("settings"),
+    "settings.json": _IS_SETTINGS,
     "problems.jsonl": _IS_PROBLEM,
     "undocumented.jsonl": _IS_PROBLEM,
     "report.json": files.has_json_keys("packages", "reasons"),

@@ -9,7 +9,7 @@ import shutil
 from codex_jax import InputError
 from codex_jax.data.packing.row_store import ARRAYS, DROPPED, TOKEN_BYTES, is_info_file
 from codex_jax.data.packing.validation import VALIDATION
-from codex_jax.files import claim_folder, has_text
+from codex_jax.files import claim_folder, has_text, resolve_output
 
 _MARK = "codex_jax build"
 _STATE, _SHARDS, _ROWS, _REPLACED = "state", "shards", "rows", "replaced"
@@ -22,9 +22,9 @@ class BuildFolders:
         """Links are followed, so that a link to a folder of rows stays a link.
 
         Raises:
-          InputError: either folder holds something that no build wrote.
+          InputError: either folder holds something that no build wrote, or can't be created.
         """
-        self.output = pathlib.Path(output).resolve()
+        self.output = resolve_output(output, "output")
         if not self.output.name:
             raise InputError(f"output is {output}; expected a folder; set output to a new one")
         self.partial = self.output.with_name(f"partial-{self.output.name}")

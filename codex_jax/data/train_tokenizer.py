@@ -42,8 +42,8 @@ def learn_tokenizer(
       InputError: a directory is missing, a Task can't be read, or no file of the corpus is usable.
     """
     output = pathlib.Path(output)
-    notes = output.with_name(output.stem + ".learnt.json")
     claim_file(output, has_json_keys("format", "hash", "vocabulary"), "output")
+    notes = output.with_name(output.stem + ".learnt.json")
     claim_file(notes, has_json_keys("state", "hash"), "output")
     blend = read_blend(corpus, mixture, modules, None)
     check_cleaning(cleaning, blend)

@@ -7,5 +7,6 @@ from codex_jax.hosts.ending import LOST_STATUS as LOST_STATUS
 from codex_jax.hosts.joining import joined as joined
 from codex_jax.hosts.peers import Peers as Peers
 from codex_jax.hosts.peers import exchange as exchange
+from codex_jax.hosts.peers import tell_stop as tell_stop
 from codex_jax.hosts.watch import HostLimits as HostLimits
 from codex_jax.hosts.watch import Watch as Watch

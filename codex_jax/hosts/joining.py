@@ -13,7 +13,8 @@ from jax._src import distributed
 
 from codex_jax import InputError
 from codex_jax.hosts.ending import expect_abort, leave, name_aborts
-from codex_jax.hosts.peers import name_processes, tell_stop
+from codex_jax.hosts.peers import Peers, name_processes, tell_stop
+from codex_jax.hosts.watch import START_FACTOR, HostLimits, Watch
 
 _TIMEOUT_S = 300
 _SHUTDOWN_S = 60  # in which all end, after the barrier "exit"
@@ -34,8 +35,10 @@ def joined() -> Iterator[None]:
     if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
         yield
         return
-    _join(_number("CODEX_JAX_START_TIMEOUT") or _TIMEOUT_S)
+    seconds = _number("CODEX_JAX_START_TIMEOUT") or _TIMEOUT_S
+    _join(seconds)
     try:
+        _open_devices(seconds)
         yield
     except Exception as error:
         tell_stop(error)
@@ -73,6 +76,16 @@ def _join(seconds: int) -> None:
                 "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or "
                 "CODEX_JAX_DISTRIBUTED=0"
             ) from None
+
+
+def _open_devices(seconds: int) -> None:
+    """Opens the devices, where JAX waits for all processes: one that is lost by then has a name."""
+    state = distributed.global_state  # jax.process_index() would open them
+    peers = Peers(state.client, state.process_id, state.num_processes)
+    limits = HostLimits(lost_after_s=seconds / START_FACTOR)
+    with Watch(limits, peers) as watch, watch.during("the opening of the devices"):
+        jax.devices()
+        watch.barrier("devices")
 
 
 def _number(name: str) -> int | None:

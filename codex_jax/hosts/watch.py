@@ -18,7 +18,7 @@ from codex_jax.hosts.ending import leave
 from codex_jax.hosts.peers import BarrierError, Peers, tell_stop
 
 _GRACE_S = 15.0  # in which processes may end by themselves after one of them stopped
-_START_FACTOR = 5  # of lost_after_s, until a process comes
+START_FACTOR = 5  # of lost_after_s, until a process comes
 _LEAST_SLOW_S = 1.0  # shorter steps of a single process are never slow
 _STEPS_BEFORE_SLOW = 5  # whose median says little yet
 
@@ -250,7 +250,7 @@ class Watch:
     def _patience(self, process: int) -> float:
         """Seconds after which a silent process is lost; more before it has opened its data."""
         has_come = process in self._beats or process == self.peers.index
-        return self.limits.lost_after_s * (1 if has_come else _START_FACTOR)
+        return self.limits.lost_after_s * (1 if has_come else START_FACTOR)
 
     def _explain_stops(self) -> str:
         process, text = min(self._stops.items())

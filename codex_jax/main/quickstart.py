@@ -9,6 +9,14 @@ import sysconfig
 import time
 from typing import NamedTuple
 
+from codex_jax import files
+
+# Of what its steps write; each claims its own files.
+_OWN_NAMES = [
+    *("chains", "tokenizer*.json", "rows", "partial-rows", "checkpoint", "evaluation"),
+    *("completions.jsonl*", "report.html"),
+]
+
 
 class Step(NamedTuple):
     """A command, its gin file, and the paths that differ from run to run."""
@@ -75,6 +83,7 @@ def quickstart(
     """
     start = time.monotonic()
     run = pathlib.Path(run_dir)
+    files.claim_folder(run_dir, dict.fromkeys(_OWN_NAMES, lambda _: True), "run_dir")
     sources = pathlib.Path(library or sysconfig.get_path("stdlib"))
     for step in steps(run, sources):
         _run(step, configs)

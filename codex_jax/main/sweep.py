@@ -1,7 +1,9 @@
 """`sweep`: one command over a grid of settings, a folder for each run, a table and a plot."""
 
+import contextlib
 import itertools
 import json
+import math
 import pathlib
 import shlex
 import subprocess
@@ -10,9 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, files
+from codex_jax.main.commands import select_command
 
 PROGRAM = (sys.executable, "-P", "-m", "codex_jax")
 PREEMPTED = 75  # of a command that saved everything and wants to be run again: docs/pods.md
+_TABLE, _PLOT, _RECORD = "runs.json", "sweep.svg", ".run.json"
+_IS_TABLE = files.has_text('"run": ')
+_IS_RECORD = files.has_json_keys("words")
+_OWN_FILES = {
+    f"*{_RECORD}": _IS_RECORD,
+    _TABLE: _IS_TABLE,
+    _PLOT: files.is_beside(_TABLE, _IS_TABLE),
+    "*": lambda path: path.is_dir() and _IS_RECORD(path.with_name(path.name + _RECORD)),
+}
 
 
 class Run(NamedTuple):
@@ -25,8 +37,16 @@ class Run(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """The words and the exit status of its last attempt, or nothing."""
-        path = self.folder / "sweep_run.json"
+        path = self._record_path
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def write_record(self, **fields: Any) -> None:
+        """Writes its words and `fields`, beside its folder: that is the command's alone."""
+        files.atomic_write(self._record_path, json.dumps({"words": self.words, **fields}) + "\n")
+
+    @property
+    def _record_path(self) -> pathlib.Path:
+        return self.folder.with_name(self.folder.name + _RECORD)
 
 
 def sweep(
@@ -45,16 +65,16 @@ def sweep(
     Args:
       command: Words after `codex-jax`, such as "train model/85m.gin train/codex.gin --steps=100".
       grid: Setting → its values; every combination is run. "gin.Optimizer.beta1" is a name, too.
-      output: Folder for the runs, runs.json and sweep.svg.
+      output: Folder for the runs, a record of each, runs.json and sweep.svg.
       folder_flag: The command's setting for a run's own folder, output/NAME.
       metric: Name in a run's metrics.jsonl by which the table is sorted, smallest first.
 
     Raises:
-      InputError: an empty grid, a setting without values, or runs of another command in output,
-        or one that can't be created.
+      InputError: an empty grid, a setting without values, no such command, or an output that
+        can't be created or holds something else.
     """
     runs = make_runs(command, grid, pathlib.Path(output), folder_flag)
-    files.check_creatable(output, "output")
+    files.claim_folder(output, _OWN_FILES, "output")
     failures = run_all(runs, PROGRAM)
     print(write_results(runs, pathlib.Path(output), metric))
     if failures:
@@ -80,10 +100,16 @@ def make_runs(
     """Returns the runs of every combination, in the grid's order.
 
     Raises:
-      InputError: an empty grid, a setting without values, or two values that look the same.
+      InputError: no such command, an empty grid, a setting without values, or two values that
+        look the same.
     """
     if not grid or not command.strip():
         raise InputError("nothing to sweep over; set command and grid, such as {'seed': (0, 1)}")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"command is {command!r:.60}: {error}; set it to words") from None
+    select_command(words)
     for setting, values in grid.items():
         if not isinstance(values, list | tuple) or not values:
             raise InputError(f"grid[{setting!r}] is {values!r}; expected a tuple of values")
@@ -93,8 +119,7 @@ def make_runs(
         name = ",".join(f"{key.split('.')[-1]}={_file_name(v)}" for key, v in point.items())
         flags = [f"--{key}={value}" for key, value in point.items()]
         folder = output / name
-        words = [*shlex.split(command), *flags, f"--{folder_flag}={folder}"]
-        runs.append(Run(name, folder, words))
+        runs.append(Run(name, folder, [*words, *flags, f"--{folder_flag}={folder}"]))
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two points of the grid have the same name; make their values distinct")
     return runs
@@ -120,10 +145,10 @@ def run_all(runs: Sequence[Run], program: Sequence[str]) -> list[str]:
             print(f"[{number}/{len(runs)}] {run.name}: done before")
             continue
         print(f"[{number}/{len(runs)}] codex-jax {shlex.join(run.words)}", flush=True)
-        run.folder.mkdir(parents=True, exist_ok=True)
+        run.write_record()
+        run.folder.mkdir(exist_ok=True)
         status = subprocess.run([*program, *run.words], check=False).returncode
-        record = json.dumps({"words": run.words, "status": status}) + "\n"
-        files.atomic_write(run.folder / "sweep_run.json", record)
+        run.write_record(status=status)
         if status == PREEMPTED:
             raise SystemExit(PREEMPTED)
         if status:
@@ -134,7 +159,7 @@ def run_all(runs: Sequence[Run], program: Sequence[str]) -> list[str]:
 def write_results(runs: Sequence[Run], output: pathlib.Path, metric: str) -> str:
     """Writes runs.json and sweep.svg; returns the table, the smallest metric first."""
     curves = {run.name: read_curve(run.folder / "metrics.jsonl", metric) for run in runs}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "run": run.name,
             "status": run.record.get("status"),
@@ -143,18 +168,31 @@ def write_results(runs: Sequence[Run], output: pathlib.Path, metric: str) -> str
         }
         for run in runs
     ]
-    rows.sort(key=lambda row: (row[metric] is None, row[metric] or 0.0))
-    files.atomic_write(output / "runs.json", json.dumps(rows, indent=1) + "\n")
-    plot(curves, output / "sweep.svg", metric)
+    rows.sort(key=lambda row: _rank(row[metric]))
+    files.atomic_write(output / _TABLE, json.dumps(rows, indent=1) + "\n")
+    if not any(curves.values()):
+        print(f"no run has {metric!r} in its metrics.jsonl: the table has no order, and no plot")
+    plot(curves, output / _PLOT, metric)
     return _format(rows)
 
 
+def _rank(value: float | None) -> float:
+    """Returns a value to sort by: what is absent, or no number, comes last."""
+    return math.inf if value is None or math.isnan(value) else value
+
+
 def read_curve(path: pathlib.Path, metric: str) -> list[tuple[int, float]]:
-    """Reads (step, value) of a metrics file; nothing where it doesn't exist or has no metric."""
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    return [(line["step"], line[metric]) for line in lines if metric in line]
+    """Reads (step, value) of a metrics file; nothing where it doesn't exist or has no metric.
+
+    Lines that are torn, and values that are no numbers, are passed over.
+    """
+    curve: list[tuple[int, float]] = []
+    if path.exists():
+        for line in path.read_text("utf-8").splitlines():
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                fields = json.loads(line)
+                curve.append((int(fields["step"]), float(fields[metric])))
+    return curve
 
 
 def plot(

@@ -30,6 +30,10 @@ class CompletionsFile:
         self._lines: list[str] = []
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
+                raise InputError(
+                    f"{self.path} is no ordinary file; set output to a file that can be written"
+                )
             self._out = self.path.open("ab")
             self._lock()
             self._check_manifest(manifest)

@@ -1,7 +1,7 @@
 """`codex-jax sample review`: how well completions explain their prompts, for `evaluate select`."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.load import load_engine, read_card
 from codex_jax.sample.engine.requests import PromptLogprobs, Request
+from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
@@ -52,7 +53,7 @@ def review(
       The number of scored completions.
 
     Raises:
-      InputError: unusable input, or a completion of a task that is no problem.
+      InputError: unusable input.
     """
     files.claim_file(output, _IS_REVIEWED, "output", [problems, completions])
     bpe = Tokenizer.load(tokenizer)
@@ -68,9 +69,7 @@ def review(
     fitting = {pair: text for pair, text in texts.items() if text.tokens}
     scores: dict[tuple[str, str], float] = {}
     if fitting:
-        longest = max(len(text.tokens) for text in fitting.values())
-        sizes = {"max_prompt_tokens": longest, "max_new_tokens": 1, "samples_per_prompt": 1}
-        shape = plan(rows=jax.local_device_count(), dtype=dtype, **sizes)
+        shape = _plan_shape(fitting.values(), dtype)
         engine = load_engine(checkpoint_dir, card, shape, mesh or MeshShape(), bpe)
         scores = dict(zip(fitting, score(engine, list(fitting.values())), strict=True))
     rows = [_with_score(s, scores.get((s.completion, prompts[s.task_id]))) for s in samples]
@@ -78,6 +77,16 @@ def review(
     count = sum("reviewer_logprob" in row.extra for row in rows)
     print(f"{output}: {count} of {len(rows)} completions have a score")
     return count
+
+
+def _plan_shape(texts: Collection["Text"], dtype: str) -> EngineShape:
+    return plan(
+        max_prompt_tokens=max(len(text.tokens) for text in texts),
+        samples_per_prompt=1,
+        rows=jax.local_device_count(),
+        max_new_tokens=1,
+        dtype=dtype,
+    )
 
 
 def _check(

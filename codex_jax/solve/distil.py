@@ -8,13 +8,13 @@ seqio Task of them.
 import ast
 import collections
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from codex_jax import InputError, files, records
 from codex_jax.evaluate.select.behaviors import Call
 from codex_jax.solve import search
 from codex_jax.solve.plan import Plan
-from codex_jax.solve.solver import Runner, Task, read_task
+from codex_jax.solve.solver import Runner, Task, read_tasks
 
 FORMS = ("whole", "helpers")
 _IS_DISTILLED = files.has_json_keys("task_id", "prompt", "canonical_solution", "form", lines=True)
@@ -39,19 +39,13 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
       InputError: unusable input, or no sandbox works here.
     """
     files.claim_file(output, _IS_DISTILLED, "output", [problems, completions])
-    tasks = {p.task_id: p for p in records.read_jsonl(problems, records.Problem)}
+    tasks = read_tasks(problems)
+    solved = _read_solved(completions, tasks)
     rows: list[records.Problem] = []
     with runner.open() as session:
-        for completion in records.read_jsonl(completions, records.Completion):
-            if completion.sample_index or "windows" not in completion.extra:
-                continue
-            if completion.task_id not in tasks:
-                raise InputError(
-                    f"{completions}: {completion.task_id!r} is no problem; set problems to the "
-                    "file that solve read"
-                )
+        for completion in solved:
             try:
-                rows += _forms(_read(tasks[completion.task_id]), completion, session)
+                rows += _forms(tasks[completion.task_id], completion, session)
             except (SyntaxError, ValueError, TypeError, LookupError, RecursionError):
                 raise InputError(
                     f"{completions}: {completion.task_id} isn't composed of pieces; set "
@@ -63,12 +57,27 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
     return {form: counts[form] for form in FORMS}
 
 
-def _read(problem: records.Problem) -> Task:
-    return read_task(
-        records.Problem(
-            task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
-        )
-    )
+def _read_solved(path: str, tasks: Mapping[str, Task]) -> list[records.Completion]:
+    """Reads the first completion of each task that the search solved.
+
+    Raises:
+      InputError: no completions, one of no task, or two first ones of a task.
+    """
+    rows = list(records.read_jsonl(path, records.Completion))
+    if not rows:
+        raise InputError(f"{path}: no completions; set completions to what solve wrote")
+    solved: dict[str, records.Completion] = {}
+    for row in rows:
+        if row.task_id not in tasks:
+            raise InputError(
+                f"{path}: {row.task_id!r} is no problem; set problems to the file that solve read"
+            )
+        if row.sample_index or "windows" not in row.extra:
+            continue
+        if row.task_id in solved:
+            raise InputError(f"{path}: {row.task_id} has two completions of sample_index 0")
+        solved[row.task_id] = row
+    return list(solved.values())
 
 
 def _forms(

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +16,15 @@ from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.tokenizer import Tokenizer
 
 Samples = Mapping[str, list[records.Completion]]  # by prompt, in the order of their indices
+
+
+def is_prompts(path: pathlib.Path) -> bool:
+    """Whether a file is one of a sampler's prompts, each of which is its own task_id."""
+    try:
+        rows = records.read_jsonl(path, records.Problem)
+        return all(row.task_id == row.prompt for row in itertools.islice(rows, 1))
+    except InputError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 
 from codex_jax import InputError, files, progress, records
 from codex_jax.sample.sampling.params import SamplingParams
-from codex_jax.solve.sampling import Sampler, Samples
-from codex_jax.solve.solver import Result, Runner, Solver, Task, read_task, without_search
+from codex_jax.solve.sampling import Sampler, Samples, is_prompts
+from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, without_search
 from codex_jax.solve.statement_rounds import MOST_ROUNDS, StatementRounds, name_round
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 _SAMPLED = ("windows", "whole", *map(name_round, range(1, MOST_ROUNDS)))
+_IS_SEARCH = files.has_json_keys("task_id", "reason", lines=True)
 _OWN_FILES = {
-    "completions.jsonl": files.has_json_keys("task_id", "completion", lines=True),
-    "search.jsonl": files.has_json_keys("task_id", "reason", lines=True),
+    "completions.jsonl": files.is_beside("search.jsonl", _IS_SEARCH),
+    "search.jsonl": _IS_SEARCH,
 }
 for _name in _SAMPLED:
-    _OWN_FILES[f"{_name}.jsonl"] = files.has_json_keys("task_id", "prompt", lines=True)
+    _OWN_FILES[f"{_name}.jsonl"] = is_prompts
     _OWN_FILES[f"{_name}-completions.jsonl"] = files.has_json_keys(
         "task_id", "completion", lines=True
     )
@@ -78,7 +79,7 @@ def solve(
     _check_settings(windows, samples_per_window, beam, candidates, workers, statements)
     folder = pathlib.Path(output)
     files.claim_folder(folder, _OWN_FILES, "output", [problems])
-    tasks = _read_tasks(problems, by_statements=statements > 0)
+    tasks = list(read_tasks(problems, by_statements=statements > 0).values())
     _check_sandbox(runner)
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
     sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
@@ -115,25 +116,6 @@ def _check_settings(
         raise InputError(f"statements is {statements}; set statements to 0 to {MOST_ROUNDS}")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
-
-
-def _read_tasks(path: str, *, by_statements: bool = False) -> list[Task]:
-    """Reads the problems' prompts, and nothing else of them."""
-    tasks = [
-        read_task(
-            records.Problem(
-                task_id=problem.task_id, prompt=problem.prompt, entry_point=problem.entry_point
-            ),
-            by_statements=by_statements,
-        )
-        for problem in records.read_jsonl(path, records.Problem)
-    ]
-    if not tasks:
-        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
-    name, count = collections.Counter(task.task_id for task in tasks).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"{path}: {name} occurs {count} times; expected distinct task_ids")
-    return tasks
 
 
 def _search_all(
@@ -174,9 +156,9 @@ def _answer_rest(
 
 def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
     """Writes completions and the log; prints and returns the counts of results."""
-    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     lines = "".join(json.dumps(result.log) + "\n" for result in results)
     files.atomic_write(folder / "search.jsonl", lines)
+    records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     counts = collections.Counter(_outcome(result) for result in results)
     for outcome, count in counts.most_common():
         print(f"{count:6} {outcome}")

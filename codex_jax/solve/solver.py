@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from codex_jax import records
+from codex_jax import InputError, records
 from codex_jax.evaluate.select.examples import Example, read_examples
 from codex_jax.solve import pieces, probes, search
 from codex_jax.solve.plan import NoList, NoPlan, Plan, read_plan
@@ -48,6 +48,30 @@ class Task:
         if self.plan is None:
             return [self.prompt]
         return [self.plan.prompt(*span) for span in self.windows(lengths)]
+
+
+def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
+    """Reads the problems' prompts by task_id, and nothing else of them.
+
+    Args:
+      path: JSON Lines of problems.
+      by_statements: as in `read_task`.
+
+    Raises:
+      InputError: no problems, a task_id that occurs twice, or a prompt with a suffix.
+    """
+    tasks: dict[str, Task] = {}
+    for problem in records.read_jsonl(path, records.Problem):
+        name = problem.task_id
+        if name in tasks:
+            raise InputError(f"{path}: {name} occurs twice; expected distinct task_ids")
+        if problem.extra.get("suffix"):
+            raise InputError(f"{path}: {name} has a suffix; leave infilling problems out")
+        bare = records.Problem(task_id=name, prompt=problem.prompt, entry_point=problem.entry_point)
+        tasks[name] = read_task(bare, by_statements=by_statements)
+    if not tasks:
+        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
+    return tasks
 
 
 def read_task(problem: records.Problem, *, by_statements: bool = False) -> Task:

@@ -127,7 +127,7 @@ def _run_owned(
     hosts.agree(watch, lambda: run_facts(job, arguments))
     with FolderLock(directory) as lock:
         hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
-        with Checkpoints(directory, retention) as checkpoints:
+        with Checkpoints(directory, retention, hosts.tell_stop) as checkpoints:
             run = (checkpoints, lock, watch, arguments["runtime"].profile_steps)
             last, history = _run_job(arguments["batches"], job, *run, schedule, evaluate, changes)
     watch.barrier("exit")

@@ -4,6 +4,8 @@ import dataclasses
 
 import jax
 
+from codex_jax import files
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Runtime:
@@ -19,6 +21,11 @@ class Runtime:
     profile_steps: int = 5
 
     def apply(self) -> None:
-        """Sets JAX's cache of compiled programs."""
+        """Sets JAX's cache of compiled programs.
+
+        Raises:
+          InputError: nothing can be written there.
+        """
         if self.compilation_cache_dir:
+            files.check_creatable(self.compilation_cache_dir, "compilation_cache_dir")
             jax.config.update("jax_compilation_cache_dir", self.compilation_cache_dir)

@@ -1,6 +1,8 @@
 """Saving and continuing: retention, damaged checkpoints set aside, parameters alone."""
 
+import errno
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError, checkpoint
-from codex_jax.checkpoint import Checkpoints, Retention
+from codex_jax.checkpoint import Checkpoints, Retention, card_file
 from tests.checkpoint import damage
 
 
@@ -146,6 +148,28 @@ def test_an_error_in_the_block_does_not_lose_the_save_under_way(tmp_path):
     with pytest.raises(KeyError):
         fail_after_a_save()
     assert restore(Checkpoints(tmp_path))[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reports"),
+    [(OSError(errno.ENOSPC, "No space left on device"), 1), (RuntimeError("a peer is lost"), 0)],
+)
+def test_a_full_disk_is_reported_before_the_next_save(tmp_path, monkeypatch, error, reports):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(card_file, "read_checksums", fail)
+    failures = []
+    checkpoints = Checkpoints(tmp_path, on_failure=failures.append)
+    checkpoints.save(1, damage.params(), damage.rest(1), damage.CARD)
+    for follower in [each for each in threading.enumerate() if each.name == "save"]:
+        follower.join(60)
+    assert len(failures) == reports
+    assert all(": the disk is full" in str(failure) for failure in failures)
+    with pytest.raises(InputError if reports else RuntimeError):
+        checkpoints.finish()
+    checkpoints.close()
+    assert "1" not in names(tmp_path)
 
 
 def test_what_a_killed_process_began_is_removed(saved, tmp_path):

@@ -89,6 +89,15 @@ def test_the_second_estimate_is_the_first(tmp_path, monkeypatch):
     assert json.dumps(dataclasses.asdict(second)) == json.dumps(dataclasses.asdict(first))
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"unheard": 1}'])
+def test_a_damaged_estimate_is_made_again(tmp_path, content):
+    first = estimate(program(), tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_text(content)
+    assert estimate(program(), tmp_path).hbm == first.hbm
+    assert json.loads(path.read_text())["arguments"] == first.arguments
+
+
 def test_the_text_is_written_and_the_cache_not_read(tmp_path):
     estimate(program(), tmp_path)
     output = tmp_path / "program.txt"

@@ -1,4 +1,5 @@
 import json
+import pathlib
 import shutil
 
 import jax
@@ -132,6 +133,18 @@ def test_a_second_import_into_one_output_is_refused(folder, tmp_path):
         )
     assert (tmp_path / "t.json").read_bytes() == before
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("name", ["output", "tokenizer"])
+@pytest.mark.parametrize("path", ["/proc/x", "loop", "broken/x"])
+def test_where_nothing_can_be_created_nothing_is_read(tmp_path, monkeypatch, name, path):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("loop").symlink_to("loop")
+    pathlib.Path("broken").symlink_to("nowhere")
+    settings = {"source": "absent", "output": "c", "tokenizer": "t.json"}
+    with pytest.raises(InputError, match=f"set {name} to |loop is there already"):
+        import_weights(**settings | {name: path})
+    assert {entry.name for entry in tmp_path.iterdir()} == {"loop", "broken"}
 
 
 def change_json(path, **changes):

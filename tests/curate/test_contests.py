@@ -199,11 +199,26 @@ def test_every_problem_has_a_name_of_its_own(tmp_path, runner, rows, message):
         make(tmp_path, runner, *(apps(**fields) for fields in rows))
 
 
+def test_a_persons_problems_are_not_replaced(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"task_id": "mine"}\n')
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(apps()) + "\n")
+    with pytest.raises(InputError, match=r"holds 'problems\.jsonl', which this command"):
+        contests.write_contests(contests=str(rows), output=str(tmp_path), runner=None)
+    assert path.read_text() == '{"task_id": "mine"}\n'
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match="expected the fields of APPS or of CodeContests"):
         make(tmp_path, runner, {"x": 1})
     with pytest.raises(InputError, match=r"contests.jsonl:1: malformed"):
         make(tmp_path, runner, {"question": "q", "solutions": "{"})
+    for field, value in (("question", 5), ("solutions", "[5]"), ("checker", ["x"]), ("url", 5)):
+        with pytest.raises(InputError, match=r"contests.jsonl:2: malformed .* is no text"):
+            make(tmp_path, None, apps(), apps(**{"problem_id": 2, field: value}))
+    with pytest.raises(InputError, match="no contests; expected JSON Lines"):
+        make(tmp_path, None)
     with pytest.raises(InputError, match="set it so"):
         make(tmp_path, runner, apps(), grown_cases=-1)
     command = ["curate", "contests", f"--contests={tmp_path}/absent", f"--output={tmp_path}/o"]

@@ -273,6 +273,16 @@ def test_no_input_is_replaced(tmp_path, runner):
     assert [entry.name for entry in tmp_path.iterdir()] == ["problems.jsonl"]
 
 
+def test_a_persons_problems_are_not_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "problems.jsonl"
+    records.write_jsonl(path, [problem("below")])
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"holds 'problems\.jsonl', which this command"):
+        run(tmp_path, None, [problem("below")])
+    assert path.read_bytes() == before
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match=r"jaccard=0.*set it so"):
         run(tmp_path, runner, [problem("below")], jaccard=0.0)

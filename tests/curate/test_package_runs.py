@@ -49,6 +49,15 @@ def test_a_crash_is_a_row_and_a_second_run_continues(tmp_path, capsys):
     assert "2 problems from 2 of 3 packages" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["problems.jsonl", "undocumented.jsonl"])
+def test_a_persons_problems_are_not_replaced(tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text('{"task_id": "mine"}\n')
+    with pytest.raises(InputError, match=f"holds '{name}', which this command"):
+        run(tmp_path, [])
+    assert (tmp_path / "out" / name).read_text() == '{"task_id": "mine"}\n'
+
+
 def test_a_package_that_never_ends_is_given_up(tmp_path):
     folder = run(tmp_path, ["hang-1.zip"], timeout_s=1.0)
     assert json.loads((folder / "report.json").read_text())["reasons"] == {

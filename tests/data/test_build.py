@@ -151,6 +151,9 @@ def test_a_task_of_the_users_own_module_is_packed(tokenizer_file, tokenizer, tmp
         build(**settings, mixture="poem")
     with pytest.raises(InputError, match="is it on PYTHONPATH"):
         build(**{**settings, "modules": "no_such_module"}, mixture="poems")
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(InputError, match="module 'leaves': SystemExit: 0"):
+        build(**{**settings, "modules": "leaves"}, mixture="poems")
     with pytest.raises(InputError, match="neither corpus nor mixture is set"):
         build(tokenizer=tokenizer_file, output=tmp_path / "d", sequence_length=64)
 

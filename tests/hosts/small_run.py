@@ -3,8 +3,8 @@
 python -m tests.hosts.small_run CHECKPOINT_DIR STEPS '{"setting": value}' '{"sabotage": value}'
 
 Sabotage: "code" (other code), "rows" (other rows), "batch_size", "stop_at" and "kill_at" (a step
-at which the process is stopped or killed), "pause_at" and "pause" (a step and
-seconds), "fail" (a step).
+at which the process is stopped or killed), "kill_after" (seconds, in place of opening the devices),
+"pause_at" and "pause" (a step and seconds), "fail" (a step).
 """
 
 import json
@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 import time
+
+import jax
 
 from codex_jax import InputError, hosts
 from codex_jax.hosts import HostLimits, agreement
@@ -52,6 +54,8 @@ def main(directory, steps, settings="{}", sabotage="{}"):
         # Called after joining: the facts look at the devices.
         hosts.program_facts = lambda: agreement.program_facts() | {"code": faults["code"]}
     counting.CountingBatches = lambda: Batches(faults)
+    if "kill_after" in faults:
+        jax.devices = lambda: (time.sleep(faults["kill_after"]), os.kill(os.getpid(), 9))
     with hosts.joined():
         counting.main(directory, steps, **options)
     return 0

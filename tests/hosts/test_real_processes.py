@@ -62,6 +62,18 @@ def test_without_its_coordinator_a_host_says_so(processes):
     assert "process 1: process 0, which coordinates all, didn't start" in sentence(log)
 
 
+@pytest.mark.slow
+def test_a_host_that_is_lost_before_it_opens_its_devices_is_named(processes):
+    environment = {"CODEX_JAX_START_TIMEOUT": "25"}  # with 5 s to be lost
+    faults = {n: {"environment": environment} for n in (0, 1)}
+    faults[1] |= {"kill_after": 2.0}
+    processes.start(2, sabotage=faults)
+    status, log = processes.finish()[0]
+    assert status == LOST_STATUS
+    line = sentence(log)
+    assert "no sign of life for 5 s, during the opening of the devices: process 1 (" in line, line
+
+
 def test_a_folder_of_its_own_is_found_before_training(processes):
     own = {"folder": str(processes.folder / "own")}
     processes.start(2, sabotage={1: own}, limits={"lost_after_s": 20.0})

@@ -112,3 +112,12 @@ def test_a_failing_step_ends_it_with_its_status(folder, capfd):
     assert ended.value.code == 2
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("codex-jax tokenizer: corpus 'library': absent")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert cli.main(["quickstart", f"--run_dir={tmp_path}"]) == 2
+    assert "holds 'notes.txt'" in capsys.readouterr().err
+    assert cli.main(["quickstart", "--run_dir="]) == 2
+    assert "run_dir is empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

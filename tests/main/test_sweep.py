@@ -9,13 +9,13 @@ import pytest
 from codex_jax import InputError
 from codex_jax.main import cli, sweep
 
-# Writes a loss that depends on the rate; "bad" fails until the file OUTPUT/mended exists.
+# Writes a loss that depends on the rate; "bad" fails until the file "mended" beside OUTPUT exists.
 TOY = """
 import json, pathlib, sys
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
 folder = pathlib.Path(flags["checkpoint_dir"])
 with (folder / "calls").open("a") as calls: calls.write("x")
-if flags["rate"] == "bad" and not (folder.parent / "mended").exists():
+if flags["rate"] == "bad" and not (folder.parent.parent / "mended").exists():
     sys.exit(int(flags["status"]))
 rate = 0.0 if flags["rate"] == "bad" else float(flags["rate"])
 lines = [{"step": s, "loss": rate / s} for s in (1, 2)]
@@ -64,7 +64,8 @@ def test_a_failure_is_named_and_alone_runs_again(toy, capfd):
     grid = {"rate": ("bad", 3.0)}
     assert run(toy, grid, "train --status=7") == 2
     assert "1 of 2 runs failed: rate=bad" in capfd.readouterr().err
-    (toy / "mended").touch()
+    assert [path.name for path in (toy / "rate=bad").iterdir()] == ["calls"]  # the command's alone
+    (toy.parent / "mended").touch()
     assert run(toy, grid, "train --status=7") == 0
     assert count_calls(toy) == {"rate=bad": 2, "rate=3.0": 1}
 
@@ -81,6 +82,51 @@ def test_runs_of_another_command_are_refused(toy, capfd):
     assert run(toy, GRID, "train --steps=9") == 2
     assert "holds the run of another command; set another output" in capfd.readouterr().err
     assert set(count_calls(toy).values()) == {1}
+
+
+def test_a_killed_sweep_goes_on(toy):
+    """A killed sweep leaves a record without a status, and a torn line."""
+    assert run(toy, GRID) == 0
+    (toy / "runs.json").unlink()
+    (toy / "sweep.svg").unlink()
+    record = toy / "rate=4.0,seed=0.run.json"
+    record.write_text(json.dumps({"words": json.loads(record.read_text())["words"]}))
+    metrics = toy / "rate=4.0,seed=1" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"step": 3, "lo')
+    assert run(toy, GRID) == 0
+    assert count_calls(toy)["rate=4.0,seed=0"] == 2
+    assert [row["step"] for row in json.loads((toy / "runs.json").read_text())] == [2] * 4
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "runs.json", "sweep.svg", "mine/x", "a.run.json"])
+def test_a_folder_of_something_else_is_refused(toy, capfd, name):
+    path = toy / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    assert run(toy, GRID) == 2
+    assert "which this command didn't write; set output" in capfd.readouterr().err
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [("train 'x", "No closing quotation; set it to words"), ("trian", "no command 'trian'")],
+)
+def test_a_command_that_is_none_is_refused(toy, capfd, command, line):
+    assert run(toy, GRID, command) == 2
+    assert line in capfd.readouterr().err
+    assert not toy.exists()
+
+
+def test_what_is_no_number_comes_last_and_an_absent_metric_is_told(tmp_path, capsys):
+    runs = [sweep.Run(str(n), tmp_path / str(n), []) for n in range(3)]
+    for run_, loss in zip(runs, ["NaN", "2", '"x"'], strict=True):
+        run_.folder.mkdir()
+        (run_.folder / "metrics.jsonl").write_text(f'{{"step": 1, "loss": {loss}}}\n')
+    lines = sweep.write_results(runs, tmp_path, "loss").splitlines()
+    assert [line.split()[0] for line in lines] == ["run", "1", "0", "2"]
+    sweep.write_results(runs, tmp_path, "accuracy")
+    assert "no run has 'accuracy' in its metrics.jsonl" in capsys.readouterr().out
 
 
 def test_dry_run_prints_the_commands(toy, capsys):

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 
 import hypothesis
 import pytest
@@ -113,11 +114,13 @@ def test_gzip_by_name_continues_after_any_cut(tmp_path, cut):
 def test_what_can_not_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "text.gz").write_text("no gzip\n")
     (tmp_path / "text.gz.job.json").write_text("{}")
     for name, message in [
         ("file/out.jsonl", "set output to a file that can be written"),
         ("folder", "set output to a file that can be written"),
+        ("pipe", "is no ordinary file; set output to a file that can be written"),
         ("x" * 300, "set output to a file that can be written"),
         ("text.gz", "not gzip"),
     ]:

@@ -193,6 +193,18 @@ def test_a_context_is_required(engine, count, message):
         engine.submit(healed([b"ab"])._replace(healed=count))
 
 
+def test_tails_without_space_wait_and_one_that_never_fits_is_refused(engine):
+    small = start_engine(stop_states=7)
+    tails = ([b"ab", b"ab"], [b"b", b"a", b"b"], [b"abba"], [b"ba", b"a"])
+    requests = [
+        healed(tail, n=4, max_new_tokens=5, stops=["bab"] * (n % 2))._replace(id=str(n))
+        for n, tail in enumerate(tails)
+    ]
+    models.assert_same(models.collect(small.run(requests)), models.collect(engine.run(requests)))
+    with pytest.raises(InputError, match="of at most 4 bytes"):
+        small.submit(healed([b"ab", b"bab"]))
+
+
 def test_an_engine_without_space_refuses():
     plain = start_engine(tail_bytes=0)
     with pytest.raises(InputError, match="of at most 0 bytes"):

@@ -145,6 +145,10 @@ def test_errors_are_one_line(tmp_path):
     stranger = Completion(**vars(composed((0, 4))) | {"task_id": "other"})
     with pytest.raises(InputError, match="'other' is no problem; set problems to the file"):
         distil(tmp_path, stranger)
+    with pytest.raises(InputError, match="chain has two completions of sample_index 0"):
+        distil(tmp_path, composed((0, 4)), composed((0, 4)))
+    with pytest.raises(InputError, match="no completions; set completions to what solve wrote"):
+        distil(tmp_path)
     (tmp_path / "distilled.jsonl").write_text(json.dumps({"task_id": "mine"}) + "\n")
     with pytest.raises(InputError, match="set output to a new file"):
         distil(tmp_path, composed((0, 4)))

@@ -12,7 +12,7 @@ from codex_jax.curate.blocks import STRINGS
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
-from codex_jax.solve import sampling
+from codex_jax.solve import sampling, solver
 from codex_jax.solve import solve as solving
 from codex_jax.solve.plan import MAX_STEPS
 
@@ -312,13 +312,30 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert (tmp_path / "solved" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["completions.jsonl", "windows.jsonl", "whole.jsonl"])
+def test_a_persons_files_are_not_replaced(tmp_path, name):
+    path = tmp_path / "solved" / name
+    write_jsonl(path, [Problem(task_id="a", prompt="x", extra={"completion": "mine"})])
+    content = path.read_text()
+    with pytest.raises(InputError, match=f"holds '{name}'"):
+        run(tmp_path, None, [])
+    assert path.read_text() == content
+
+
 def test_an_empty_file_of_problems_is_refused(tmp_path, runner):
     with pytest.raises(InputError, match="no problems"):
         run(tmp_path, runner, [])
 
 
-def test_a_task_id_that_occurs_twice_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([Problem(task_id="a", prompt="x")] * 2, "a occurs twice; expected distinct"),
+        ([Problem(task_id="a", prompt="x", extra={"suffix": "y"})], "a has a suffix; leave"),
+    ],
+)
+def test_problems_that_have_no_answer_are_refused(tmp_path, rows, message):
     path = tmp_path / "problems.jsonl"
-    write_jsonl(path, [Problem(task_id="a", prompt="x")] * 2)
-    with pytest.raises(InputError, match="a occurs 2 times; expected distinct"):
-        solving._read_tasks(str(path))
+    write_jsonl(path, rows)
+    with pytest.raises(InputError, match=message):
+        solver.read_tasks(str(path))

@@ -18,9 +18,10 @@ from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.problems import trial
 from codex_jax.curate.problems.usefulness import RejectedError
 
+_IS_REPORT = files.has_json_keys("packages", "reasons")
 _OWN_FILES = {
-    "problems.jsonl": files.has_json_keys("task_id", lines=True),
-    "report.json": files.has_json_keys("packages", "reasons"),
+    "problems.jsonl": files.is_beside("report.json", _IS_REPORT),
+    "report.json": _IS_REPORT,
     "report.md": files.has_text("| reason |"),
 }
 _MOST_PROGRAMS = 6  # right ones, and wrong ones, that are run
@@ -79,6 +80,8 @@ def write_contests(
     if grown_cases < 0:
         raise InputError(f"grown_cases={grown_cases}; expected 0 or more; set it so")
     files.claim_folder(output, _OWN_FILES, "output", [contests])
+    if not sum(1 for _ in read_contests(contests)):  # each line is checked before any program runs
+        raise InputError(f"{contests}: no contests; expected JSON Lines of APPS or CodeContests")
     folder, tally = pathlib.Path(output), Tally("contests")
     with runner.open(trial.HASH_SEEDS) as session:
         for contest, _ in progress.bar(read_contests(contests), desc="contests", unit="problem"):
@@ -87,9 +90,9 @@ def write_contests(
                 tally.add_problem(maker.make(grown_cases, license))
             except RejectedError as error:
                 tally.add(str(error), contest.name)
-    records.write_jsonl(folder / "problems.jsonl", tally.problems)
     report = package_runs.summarize([tally.result()])
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    records.write_jsonl(folder / "problems.jsonl", tally.problems)
     files.atomic_write(folder / "report.md", package_runs.table(report))
     print(package_runs.table(report))
 

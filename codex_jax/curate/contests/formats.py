@@ -54,13 +54,27 @@ def _parse(line: str, where: str) -> Contest:
     row = records.parse_object(line, where)
     try:
         if "input_output" in row or "question" in row:
-            return _apps(row)
+            return _checked(_apps(row))
         if "solutions" in row and "description" in row:
-            return _code_contests(row)
+            return _checked(_code_contests(row))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"[:200]
         raise InputError(f"{where}: malformed ({reason}); expected a row of APPS") from None
     raise InputError(f"{where}: expected the fields of APPS or of CodeContests")
+
+
+def _checked(contest: Contest) -> Contest:
+    """Returns a contest whose texts are texts.
+
+    Raises:
+      TypeError: one isn't.
+    """
+    names = ("statement", "entry_point", "checker", "source")
+    texts = [*(getattr(contest, name) for name in names), *contest.right, *contest.wrong]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r:.60} is no text")
+    return contest
 
 
 def _apps(row: Mapping[str, Any]) -> Contest:

@@ -18,9 +18,10 @@ LICENSES = (
     "MIT", "MIT-0", "PSF-2.0", "Python-2.0", "Unlicense", "ZPL-2.1", "Zlib",
 )  # fmt: skip
 _EXAMPLES = 3
+_IS_REPORT = files.has_json_keys("steps", "problems")
 _OWN_FILES = {
-    "problems.jsonl": files.has_json_keys("task_id", lines=True),
-    "report.json": files.has_json_keys("steps", "problems"),
+    "problems.jsonl": files.is_beside("report.json", _IS_REPORT),
+    "report.json": _IS_REPORT,
     "report.md": files.has_text("| step |"),
 }
 # Returns why a problem is dropped, or "".
@@ -153,9 +154,9 @@ def _near_duplicate_rule(problems: Sequence[records.Problem], jaccard: float) ->
 
 
 def _write(folder: pathlib.Path, steps: _Steps, total: int) -> None:
-    records.write_jsonl(folder / "problems.jsonl", steps.problems)
     report = {"problems": total, "remaining": len(steps.problems), "steps": steps.rows}
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
+    records.write_jsonl(folder / "problems.jsonl", steps.problems)
     text = "\n".join([*_table(steps.rows), "", f"{len(steps.problems)} of {total} problems", ""])
     files.atomic_write(folder / "report.md", text)
     print(text)

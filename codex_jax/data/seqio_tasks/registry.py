@@ -67,7 +67,7 @@ def import_modules(modules: Sequence[str]) -> None:
             raise InputError(f"module {module!r}: {error}; is it on PYTHONPATH?") from None
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line = " ".join(str(error).split())[:200]
             raise InputError(f"module {module!r}: {type(error).__name__}: {line}") from error
 

@@ -155,7 +155,8 @@ class Engine:
         if not request.healed:
             return
         tail = len(request.tail(self._token_bytes))
-        limit = min(self.shape.positions - 1, MAX_TAIL) if self.shape.healing else 0
+        limits = (self.shape.positions - 1, MAX_TAIL, self._automata.longest_tail)
+        limit = min(limits) if self.shape.healing else 0
         if not (0 < request.healed < len(request.tokens) and 0 < tail <= limit):
             raise InputError(
                 f"{request.id}: {request.healed} of {len(request.tokens)} tokens to spell again, "

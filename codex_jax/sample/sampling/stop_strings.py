@@ -58,6 +58,11 @@ class StopAutomata:
         self._spans: dict[_Key, tuple[int, int]] = {((), b""): (0, 2)}
         self._users: collections.Counter[_Key] = collections.Counter({((), b""): 1})
 
+    @property
+    def longest_tail(self) -> int:
+        """The most bytes of a tail for which there is space beside state 0 and `STOPPED_STATE`."""
+        return len(self.table) - 3
+
     def acquire(self, stops: Sequence[str], tail: bytes = b"", *, users: int = 1) -> int | None:
         """The start state of these stops; None (and nothing to release) if there is no space."""
         key = tuple(stops), tail
