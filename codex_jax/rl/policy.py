@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from codex_jax import InputError, ranges
 from codex_jax.checkpoint import Checkpoints, FolderLock, Retention
@@ -169,6 +170,7 @@ def _run(
     ):
         path = records / "metrics.jsonl"
         begin = restore_or_init(checkpoints, job, split_names(settings.resume_with))
+        _check_weights(begin.state.params, folder if begin.step else settings.init_from)
         sampler = _make_sampler(job, begin.state.params, tokenizer, ends, prompts, settings)
         sizes = {"prompts_per_batch": rollout.prompts_per_batch, "refills": rollout.refills}
         history = watch.read_history(path, begin.step)
@@ -183,6 +185,20 @@ def _run(
             schedule=Schedule(settings.steps, settings.log_every, settings.save_every),
         )
         return run.run(begin, path)
+
+
+def _check_weights(params: Any, directory: str) -> None:
+    """Refuses weights that no sample can be drawn by.
+
+    Raises:
+      InputError: some aren't finite.
+    """
+    are_finite = jax.jit(lambda tree: [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])
+    if not all(map(bool, are_finite(params))):
+        raise InputError(
+            f"{directory} holds weights that are NaN or infinite; set init_from to another "
+            "checkpoint"
+        )
 
 
 def _split(names: Sequence[str] | str) -> list[str]:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from codex_jax import InputError, checkpoint
+from codex_jax import InputError, checkpoint, model
 from codex_jax.records import write_jsonl
 from codex_jax.rl import run
 from codex_jax.rl.judging import Judge, Sandbox
@@ -203,3 +203,16 @@ def test_bad_input_is_a_line_each(run_settings, tmp_path):
             learn(**run_settings | {"checkpoint_dir": str(folder)} | changes)
         assert message in str(error.value), name
         assert "\n" not in str(error.value), name
+
+
+def test_weights_that_are_not_finite_are_refused(run_settings, tmp_path):
+    """With them the sampler would draw no token, and wait for ever."""
+    card = checkpoint.read_card(run_settings["init_from"])
+    config = model.DecoderConfig.from_json(card.model)
+    params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))
+    params = params | {"embedding": params["embedding"].at[0, 0].set(np.nan)}
+    with checkpoint.Checkpoints(tmp_path / "nan") as saved:
+        new = checkpoint.Card(model=card.model, tokenizer_hash=card.tokenizer_hash)
+        saved.save(1, params, {"step": 1}, new)
+    with pytest.raises(InputError, match="nan holds weights that are NaN or infinite; set init_fr"):
+        learn(**run_settings | {"init_from": str(tmp_path / "nan")})
