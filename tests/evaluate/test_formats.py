@@ -180,6 +180,18 @@ def test_what_is_no_benchmark_is_one_line(row, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_reference_is_text_and_a_suffix_may_be_null(tmp_path):
+    path = tmp_path / "p.jsonl"
+    row = {"task_id": "a", "prompt": "x", "entry_point": "f", "test": "assert f()", "suffix": None}
+    path.write_text(json.dumps(row))
+    (problem,) = formats.load_problems(str(path)).values()
+    assert formats.program(problem, "y") == "xy"
+    for value in (5, ["y"], {"a": 1}):
+        path.write_text(json.dumps(row | {"canonical_solution": value}))
+        with pytest.raises(InputError, match=":1: canonical_solution must be a string"):
+            formats.load_problems(str(path))
+
+
 def test_a_suffix_follows_the_completion(tmp_path):
     task = records.Problem(
         task_id="t",

@@ -75,6 +75,8 @@ def _check_extra(problem: records.Problem, where: str) -> None:
     stops = extra.get("stop_tokens") or []
     if not (_is_list_of(stops, str) and all(stops)):
         raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
+    if not isinstance(problem.canonical_solution or "", str):
+        raise InputError(f"{where}: canonical_solution must be a string")
     for name in ("import", "suffix", "oracle"):
         if not isinstance(extra.get(name) or "", str):
             raise InputError(f"{where}: {name} must be a string, found {extra[name]!r}")
@@ -137,13 +139,13 @@ def program(problem: records.Problem, completion: str, *, is_program: bool = Fal
     """
     extra = problem.extra
     if is_program:
-        return f"{completion}\n" + extra.get("suffix", "")
+        return f"{completion}\n" + (extra.get("suffix") or "")
     for stop in extra.get("stop_tokens") or ():
         completion = completion.partition(stop)[0]
     head, prompt = translated.head(problem, completion), problem.prompt
     if imports := extra.get("import"):  # of HumanEval-X's Go: the head has them
         prompt = prompt.replace(imports, "")
-    return head + prompt + completion + extra.get("suffix", "")
+    return head + prompt + completion + (extra.get("suffix") or "")
 
 
 def _unchanged(fields: dict[str, Any], _: str) -> dict[str, Any]:
