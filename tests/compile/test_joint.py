@@ -22,7 +22,7 @@ PARTS = {
 
 
 @pytest.fixture
-def summed(monkeypatch):
+def estimate_batch(monkeypatch):
     """The estimate of the batch, with changes of its parts; nothing is compiled for the report."""
     monkeypatch.setattr(joint.report, "page", lambda program, _: program.title)
 
@@ -36,25 +36,29 @@ def summed(monkeypatch):
     return make
 
 
-def test_trainer_and_sampler_are_in_memory_beside_the_largest_program(summed):
-    assert summed().hbm == (4 + 5 + 6) * GIB
-    assert summed(handing_over={"outputs": 7 * GIB}).hbm == 15 * GIB  # in the old ones' memory
-    assert summed(handing_over={"temporaries": 7 * GIB}).hbm == (4 + 5 + 7) * GIB
-    assert summed(sampling={"temporaries": 6.5 * GIB}).hbm == (4 + 5 + 6.5) * GIB
-    assert summed(prefill={"arguments": 9 * GIB}).hbm == 15 * GIB  # the sampler's own weights
+def test_trainer_and_sampler_are_in_memory_beside_the_largest_program(estimate_batch):
+    assert estimate_batch().hbm == (4 + 5 + 6) * GIB
+    assert (
+        estimate_batch(handing_over={"outputs": 7 * GIB}).hbm == 15 * GIB
+    )  # in the old ones' memory
+    assert estimate_batch(handing_over={"temporaries": 7 * GIB}).hbm == (4 + 5 + 7) * GIB
+    assert estimate_batch(sampling={"temporaries": 6.5 * GIB}).hbm == (4 + 5 + 6.5) * GIB
+    assert (
+        estimate_batch(prefill={"arguments": 9 * GIB}).hbm == 15 * GIB
+    )  # the sampler's own weights
 
 
-def test_what_fits_alone_may_not_fit_together(summed):
-    assert summed().fits
-    assert not summed(sampling={"arguments": 6 * GIB}).fits  # 16 of 15.75
-    too_large = summed(gradient_step={"fits": False, "failure": "Ran out of memory."})
+def test_what_fits_alone_may_not_fit_together(estimate_batch):
+    assert estimate_batch().fits
+    assert not estimate_batch(sampling={"arguments": 6 * GIB}).fits  # 16 of 15.75
+    too_large = estimate_batch(gradient_step={"fits": False, "failure": "Ran out of memory."})
     assert not too_large.fits
     assert too_large.failures == {"gradient step": "Ran out of memory."}
 
 
-def test_the_seconds_of_a_batch_are_those_of_all_calls(summed):
+def test_the_seconds_of_a_batch_are_those_of_all_calls(estimate_batch):
     gathered = {"all-gather": (1, 200_000_000_000, 50_000_000_000)}  # a second, a quarter hidden
-    result = summed(
+    result = estimate_batch(
         sampling={"seconds": 0.001, "kernels": 2, "kernel_seconds": 0.002},
         gradient_step={"seconds": 4.0},
         handing_over={"collectives": gathered},
@@ -64,8 +68,8 @@ def test_the_seconds_of_a_batch_are_those_of_all_calls(summed):
     )
 
 
-def test_the_page_shows_the_sum_and_every_program(summed):
-    page = joint.page(summed(gradient_step={"seconds": 1.0}))
+def test_the_page_shows_the_sum_and_every_program(estimate_batch):
+    page = joint.page(estimate_batch(gradient_step={"seconds": 1.0}))
     first, *rest = page.split("\n\n")
     assert rest == [program.title for program in TARGET.parts().values()]
     lines = first.splitlines()
@@ -77,11 +81,11 @@ def test_the_page_shows_the_sum_and_every_program(summed):
     assert "does not fit" not in page
 
 
-def test_a_batch_that_does_not_fit_names_program_and_settings(summed):
+def test_a_batch_that_does_not_fit_names_program_and_settings(estimate_batch):
     failure = {"fits": False, "failure": "Used 20G of 15.75G hbm."}
-    lines = joint.page(summed(handing_over=failure)).split("\n\n")[0].splitlines()
+    lines = joint.page(estimate_batch(handing_over=failure)).split("\n\n")[0].splitlines()
     assert lines[1] == row("does not fit", "handing over: Used 20G of 15.75G hbm.")
     assert lines[2].endswith("Compute.remat, Compute.loss_chunks or the mesh")
-    together = joint.page(summed(sampling={"arguments": 7 * GIB}))
+    together = joint.page(estimate_batch(sampling={"arguments": 7 * GIB}))
     assert "17.0 of 15.75 GiB" in together
     assert "change Sampling.batch_size" in together

@@ -9,7 +9,7 @@ from codex_jax.solve.outcomes import Outcome, find_fault, is_open, make_key, rea
 from codex_jax.solve.statements import OPEN
 
 
-def held(**variables):
+def outcome(**variables):
     return Outcome(variables=variables)
 
 
@@ -17,7 +17,7 @@ def test_answers_are_variables_values_or_exceptions():
     answers = [Answer((OPEN, {"a": 1})), Answer(5, [[1]]), Answer(error="ValueError: no")]
     rows = read_outcomes(Run([*answers, Answer((OPEN, 1))], 0.0), is_final=False)
     assert rows == [
-        held(a=1),
+        outcome(a=1),
         Outcome(value=5, arguments=[[1]]),
         Outcome(error="ValueError"),
         Outcome(value=(OPEN, 1)),
@@ -39,7 +39,7 @@ EXAMPLES = {0: Example([1], 2)}
     ("outcomes", "reason"),
     [
         ([Outcome(value=2), Outcome(error="ValueError")], ""),
-        ([held(a=1), Outcome(value=9)], ""),
+        ([outcome(a=1), Outcome(value=9)], ""),
         ([Outcome(value=3), Outcome(value=9)], "against_examples"),
         ([Outcome(), Outcome()], "empty"),
         ([Outcome(error="ValueError"), Outcome(value=9)], "raised"),
@@ -62,23 +62,23 @@ def key(*outcomes, parameters=("s",), passing=(), text="text"):
 
 
 def test_states_are_equal_up_to_the_names_of_variables():
-    assert key(held(s=1, a=2, b=3)) == key(held(s=1, x=3, y=2))
-    assert key(held(s=1, a=2)) != key(held(s=2, a=1)), "a parameter has its name"
-    assert key(held(s=1, a=2)) != key(held(s=1, a=2.0))
-    assert key(held(s=1, a=2)) != key(held(s=1, a=2, b=2))
-    assert key(held(s=1, a=2), held(s=3, a=4)) != key(held(s=1, a=4), held(s=3, a=2))
+    assert key(outcome(s=1, a=2, b=3)) == key(outcome(s=1, x=3, y=2))
+    assert key(outcome(s=1, a=2)) != key(outcome(s=2, a=1)), "a parameter has its name"
+    assert key(outcome(s=1, a=2)) != key(outcome(s=1, a=2.0))
+    assert key(outcome(s=1, a=2)) != key(outcome(s=1, a=2, b=2))
+    assert key(outcome(s=1, a=2), outcome(s=3, a=4)) != key(outcome(s=1, a=4), outcome(s=3, a=2))
 
 
 def test_a_changed_argument_is_another_state():
-    assert key(held(s=[1, 2])) != key(held(s=[2, 1]))
+    assert key(outcome(s=[1, 2])) != key(outcome(s=[2, 1]))
     assert key(Outcome(value=1)) != key(Outcome(value=1, arguments=[[]]))
 
 
 def test_variables_of_loops_that_ended_dont_count():
-    assert key(held(s=1, i=5), passing={"i"}) == key(held(s=1, v=6), passing={"v"})
+    assert key(outcome(s=1, i=5), passing={"i"}) == key(outcome(s=1, v=6), passing={"v"})
 
 
 def test_what_isnt_plain_data_equals_that_of_the_same_text_alone():
-    helper = held(s=1, helper=Opaque("function"))
+    helper = outcome(s=1, helper=Opaque("function"))
     assert key(helper, text="a") == key(helper, text="a")
     assert key(helper, text="a") != key(helper, text="b")
