@@ -18,6 +18,7 @@ from codex_jax.convert.positions import (
 from codex_jax.model.config import DecoderConfig
 
 _REQUIRED = ("vocab_size", "layers", "width", "heads", "intermediate_size", "feed_forward_length")
+_SIZES = ("kv_heads", "head_size", "mlp_size")
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(DecoderConfig)
@@ -76,6 +77,8 @@ def _cast(field: str, key: Any, value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, float) and is_number:
         return float(value)
+    if field in _SIZES and value == 0:  # with us that is a default
+        raise InputError(f"config has {key} = 0; expected 1 or more")
     if type(value) is not type(default):
         raise InputError(f"config has {key} = {str(value)[:60]}; expected {type(default).__name__}")
     return value

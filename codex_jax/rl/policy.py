@@ -43,7 +43,9 @@ from codex_jax.train.run_records import open_records
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
 
-_RANGES = {name: ranges.integer(1) for name in ("steps", "log_every", "save_every")}
+_RANGES = {
+    name: ranges.integer(1, ranges.INT32_MAX) for name in ("steps", "log_every", "save_every")
+}
 
 _OPTIMIZER = Optimizer(learning_rate=1e-4, warmup_steps=5, schedule="constant", weight_decay=0.0)
 _SAMPLING = SamplingParams(temperature=1.0, top_p=1.0)

@@ -103,7 +103,7 @@ def _is_whole(event: Mapping[str, Any]) -> bool:
         return False
     seconds = [event.get("time"), event.get("seconds", 0.0), event.get("data_wait", 0.0)]
     steps = [event.get(field) for field in _STEPS.get(name, ())]
-    are_numbers = all(isinstance(each, float | int) and abs(each) < _FAR for each in seconds)
+    are_numbers = all(isinstance(each, float | int) and 0 <= each < _FAR for each in seconds)
     if not (are_numbers and all(isinstance(each, int) for each in steps)):
         return False
     return name != "step" or ("seconds" in event and event["first"] <= event["last"])

@@ -52,6 +52,12 @@ def test_missing_keys_have_the_defaults_of_the_family():
         read_config("llama", {k: v for k, v in LLAMA.items() if k != "intermediate_size"})
 
 
+@pytest.mark.parametrize("key", ["num_key_value_heads", "intermediate_size", "head_dim"])
+def test_a_size_of_zero_is_no_default(key):
+    with pytest.raises(InputError, match=f"config has {key} = 0; expected 1 or more"):
+        read_config("llama", LLAMA | {key: 0})
+
+
 def test_windows_in_all_layers_in_none_and_in_a_part():
     window = {"use_sliding_window": True, "sliding_window": 16}
     assert read_config("qwen2", LLAMA | window | {"max_window_layers": 0}).window == 16

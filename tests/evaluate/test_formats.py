@@ -168,6 +168,10 @@ def test_formats_are_told_apart(row, language, entry_point, tmp_path):
         ),
         ({"task_id": "x", "language": "cobol", "prompt": "", "test": "x"}, "language 'cobol'"),
         ({"task_id": "x", "prompt": ""}, "lacks entry_point or test"),
+        *(
+            ({"task_id": "x", "prompt": "", "test": "x", "entry_point": name}, "a function's name")
+            for name in (" f", "f()", "a.b", "1")
+        ),
         (
             MBPP | {"challenge_test_list": ["assert True"], "test_list": []},
             "no assertion calls a function",

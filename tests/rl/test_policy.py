@@ -187,6 +187,7 @@ def faulty_settings(tmp_path):
         ),
         "workers": ({"sandbox": Sandbox(workers=-1)}, "Sandbox.workers is -1"),
         "steps": ({"steps": 0}, "rl.steps is 0"),
+        "many steps": ({"steps": 10**20}, "rl.steps is 100000000000000000000"),
         "updates": ({"rollout": dataclasses.replace(SMALL, updates_per_batch=2)}, "a multiple of"),
         "z loss": ({"compute": Compute(z_loss=0.1)}, "Compute.z_loss is set"),
         "too few problems": (

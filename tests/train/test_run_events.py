@@ -65,6 +65,7 @@ def test_a_torn_line_is_removed_and_others_are_passed_over(tmp_path):
         b'{"time": 1, "event": ["end"]}',
         b'{"time": 1, "event": "restore"}',
         b'{"time": 1, "event": "save", "seconds": null}',
+        b'{"time": 1, "event": "save", "seconds": -5.0}',
         b'{"time": 1, "event": "step", "seconds": 1.0}',
         b'{"time": 1, "event": "step", "first": 1, "last": 3}',
         b'{"time": 1, "event": "step", "seconds": 1.0, "first": 4, "last": 3}',

@@ -34,6 +34,11 @@ def load_problems(source: str) -> dict[str, records.Problem]:
             problem.entry_point or runs_in_process(problem)
         ):
             raise InputError(f"{source}: {problem.task_id} lacks entry_point or test")
+        if not (problem.extra.get("mode") or problem.entry_point.isidentifier()):
+            raise InputError(
+                f"{source}: {problem.task_id} has entry_point {problem.entry_point!r:.60}; "
+                "expected a function's name"
+            )
     return tasks
 
 
