@@ -46,7 +46,7 @@ def test_a_line_begins_with_its_command(line, name, rest):
         (
             "curate --seed=0",
             "no subcommand '--seed=0'; write codex-jax curate SUBCOMMAND; "
-            "expected candidates, chains, contests, filter, traces",
+            "expected candidates, chains, contests, docstrings, filter, traces",
         ),
         ("evalaute", "no command 'evalaute'; did you mean evaluate?"),
     ],

@@ -76,7 +76,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
         ("out.jsonl", "as output is"),
         ("out.jsonl.job.json", "as output is"),
         ("mine.txt", "set batch_output to a new file"),
-        ("mine.txt/x.jsonl", r"nothing can be created in .*mine\.txt; set batch_output to"),
+        ("mine.txt/x.jsonl", r"nothing can be created in .*mine\.txt .Not a directory.; set"),
         (".", "set batch_output to a new file"),
     ],
 )
