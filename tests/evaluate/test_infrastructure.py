@@ -342,6 +342,35 @@ print("colorsys" in sys.modules)
         assert run_script(script).strip() == "True"
 
 
+def test_an_import_is_never_stopped_by_the_clock(run_script, tmp_path):
+    """Halfway through its import a library may be broken for the whole process, as numpy is."""
+    (tmp_path / "slow_library.py").write_text(
+        "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\n"
+        "count = 1\n"
+    )
+    for prompt, reference, test in (
+        ("import slow_library\n", "", "pass"),
+        ("", "def f(n):\n    import slow_library\n    return slow_library.count\n", "pass"),
+        ("", "", "import slow_library"),
+    ):
+        problem = records.Problem(
+            task_id="t",
+            prompt=prompt,
+            canonical_solution=reference or PROBLEM.canonical_solution,
+            entry_point="f",
+            test=f"def check(c):\n    {test}\n    c(3)\n",
+        )
+        script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from codex_jax.evaluate.judging import check_plan
+from codex_jax.records import Problem
+check_plan.CheckPlan({problem!r})
+print(sys.modules["slow_library"].count)
+"""
+        assert run_script(script).strip() == "1"
+
+
 def test_memory_that_a_test_takes_is_the_answer_s_unless_there_is_none(monkeypatch):
     assert judge._cause_of_failure(MemoryError())[0] == "memory_limit"
     monkeypatch.setattr(judge, "_SPARE_BYTES", 1 << 62)

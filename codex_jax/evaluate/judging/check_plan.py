@@ -53,12 +53,13 @@ class CheckPlan:
 
     def __init__(self, problem: "records.Problem | types.SimpleNamespace"):
         self.entry_point = problem.entry_point
-        self.setup = _setup_code(problem)
+        setup, self.setup = _compile_setup(problem)
         try:
             self.test = compile(problem.test, "test", "exec", dont_inherit=True)
         except (SyntaxError, ValueError) as error:
             raise InputError(f"its test doesn't parse ({error})") from None
-        _import_names(problem.test)
+        for text in (setup, problem.test):
+            _import_names(text)
         self.defines_check = defines_check(problem.test)
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
@@ -113,6 +114,8 @@ class CheckPlan:
         self.least_answer_mb = 2 * size >> 20
         self.calls = [call_results.encode_call(tuple(a), {})[0] for a, _ in self.cases]
         self.complete = True
+        if self.tolerance or any(oracles.is_floats(answer) for _, answer in self.cases):
+            importlib.import_module("numpy")  # compares them, when a clock runs
 
     def limits(self, limits: Limits) -> Limits:
         """Returns the limits, widened to what the reference itself needs."""
@@ -177,11 +180,14 @@ class CheckPlan:
             self._verdicts[_digest(answers)] = verdict
 
 
-def _import_names(test: str) -> None:
-    """Imports what the test imports at any depth, before clocks run."""
-    if "import" not in test:
+def _import_names(text: str) -> None:
+    """Imports what a program imports at any depth, before clocks run.
+
+    An import that a clock stops halfway can't be repeated: numpy loads once in a process.
+    """
+    if "import" not in text:
         return
-    nodes = list(ast.walk(ast.parse(test)))
+    nodes = list(ast.walk(ast.parse(text)))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     for name in filter(None, names):
@@ -207,14 +213,15 @@ def _digest(answers: bytes) -> bytes:
     return blake2b(answers, digest_size=16).digest()
 
 
-def _setup_code(problem: "records.Problem | types.SimpleNamespace") -> Any:
-    """Compiles the prompt's own definitions: imports, helpers that tests use, the reference."""
+def _compile_setup(problem: "records.Problem | types.SimpleNamespace") -> tuple[str, Any]:
+    """Returns the prompt's own definitions, with the reference, as text and as code or None."""
     suffix = problem.extra.get("suffix", "")
     bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
     for body in bodies:
         with contextlib.suppress(SyntaxError):
-            return compile(problem.prompt + body + suffix, "prompt", "exec", dont_inherit=True)
-    return None
+            text = problem.prompt + body + suffix
+            return text, compile(text, "prompt", "exec", dont_inherit=True)
+    return "", None
 
 
 def _limited_cpu_s() -> float:

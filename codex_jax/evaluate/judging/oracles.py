@@ -31,12 +31,12 @@ def check_outputs(
         else:
             is_equal = output == expected
             is_equal |= _accepted_alternative(oracle, arguments, output, tolerance)
-        if tolerance == 0 and _is_floats(expected):
+        if tolerance == 0 and is_floats(expected):
             tolerance = _ABSOLUTE
         assert is_equal or (tolerance and is_close(output, expected, tolerance))
 
 
-def _is_floats(value: Any) -> bool:
+def is_floats(value: Any) -> bool:
     """Whether the value is a float, or a list or tuple of floats alone."""
     if isinstance(value, list | tuple) and value:
         return all(isinstance(item, float) for item in value)
