@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quickstart", type=pathlib.Path, default="runs/quickstart")
     parser.add_argument("--output", type=pathlib.Path, default="runs/rl_toy")
-    parser.add_argument("--steps", type=int, default=60, help="updates of 16 prompts × 16 samples")
+    parser.add_argument("--steps", type=int, default=60, help="updates of 64 prompts × 4 samples")
     parser.add_argument("--samples", type=int, default=20, help="of each held-out chain")
     parser.add_argument("--rounds", type=int, default=0, help="rejection rounds beside it")
     options = parser.parse_args()
