@@ -32,6 +32,11 @@ class _Parts(NamedTuple):
     rest: str  # whole lines behind it
 
 
+def split_lines(source: str) -> list[str]:
+    """Returns a program's lines with their ends, as ast counts them: not at form feeds."""
+    return [line.decode() for line in source.encode().splitlines(keepends=True)]
+
+
 def to_code_text(prompt: str, solution: str) -> Continuation:
     """Returns the solution behind its prompt; it ends in a single newline."""
     return Continuation(prompt, solution.rstrip() + "\n")

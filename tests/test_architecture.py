@@ -85,7 +85,9 @@ ROOMS = {
     "curate": Room({"records", "files", "progress", "problem_texts"}, {"numpy", "pytest"}),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
-    "solve": Room({"records", "files", "progress", "tokenizer"} | COMPOSED["solve"], set()),
+    "solve": Room(
+        {"records", "files", "progress", "problem_texts", "tokenizer"} | COMPOSED["solve"], set()
+    ),
     "rl": Room(
         {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}
         | COMPOSED["rl"],

@@ -4,7 +4,12 @@ import ast
 
 import pytest
 
-from codex_jax.problem_texts import to_code_text, to_docstring_text, with_docstring
+from codex_jax.problem_texts import (
+    split_lines,
+    to_code_text,
+    to_docstring_text,
+    with_docstring,
+)
 
 PROMPT = '''import math
 
@@ -109,3 +114,13 @@ def test_a_docstring_is_indented_as_the_body(indent):
 def test_no_function_of_that_name_gives_nothing(prompt):
     assert to_docstring_text(prompt, "    return 1\n", "f") is None
     assert with_docstring(prompt, "Words.", "f") is None
+
+
+@pytest.mark.parametrize("mark", ["\x0c", "\x1c", "\x85", "\u2028", "\v"])
+def test_lines_are_those_of_the_syntax_tree(mark):
+    source = f'a = "x{mark}y"\rb = 1\r\nc = """{mark}\r"""\n'
+    lines = split_lines(source)
+    assert "".join(lines) == source
+    ends = [statement.end_lineno for statement in ast.parse(source).body]
+    assert ends == [1, 2, 4] == [1, 2, len(lines)]
+    assert lines[1] == "b = 1\r\n"

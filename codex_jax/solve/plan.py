@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import re
 
+from codex_jax import problem_texts
+
 MAX_STEPS = 40
 _ITEM = re.compile(r"^(\s*)([-*•]|\d+[.)])(\s*)(\S.*)$")
 _THEN = re.compile(r",?\s+(?:and\s+)?then\s+|[.;]\s+Then,?\s+")
@@ -103,7 +105,7 @@ def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
     """Returns where the docstring's literal begins and ends in the prompt."""
     literal = function.body[0]
     starts = [0]
-    lines = re.split(r"(?<=\n)", prompt)  # as ast counts them: not at form feeds
+    lines = problem_texts.split_lines(prompt)
     for line in lines:
         starts.append(starts[-1] + len(line))
 

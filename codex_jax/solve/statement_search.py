@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codex_jax import records
+from codex_jax import problem_texts, records
 from codex_jax.evaluate.select.examples import Example, read_examples
 from codex_jax.solve import outcomes, probes, search, statements
 from codex_jax.solve.plan import NoPlan, last_function
@@ -54,7 +54,7 @@ def read_function(prompt: str, entry_point: str) -> Function:
         raise NoPlan("no inputs can be made: the prompt shows no example and no known type")
     numbers = {repr(arguments): number for number, arguments in enumerate(lists)}
     examples = {numbers[repr(e.arguments)]: e for e in read_examples(prompt, entry_point)}
-    line = prompt.split("\n")[header.body[0].lineno - 1]
+    line = problem_texts.split_lines(prompt)[header.body[0].lineno - 1]
     indent = line[: len(line) - len(line.lstrip())]
     names = tuple(a.arg for a in arguments)
     return Function(prompt, entry_point, names, indent, lists, examples)

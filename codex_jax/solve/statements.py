@@ -6,7 +6,10 @@ variables instead of going on.
 
 import ast
 import dataclasses
+import itertools
 import warnings
+
+from codex_jax import problem_texts
 
 OPEN = "<open>"  # begins the answer of a program that reached the end of its statements
 
@@ -52,9 +55,9 @@ def read_bodies(
     if any(map(_is_yield, ast.walk(function))):
         generator = Body(before.text + completion, before.statements + 1, is_final=True)
         return [generator] if is_complete else []  # a generator isn't stopped early
-    lengths = _line_ends(source)
+    line_ends = list(itertools.accumulate(map(len, problem_texts.split_lines(source))))
     written = function.body[1:]  # without the docstring
-    ends = dict.fromkeys(lengths[statement.end_lineno or 1] for statement in written)
+    ends = dict.fromkeys(line_ends[(statement.end_lineno or 1) - 1] for statement in written)
     bodies = [
         Body(source[len(prompt) : end].rstrip("\n") + "\n", before.statements + number, False)
         for number, end in enumerate((end for end in ends if end > len(start)), 1)
@@ -78,14 +81,6 @@ def _parse(source: str, entry_point: str) -> ast.FunctionDef | None:
 
 def _is_yield(node: ast.AST) -> bool:
     return isinstance(node, ast.Yield | ast.YieldFrom)
-
-
-def _line_ends(source: str) -> list[int]:
-    """Returns where each line ends, counted from 1 as ast does: in characters, at line feeds."""
-    ends = [0]
-    for line in source.split("\n"):
-        ends.append(ends[-1] + len(line) + 1)
-    return ends
 
 
 def make_program(prompt: str, body: Body, indent: str) -> str:

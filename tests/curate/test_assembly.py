@@ -110,6 +110,9 @@ def test_docstring_and_body_on_one_line(definition):
 
 
 def test_no_docstring():
+    for mark in ("\x0c", "\u2028"):
+        definition = f'def f(n):\n    """a{mark}b\n    c"""\n    return n\n'
+        assert assembly.split_definition(definition)[1] == "    return n\n"
     header, body = assembly.split_definition("def f(\n    n,\n):\n    # note\n    return n\n")
     assert header + body == "def f(\n    n,\n):\n    # note\n    return n\n"
     assert body == "    return n\n"

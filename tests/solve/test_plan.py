@@ -97,5 +97,6 @@ def test_prompts_without_a_plan_say_why(prompt, words):
 
 
 def test_form_feeds_and_line_separators_are_no_lines():
-    prompt = "x = 'a\u2028b'\n\x0c\n" + prompt_of("Do:\n    - a\n    - b\n    ")
-    assert read_plan(prompt, "f").steps == ("a", "b")
+    for head in ("x = 'a\u2028b'\n\x0c\n", "x = 1\ry = 2\r\n"):
+        prompt = head + prompt_of("Do:\n    - a\n    - b\n    ")
+        assert read_plan(prompt, "f").steps == ("a", "b")

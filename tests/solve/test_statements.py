@@ -94,3 +94,12 @@ def test_variables_of_loops_at_the_top():
     source = PROMPT + "    for i, (a, b) in values:\n        for c in a:\n            pass\n"
     assert read_loop_variables(source, "weigh") == {"i", "a", "b"}
     assert read_loop_variables("(", "weigh") == set()
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_end_as_ast_counts_them(end):
+    text = f'    a = """x{end}y{end}z"""{end}    b = 1{end}    return b{end}'
+    rows = bodies(text)
+    assert [body.statements for body in rows] == [1, 2, 3]
+    assert rows[0].text.rstrip() == f'    a = """x{end}y{end}z"""'
+    assert [body.is_final for body in rows] == [False, False, True]

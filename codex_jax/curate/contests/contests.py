@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import InputError, files, progress, records
+from codex_jax import InputError, files, problem_texts, progress, records
 from codex_jax.curate import package_runs
 from codex_jax.curate.contests import growth, judging, stdin_program
 from codex_jax.curate.contests.formats import Contest, read_contests
@@ -248,7 +248,7 @@ def _to_program(source: str, contest: Contest) -> _Program:
         name = contest.entry_point
     else:
         text, name = stdin_program.to_function(source, contest.statement), stdin_program.ENTRY_POINT
-    lines = text.splitlines(keepends=True)
+    lines = problem_texts.split_lines(text)
     (node,) = [n for n in ast.parse(text).body if getattr(n, "name", "") == name]
     assert isinstance(node, ast.FunctionDef)
     end = node.body[0].end_lineno

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from codex_jax import problem_texts
 from codex_jax.curate.packages.archives import Archive
 
 _TEST_PATH = re.compile(
@@ -58,7 +59,7 @@ class Module:
     @functools.cached_property
     def lines(self) -> list[str]:
         """Its lines, with their ends."""
-        return self.text.splitlines(keepends=True)
+        return problem_texts.split_lines(self.text)
 
     @functools.cached_property
     def bindings(self) -> dict[str, list[Binding]]:

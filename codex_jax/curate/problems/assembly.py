@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import records
+from codex_jax import problem_texts, records
 from codex_jax.curate.packages.extraction import Extracted
 from codex_jax.curate.problems import cases as case_texts
 from codex_jax.curate.problems import usefulness
@@ -85,7 +85,7 @@ def split_definition(definition: str, examples: Sequence[Case] = ()) -> tuple[st
       RejectedError: the docstring and the body share a line, or there is no body.
     """
     node = _function(definition)
-    lines = definition.splitlines(keepends=True)
+    lines = problem_texts.split_lines(definition)
     if ast.get_docstring(node) is None:
         start = node.body[0].lineno - 1
         return "".join(lines[:start]), "".join(lines[start:])
@@ -111,10 +111,8 @@ def _add_examples(header: str, docstring: ast.stmt, name: str, examples: Sequenc
     quotes = text[-3:]
     if quotes not in ('"""', "'''"):
         return header
-    is_raw = (
-        text[sum(map(len, header.splitlines(keepends=True)[: docstring.lineno - 1])) :].lstrip()[:1]
-        in "rR"
-    )
+    start = sum(map(len, problem_texts.split_lines(header)[: docstring.lineno - 1]))
+    is_raw = text[start:].lstrip()[:1] in "rR"
     indent = " " * docstring.col_offset
     lines = [line for case in examples for line in case_texts.doctest_lines(name, case)]
     if any(quotes in line for line in lines):
