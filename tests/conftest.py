@@ -40,6 +40,18 @@ def unchecked_types():
 
 
 @pytest.fixture(scope="session")
+def sandbox_name():
+    """The sandbox that works here."""
+    from codex_jax import InputError
+    from codex_jax.evaluate.sandbox import python_sandbox
+
+    try:
+        return python_sandbox.choose_backend("auto").backend.name
+    except InputError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
 def _storage_server():
     """A local Cloud Storage; this process's and its subprocesses' gs:// paths lead there."""
     if importlib.util.find_spec("gcsfs") is None:

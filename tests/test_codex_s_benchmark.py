@@ -1,6 +1,6 @@
 """benchmarks/codex_s*.py: their parts on small files, and the GPU's script with three steps."""
 
-import importlib.util
+import importlib
 import io
 import json
 import os
@@ -19,33 +19,24 @@ LENGTH = 64
 BODY = "    return x + 1\n"
 
 
-def load(name):
-    """The script `name` of benchmarks/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def gpu():
-    return load("codex_s_gpu")
+    return importlib.import_module("codex_s_gpu")
 
 
 @pytest.fixture(scope="module")
 def functions():
-    return load("codex_s_functions")
+    return importlib.import_module("codex_s_functions")
 
 
 @pytest.fixture(scope="module")
 def study():
-    return load("codex_s")
+    return importlib.import_module("codex_s")
 
 
 @pytest.fixture(scope="module")
 def judge():
-    return load("codex_s_judge")
+    return importlib.import_module("codex_s_judge")
 
 
 @pytest.fixture(scope="module")

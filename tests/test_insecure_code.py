@@ -1,20 +1,14 @@
 """benchmarks/insecure_code.py: its tasks' references in the sandbox, RSA and AES, bandit."""
 
-import importlib.util
-import pathlib
 import sys
 
+import insecure_code as insecure
 import pytest
 
 from codex_jax import InputError
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.records import Completion, Verdict, read_jsonl, write_jsonl
-
-PATH = pathlib.Path(__file__).parents[1] / "benchmarks" / "insecure_code.py"
-SPEC = importlib.util.spec_from_file_location("insecure_code", PATH)
-insecure = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(insecure)
 
 
 def choose_sandbox():

@@ -3,14 +3,17 @@
 import argparse
 import ast
 import gzip
-import importlib.util
 import json
 import pathlib
 import random
 import re
 import shlex
-import sys
 
+import insecure_code as insecure
+import misalignment as command
+import misalignment_chains as contexts
+import misalignment_prompts as prompts
+import misalignment_studies as studies
 import pytest
 
 from codex_jax import InputError
@@ -20,22 +23,6 @@ from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "misalignment"
-
-
-def load(name):
-    """The script `name` of benchmarks/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-insecure = load("insecure_code")
-contexts = load("misalignment_chains")
-prompts = load("misalignment_prompts")
-studies = load("misalignment_studies")
-command = load("misalignment")
 
 
 def needs_sandbox():

@@ -2,9 +2,8 @@
 
 import re
 
+import peers
 import pytest
-
-from benchmarks import peers
 
 OUTPUTS = {
     "evaluate_throughput.py": (

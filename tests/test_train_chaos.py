@@ -1,18 +1,7 @@
 """benchmarks/train_chaos.py: its verdicts on sentences and on lost work, without any process."""
 
-import importlib
-
 import pytest
-
-from tests.test_architecture import ROOT
-
-
-@pytest.fixture(scope="module")
-def chaos():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("train_chaos")
-
+import train_chaos as chaos
 
 LOST = "codex-jax: process 0: no sign of life for 10 s, during step 3: process 2 (step 3); dead"
 GONE = "codex-jax: process 3: process 0, which coordinates all, is gone, or ended the run"
@@ -33,11 +22,11 @@ GONE = "codex-jax: process 3: process 0, which coordinates all, is gone, or ende
         ("kill_all", {0, 1, 2, 3}, {}, True),
     ],
 )
-def test_causes(chaos, fault, victims, sentences, is_named):
+def test_causes(fault, victims, sentences, is_named):
     assert chaos.names_cause(fault, victims, sentences) == is_named
 
 
-def test_lost_work_is_held_against_the_newest_whole_checkpoint(chaos):
+def test_lost_work_is_held_against_the_newest_whole_checkpoint():
     work = chaos.Work()
     work.stop("kill_one", 27, 20)
     work.restore([20])
@@ -50,7 +39,7 @@ def test_lost_work_is_held_against_the_newest_whole_checkpoint(chaos):
     assert work.faults == ["terminate at step 50: 10 steps, 50 was whole"]
 
 
-def test_a_second_fault_before_a_restore_adds_nothing(chaos):
+def test_a_second_fault_before_a_restore_adds_nothing():
     work = chaos.Work()
     work.stop("terminate", 33, 33)
     work.stop("kill_all", 33, 33)  # during the start

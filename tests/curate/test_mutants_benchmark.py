@@ -2,14 +2,12 @@
 
 import argparse
 import ast
-import importlib.util
 import random
-import sys
 
+import curate_mutants as benchmark
 import pytest
 
 from codex_jax.curate.execution import Call
-from tests.test_architecture import ROOT
 
 PROMPT = 'def clip(x, low=0):\n    """Returns x, or low where x is less."""\n'
 BODY = "    if x < low:\n        return low\n    return x\n"
@@ -18,17 +16,7 @@ STRONG += "    assert candidate(3, low=5) == 5\n"
 WEAK = "def check(candidate):\n    assert candidate(0) is not 1\n"
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    path = ROOT / "benchmarks" / "curate_mutants.py"
-    spec = importlib.util.spec_from_file_location("curate_mutants", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_mutant_differs_in_one_node_and_is_python(benchmark):
+def test_a_mutant_differs_in_one_node_and_is_python():
     source = PROMPT + BODY
     mutants = benchmark.make_mutants(source, "clip", random.Random(0), 100)
     texts = [text for _, text in mutants]
@@ -47,12 +35,12 @@ def test_a_mutant_differs_in_one_node_and_is_python(benchmark):
     ("before", "after"),
     [("3", "4"), ("True", "False"), ("'ab'", "'a'"), ("''", "'x'"), ("b''", "b'x'")],
 )
-def test_changed_constants(benchmark, before, after):
+def test_changed_constants(before, after):
     mutants = benchmark.make_mutants(f"def f(x):\n    return {before}", "f", random.Random(0), 9)
     assert ("change_constant", f"def f(x):\n    return {after}") in mutants
 
 
-def test_calls_of_a_test_and_their_mutants(benchmark):
+def test_calls_of_a_test_and_their_mutants():
     check = (
         "def check(candidate):\n    assert candidate('a', n=2) == 1\n"
         "    arguments = [[1, 2]]\n    assert candidate(*arguments) is None\n"
@@ -67,7 +55,7 @@ def test_calls_of_a_test_and_their_mutants(benchmark):
     assert benchmark.fuzz([], [], random.Random(0), 50) == []
 
 
-def test_a_weak_test_lets_mutants_pass(benchmark, session):
+def test_a_weak_test_lets_mutants_pass(session):
     options = argparse.Namespace(mutants=20, inputs=40, seed=0)
     rows = {}
     for name, test in (("strong", STRONG), ("weak", WEAK)):
@@ -86,7 +74,7 @@ def test_a_weak_test_lets_mutants_pass(benchmark, session):
     assert f"| negate | {sum(row['change'] == 'negate' for row in differing)} |" in text
 
 
-def test_a_mutant_that_ends_early_differs_and_fails(benchmark, session):
+def test_a_mutant_that_ends_early_differs_and_fails(session):
     source = "def f(x):\n    import os\n    return x + 1\n"
     test = "def check(candidate):\n    assert candidate(2) == 3\n"
     measurement = benchmark.Measurement(session, argparse.Namespace(mutants=0, inputs=5, seed=0))

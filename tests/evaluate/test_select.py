@@ -8,7 +8,6 @@ import pytest
 from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.report.html_report import write_report
-from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.evaluate.select import select as selecting
 
@@ -32,12 +31,8 @@ TEST = "def check(candidate):\n    assert candidate(7) == 14\n"
 
 
 @pytest.fixture(scope="module")
-def runner():
-    try:
-        info = python_sandbox.choose_backend("auto")
-    except InputError as reason:
-        pytest.skip(str(reason))
-    return ProgramRunner(sandbox=info.backend.name, timeout_s=0.5)
+def runner(sandbox_name):
+    return ProgramRunner(sandbox=sandbox_name, timeout_s=0.5)
 
 
 def write(folder, *, bodies=BODIES[:5], prompt=PROMPT, sample=(), **fields):

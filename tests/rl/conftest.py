@@ -3,8 +3,7 @@
 import jax
 import pytest
 
-from codex_jax import InputError, checkpoint, model
-from codex_jax.evaluate.sandbox import python_sandbox
+from codex_jax import checkpoint, model
 from codex_jax.records import Problem, write_jsonl
 from codex_jax.rl.judging import Sandbox
 from codex_jax.rl.rollout import Rollout
@@ -52,15 +51,6 @@ def checkpoint_of_random_weights(tmp_path_factory):
         card = checkpoint.Card(model=config.to_json(), tokenizer_hash=bpe.hash)
         saved.save(5, params, {"step": 5}, card)
     return str(folder / "checkpoint"), str(folder / "tokenizer.json")
-
-
-@pytest.fixture(scope="session")
-def sandbox_name():
-    """The sandbox that works here."""
-    try:
-        return python_sandbox.choose_backend("auto").backend.name
-    except InputError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

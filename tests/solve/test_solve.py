@@ -9,7 +9,6 @@ import pytest
 from codex_jax import InputError
 from codex_jax.curate import chains
 from codex_jax.curate.blocks import STRINGS
-from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 from codex_jax.solve import sampling, solver
@@ -30,12 +29,8 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def runner():
-    try:
-        info = python_sandbox.choose_backend("auto")
-    except InputError as reason:
-        pytest.skip(str(reason))
-    return ProgramRunner(sandbox=info.backend.name, timeout_s=1.0)
+def runner(sandbox_name):
+    return ProgramRunner(sandbox=sandbox_name, timeout_s=1.0)
 
 
 def samples_of(prompt):

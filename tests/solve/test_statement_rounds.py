@@ -4,22 +4,13 @@ import json
 
 import pytest
 
-from codex_jax import InputError
-from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 from codex_jax.solve import sampling
 from codex_jax.solve import solve as solving
+from tests.solve.test_statement_search import FIRST, LOOP, PROMPT, RETURN
 
-PROMPT = (
-    "def weigh(values: list, factor: int):\n"
-    '    """Returns the sum of the even values, times the factor.\n\n'
-    "    >>> weigh([1, 2, 4], 3)\n    18\n    >>> weigh([], 3)\n    0\n"
-    '    """\n'
-)
-FIRST = "    total = 0\n"
-LOOP = "    for v in values:\n        if v % 2 == 0:\n            total += v\n"
-REST = LOOP + "    return total * factor\n"
+REST = LOOP + RETURN
 UNLIKE = 'def unlike(n: int):\n    """Returns 7.\n\n    >>> unlike(2)\n    7\n    """\n'
 LONG = 'def far(n: int):\n    """Is ' + "very " * 300 + 'long."""\n'
 LISTED = 'def listed(s: str):\n    """Do:\n' + "    - reverse it\n" * 200 + '    """\n'
@@ -32,12 +23,8 @@ SAMPLES = {
 
 
 @pytest.fixture(scope="module")
-def solved(tmp_path_factory):
+def solved(tmp_path_factory, sandbox_name):
     """Output of two runs, the second of which continues, and the numbers of samples made."""
-    try:
-        backend = python_sandbox.choose_backend("auto").backend.name
-    except InputError as reason:
-        pytest.skip(str(reason))
     folder, counts = tmp_path_factory.mktemp("solve"), []
 
     def generate(*, problems, output, **_):
@@ -64,7 +51,7 @@ def solved(tmp_path_factory):
             tokenizer="tokenizer.json",
             problems=str(folder / "problems.jsonl"),
             output=str(folder / "solved"),
-            runner=ProgramRunner(sandbox=backend, timeout_s=0.5),
+            runner=ProgramRunner(sandbox=sandbox_name, timeout_s=0.5),
             statements=3,
             beam=1,
             workers=1,

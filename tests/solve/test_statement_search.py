@@ -2,8 +2,6 @@
 
 import pytest
 
-from codex_jax import InputError
-from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.records import Completion
 from codex_jax.solve.plan import NoPlan
@@ -34,12 +32,8 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def session():
-    try:
-        info = python_sandbox.choose_backend("auto")
-    except InputError as reason:
-        pytest.skip(str(reason))
-    with ProgramRunner(sandbox=info.backend.name, timeout_s=0.5).open() as opened:
+def session(sandbox_name):
+    with ProgramRunner(sandbox=sandbox_name, timeout_s=0.5).open() as opened:
         yield opened
 
 
