@@ -170,7 +170,7 @@ def test_formats_are_told_apart(row, language, entry_point, tmp_path):
         ({"task_id": "x", "prompt": ""}, "lacks entry_point or test"),
         *(
             ({"task_id": "x", "prompt": "", "test": "x", "entry_point": name}, "a function's name")
-            for name in (" f", "f()", "a.b", "1")
+            for name in (" f", "f()", "a.b", "1", "class")
         ),
         (
             MBPP | {"challenge_test_list": ["assert True"], "test_list": []},

@@ -87,8 +87,6 @@ def test_a_problem_may_bring_its_shadow_test():
 FAULTY = {
     "no test": ({"test": ""}, "no test"),
     "no entry point": ({"entry_point": ""}, "no entry_point"),
-    "no name": ({"entry_point": "f(x)"}, "entry_point is 'f.x.'; expected the name"),
-    "a keyword": ({"entry_point": "def"}, "entry_point is 'def'; expected the name"),
     "absent": (
         {"entry_point": "g", "canonical_solution": "1"},
         "neither prompt nor canonical_solution has .* 'g'",

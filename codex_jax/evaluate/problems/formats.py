@@ -8,6 +8,7 @@ own language: `extra` then holds "language", and "mode" = "in-process".
 
 import importlib.util
 import json
+import keyword
 import math
 import pathlib
 from collections.abc import Callable, Iterator
@@ -34,12 +35,16 @@ def load_problems(source: str) -> dict[str, records.Problem]:
             problem.entry_point or runs_in_process(problem)
         ):
             raise InputError(f"{source}: {problem.task_id} lacks entry_point or test")
-        if not (problem.extra.get("mode") or problem.entry_point.isidentifier()):
+        if not (problem.extra.get("mode") or _is_name(problem.entry_point)):
             raise InputError(
                 f"{source}: {problem.task_id} has entry_point {problem.entry_point!r:.60}; "
                 "expected a function's name"
             )
     return tasks
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def read_problems(source: str) -> dict[str, records.Problem]:
