@@ -85,7 +85,8 @@ def _check_entry_point(problem: Problem) -> None:
     """
     name, reference = problem.entry_point or "", problem.canonical_solution or ""
     text = problem.prompt + reference
-    if reference.strip() and "import *" not in text and not re.search(rf"\b{re.escape(name)}\b", text):
+    is_named = re.search(rf"\b{re.escape(name)}\b", text) or "import *" in text
+    if reference.strip() and not is_named:
         raise InputError(
             f"{problem.task_id}: neither prompt nor canonical_solution has the entry_point "
             f"{name!r}; expected the name of a function that programs define"
