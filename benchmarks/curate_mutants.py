@@ -271,11 +271,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="to begin problems in")
     parser.add_argument("--sandbox", default="auto")
     options = parser.parse_args()
+    from codex_jax import files
     from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 
     problems = [json.loads(line) for line in options.source.open(encoding="utf-8")]
     chosen = random.Random(options.seed).sample(problems, min(options.problems, len(problems)))
     options.output.touch()
+    files.repair_jsonl(options.output)
     rows = [json.loads(line) for line in options.output.open(encoding="utf-8")]
     done, start = {row["task_id"] for row in rows}, time.monotonic()
     with (
@@ -286,9 +288,9 @@ def main() -> None:
         for problem in chosen:
             if problem["task_id"] in done or time.monotonic() - start > options.seconds:
                 continue
-            for row in measurement.measure(problem):
-                rows.append(row)
-                output.write(json.dumps(row) + "\n")
+            measured = measurement.measure(problem)
+            rows += measured
+            output.write("".join(json.dumps(row) + "\n" for row in measured))
             output.flush()
     print(report(rows))
 
