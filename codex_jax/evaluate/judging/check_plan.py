@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from codex_jax import InputError
 from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
-from codex_jax.evaluate.sandbox.guest import compiler, program, value_codec
+from codex_jax.evaluate.sandbox.guest import compiler, value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause
 
@@ -133,16 +133,24 @@ class CheckPlan:
         """
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
-            namespace = self._namespace()
-            answer = program.Caller(namespace[self.entry_point]).answer
+            namespace, name = self._namespace(), self.entry_point
+            reference, iterators = namespace[name], []
 
-            def ask(call: str) -> dict[str, Any]:
+            def record(*arguments: Any, **named: Any) -> Any:
+                call, _ = call_results.encode_call(arguments, named, shared=self.shares_arguments)
                 self.calls.append(call)
-                return answer(call)
+                candidate, namespace[name] = namespace[name], reference  # which may call itself
+                try:
+                    value = reference(*arguments, **named)
+                except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                    raise call_results.ProgramExited(Cause.EXITED_EARLY, str(error)) from None
+                finally:
+                    namespace[name] = candidate
+                iterators.extend([value] if isinstance(value, Iterator) else ())
+                return value
 
-            caller = call_results.Caller(ask, self.find_class)
-            self._run_test(namespace, caller)
-            self.complete = caller.stopped is None
+            self._run_test(namespace, record)
+            self.complete = not iterators  # what is drawn from them are calls, too
 
     def _encode_first_call(self) -> None:
         """Encodes the arguments of the first call, which depend on no answer.

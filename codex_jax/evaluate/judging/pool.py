@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.sandbox.sandbox import Limits
@@ -92,33 +92,30 @@ class _Worker:
         """
         if self.process is None:
             self.start()
-        key, requests = jobs[0].problem, []
-        is_new = key not in self.sent
-        problem = self.pool.problems[key]
-        if is_new:
-            requests.append({"do": "problem", "key": key, "problem": dataclasses.asdict(problem)})
-        outcomes = self.pool.outcomes[key]
-        unsent = {
-            digest: outcomes[digest] for digest in outcomes.keys() - self.sent.get(key, set())
-        }
-        sources = [job.source for job in jobs]
-        self._send(*requests, {"do": "judge", "key": key, "sources": sources, "outcomes": unsent})
-        if is_new and (reason := self._reply().get("unusable")):
-            raise InputError(f"problem {problem.task_id}: {reason}; expected check()")
+        key = jobs[0].problem
+        problem, outcomes = self.pool.problems[key], self.pool.outcomes[key]
+        unsent = outcomes.keys() - self.sent.get(key, set())
+        request: dict[str, Any] = {"do": "judge", "key": key}
+        request["sources"] = [job.source for job in jobs]
+        request["outcomes"] = {digest: outcomes[digest] for digest in unsent}
+        if key not in self.sent:
+            request["problem"] = vars(problem)
+        self._send(request)
         self.sent.setdefault(key, set()).update(unsent)
         for _ in jobs:
             reply = self._reply()
+            if reason := reply.get("unusable"):
+                raise InputError(f"problem {problem.task_id}: {reason}; expected check()")
             if digest := reply.get("digest"):
                 self.sent[key].add(digest)
                 outcomes[digest] = reply
             yield Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
 
-    def _send(self, *requests: dict) -> None:
+    def _send(self, request: dict) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
-        text = "".join(json.dumps(request) + "\n" for request in requests)
         try:
-            self.process.stdin.write(text.encode())
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
             raise WorkerLostError(_GONE) from None

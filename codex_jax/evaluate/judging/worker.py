@@ -64,10 +64,9 @@ class Worker:
         except InputError as error:
             self.reply({"unusable": str(error)})
 
-    def problem(self, key: str, problem: dict[str, Any]) -> None:
-        """Prepares a problem; replies {"unusable": reason} if the run can't go on with it."""
+    def problem(self, key: str, problem: dict[str, Any]) -> str:
+        """Prepares a problem; returns the reason if the run can't go on with it, else empty."""
         self.unfit.pop(key, None)
-        reply: dict[str, str] = {}
         try:
             if problem.get("extra", {}).get("mode"):
                 self._add_foreign_problem(key, problem)
@@ -77,14 +76,14 @@ class Worker:
         except call_results.UnserializableValue as error:
             self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
-            reply["unusable"] = str(error)
+            return str(error)
         except SandboxLostError:
             raise
         except MemoryError:
             raise SandboxLostError("the judge has too little memory") from None
         except (Exception, SystemExit, check_plan.CheckTimeout) as error:  # noqa: BLE001 - whatever a reference raises
             self.unfit[key] = f"its reference raises {type(error).__name__}: {error}"[:300]
-        self.reply(reply)
+        return ""
 
     def _add_foreign_problem(self, key: str, problem: dict[str, Any]) -> None:
         """Adds a problem in another language, or one whose tests run inside the sandbox."""
@@ -94,14 +93,24 @@ class Worker:
         self.foreign = self.foreign or ForeignJudge(info, self.scratch_dir, self.limits)
         self.foreign.add_problem(key, problem)
 
-    def judge(self, key: str, sources: list[str], outcomes: dict[str, dict]) -> None:
+    def judge(
+        self,
+        key: str,
+        sources: list[str],
+        outcomes: dict[str, dict],
+        problem: dict[str, Any] | None = None,
+    ) -> None:
         """Replies an outcome for each source, in order, with the digest of its code.
 
         Args:
           key: the problem's.
           sources: the programs.
           outcomes: of programs that other workers have judged, by digest.
+          problem: where it is new; the only reply is {"unusable": reason} if the run can't go on.
         """
+        if problem is not None and (reason := self.problem(key, problem)):
+            self.reply({"unusable": reason})
+            return
         self.outcomes[key].update(outcomes)
         for source in sources:
             outcome = self._with_retries(functools.partial(self._outcome, key, source))
