@@ -432,8 +432,8 @@ def test_a_new_worker_without_a_sandbox_says_so_instead_of_a_traceback(tmp_path)
     broken.chmod(0o755)
     problem = {"task_id": "t", "prompt": "", "entry_point": "f", "test": "assert f() == 1\n"}
     problem |= {"canonical_solution": None, "extra": {}}
-    request = {"do": "judge", "key": "t", "problem": problem, "outcomes": {}}
-    request["sources"] = ["def f(): return 1\n"]
+    request = {"do": "judge", "jobs": [("t", "def f(): return 1\n")], "outcomes": {}}
+    request["problems"] = {"t": problem}
     settings = {"scratch": str(tmp_path / "scratch"), "sandbox": "bubblewrap"}
     settings |= {"limits": Limits()._asdict(), "parent": os.getpid()}
     settings["core"] = min(os.sched_getaffinity(0))

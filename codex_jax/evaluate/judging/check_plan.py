@@ -134,7 +134,7 @@ class CheckPlan:
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
             namespace, name = self._namespace(), self.entry_point
-            reference, iterators = namespace[name], []
+            reference, iterators = namespace[name], list[Any]()
 
             def record(*arguments: Any, **named: Any) -> Any:
                 call, _ = call_results.encode_call(arguments, named, shared=self.shares_arguments)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
 from codex_jax import InputError, records
 from codex_jax.evaluate.sandbox.sandbox import Limits
@@ -25,6 +25,7 @@ from codex_jax.evaluate.verdicts import Cause, Outcome
 _ATTEMPTS = 3
 _MAX_FAILURES_IN_A_ROW = 3  # programs without a verdict before the run is given up
 _CHUNK = 32  # programs that a worker gets at once
+_CHUNK_PROBLEMS = 8
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
 _GONE = "it is gone"
@@ -84,31 +85,35 @@ class _Worker:
         return self._reply()
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Yields the outcomes of jobs of one problem, in order, each as soon as it is there.
+        """Yields the outcomes of jobs, in order, soon after they are there.
 
         Raises:
-          InputError: the problem can't be judged.
+          InputError: a problem can't be judged.
           WorkerLostError, InfraError: this process yields no more outcomes.
         """
         if self.process is None:
             self.start()
-        key = jobs[0].problem
-        problem, outcomes = self.pool.problems[key], self.pool.outcomes[key]
-        unsent = outcomes.keys() - self.sent.get(key, set())
-        request: dict[str, Any] = {"do": "judge", "key": key}
-        request["sources"] = [job.source for job in jobs]
-        request["outcomes"] = {digest: outcomes[digest] for digest in unsent}
-        if key not in self.sent:
-            request["problem"] = vars(problem)
-        self._send(request)
-        self.sent.setdefault(key, set()).update(unsent)
-        for _ in jobs:
+        problems, outcomes = self.pool.problems, self.pool.outcomes
+        keys = dict.fromkeys(job.problem for job in jobs)
+        unsent = {key: outcomes[key].keys() - self.sent.get(key, set()) for key in keys}
+        self._send(
+            {
+                "do": "judge",
+                "jobs": [(job.problem, job.source) for job in jobs],
+                "problems": {key: vars(problems[key]) for key in keys if key not in self.sent},
+                "outcomes": {key: {d: outcomes[key][d] for d in unsent[key]} for key in keys},
+            }
+        )
+        for key in keys:
+            self.sent.setdefault(key, set()).update(unsent[key])
+        for job in jobs:
             reply = self._reply()
             if reason := reply.get("unusable"):
-                raise InputError(f"problem {problem.task_id}: {reason}; expected check()")
+                task_id = problems[job.problem].task_id
+                raise InputError(f"problem {task_id}: {reason}; expected check()")
             if digest := reply.get("digest"):
-                self.sent[key].add(digest)
-                outcomes[digest] = reply
+                self.sent[job.problem].add(digest)
+                outcomes[job.problem][digest] = reply
             yield Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
 
     def _send(self, request: dict) -> None:
@@ -163,7 +168,7 @@ class _Worker:
 
 
 class _JobQueue:
-    """Jobs still to do, in chunks of one problem.
+    """Jobs still to do, in chunks of few problems.
 
     A worker keeps to its problem while there are jobs for it, so that a problem is prepared once
     and equal programs meet in one worker.
@@ -185,21 +190,25 @@ class _JobQueue:
         with self._lock:
             if self._requeued:
                 return [self._requeued.popleft()]
-            last = self._problem_of.pop(worker, "")
-            problem = last if last in self._waiting else self._next_problem()
-            if not problem:
-                self.exhausted.set()
-                return []
-            self._problem_of[worker] = problem
-            waiting, size = self._waiting[problem], 0
             chunk: list[Job] = []
-            max_jobs = min(_CHUNK, 1 + self._remaining // self._share)
-            while waiting and len(chunk) < max_jobs and size < _CHUNK_CHARACTERS:
-                chunk.append(waiting.popleft())
-                size += len(chunk[-1].source)
-            if not waiting:
-                del self._waiting[problem]
+            max_jobs, size = min(_CHUNK, 1 + self._remaining // self._share), 0
+            for _ in range(_CHUNK_PROBLEMS):
+                if len(chunk) >= max_jobs or size >= _CHUNK_CHARACTERS:
+                    break
+                last = self._problem_of.pop(worker, "")
+                problem = last if last in self._waiting else self._next_problem()
+                if not problem:
+                    break
+                self._problem_of[worker] = problem
+                waiting = self._waiting[problem]
+                while waiting and len(chunk) < max_jobs and size < _CHUNK_CHARACTERS:
+                    chunk.append(waiting.popleft())
+                    size += len(chunk[-1].source)
+                if not waiting:
+                    del self._waiting[problem]
             self._remaining -= len(chunk)
+            if not chunk:
+                self.exhausted.set()
             return chunk
 
     def is_worth_another_worker(self) -> bool:
@@ -343,12 +352,11 @@ class Pool:
                 status = worker.close()
                 if self._stopped.is_set():
                     return
-            if status == -signal.SIGXCPU:
-                yield chunk[done], Outcome(Cause.TIME_LIMIT, "the test didn't end on its answers")
-                jobs_left.requeue(chunk[done + 1 :])
-                return
             if len(chunk) > 1:
                 jobs_left.requeue(chunk[done:])
+                return
+            if status == -signal.SIGXCPU:
+                yield chunk[0], Outcome(Cause.TIME_LIMIT, "the test didn't end on its answers")
                 return
             time.sleep(_PAUSE_S * attempt)
         yield chunk[0], self._outcome_of_failure(reason, status)
