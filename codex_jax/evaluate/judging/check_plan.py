@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import resource
 import signal
 import symtable
@@ -35,6 +36,8 @@ _LARGE = 1 << 21  # items of an answer: inputs that have larger ones (5 of Mbpp/
 _KILL_CPU_S = 10.0  # for a reference that loops in C
 _ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
+_ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import [\w, ]+)?$")
+_STATM = pathlib.Path("/proc/self/statm")
 _TICKS_CLOCK = -8  # CPUCLOCK_PROF of the calling process, by the numbering of clock_gettime(2)
 
 
@@ -60,7 +63,7 @@ class CheckPlan:
             raise InputError(f"its test doesn't parse ({error})") from None
         for text in (setup, problem.test):
             _import_names(text)
-        self.defines_check = defines_check(problem.test)
+        self.defines_check = _has_code("check", self.test) or defines_check(problem.test)
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
@@ -193,14 +196,20 @@ def _import_names(text: str) -> None:
 
     An import that a clock stops halfway can't be repeated: numpy loads once in a process.
     """
-    if "import" not in text:
-        return
+    lines = (line for line in text.splitlines() if "import" in line)
+    if all((m := _ONE_IMPORT.match(line)) and m[1] in sys.modules for line in lines):
+        return  # it is there already, and to parse the text takes long
     nodes = list(ast.walk(ast.parse(text)))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     for name in filter(None, names):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def _has_code(name: str, code: types.CodeType) -> bool:
+    """Whether code defines a function or class of this name, outside of others."""
+    return any(getattr(constant, "co_name", "") == name for constant in code.co_consts)
 
 
 def defines_check(test: str) -> bool:
@@ -256,7 +265,7 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
         raise CheckTimeout
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    pages = int(_STATM.read_text().split()[0])
     most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
     soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -90,7 +90,7 @@ class Encoder:
             return value
         if exact is int:
             return value if -_SMALL < value < _SMALL else {"int": hex(value)}
-        if exact.__module__ in _MODULES:
+        if exact not in _CONTAINERS and exact.__module__ in _MODULES:
             _add_types(exact.__module__)
         if form := _CONTAINERS.get(exact):
             number = self.numbers.get(id(value)) if self.shared else None
@@ -111,7 +111,12 @@ class Encoder:
 
     def items(self, values):
         """Returns the forms of values."""
-        return [v if type(v) in _THEMSELVES else self.encode(v) for v in values]
+        return [
+            v
+            if (exact := type(v)) in _THEMSELVES or (exact is int and -_SMALL < v < _SMALL)
+            else self.encode(v)
+            for v in values
+        ]
 
     def pairs(self, items):
         """Returns the forms of a mapping's items."""
