@@ -29,9 +29,11 @@ def package(name):
     return sys.modules[name]
 magic, modules = marshal.loads(read(int.from_bytes(read(4), "big")))
 same_version = _frozen_importlib_external.MAGIC_NUMBER == magic
-for name, text, code in modules[:-1]:
+while len(modules) > 1:
+    name, text, code = modules.pop(0)
     load(name, text, code, package(name).__dict__)
-load(*modules[-1], globals())
+del text, code
+load(*modules.pop(), globals())
 """
 
 
