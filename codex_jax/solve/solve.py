@@ -55,9 +55,8 @@ def solve(
 ) -> dict[str, int]:
     """Solves prompts by pieces: samples them, runs them, and merges those in equal states.
 
-    Pieces are for the steps that a docstring lists, else helpers that the model documents, or
-    statements. They run on inputs made from the prompt; tests and references are never read. A
-    second run continues an interrupted one.
+    Pieces are for listed steps, else helpers that the model documents, or statements. They run on
+    inputs made from the prompt; tests and references aren't read. A second run continues a first.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
@@ -69,8 +68,7 @@ def solve(
       samples_per_window: samples of each window, and of each prompt without a plan.
       windows: numbers of consecutive steps that are sampled as one prompt, or of statements.
       statements: positions at which a prompt without a list is sampled; 0: ordinary samples.
-      outlines: most outlines of a prompt without a list, each with helpers of the model's own
-        that are sampled apart; 0: none.
+      outlines: most sets of helpers of the model's own, for a prompt without a list; 0: none.
       beam: states that are kept at each position.
       candidates: most completions of a prompt; the first is of the state with the most mass.
       max_new_tokens: most tokens of a sample.
@@ -84,10 +82,8 @@ def solve(
     """
     _check_settings(windows, samples_per_window, beam, candidates, workers)
     _check_rounds(statements=(statements, MOST_ROUNDS), outlines=(outlines, MOST_OUTLINES))
-    folder = pathlib.Path(output)
-    files.claim_folder(folder, _OWN_FILES, "output", [problems])
-    by_statements = statements > 0 or outlines > 0
-    tasks = list(read_tasks(problems, by_statements=by_statements).values())
+    files.claim_folder(folder := pathlib.Path(output), _OWN_FILES, "output", [problems])
+    tasks = list(read_tasks(problems, by_statements=statements + outlines > 0).values())
     _check_sandbox(runner)
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
     sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
@@ -95,16 +91,23 @@ def solve(
     solver = Solver(runner, tuple(windows), beam, candidates)
     workers = workers or len(os.sched_getaffinity(0))
     helpers = HelperRounds(solver, sampler, outlines, workers)
-    prompts = [p for task in tasks for p in task.prompts(windows)] + helpers.prompts(tasks)
-    samples = sampler.sample(prompts, "windows")
+    rounds = StatementRounds(solver, sampler, statements, workers)
+    return _write(folder, _answer_rest(tasks, _solve_all(tasks, helpers, rounds), sampler))
+
+
+def _solve_all(
+    tasks: Sequence[Task], helpers: HelperRounds, rounds: StatementRounds
+) -> list[Result]:
+    """Searches by steps, then by helpers and by statements for the tasks that list no steps."""
+    solver, sampler = rounds.solver, rounds.sampler
+    prompts = [p for task in tasks for p in task.prompts(solver.windows)]
+    samples = sampler.sample([*prompts, *helpers.prompts(tasks)], "windows")
     attempts = helpers.solve(tasks, samples)
-    results = _search_all(solver, tasks, samples, workers)
-    if statements:
+    results = _search_all(solver, tasks, samples, rounds.workers)
+    if rounds.rounds:
         rest = helper_rounds.drop_solved(tasks, attempts)
-        rounds = StatementRounds(solver, sampler, statements, workers)
         results = rounds.replace_results(rest, results, samples)
-    results = helper_rounds.merge_results(results, attempts)
-    return _write(folder, _answer_rest(tasks, results, sampler))
+    return helper_rounds.merge_results(results, attempts)
 
 
 def _check_sandbox(runner: Runner) -> None:
