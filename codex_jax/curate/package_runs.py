@@ -6,6 +6,7 @@ A package that crashes its process or never ends costs itself alone, and its row
 import collections
 import json
 import multiprocessing
+import os
 import pathlib
 import re
 import signal
@@ -183,7 +184,15 @@ def _run_package(
 
 def _write_result(path: pathlib.Path, make_result: MakeResult, result: pathlib.Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # sandboxes and scratch folders go, too
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _write(result, make_result(path))
+
+
+def _end_with_parent() -> None:
+    """Ends this process, which nobody limits any more once its parent was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(path: pathlib.Path, result: Result) -> None:

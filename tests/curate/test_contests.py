@@ -217,6 +217,24 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     for field, value in (("question", 5), ("solutions", "[5]"), ("checker", ["x"]), ("url", 5)):
         with pytest.raises(InputError, match=r"contests.jsonl:2: malformed .* is no text"):
             make(tmp_path, None, apps(), apps(**{"problem_id": 2, field: value}))
+    io = {"inputs": {"a": 1}, "outputs": {"b": 2}}
+    for fields in ({"input_output": io}, {"solutions": '{"a": 1}'}, {"solutions": '"x"'}):
+        with pytest.raises(InputError, match=r"malformed .* is no list.*a row of APPS$"):
+            make(tmp_path, None, apps(**fields))
+    for name in (["a"], True, 1.5):
+        with pytest.raises(InputError, match="is no name"):
+            make(tmp_path, None, apps(problem_id=name))
+    with pytest.raises(InputError, match="malformed .RecursionError"):
+        make(tmp_path, None, apps(input_output="[" * 100_000))
+    for field, value in (
+        ("solutions", {"language": "3", "solution": "p"}),
+        ("solutions", 3),
+        ("public_tests", [{"input": 1, "output": 2}]),
+        ("public_tests", [{"input": None, "output": None}]),
+    ):
+        row = {"name": "x", "description": "d", "solutions": [], field: value}
+        with pytest.raises(InputError, match=r"malformed .*(no list|no text).*of CodeContests$"):
+            make(tmp_path, None, row)
     with pytest.raises(InputError, match="no contests; expected JSON Lines"):
         make(tmp_path, None)
     with pytest.raises(InputError, match="set it so"):

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import time
 
 import pytest
@@ -18,6 +20,8 @@ def make_result(path: pathlib.Path) -> package_runs.Result:
     if "crash" in path.name:
         os._exit(7)
     if "hang" in path.name:
+        (path.parent / "new").write_text(str(os.getpid()))
+        (path.parent / "new").rename(path.parent / "pid")
         time.sleep(600)
     (path.parent / "log").open("a").write(path.name + "\n")
     tally.add("long class", "m.f")
@@ -63,6 +67,31 @@ def test_a_package_that_never_ends_is_given_up(tmp_path):
     assert json.loads((folder / "report.json").read_text())["reasons"] == {
         "package: took too long": 1
     }
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path):
+    """`make_result` would go on for ten minutes."""
+    program = """if __name__ == "__main__":
+    import pathlib, sys
+    from tests.curate import test_package_runs
+    test_package_runs.run(pathlib.Path(sys.argv[1]), ["hang-1.zip"], timeout_s=600.0)
+"""
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, env=environment) as parent:
+        hangs = tmp_path / "pid"
+        wait_until(hangs.exists)
+        parent.kill()
+    child = pathlib.Path("/proc") / hangs.read_text()
+    wait_until(lambda: not child.exists() or ") Z " in (child / "stat").read_text())
+
+
+def wait_until(is_true):
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_examples_are_few():

@@ -50,6 +50,8 @@ HOSTILE = {
     "prints": "def test_z():\n    for _ in range(1 << 10): print('x' * (1 << 20))\n",
     "forges": "import os\ndef test_z():\n    os.write(3, b'{\"module\": 1}\\n?' * 9 + b'\\n')\n",
     "raises": "1 / 0\n",
+    "spoils": "import builtins\nbuiltins.type = builtins.list = None\n",
+    "leaves": "raise SystemExit(3)\n",
 }
 
 
