@@ -106,6 +106,10 @@ def test_right_programs_that_disagree_need_a_checker(tmp_path, runner):
         ({"input_output": "{}"}, "fewer than 2 short cases"),
         ({"input_output": json.dumps({"inputs": ["x" * 9999] * 3, "outputs": ["1"] * 3})},
          "fewer than 2 short cases"),
+        ({"input_output": json.dumps({"inputs": ["1 2\n", "1 2\r\n"], "outputs": ["3\n"] * 2})},
+         "fewer than 2 short cases"),
+        ({"question": " \n"}, "no statement, or a long one"),
+        ({"question": "word " * 9999}, "no statement, or a long one"),
     ],
 )  # fmt: skip
 def test_problems_that_fall_out(tmp_path, runner, fields, reason):
@@ -224,7 +228,7 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     for name in (["a"], True, 1.5):
         with pytest.raises(InputError, match="is no name"):
             make(tmp_path, None, apps(problem_id=name))
-    with pytest.raises(InputError, match="malformed .RecursionError"):
+    with pytest.raises(InputError, match=r"malformed .RecursionError"):
         make(tmp_path, None, apps(input_output="[" * 100_000))
     for field, value in (
         ("solutions", {"language": "3", "solution": "p"}),

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -15,11 +16,15 @@ from codex_jax.curate import package_runs
 PROBLEM = {"task_id": "t", "prompt": "p", "entry_point": "f", "test": "x", "documented": True}
 
 
-def make_result(path: pathlib.Path) -> package_runs.Result:
-    tally = package_runs.Tally(path.name)
+def make_result(path: pathlib.Path, tally: package_runs.Tally) -> package_runs.Result:
     if "crash" in path.name:
         os._exit(7)
+    if "deaf" in path.name:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(600)
     if "hang" in path.name:
+        fields = {**PROBLEM, "task_id": path.name}
+        tally.add_problem(records.parse_record(json.dumps(fields), records.Problem, where=""))
         (path.parent / "new").write_text(str(os.getpid()))
         (path.parent / "new").rename(path.parent / "pid")
         time.sleep(600)
@@ -64,9 +69,23 @@ def test_a_persons_problems_are_not_replaced(tmp_path, name):
 
 def test_a_package_that_never_ends_is_given_up(tmp_path):
     folder = run(tmp_path, ["hang-1.zip"], timeout_s=1.0)
-    assert json.loads((folder / "report.json").read_text())["reasons"] == {
-        "package: took too long": 1
-    }
+    report = json.loads((folder / "report.json").read_text())
+    assert report["reasons"] == {"made a problem": 1, "package: took too long": 1}  # what it had
+    assert report["problems"] == 1
+
+
+def test_a_package_that_takes_no_alarm_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(package_runs, "_GRACE_S", 0.5)
+    folder = run(tmp_path, ["deaf-1.zip"], timeout_s=1.0)
+    reasons = json.loads((folder / "report.json").read_text())["reasons"]
+    assert reasons == {"package: took too long": 1}
+
+
+def test_an_example_is_one_cell_of_a_table():
+    tally = package_runs.Tally("p")
+    tally.add("r", "a|b`c\nd")
+    table = package_runs.table(package_runs.summarize([tally.result()]))
+    assert table.splitlines()[-1] == "| r | 1 | 100.0 % | `p: a\\|b'c d` |"
 
 
 def test_no_process_outlives_a_killed_parent(tmp_path):

@@ -78,7 +78,14 @@ def _checked(contest: Contest) -> Contest:
     for text in texts:
         if not isinstance(text, str):
             raise TypeError(f"{text!r:.60} is no text")
-    return contest
+    if contest.entry_point:
+        return contest
+    return contest._replace(cases=[(_end_lines(a), _end_lines(b)) for a, b in contest.cases])
+
+
+def _end_lines(text: str) -> str:
+    """Returns a text with the line ends that a program reads from standard input."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _name(value: Any) -> str:
