@@ -7,6 +7,7 @@ travel as the builtin they extend, read through the builtin's own methods: whate
 overrides stays behind, and the decoder notes that they are inexact.
 """
 
+import builtins
 import collections
 import collections.abc
 import functools
@@ -17,22 +18,9 @@ from codex_jax.evaluate.sandbox.guest import module_types
 _SMALL = 10**15
 _THEMSELVES = frozenset({str, float, bool, type(None)})
 _DEPTH = 8000  # calls, of four for each level of a value
-_TYPES = (
-    int,
-    float,
-    str,
-    bool,
-    list,
-    tuple,
-    dict,
-    set,
-    frozenset,
-    bytes,
-    bytearray,
-    complex,
-    range,
-)
-_BUILTINS = {value.__name__: value for value in (*_TYPES, type(None))} | {"Ellipsis": ...}
+_TYPES = "int float str bool list tuple dict set frozenset bytes bytearray complex range"
+_BUILTINS = {name: getattr(builtins, name) for name in _TYPES.split()}
+_BUILTINS.update(NoneType=type(None), Ellipsis=...)
 _MAX_FIELDS = 256  # of a namedtuple
 # What is in the dict of a class that collections.namedtuple or typing.NamedTuple makes.
 _NAMEDTUPLE_NAMES = (
