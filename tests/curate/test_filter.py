@@ -279,6 +279,26 @@ def test_a_program_that_ends_early_is_stepped_over(session):
     assert index.find(problem("double", body)) == "b"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "body", "expected"),
+    [
+        ("last, first", "return first + last * 2", "a"),
+        ("first, last", "return first + last * 2", "a"),
+        ("last, first", "return first + last * 3", ""),
+        ("last", "return last", ""),
+        ("*parts", "return parts[1] + parts[0] * 2", "a"),
+    ],
+)
+def test_arguments_may_have_another_order(session, parameters, body, expected):
+    calls = [Call(("x", "y"), {}), Call(("z", ""), {})]
+    index = decontamination.BehaviorIndex([benchmarks.Probe("a", calls, ["xyy", "z"])], session)
+    prompt = f'def join({parameters}):\n    """Joins texts."""\n'
+    row = records.Problem(
+        task_id="t", prompt=prompt, entry_point="join", canonical_solution=f"    {body}\n"
+    )
+    assert index.find(row) == expected
+
+
 @pytest.mark.parametrize(("left", "right", "expected"), [
     ([1, (2, 3)], (1, [2, 3]), True), (0.1 + 0.2, 0.3, True), ([1], [1, 2], False),
     ("a", "b", False),
@@ -321,7 +341,7 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
         with pytest.raises(InputError, match=r"b.jsonl:1: expected a problem of HumanEval"):
             run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
     (tmp_path / "b.jsonl").write_text("\n")
-    with pytest.raises(InputError, match="b.jsonl: no problem; set benchmarks"):
+    with pytest.raises(InputError, match=r"b.jsonl: no problem; set benchmarks"):
         run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
     for name in ("", "MIT OR ISC"):
         with pytest.raises(InputError, match="expected SPDX identifiers; set licenses"):

@@ -4,7 +4,7 @@ import json
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from codex_jax import InputError, files, progress, records
@@ -95,7 +95,7 @@ def filter_problems(
     _check_problems(listed)
     if not verdicts:
         _check_docstrings(listed)
-    judged = _count_verdicts(verdicts, {problem.task_id for problem in listed})
+    judged = _count_verdicts(verdicts, frozenset(p.task_id for p in listed))
     tasks = benchmark_files.read_benchmarks(benchmarks)
     if benchmarks and not tasks:
         raise InputError(f"{', '.join(benchmarks)}: no problem; set benchmarks to files of them")
@@ -126,7 +126,9 @@ def _check_problems(problems: Sequence[records.Problem]) -> None:
     for problem in problems:
         program = problem.prompt + problem.canonical_solution
         if not isinstance(license := problem.extra.get("license") or "", str):
-            raise InputError(f"{problem.task_id}: license is {license!r}; expected an SPDX expression")
+            raise InputError(
+                f"{problem.task_id}: license is {license!r}; expected an SPDX expression"
+            )
         if first.setdefault(problem.task_id, program) != program:
             raise InputError(
                 f"two problems that differ have the task_id {problem.task_id!r}; expected names of "
@@ -160,7 +162,7 @@ class _Verdicts(NamedTuple):
     other: int
 
 
-def _count_verdicts(paths: Sequence[str], names: Set[str]) -> _Verdicts:
+def _count_verdicts(paths: Sequence[str], names: frozenset[str]) -> _Verdicts:
     """Counts verdicts; samples that the infrastructure lost have none.
 
     Raises:
