@@ -70,8 +70,7 @@ def write_candidates(
     )
 
 
-def _make_result(settings: _Settings, path: pathlib.Path) -> package_runs.Result:
-    tally = Tally(path.name)
+def _make_result(settings: _Settings, path: pathlib.Path, tally: Tally) -> package_runs.Result:
     try:
         package = modules.Package(archives.read_archive(path))
     except ValueError as error:
@@ -84,8 +83,11 @@ def _make_result(settings: _Settings, path: pathlib.Path) -> package_runs.Result
         if not module.is_test and not module.is_vendored
         for node in modules.documented_functions(module)
     ]
+    if not targets:
+        tally.add("package: no documented function", path.name)
+        return tally.result()
     random.Random(settings.seed).shuffle(targets)
-    calls = call_sites.find_calls(package) if targets else {}
+    calls = call_sites.find_calls(package)
     with settings.runner.open(trial.HASH_SEEDS) as session:
         workbench = functions.Workbench(package, session, route="candidates", seed=settings.seed)
         for module, node in targets:

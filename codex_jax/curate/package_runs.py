@@ -6,6 +6,7 @@ A package that crashes its process or never ends costs itself alone, and its row
 import collections
 import json
 import multiprocessing
+import os
 import pathlib
 import re
 import signal
@@ -30,11 +31,16 @@ _OWN_FILES = {
     "report.md": files.has_text("| reason |"),
 }
 _POLL_S = 0.2
+_GRACE_S = 30.0  # until a package whose time is over must have written what it has
+_TOO_LONG = "package: took too long"
 _EXAMPLES = 3  # of each reason, for the report
 MAKE_PROBLEM = "made a problem"
 
 Result = dict[str, Any]
-MakeResult = Callable[[pathlib.Path], Result]
+
+
+class OutOfTimeError(BaseException):
+    """A package's time is over; no handler of ordinary errors may take it."""
 
 
 class Tally:
@@ -67,6 +73,9 @@ class Tally:
             **fields,
             "problems": [json.loads(records.to_line(problem)) for problem in self.problems],
         }
+
+
+MakeResult = Callable[[pathlib.Path, Tally], Result]
 
 
 def claim(output: str, settings: object) -> pathlib.Path:
@@ -106,7 +115,8 @@ def run(
 
     Args:
       archives: Packages; each has one result.
-      make_result: Returns the result of an archive; called in a process of its own.
+      make_result: Returns the result of an archive, whose functions it counts in a Tally; called
+        in a process of its own. What is counted when a package's time is over stays.
       folder: Output folder, which `claim` has returned.
       workers: Processes at a time.
       package_timeout_s: Wall time after which a package is given up.
@@ -158,17 +168,19 @@ def _run_package(
     if stopped.is_set():
         return
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_write_result, args=(path, make_result, result), daemon=False)
+    arguments = (path, make_result, result, timeout_s)
+    process = context.Process(target=_write_result, args=arguments, daemon=False)
     process.start()
     try:
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s + _GRACE_S
         while process.is_alive() and not stopped.is_set() and time.monotonic() < deadline:
             process.join(_POLL_S)
         if stopped.is_set():
             return
-        reason = "" if result.exists() else f"its process ended with status {process.exitcode}"
-        if process.is_alive() and not result.exists():
-            reason = "took too long"
+        reason = ""
+        if not result.exists():
+            ended = f"package: its process ended with status {process.exitcode}"
+            reason = _TOO_LONG if process.is_alive() else ended
     finally:
         if process.is_alive():
             process.terminate()
@@ -177,13 +189,36 @@ def _run_package(
         process.join()
     if reason:
         tally = Tally(path.name)
-        tally.add(f"package: {reason}", path.name)
+        tally.add(reason, path.name)
         _write(result, tally.result())
 
 
-def _write_result(path: pathlib.Path, make_result: MakeResult, result: pathlib.Path) -> None:
+def _write_result(
+    path: pathlib.Path, make_result: MakeResult, result: pathlib.Path, timeout_s: float
+) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # sandboxes and scratch folders go, too
-    _write(result, make_result(path))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGALRM, _raise_out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    tally = Tally(path.name)
+    try:
+        row = make_result(path, tally)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except OutOfTimeError:
+        tally.add(_TOO_LONG, path.name)
+        row = tally.result()
+    _write(result, row)
+
+
+def _raise_out_of_time(*_: object) -> None:
+    raise OutOfTimeError
+
+
+def _end_with_parent() -> None:
+    """Ends this process, which nobody limits any more once its parent was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(path: pathlib.Path, result: Result) -> None:
@@ -239,6 +274,12 @@ def table(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     for reason, count in report["reasons"].items():
-        examples = ", ".join(f"`{text}`" for text in report["examples"].get(reason, []))
+        examples = ", ".join(map(_code, report["examples"].get(reason, [])))
         lines.append(f"| {reason} | {count} | {100 * count / total:.1f} % | {examples} |")
     return "\n".join([*lines, ""])
+
+
+def _code(text: str) -> str:
+    """Returns a text as code in a cell of a table, whatever is in it."""
+    line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{line}`"

@@ -53,7 +53,8 @@ class Plan:
 def read_plan(prompt: str, entry_point: str) -> Plan:
     """Reads the plan from the docstring of the prompt's last function.
 
-    A plan is a list with bullets or numbers, or a sentence whose parts are joined by "then".
+    A plan is a list with bullets or numbers, or a sentence whose parts are joined by "then". A list
+    of one bullet alone is a plan of one step: the prompt itself.
 
     Raises:
       NoList: there is none, or the function doesn't take one value.
@@ -62,7 +63,7 @@ def read_plan(prompt: str, entry_point: str) -> Plan:
     function = last_function(prompt, entry_point)
     argument, annotation = _argument(function)
     docstring = _docstring_span(prompt, function)
-    for read in (_read_list, _read_sentence):
+    for read in (_read_list, _read_sentence, _read_bullet):
         if parts := read(prompt, *docstring):
             head, steps, tail, marker = parts
             if len(steps) > MAX_STEPS:
@@ -116,8 +117,20 @@ def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
     return offset(literal.lineno, literal.col_offset), offset(end_line, end_column)
 
 
-def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str, str] | None:
-    """Returns (head, steps, tail, marker) of the docstring's longest list of two steps or more."""
+_Parts = tuple[str, list[str], str, str]  # head, steps, tail, marker
+
+
+def _read_bullet(prompt: str, start: int, stop: int) -> _Parts | None:
+    """Returns the parts of a list of one step with a bullet."""
+    try:
+        parts = _read_list(prompt, start, stop, least=1)
+    except NoPlan:  # several such lines
+        return None
+    return parts if parts and "{" not in parts[-1] else None
+
+
+def _read_list(prompt: str, start: int, stop: int, least: int = 2) -> _Parts | None:
+    """Returns the parts of the docstring's longest list, of `least` steps or more."""
     runs: list[list[tuple[int, re.Match[str]]]] = [[]]
     position = start
     for line in re.split(r"(?<=\n)", prompt[start:stop]):
@@ -130,7 +143,7 @@ def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str,
             runs.append([])
         position += len(line)
     items = max(runs, key=len)
-    if len(items) < 2:
+    if len(items) < least:
         return None
     if sum(map(bool, runs)) > 1:
         raise NoPlan("several lists, or a list with items of several lines")
@@ -142,15 +155,15 @@ def _read_list(prompt: str, start: int, stop: int) -> tuple[str, list[str], str,
     return prompt[: items[0][0]], [match[4].rstrip() for _, match in items], tail, marker
 
 
-def _read_sentence(prompt: str, start: int, stop: int) -> tuple[str, list[str], str, str] | None:
-    """Returns (head, steps, tail, "") of the first paragraph, if "then" joins its parts."""
+def _read_sentence(prompt: str, start: int, stop: int) -> _Parts | None:
+    """Returns the parts of the first paragraph, if "then" joins them and it holds no list."""
     paragraph = re.match(r"[rRuU]?(\"\"\"|'''|\"|')\s*", prompt[start:stop])
     assert paragraph is not None  # a docstring begins with a quote
     begin = start + paragraph.end()
     text = prompt[begin : stop - len(paragraph[1])]
     text = re.split(r"\n\s*\n|\n\s*>>>", text)[0].rstrip()
     text = text.removesuffix(".")
-    if "{" in text or not _THEN.search(text):
+    if "{" in text or not _THEN.search(text) or any(map(_ITEM.match, text.split("\n")[1:])):
         return None
     steps = [" ".join(step.split()) for step in _THEN.split(text)]
     if not all(steps):

@@ -106,6 +106,10 @@ def test_right_programs_that_disagree_need_a_checker(tmp_path, runner):
         ({"input_output": "{}"}, "fewer than 2 short cases"),
         ({"input_output": json.dumps({"inputs": ["x" * 9999] * 3, "outputs": ["1"] * 3})},
          "fewer than 2 short cases"),
+        ({"input_output": json.dumps({"inputs": ["1 2\n", "1 2\r\n"], "outputs": ["3\n"] * 2})},
+         "fewer than 2 short cases"),
+        ({"question": " \n"}, "no statement, or a long one"),
+        ({"question": "word " * 9999}, "no statement, or a long one"),
     ],
 )  # fmt: skip
 def test_problems_that_fall_out(tmp_path, runner, fields, reason):
@@ -217,6 +221,24 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     for field, value in (("question", 5), ("solutions", "[5]"), ("checker", ["x"]), ("url", 5)):
         with pytest.raises(InputError, match=r"contests.jsonl:2: malformed .* is no text"):
             make(tmp_path, None, apps(), apps(**{"problem_id": 2, field: value}))
+    io = {"inputs": {"a": 1}, "outputs": {"b": 2}}
+    for fields in ({"input_output": io}, {"solutions": '{"a": 1}'}, {"solutions": '"x"'}):
+        with pytest.raises(InputError, match=r"malformed .* is no list.*a row of APPS$"):
+            make(tmp_path, None, apps(**fields))
+    for name in (["a"], True, 1.5):
+        with pytest.raises(InputError, match="is no name"):
+            make(tmp_path, None, apps(problem_id=name))
+    with pytest.raises(InputError, match=r"malformed .RecursionError"):
+        make(tmp_path, None, apps(input_output="[" * 100_000))
+    for field, value in (
+        ("solutions", {"language": "3", "solution": "p"}),
+        ("solutions", 3),
+        ("public_tests", [{"input": 1, "output": 2}]),
+        ("public_tests", [{"input": None, "output": None}]),
+    ):
+        row = {"name": "x", "description": "d", "solutions": [], field: value}
+        with pytest.raises(InputError, match=r"malformed .*(no list|no text).*of CodeContests$"):
+            make(tmp_path, None, row)
     with pytest.raises(InputError, match="no contests; expected JSON Lines"):
         make(tmp_path, None)
     with pytest.raises(InputError, match="set it so"):

@@ -3,6 +3,9 @@
 import json
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -13,11 +16,17 @@ from codex_jax.curate import package_runs
 PROBLEM = {"task_id": "t", "prompt": "p", "entry_point": "f", "test": "x", "documented": True}
 
 
-def make_result(path: pathlib.Path) -> package_runs.Result:
-    tally = package_runs.Tally(path.name)
+def make_result(path: pathlib.Path, tally: package_runs.Tally) -> package_runs.Result:
     if "crash" in path.name:
         os._exit(7)
+    if "deaf" in path.name:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(600)
     if "hang" in path.name:
+        fields = {**PROBLEM, "task_id": path.name}
+        tally.add_problem(records.parse_record(json.dumps(fields), records.Problem, where=""))
+        (path.parent / "new").write_text(str(os.getpid()))
+        (path.parent / "new").rename(path.parent / "pid")
         time.sleep(600)
     (path.parent / "log").open("a").write(path.name + "\n")
     tally.add("long class", "m.f")
@@ -60,9 +69,48 @@ def test_a_persons_problems_are_not_replaced(tmp_path, name):
 
 def test_a_package_that_never_ends_is_given_up(tmp_path):
     folder = run(tmp_path, ["hang-1.zip"], timeout_s=1.0)
-    assert json.loads((folder / "report.json").read_text())["reasons"] == {
-        "package: took too long": 1
-    }
+    report = json.loads((folder / "report.json").read_text())
+    assert report["reasons"] == {"made a problem": 1, "package: took too long": 1}  # what it had
+    assert report["problems"] == 1
+
+
+def test_a_package_that_takes_no_alarm_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(package_runs, "_GRACE_S", 0.5)
+    folder = run(tmp_path, ["deaf-1.zip"], timeout_s=1.0)
+    reasons = json.loads((folder / "report.json").read_text())["reasons"]
+    assert reasons == {"package: took too long": 1}
+
+
+def test_an_example_is_one_cell_of_a_table():
+    tally = package_runs.Tally("p")
+    tally.add("r", "a|b`c\nd")
+    table = package_runs.table(package_runs.summarize([tally.result()]))
+    assert table.splitlines()[-1] == "| r | 1 | 100.0 % | `p: a\\|b'c d` |"
+
+
+def test_no_process_outlives_a_killed_parent(tmp_path):
+    """`make_result` would go on for ten minutes."""
+    program = """if __name__ == "__main__":
+    import pathlib, sys
+    from tests.curate import test_package_runs
+    test_package_runs.run(pathlib.Path(sys.argv[1]), ["hang-1.zip"], timeout_s=600.0)
+"""
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, env=environment) as parent:
+        hangs = tmp_path / "pid"
+        wait_until(hangs.exists)
+        parent.kill()
+    child = pathlib.Path("/proc") / hangs.read_text()
+    wait_until(lambda: not child.exists() or ") Z " in (child / "stat").read_text())
+
+
+def wait_until(is_true):
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_examples_are_few():

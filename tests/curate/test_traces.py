@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from codex_jax import InputError, records
+from codex_jax.curate import package_runs
 from codex_jax.curate.traces import cpython, environments, traces
 from codex_jax.evaluate.sandbox.command_runner import CommandRunner
 from codex_jax.main import cli
@@ -50,6 +51,8 @@ HOSTILE = {
     "prints": "def test_z():\n    for _ in range(1 << 10): print('x' * (1 << 20))\n",
     "forges": "import os\ndef test_z():\n    os.write(3, b'{\"module\": 1}\\n?' * 9 + b'\\n')\n",
     "raises": "1 / 0\n",
+    "spoils": "import builtins\nbuiltins.type = builtins.list = None\n",
+    "leaves": "raise SystemExit(3)\n",
 }
 
 
@@ -78,7 +81,7 @@ def settings(sandbox_name, runner, site, monkeypatch):
 
 def trace(tmp_path, settings, **files) -> dict:
     path = write_sdist(tmp_path, "demo", {"demo.py": SOURCE, **files})
-    return traces._make_result(settings, path)
+    return traces._make_result(settings, path, package_runs.Tally(path.name))
 
 
 def test_problems_of_recorded_calls(tmp_path, settings):

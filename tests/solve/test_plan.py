@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from codex_jax.curate import chains
 from codex_jax.curate.blocks import DOMAINS
-from codex_jax.solve.plan import MAX_STEPS, NoPlan, read_plan
+from codex_jax.solve.plan import MAX_STEPS, NoList, NoPlan, read_plan
 
 
 def prompt_of(docstring: str, head: str = "def f(s: str):") -> str:
     return f'{head}\n    """{docstring}"""\n'
 
 
-@hypothesis.given(st.permutations(range(13)), st.integers(2, 13), st.sampled_from(list(DOMAINS)))
+@hypothesis.given(st.permutations(range(13)), st.integers(1, 13), st.sampled_from(list(DOMAINS)))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_windows_of_a_chain_are_prompts_of_shorter_chains(order, length, name):
     domain, chain = DOMAINS[name], tuple(order[:length])
@@ -48,6 +48,24 @@ def test_forms_of_plans(docstring, steps, second):
     compile(plan.prompt(1, 2) + "    return s\n", "window", "exec")
 
 
+@pytest.mark.parametrize(
+    ("docstring", "steps"),
+    [
+        ("Take s, then return it\n    after:\n    - a\n    ", ("a",)),
+        ("Sort s, then reverse it.\n\n    - a note\n    ", ("Sort s", "reverse it")),
+        ("\n    - Sort s, then reverse it.\n    ", ("- Sort s", "reverse it")),
+    ],
+)
+def test_a_list_of_one_bullet_and_a_sentence(docstring, steps):
+    assert read_plan(prompt_of(docstring), "f").steps == steps
+
+
+@pytest.mark.parametrize("docstring", ["Do:\n    3. a\n    ", "Do:\n    - a\n\n    - b\n    "])
+def test_one_number_and_lists_of_one_bullet_are_no_plan(docstring):
+    with pytest.raises(NoList):
+        read_plan(prompt_of(docstring), "f")
+
+
 def test_the_full_list_is_the_prompt_itself():
     prompt = "import re\n\n" + prompt_of("Do:\n    1. a\n    2. b\n    Done.\n    ")
     assert read_plan(prompt, "f").prompt(0, 2) == prompt
@@ -72,7 +90,7 @@ LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
     ("prompt", "words"),
     [
         (prompt_of("Sort the string."), "no list of steps"),
-        (prompt_of("Do:\n    - one step only\n    "), "no list of steps"),
+        (prompt_of("Do:\n    1. one step only\n    "), "no list of steps"),
         (prompt_of(LONG), f"a plan of 200 steps; the most are {MAX_STEPS}"),
         (
             prompt_of("Do:\n    - a\n    - b, as\n      shown\n    - c\n    "),

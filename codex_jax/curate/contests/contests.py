@@ -26,6 +26,7 @@ _OWN_FILES = {
 }
 _MOST_PROGRAMS = 6  # right ones, and wrong ones, that are run
 _MOST_CASES, _MAX_CASE = 24, 2000
+_MAX_STATEMENT = 10_000  # characters
 _COMPARE = """
 def _is_same(output, expected):
     if isinstance(expected, str):
@@ -102,7 +103,9 @@ class _Maker:
 
     def __init__(self, session: Session, contest: Contest, rng: random.Random):
         self.session, self.contest, self.rng = session, contest, rng
-        self.cases = list(filter(_is_short, contest.cases))
+        cases = filter(_is_short, contest.cases)  # a public case is often a private one, too
+        keys = ((repr(value if contest.checker else (value, e)), (value, e)) for value, e in cases)
+        self.cases = list(dict(keys).values())
 
     def make(self, grown_cases: int, license: str) -> records.Problem:
         """Returns the problem.
@@ -110,6 +113,8 @@ class _Maker:
         Raises:
           RejectedError: the reason why there is none.
         """
+        if not 0 < len(self.contest.statement.strip()) <= _MAX_STATEMENT:
+            raise RejectedError("no statement, or a long one")
         if len(self.cases) < 2:
             raise RejectedError("fewer than 2 short cases")
         right = self._right_programs()

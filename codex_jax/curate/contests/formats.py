@@ -52,15 +52,17 @@ def read_contests(path: pathlib.Path | str) -> Iterator[tuple[Contest, str]]:
 
 def _parse(line: str, where: str) -> Contest:
     row = records.parse_object(line, where)
+    if "input_output" in row or "question" in row:
+        corpus, read = "APPS", _apps
+    elif "solutions" in row and "description" in row:
+        corpus, read = "CodeContests", _code_contests
+    else:
+        raise InputError(f"{where}: expected the fields of APPS or of CodeContests")
     try:
-        if "input_output" in row or "question" in row:
-            return _checked(_apps(row))
-        if "solutions" in row and "description" in row:
-            return _checked(_code_contests(row))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return _checked(read(row))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"[:200]
-        raise InputError(f"{where}: malformed ({reason}); expected a row of APPS") from None
-    raise InputError(f"{where}: expected the fields of APPS or of CodeContests")
+        raise InputError(f"{where}: malformed ({reason}); expected a row of {corpus}") from None
 
 
 def _checked(contest: Contest) -> Contest:
@@ -71,24 +73,56 @@ def _checked(contest: Contest) -> Contest:
     """
     names = ("statement", "entry_point", "checker", "source")
     texts = [*(getattr(contest, name) for name in names), *contest.right, *contest.wrong]
+    if not contest.entry_point:
+        texts += [text for case in contest.cases for text in case]
     for text in texts:
         if not isinstance(text, str):
             raise TypeError(f"{text!r:.60} is no text")
-    return contest
+    if contest.entry_point:
+        return contest
+    return contest._replace(cases=[(_end_lines(a), _end_lines(b)) for a, b in contest.cases])
+
+
+def _end_lines(text: str) -> str:
+    """Returns a text with the line ends that a program reads from standard input."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _name(value: Any) -> str:
+    """Returns a problem's name, "" without one.
+
+    Raises:
+      TypeError: it is neither a text nor a number.
+    """
+    if value is not None and type(value) not in (str, int):
+        raise TypeError(f"{value!r:.60} is no name")
+    return "" if value is None else str(value)
+
+
+def _list(value: Any) -> list[Any]:
+    """Returns a list, which may be JSON in a text; an empty one for nothing.
+
+    Raises:
+      TypeError: it is something else.
+    """
+    items = _loads(value) if value else []
+    if not isinstance(items, list):
+        raise TypeError(f"{items!r:.60} is no list")
+    return items
 
 
 def _apps(row: Mapping[str, Any]) -> Contest:
     """Reads `question`, `solutions` and `input_output`, the last two JSON within JSON."""
     tests = _loads(row.get("input_output") or "{}")
-    name = row.get("problem_id", row.get("id", row.get("name", "")))
-    cases = list(zip(tests.get("inputs", []), tests.get("outputs", []), strict=True))
+    name = _name(row.get("problem_id", row.get("id", row.get("name"))))
+    cases = list(zip(_list(tests.get("inputs")), _list(tests.get("outputs")), strict=True))
     if not tests.get("fn_name"):  # texts, which some rows have as lists of lines
         cases = [(_join_lines(value), _join_lines(expected)) for value, expected in cases]
     return Contest(
         name=f"apps/{name}",
         statement=row["question"],
-        right=list(_loads(row.get("solutions") or "[]")),
-        wrong=list(_loads(row.get("incorrect_solutions") or "[]")),
+        right=_list(row.get("solutions")),
+        wrong=_list(row.get("incorrect_solutions")),
         cases=cases,
         entry_point=tests.get("fn_name") or "",
         checker=row.get("checker") or "",
@@ -96,10 +130,10 @@ def _apps(row: Mapping[str, Any]) -> Contest:
     )
 
 
-def _join_lines(text: Any) -> str:
+def _join_lines(text: Any) -> Any:
     if isinstance(text, list):
-        return "".join(f"{line}\n" for line in map(_join_lines, text))
-    return text if isinstance(text, str) else str(text)
+        return "".join(_join_lines(line) + "\n" for line in text)
+    return str(text) if type(text) in (int, float) else text
 
 
 def _loads(value: Any) -> Any:
@@ -113,7 +147,7 @@ def _code_contests(row: Mapping[str, Any]) -> Contest:
     ]
     source = row.get("source", "")
     return Contest(
-        name=f"code_contests/{row['name']}",
+        name=f"code_contests/{_name(row['name'])}",
         statement=row["description"],
         right=_python_programs(row["solutions"]),
         wrong=_python_programs(row.get("incorrect_solutions")),
@@ -124,11 +158,12 @@ def _code_contests(row: Mapping[str, Any]) -> Contest:
 
 
 def _messages(value: Any) -> list[dict[str, Any]]:
-    """Returns a list of messages from one, or from a dict of equally long lists."""
+    """Returns a list of messages from one, or from a dict of equally long lists; JSON of either."""
+    value = _loads(value) if value else []
     if isinstance(value, dict):
-        rows = zip(*value.values(), strict=True)
+        rows = zip(*map(_list, value.values()), strict=True)
         return [dict(zip(value, row, strict=True)) for row in rows]
-    return list(value or [])
+    return _list(value)
 
 
 def _python_programs(value: Any) -> list[str]:

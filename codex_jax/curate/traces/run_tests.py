@@ -1,12 +1,14 @@
 """Runs a package's tests under the recorder; the script that is started inside the sandbox.
 
-    run_tests.py pytest ROOTS FOLDER PATH...   pytest in a copy of FOLDER; imports from PATHs
+    run_tests.py pytest ROOTS FOLDER PATH...   pytest in a copy of FOLDER; imports from PATHs;
+                                               file by file, if no call is recorded otherwise
     run_tests.py unittest ROOTS MODULE...      modules of unittest, each in a process of its own
 
 It lies in one folder with recorder.py, and imports nothing else of this package.
 """
 
 import contextlib
+import mmap
 import os
 import pathlib
 import runpy
@@ -15,6 +17,8 @@ import signal
 import sys
 
 _TEST_S = 20  # of one test
+_COLLECTION_S = 45  # until the first test begins
+_TEST_FILES = ("test_*.py", "*_test.py")
 _MODULE_S = 90  # of one module of unittest
 
 
@@ -56,25 +60,50 @@ def run_pytest(recorder, folder, paths):
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[: len(paths)])
     import pytest
 
-    recorder.install()
+    has_written = mmap.mmap(-1, 1)  # shared with the forks
+    write = recorder.write
+
+    def mark_and_write(data):
+        has_written[0] = 1
+        write(data)
+
+    recorder.write = mark_and_write
     flags = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
     flags += ["-o", "addopts=", "--continue-on-collection-errors"]
-    pytest.main(flags, plugins=[Plugin(recorder)])
+    files = sorted({str(path) for name in _TEST_FILES for path in copy.rglob(name)})
+    for names in ([], *([file] for file in files)):  # a file may end or spoil what others need
+
+        def run_tests(names=names):
+            recorder.install()
+            pytest.main([*flags, *names], plugins=[Plugin(recorder)])
+
+        run_in_fork(run_tests, _COLLECTION_S)
+        if has_written[0] and not names:
+            return
 
 
 def run_unittest(recorder, modules):
     """Runs modules of unittest one by one, each in a fork, since some end their process."""
     for name in modules:
-        pid = os.fork()
-        if pid == 0:
-            with contextlib.suppress(BaseException):
-                signal.alarm(_MODULE_S)  # without a handler: it ends the process
-                import unittest
 
-                recorder.install()
-                unittest.main(module=name, argv=["unittest"], exit=False, verbosity=0)
-            os._exit(0)
-        os.waitpid(pid, 0)
+        def run_module(name=name):
+            import unittest
+
+            recorder.install()
+            unittest.main(module=name, argv=["unittest"], exit=False, verbosity=0)
+
+        run_in_fork(run_module, _MODULE_S)
+
+
+def run_in_fork(action, timeout_s, leave=os._exit):
+    """Calls a function in a process of its own, which an alarm ends that it doesn't handle."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            signal.alarm(timeout_s)
+            action()
+        leave(0)
+    os.waitpid(pid, 0)
 
 
 def main(arguments):

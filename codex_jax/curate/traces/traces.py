@@ -97,8 +97,7 @@ def write_traces(
     )
 
 
-def _make_result(settings: _Settings, path: pathlib.Path) -> package_runs.Result:
-    tally = Tally(path.name)
+def _make_result(settings: _Settings, path: pathlib.Path, tally: Tally) -> package_runs.Result:
     with tempfile.TemporaryDirectory(prefix="codex-jax-traces-") as folder:
         kit = pathlib.Path(folder)
         kit.chmod(0o755)
