@@ -39,9 +39,9 @@ def solve(
     output: str,
     runner: Runner,
     sampling_params: SamplingParams | None = None,
-    samples_per_window: int = 10,
+    samples_per_window: int = 4,
     windows: Sequence[int] = (1, 2, 3),
-    statements: int = 6,
+    statements: int = 0,
     beam: int = 4,
     candidates: int = 1,
     max_new_tokens: int = 300,
@@ -52,8 +52,9 @@ def solve(
 ) -> dict[str, int]:
     """Solves prompts by pieces: samples them, runs them, and merges those in equal states.
 
-    Pieces are for the steps that a docstring lists, else statements. They run on inputs made from
-    the prompt; tests and references are never read. A second run continues an interrupted one.
+    Pieces are for the steps that a docstring lists, else statements (`statements` above 0). They
+    run on inputs made from the prompt; tests and references are never read. A second run continues
+    an interrupted one.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
