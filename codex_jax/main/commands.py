@@ -195,7 +195,7 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
         Command(
             "solve",
             "codex_jax.solve.solve:solve",
-            "solve prompts by pieces: steps or statements, merged by what they do",
+            "solve prompts by pieces: steps, helpers or statements, merged by what they do",
             dependencies={"runner": _RUNNER},
             repeats=True,
         ),

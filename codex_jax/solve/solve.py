@@ -11,13 +11,15 @@ from collections.abc import Sequence
 
 from codex_jax import InputError, files, progress, records
 from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.solve import helper_rounds
+from codex_jax.solve.helper_rounds import MOST_OUTLINES, HelperRounds
 from codex_jax.solve.sampling import Sampler, Samples, is_prompts
 from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, without_search
 from codex_jax.solve.statement_rounds import MOST_ROUNDS, StatementRounds, name_round
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-_SAMPLED = ("windows", "whole", *map(name_round, range(1, MOST_ROUNDS)))
+_SAMPLED = ("windows", "whole", "helpers", *map(name_round, range(1, MOST_ROUNDS)))
 _IS_SEARCH = files.has_json_keys("task_id", "reason", lines=True)
 _OWN_FILES = {
     "completions.jsonl": files.is_beside("search.jsonl", _IS_SEARCH),
@@ -42,6 +44,7 @@ def solve(
     samples_per_window: int = 4,
     windows: Sequence[int] = (1, 2, 3),
     statements: int = 0,
+    outlines: int = 0,
     beam: int = 4,
     candidates: int = 1,
     max_new_tokens: int = 300,
@@ -52,9 +55,8 @@ def solve(
 ) -> dict[str, int]:
     """Solves prompts by pieces: samples them, runs them, and merges those in equal states.
 
-    Pieces are for the steps that a docstring lists, else statements (`statements` above 0). They
-    run on inputs made from the prompt; tests and references are never read. A second run continues
-    an interrupted one.
+    Pieces are for listed steps, else helpers that the model documents, or statements. They run on
+    inputs made from the prompt; tests and references aren't read. A second run continues a first.
 
     Args:
       checkpoint_dir: folder that train or import wrote.
@@ -66,6 +68,7 @@ def solve(
       samples_per_window: samples of each window, and of each prompt without a plan.
       windows: numbers of consecutive steps that are sampled as one prompt, or of statements.
       statements: positions at which a prompt without a list is sampled; 0: ordinary samples.
+      outlines: most sets of helpers of the model's own, for a prompt without a list; 0: none.
       beam: states that are kept at each position.
       candidates: most completions of a prompt; the first is of the state with the most mass.
       max_new_tokens: most tokens of a sample.
@@ -77,20 +80,34 @@ def solve(
     Returns:
       Counts of prompts by result: solved by search, or by samples of the full prompt, and why.
     """
-    _check_settings(windows, samples_per_window, beam, candidates, workers, statements)
-    folder = pathlib.Path(output)
-    files.claim_folder(folder, _OWN_FILES, "output", [problems])
-    tasks = list(read_tasks(problems, by_statements=statements > 0).values())
+    _check_settings(windows, samples_per_window, beam, candidates, workers)
+    _check_rounds(statements=(statements, MOST_ROUNDS), outlines=(outlines, MOST_OUTLINES))
+    files.claim_folder(folder := pathlib.Path(output), _OWN_FILES, "output", [problems])
+    tasks = list(read_tasks(problems, by_statements=statements + outlines > 0).values())
     _check_sandbox(runner)
     sampling = {"sampling_params": sampling_params, "stops": stops, "seed": seed}
     sampling |= {"samples_per_problem": samples_per_window, "batch_size": batch_size}
     sampler = Sampler(folder, checkpoint_dir, tokenizer, max_new_tokens, sampling)
-    samples = sampler.sample((p for task in tasks for p in task.prompts(windows)), "windows")
     solver = Solver(runner, tuple(windows), beam, candidates)
     workers = workers or len(os.sched_getaffinity(0))
+    helpers = HelperRounds(solver, sampler, outlines, workers)
     rounds = StatementRounds(solver, sampler, statements, workers)
-    results = rounds.replace_results(tasks, _search_all(solver, tasks, samples, workers), samples)
-    return _write(folder, _answer_rest(tasks, results, sampler))
+    return _write(folder, _answer_rest(tasks, _solve_all(tasks, helpers, rounds), sampler))
+
+
+def _solve_all(
+    tasks: Sequence[Task], helpers: HelperRounds, rounds: StatementRounds
+) -> list[Result]:
+    """Searches by steps, then by helpers and by statements for the tasks that list no steps."""
+    solver, sampler = rounds.solver, rounds.sampler
+    prompts = [p for task in tasks for p in task.prompts(solver.windows)]
+    samples = sampler.sample([*prompts, *helpers.prompts(tasks)], "windows")
+    attempts = helpers.solve(tasks, samples)
+    results = _search_all(solver, tasks, samples, rounds.workers)
+    if rounds.rounds:
+        rest = helper_rounds.drop_solved(tasks, attempts)
+        results = rounds.replace_results(rest, results, samples)
+    return helper_rounds.merge_results(results, attempts)
 
 
 def _check_sandbox(runner: Runner) -> None:
@@ -105,7 +122,6 @@ def _check_settings(
     beam: int,
     candidates: int,
     workers: int,
-    statements: int,
 ) -> None:
     sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
     for name, value in sizes.items():
@@ -113,10 +129,15 @@ def _check_settings(
             raise InputError(f"{name} is {value}; set {name} to 1 or more")
     if workers < 0:
         raise InputError(f"workers is {workers}; set workers to 0 or more")
-    if not 0 <= statements <= MOST_ROUNDS:
-        raise InputError(f"statements is {statements}; set statements to 0 to {MOST_ROUNDS}")
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
+
+
+def _check_rounds(**sizes: tuple[int, int]) -> None:
+    """Checks settings that are 0 to their largest value."""
+    for name, (value, most) in sizes.items():
+        if not 0 <= value <= most:
+            raise InputError(f"{name} is {value}; set {name} to 0 to {most}")
 
 
 def _search_all(
@@ -161,7 +182,9 @@ def _write(folder: pathlib.Path, results: Sequence[Result]) -> dict[str, int]:
     files.atomic_write(folder / "search.jsonl", lines)
     records.write_jsonl(folder / "completions.jsonl", (c for r in results for c in r.completions))
     counts = collections.Counter(_outcome(result) for result in results)
-    for outcome, count in counts.most_common():
+    failed = (r.log["by_helpers"]["reason"] for r in results if "by_helpers" in r.log)
+    without = collections.Counter(f"not by helpers: {reason}" for reason in failed)
+    for outcome, count in [*counts.most_common(), *without.most_common()]:
         print(f"{count:6} {outcome}")
     tokens = [result.log["tokens"] for result in results]
     print(f"{folder}: {len(results)} prompts, {statistics.mean(tokens):,.0f} tokens a prompt")

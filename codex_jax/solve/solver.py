@@ -26,7 +26,7 @@ class Task:
 
     Attributes:
       plan: the list of steps, if the prompt has one.
-      function: what is sampled by statements, if it has none.
+      function: what is sampled by helpers and by statements, if it has none.
     """
 
     task_id: str
@@ -89,18 +89,18 @@ def read_task(problem: records.Problem, *, by_statements: bool = False) -> Task:
             raise NoPlan("no inputs can be made: the prompt shows no example and no known type")
     except NoPlan as reason:
         if isinstance(reason, NoList) and by_statements:
-            return _task_by_statements(*task)
+            return _task_by_statements(*task, str(reason))
         return Task(*task, None, [], str(reason))
     examples = [e for e in read_examples(problem.prompt, problem.entry_point) if is_single(e)]
     return Task(*task, plan, inputs, "", tuple(examples))
 
 
-def _task_by_statements(task_id: str, prompt: str, entry_point: str) -> Task:
-    task = Task(task_id, prompt, entry_point, None, [], "")
+def _task_by_statements(task_id: str, prompt: str, entry_point: str, reason: str) -> Task:
+    task = Task(task_id, prompt, entry_point, None, [], reason)
     try:
         return dataclasses.replace(task, function=read_function(prompt, entry_point))
-    except NoPlan as reason:
-        return dataclasses.replace(task, reason=str(reason))
+    except NoPlan as error:
+        return dataclasses.replace(task, reason=str(error))
 
 
 def is_single(example: Example) -> bool:

@@ -47,7 +47,7 @@ def read_bodies(
     """
     start = prompt + before.text
     source = start + completion
-    while not (function := _parse(source, entry_point)):
+    while not (function := parse_function(source, entry_point)):
         is_complete = False
         source = source.rstrip("\n").rpartition("\n")[0] + "\n"
         if len(source) <= len(start):
@@ -67,7 +67,7 @@ def read_bodies(
     return [*bodies[:-1], dataclasses.replace(bodies[-1], is_final=True)] if bodies else []
 
 
-def _parse(source: str, entry_point: str) -> ast.FunctionDef | None:
+def parse_function(source: str, entry_point: str) -> ast.FunctionDef | None:
     """Returns the last function of that name, if the source is a program that has it."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of unusual escapes
@@ -93,7 +93,7 @@ def make_program(prompt: str, body: Body, indent: str) -> str:
 
 def read_loop_variables(source: str, entry_point: str) -> set[str]:
     """Returns the names that the function's top-level loops bind: what they leave isn't a state."""
-    function = _parse(source, entry_point)
+    function = parse_function(source, entry_point)
     loops = [n for n in function.body if isinstance(n, ast.For)] if function else []
     return {
         name.id for loop in loops for name in ast.walk(loop.target) if isinstance(name, ast.Name)

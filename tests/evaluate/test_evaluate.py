@@ -97,8 +97,7 @@ task, sources = json.load(sys.stdin)
 settings = {"sandbox": "bubblewrap", "limits": Limits()._asdict(), "scratch": sys.argv[1]}
 judging = worker.Worker(settings, sys.stdout)
 try:
-    judging.problem("p", task)
-    judging.judge("p", sources, {})
+    judging.judge([("p", source) for source in sources], {"p": task}, {})
     programs = judging.programs
 finally:
     judging.shutdown()
@@ -125,7 +124,7 @@ def test_equal_programs_run_once(tmp_path):
         check=True,
     )
     *lines, programs = done.stdout.splitlines()
-    causes = [json.loads(line)["cause"] for line in lines[1:]]
+    causes = [json.loads(line)["cause"] for line in lines]
     assert causes == ["passed"] * 4 + ["syntax_or_compile_error"]
     assert programs == "1"
     report = evaluate(**write(tmp_path, [task], [(task.task_id, text) for text in layouts]))

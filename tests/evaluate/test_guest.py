@@ -203,18 +203,15 @@ class Host:
         message, size = protocol.FRAME_HEAD.unpack(head)
         return message, self.process.stdout.read(size)
 
-    def compile(self, source: str) -> tuple[bytes, bytes]:
-        self.send(protocol.COMPILE, source.encode())
-        message, body = self.receive()
-        return message, body[protocol.COMPILE_RESULT.size :]
-
     def start(self, source: str, *calls: str, live: bool = True, **limits: object) -> None:
         """Runs a trusted program; it is confined by its limits alone."""
-        message, reply = self.compile(source)
-        assert message == protocol.COMPILED, reply
-        task = {"entry_point": "f", "calls": list(calls), "limits": LIMITS._asdict() | limits}
-        self.send(protocol.SET_CALLS, json.dumps(task).encode())
-        self.send(protocol.RUN_LIVE if live else protocol.RUN)
+        task = {"entry_point": "f", "limits": LIMITS._asdict() | limits}
+        self.send(protocol.SET_CALLS, "\n".join([json.dumps(task), *calls]).encode())
+        self.run(source, live=live)
+
+    def run(self, source: str, *digests: str, live: bool = False) -> None:
+        head = protocol.RUN_HEAD.pack(live, len(digests))
+        self.send(protocol.RUN, head + bytes.fromhex("".join(digests)) + source.encode())
 
     def answers(self, count: int) -> list[dict]:
         """The first answers, in however many frames they come."""
@@ -355,14 +352,23 @@ def test_a_program_inherits_nothing_of_the_one_before(host):
     assert host.answers_so_far()[1] == {"value": 0}
 
 
-def test_equal_programs_have_equal_digests_and_bad_syntax_none(host):
-    sources = ("x = 1", "x  =  (1)  # one\n", "x = 2", "x = (", "x = \0")
-    replies = [host.compile(source) for source in sources]
-    assert [message for message, _ in replies] == [protocol.COMPILED] * 3 + [
-        protocol.SYNTAX_ERROR
-    ] * 2
-    first, same, other = [body for _, body in replies[:3]]
-    assert first == same != other
+def test_a_program_with_the_digest_of_another_does_not_run(host):
+    host.start("x = 1\ndef f(): pass\n", live=False)
+    digest = host.end()["digest"]
+    host.start("x = 2\ndef f(): pass\n", live=False)
+    assert host.end()["digest"] != digest
+    host.run("x  =  (1)  # one\ndef f(): pass\n", "0" * 32, digest, "f" * 32)
+    assert host.receive() == (protocol.EQUAL, b"\0" + bytes.fromhex(digest))
+
+
+@pytest.mark.parametrize("source", ["x = (", "x = \0"])
+def test_bad_syntax_is_told_and_the_next_program_runs(host, source):
+    host.run(source)
+    message, body = host.receive()
+    assert (message, body[:1]) == (protocol.SYNTAX_ERROR, b"\0")
+    assert b"Error" in body
+    host.start("def f(n):\n    return n\n", CALL, live=False)
+    assert (host.end()["exit"], host.answers_so_far()[1]) == (0, {"value": 1})
 
 
 def test_files_left_behind_are_removed_and_folders_reported(monkeypatch, tmp_path):

@@ -432,22 +432,19 @@ def test_a_new_worker_without_a_sandbox_says_so_instead_of_a_traceback(tmp_path)
     broken.chmod(0o755)
     problem = {"task_id": "t", "prompt": "", "entry_point": "f", "test": "assert f() == 1\n"}
     problem |= {"canonical_solution": None, "extra": {}}
-    requests = [
-        {"do": "problem", "key": "t", "problem": problem},
-        {"do": "judge", "key": "t", "sources": ["def f(): return 1\n"], "outcomes": {}},
-    ]
+    request = {"do": "judge", "jobs": [("t", "def f(): return 1\n")], "outcomes": {}}
+    request["problems"] = {"t": problem}
     settings = {"scratch": str(tmp_path / "scratch"), "sandbox": "bubblewrap"}
     settings |= {"limits": Limits()._asdict(), "parent": os.getpid()}
     settings["core"] = min(os.sched_getaffinity(0))
     done = subprocess.run(
         [sys.executable, "-m", "codex_jax.evaluate.judging.worker", json.dumps(settings)],
-        input="".join(json.dumps(request) + "\n" for request in requests),
+        input=json.dumps(request) + "\n",
         env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
     )
-    replies = [json.loads(line) for line in done.stdout.splitlines()]
-    assert replies[0] == {}
-    assert "no sandbox works (bubblewrap" in replies[1]["infra_error"]
+    (reply,) = map(json.loads, done.stdout.splitlines())
+    assert "no sandbox works (bubblewrap" in reply["infra_error"]
     assert "Traceback" not in done.stderr

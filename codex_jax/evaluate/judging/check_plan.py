@@ -8,6 +8,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import resource
 import signal
 import symtable
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from codex_jax import InputError
 from codex_jax.evaluate.judging import call_results, oracles
 from codex_jax.evaluate.problems import mbpp_plus
-from codex_jax.evaluate.sandbox.guest import compiler, program, value_codec
+from codex_jax.evaluate.sandbox.guest import compiler, value_codec
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause
 
@@ -35,6 +36,8 @@ _LARGE = 1 << 21  # items of an answer: inputs that have larger ones (5 of Mbpp/
 _KILL_CPU_S = 10.0  # for a reference that loops in C
 _ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
+_ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import [\w, ]+)?$")
+_STATM = pathlib.Path("/proc/self/statm")
 _TICKS_CLOCK = -8  # CPUCLOCK_PROF of the calling process, by the numbering of clock_gettime(2)
 
 
@@ -60,7 +63,7 @@ class CheckPlan:
             raise InputError(f"its test doesn't parse ({error})") from None
         for text in (setup, problem.test):
             _import_names(text)
-        self.defines_check = defines_check(problem.test)
+        self.defines_check = _has_code("check", self.test) or defines_check(problem.test)
         self.cases: list[tuple[list, Any]] | None = None
         self.calls: list[str] = []
         self.complete = False  # whether these are all calls to a program that answers right
@@ -133,16 +136,24 @@ class CheckPlan:
         """
         errors = (Exception, CheckTimeout, call_results.ProgramExited)
         with contextlib.suppress(*errors), cpu_time_limit(_REFERENCE_CPU_S, _KILL_CPU_S):
-            namespace = self._namespace()
-            answer = program.Caller(namespace[self.entry_point]).answer
+            namespace, name = self._namespace(), self.entry_point
+            reference, iterators = namespace[name], list[Any]()
 
-            def ask(call: str) -> dict[str, Any]:
+            def record(*arguments: Any, **named: Any) -> Any:
+                call, _ = call_results.encode_call(arguments, named, shared=self.shares_arguments)
                 self.calls.append(call)
-                return answer(call)
+                candidate, namespace[name] = namespace[name], reference  # which may call itself
+                try:
+                    value = reference(*arguments, **named)
+                except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                    raise call_results.ProgramExited(Cause.EXITED_EARLY, str(error)) from None
+                finally:
+                    namespace[name] = candidate
+                iterators.extend([value] if isinstance(value, Iterator) else ())
+                return value
 
-            caller = call_results.Caller(ask, self.find_class)
-            self._run_test(namespace, caller)
-            self.complete = caller.stopped is None
+            self._run_test(namespace, record)
+            self.complete = not iterators  # what is drawn from them are calls, too
 
     def _encode_first_call(self) -> None:
         """Encodes the arguments of the first call, which depend on no answer.
@@ -185,14 +196,20 @@ def _import_names(text: str) -> None:
 
     An import that a clock stops halfway can't be repeated: numpy loads once in a process.
     """
-    if "import" not in text:
-        return
+    lines = (line for line in text.splitlines() if "import" in line)
+    if all((m := _ONE_IMPORT.match(line)) and m[1] in sys.modules for line in lines):
+        return  # it is there already, and to parse the text takes long
     nodes = list(ast.walk(ast.parse(text)))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     for name in filter(None, names):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+
+
+def _has_code(name: str, code: types.CodeType) -> bool:
+    """Whether code defines a function or class of this name, outside of others."""
+    return any(getattr(constant, "co_name", "") == name for constant in code.co_consts)
 
 
 def defines_check(test: str) -> bool:
@@ -248,7 +265,7 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
         raise CheckTimeout
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    pages = int(_STATM.read_text().split()[0])
     most = pages * resource.getpagesize() + _JUDGE_BYTES  # beyond what the process has already
     soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

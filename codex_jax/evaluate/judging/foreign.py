@@ -100,7 +100,7 @@ class ToolchainChannel:
 
     def __init__(self, sandbox: ToolchainSandbox, language: Language, entry_point: str):
         self.sandbox, self.language, self.entry_point = sandbox, language, entry_point
-        self.tainted = False
+        self.tainted, self.digest = False, ""
         self._task: dict[str, Any] = {}
         self._is_started = False
 

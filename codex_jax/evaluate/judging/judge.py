@@ -153,7 +153,7 @@ def _cause_of_end(end: dict[str, Any], limits: Limits) -> tuple[Cause, str]:
 def judge(channel: ProgramChannel, plan: CheckPlan, limits: Limits) -> Outcome:
     """Judges the program that the channel runs.
 
-    `channel.tainted` says afterwards whether another one is needed.
+    `channel.tainted` says afterwards whether another one is needed. It may raise errors of its own.
 
     Raises:
       SandboxLostError: the sandbox went down; the program has no verdict.
@@ -191,6 +191,7 @@ def _finish(candidate: Candidate, channel: ProgramChannel) -> dict[str, Any]:
     """Ends the program, if it hasn't ended, and returns how it ended."""
     end = candidate.finish()
     channel.tainted = channel.tainted or end["dirty"]
+    channel.digest = end.get("digest", "")
     return end
 
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ from codex_jax.evaluate.verdicts import Cause, Outcome
 _ATTEMPTS = 3
 _MAX_FAILURES_IN_A_ROW = 3  # programs without a verdict before the run is given up
 _CHUNK = 32  # programs that a worker gets at once
+_CHUNK_PROBLEMS = 8
 _CHUNK_CHARACTERS = 1 << 20
 _PAUSE_S = 1.0
 _GONE = "it is gone"
@@ -84,41 +86,42 @@ class _Worker:
         return self._reply()
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Yields the outcomes of jobs of one problem, in order, each as soon as it is there.
+        """Yields the outcomes of jobs, in order, soon after they are there.
 
         Raises:
-          InputError: the problem can't be judged.
+          InputError: a problem can't be judged.
           WorkerLostError, InfraError: this process yields no more outcomes.
         """
         if self.process is None:
             self.start()
-        key, requests = jobs[0].problem, []
-        is_new = key not in self.sent
-        problem = self.pool.problems[key]
-        if is_new:
-            requests.append({"do": "problem", "key": key, "problem": dataclasses.asdict(problem)})
-        outcomes = self.pool.outcomes[key]
-        unsent = {
-            digest: outcomes[digest] for digest in outcomes.keys() - self.sent.get(key, set())
-        }
-        sources = [job.source for job in jobs]
-        self._send(*requests, {"do": "judge", "key": key, "sources": sources, "outcomes": unsent})
-        if is_new and (reason := self._reply().get("unusable")):
-            raise InputError(f"problem {problem.task_id}: {reason}; expected check()")
-        self.sent.setdefault(key, set()).update(unsent)
-        for _ in jobs:
+        problems, outcomes = self.pool.problems, self.pool.outcomes
+        keys = dict.fromkeys(job.problem for job in jobs)
+        unsent = {key: outcomes[key].keys() - self.sent.get(key, set()) for key in keys}
+        self._send(
+            {
+                "do": "judge",
+                "jobs": [(job.problem, job.source) for job in jobs],
+                "problems": {key: vars(problems[key]) for key in keys if key not in self.sent},
+                "outcomes": {key: {d: outcomes[key][d] for d in unsent[key]} for key in keys},
+            }
+        )
+        for key in keys:
+            self.sent.setdefault(key, set()).update(unsent[key])
+        for job in jobs:
             reply = self._reply()
+            if reason := reply.get("unusable"):
+                task_id = problems[job.problem].task_id
+                raise InputError(f"problem {task_id}: {reason}; expected check()")
             if digest := reply.get("digest"):
-                self.sent[key].add(digest)
-                outcomes[digest] = reply
+                self.sent[job.problem].add(digest)
+                outcomes[job.problem][digest] = reply
             yield Outcome(Cause(reply["cause"]), reply["detail"], reply["cpu_s"])
 
-    def _send(self, *requests: dict) -> None:
+    def _send(self, request: dict) -> None:
         assert self.process is not None
         assert self.process.stdin is not None
-        text = "".join(json.dumps(request) + "\n" for request in requests)
         try:
-            self.process.stdin.write(text.encode())
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
             raise WorkerLostError(_GONE) from None
@@ -166,7 +169,7 @@ class _Worker:
 
 
 class _JobQueue:
-    """Jobs still to do, in chunks of one problem.
+    """Jobs still to do, in chunks of few problems.
 
     A worker keeps to its problem while there are jobs for it, so that a problem is prepared once
     and equal programs meet in one worker.
@@ -188,21 +191,25 @@ class _JobQueue:
         with self._lock:
             if self._requeued:
                 return [self._requeued.popleft()]
-            last = self._problem_of.pop(worker, "")
-            problem = last if last in self._waiting else self._next_problem()
-            if not problem:
-                self.exhausted.set()
-                return []
-            self._problem_of[worker] = problem
-            waiting, size = self._waiting[problem], 0
             chunk: list[Job] = []
-            max_jobs = min(_CHUNK, 1 + self._remaining // self._share)
-            while waiting and len(chunk) < max_jobs and size < _CHUNK_CHARACTERS:
-                chunk.append(waiting.popleft())
-                size += len(chunk[-1].source)
-            if not waiting:
-                del self._waiting[problem]
+            max_jobs, size = min(_CHUNK, 1 + self._remaining // self._share), 0
+            for _ in range(_CHUNK_PROBLEMS):
+                if len(chunk) >= max_jobs or size >= _CHUNK_CHARACTERS:
+                    break
+                last = self._problem_of.pop(worker, "")
+                problem = last if last in self._waiting else self._next_problem()
+                if not problem:
+                    break
+                self._problem_of[worker] = problem
+                waiting = self._waiting[problem]
+                while waiting and len(chunk) < max_jobs and size < _CHUNK_CHARACTERS:
+                    chunk.append(waiting.popleft())
+                    size += len(chunk[-1].source)
+                if not waiting:
+                    del self._waiting[problem]
             self._remaining -= len(chunk)
+            if not chunk:
+                self.exhausted.set()
             return chunk
 
     def is_worth_another_worker(self) -> bool:
@@ -246,9 +253,11 @@ class Pool:
         self._sandbox_info: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
+        gc.freeze()  # collections needn't look at what was there before
         return self
 
     def __exit__(self, *_: object) -> None:
+        gc.unfreeze()
         for worker in self._workers:
             worker.close()
 
@@ -346,12 +355,11 @@ class Pool:
                 status = worker.close()
                 if self._stopped.is_set():
                     return
-            if status == -signal.SIGXCPU:
-                yield chunk[done], Outcome(Cause.TIME_LIMIT, "the test didn't end on its answers")
-                jobs_left.requeue(chunk[done + 1 :])
-                return
             if len(chunk) > 1:
                 jobs_left.requeue(chunk[done:])
+                return
+            if status == -signal.SIGXCPU:
+                yield chunk[0], Outcome(Cause.TIME_LIMIT, "the test didn't end on its answers")
                 return
             time.sleep(_PAUSE_S * attempt)
         yield chunk[0], self._outcome_of_failure(reason, status)

@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import sys
+import time
 import types
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 _PROGRAMS_PER_SANDBOX = 2000
 _PR_SET_PDEATHSIG = 1
+_FLUSH_S = 0.05  # between replies: each wakes the pool
 
 
 class Worker:
@@ -38,7 +40,7 @@ class Worker:
 
     def __init__(self, settings: dict[str, Any], replies: IO[str]):
         self.backend, self.limits = settings["sandbox"], Limits(**settings["limits"])
-        self.replies = replies
+        self.replies, self.flush_due = replies, 0.0
         self.scratch_dir = pathlib.Path(settings["scratch"])
         self.scratch_dir.mkdir()
         self.scratch_dir.chmod(0o755)
@@ -50,11 +52,9 @@ class Worker:
         self.programs = 0
         self.foreign: ForeignJudge | None = None  # for other languages; imported if needed
 
-    def reply(self, fields: dict[str, Any], *, flush: bool = True) -> None:
-        """Writes a line to the pool."""
+    def reply(self, fields: dict[str, Any]) -> None:
+        """Writes a line, which the pool gets at the next flush."""
         self.replies.write(json.dumps(fields) + "\n")
-        if flush:
-            self.replies.flush()
 
     def start(self) -> None:
         """Starts the sandbox and replies which one it is."""
@@ -63,11 +63,11 @@ class Worker:
             self.reply({"backend": backend.name, "python": str(python)})
         except InputError as error:
             self.reply({"unusable": str(error)})
+        self.replies.flush()
 
-    def problem(self, key: str, problem: dict[str, Any]) -> None:
-        """Prepares a problem; replies {"unusable": reason} if the run can't go on with it."""
+    def problem(self, key: str, problem: dict[str, Any]) -> str:
+        """Prepares a problem; returns the reason if the run can't go on with it, else empty."""
         self.unfit.pop(key, None)
-        reply: dict[str, str] = {}
         try:
             if problem.get("extra", {}).get("mode"):
                 self._add_foreign_problem(key, problem)
@@ -77,14 +77,14 @@ class Worker:
         except call_results.UnserializableValue as error:
             self.unfit[key] = f"its test passes arguments that aren't plain data ({error})"
         except InputError as error:
-            reply["unusable"] = str(error)
+            return str(error)
         except SandboxLostError:
             raise
         except MemoryError:
             raise SandboxLostError("the judge has too little memory") from None
         except (Exception, SystemExit, check_plan.CheckTimeout) as error:  # noqa: BLE001 - whatever a reference raises
             self.unfit[key] = f"its reference raises {type(error).__name__}: {error}"[:300]
-        self.reply(reply)
+        return ""
 
     def _add_foreign_problem(self, key: str, problem: dict[str, Any]) -> None:
         """Adds a problem in another language, or one whose tests run inside the sandbox."""
@@ -94,41 +94,51 @@ class Worker:
         self.foreign = self.foreign or ForeignJudge(info, self.scratch_dir, self.limits)
         self.foreign.add_problem(key, problem)
 
-    def judge(self, key: str, sources: list[str], outcomes: dict[str, dict]) -> None:
-        """Replies an outcome for each source, in order, with the digest of its code.
+    def judge(
+        self,
+        jobs: list[tuple[str, str]],
+        problems: dict[str, dict[str, Any]],
+        outcomes: dict[str, dict[str, dict]],
+    ) -> None:
+        """Replies an outcome for each job, in order, with the digest of its code.
 
         Args:
-          key: the problem's.
-          sources: the programs.
-          outcomes: of programs that other workers have judged, by digest.
+          jobs: the key of a problem, and a program.
+          problems: those that are new, by key. The last reply is {"unusable": reason} if the run
+            can't go on with one.
+          outcomes: of programs that other workers have judged, by key and digest.
         """
-        self.outcomes[key].update(outcomes)
-        for source in sources:
-            outcome = self._with_retries(functools.partial(self._outcome, key, source))
-            self.reply(outcome, flush=False)
+        for key, judged in outcomes.items():
+            self.outcomes[key].update(judged)
+        for key, source in jobs:
+            if key in problems and (reason := self.problem(key, problems.pop(key))):
+                self.reply({"unusable": reason})
+                break
+            self.reply(self._with_retries(functools.partial(self._outcome, key, source)))
         self.replies.flush()
 
     def _outcome(self, key: str, source: str) -> dict[str, Any]:
-        """Judges a program, unless an equal one was; earlier outcomes are out before it starts.
-
-        If its answers end this process, the pool knows that they are this program's.
-        """
-        if self.foreign is not None and key in self.foreign.problems:
+        """Judges a program, unless an equal one was; earlier outcomes don't wait for it long."""
+        if time.monotonic() >= self.flush_due:
             self.replies.flush()
+            self.flush_due = time.monotonic() + _FLUSH_S
+        if self.foreign is not None and key in self.foreign.problems:
             return self.foreign.judge(key, source)._asdict()
         if key in self.unfit:
             return Outcome(Cause.LEFT_OUT, self.unfit[key])._asdict()
         sandbox, outcomes = self._ensure_sandbox(), self.outcomes[key]
-        digest, error = sandbox.compile(source)
-        if not digest:
+        sandbox.set_source(source, outcomes)
+        try:
+            outcome = judge.judge(sandbox, self.plans[key], self.limits)
+        except python_sandbox.ProgramRefusedError as refused:
             if sandbox.tainted:
                 self.close()
-            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, error)._asdict()
-        if digest not in outcomes:
-            self.replies.flush()
-            outcome = judge.judge(sandbox, self.plans[key], self.limits)
-            outcomes[digest] = outcome._asdict() | {"digest": digest}
-            self._retire_if_worn(outcome.cause)
+            if refused.digest:
+                return outcomes[refused.digest]
+            return Outcome(Cause.SYNTAX_OR_COMPILE_ERROR, str(refused))._asdict()
+        digest = sandbox.digest
+        outcomes[digest] = outcome._asdict() | {"digest": digest}
+        self._retire_if_worn(outcome.cause)
         return outcomes[digest]
 
     def _with_retries(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -201,6 +211,7 @@ def main() -> None:
                 getattr(worker, request.pop("do"))(**request)
             except (SandboxLostError, InputError) as lost:  # a new worker's, where it is down
                 worker.reply({"infra_error": str(lost)})
+                worker.replies.flush()
     finally:
         worker.shutdown()
     os._exit(0)  # to delete all plans first would take a hundredth of a run

@@ -7,6 +7,7 @@ class ProgramChannel(Protocol):
     """Runs programs one after the other; each is given calls, and answers in lines of JSON."""
 
     tainted: bool  # a program left something behind: the sandbox is not to be used again
+    digest: str  # of the code of the program that ended last; empty in other languages
 
     def set_calls(self, task: dict[str, Any]) -> None:
         """Sets entry point, calls and limits of the next programs."""

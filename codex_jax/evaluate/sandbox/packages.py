@@ -1,6 +1,5 @@
 """Python packages of this environment that programs may import, read-only at /packages inside."""
 
-import importlib.metadata
 import importlib.util
 import pathlib
 import re
@@ -71,6 +70,8 @@ def _path(name: str) -> pathlib.Path:
 
 
 def _version(name: str) -> str:
+    import importlib.metadata  # loads slowly, and each judge process loads this module
+
     path = _path(name)
     distributions = importlib.metadata.packages_distributions().get(name, [])
     versions = [importlib.metadata.version(distribution) for distribution in distributions]

@@ -133,12 +133,13 @@ class RunnerSession:
     ) -> records.Run:
         forms, numbered = self._encode(calls)
         task = {"entry_point": _ENTRY_POINT, "calls": forms}
-        digest, error = sandbox.compile(source)
-        if not digest:
-            return records.Run([], 0.0, error)
+        sandbox.set_source(source)
         sandbox.set_calls(task | {"limits": self.limits._asdict()})
         sandbox.start_program(live=False)
-        lines, end = _receive_all(sandbox, within_s=30 + 10 * self.limits.cpu_s)
+        try:
+            lines, end = _receive_all(sandbox, within_s=30 + 10 * self.limits.cpu_s)
+        except python_sandbox.ProgramRefusedError as error:
+            return records.Run([], 0.0, str(error))
         sandbox.tainted = sandbox.tainted or end["dirty"] or end["full"]
         answers, reason = _decode_answers(lines, calls, numbered)
         sandbox.tainted = sandbox.tainted or reason.startswith(_MEMORY_LOST)

@@ -11,14 +11,12 @@ PACKAGES = "/packages"  # the folder inside of Python packages that programs may
 FRAME_HEAD = struct.Struct(">cI")  # message, bytes of the body
 
 # From the host to any server.
-RUN = b"R"  # the program compiled last, or a command; it gets the calls set before
+RUN = b"R"  # JSON: a command; for Python RUN_HEAD, digests and a source, which gets the calls set
 CALL = b"C"  # a line: another call for the program that runs
 END = b"E"  # of the program that runs
 EXPIRE = b"T"  # the program that runs has used its CPU time, by the host's clock
 # From the host to the fork server for Python.
-SET_CALLS = b"K"  # JSON: entry point, calls and limits of the next programs
-COMPILE = b"P"  # a source
-RUN_LIVE = b"L"  # as RUN, and CALL may follow
+SET_CALLS = b"K"  # JSON: entry point and limits of the next programs; then a line for each call
 # From the host to the toolchain server.
 BUILD = b"M"  # JSON: files, steps, and which artifacts to return
 RESTORE = b"W"  # artifacts of an earlier BUILD
@@ -29,13 +27,14 @@ ANSWERS = b"A"  # bytes that the program answered
 CLOCK = b"Q"  # JSON: CPU seconds used, and their limit; a sign of life of what runs long
 ENDED = b"X"  # a line of JSON: how the program ended; then its last answers
 # From the fork server for Python.
-COMPILED = b"D"  # COMPILE_RESULT, digest
-SYNTAX_ERROR = b"S"  # COMPILE_RESULT, the error
+EQUAL = b"D"  # IS_WORN, digest: one of those of RUN, so that the program doesn't run
+SYNTAX_ERROR = b"S"  # IS_WORN, the error
 # From the toolchain server.
 BUILT = b"G"  # JSON: how BUILD or RESTORE ended
 ARTIFACTS = b"B"  # a line of JSON: size by name; then the files
 
-COMPILE_RESULT = struct.Struct(">?")  # whether compiling has used up the server's memory
+RUN_HEAD = struct.Struct(">?I")  # whether CALL may follow; number of digests
+IS_WORN = struct.Struct(">?")  # whether compiling has used up the server's memory
 DIGEST_BYTES = 16
 
 

@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 from codex_jax import InputError
 from codex_jax.evaluate.sandbox import backends, protocol
@@ -12,15 +13,16 @@ _COMPILE_S = 60.0
 _PROBE_S = 30.0
 
 
-class Compiled(NamedTuple):
-    """The digest of a source that compiles, or the error of one that doesn't."""
+class ProgramRefusedError(Exception):
+    """The program was not run: it doesn't compile, or an equal one has the digest."""
 
-    digest: str
-    error: str
+    def __init__(self, reason: str, digest: str = ""):
+        super().__init__(reason)
+        self.digest = digest
 
 
 class PythonSandbox(Sandbox):
-    """A fork server for Python; a ProgramChannel whose program is the source compiled last."""
+    """A fork server for Python; a ProgramChannel whose program is the source set last."""
 
     server = "forkserver"
 
@@ -28,28 +30,43 @@ class PythonSandbox(Sandbox):
         self, info: SandboxInfo, folder: pathlib.Path | None = None, limits: Limits = Limits()
     ):
         super().__init__(info, folder, limits)
+        self.digest = ""
         self._task: dict[str, Any] = {}
+        self._source, self._digests = b"", b""
 
-    def compile(self, source: str) -> Compiled:
-        """Compiles a source inside the sandbox, without running it."""
-        self.send(protocol.COMPILE, source.encode("utf-8", "surrogatepass"))
-        message, body = self.receive_any(within_s=_COMPILE_S)
-        (is_worn,) = protocol.COMPILE_RESULT.unpack_from(body)
-        body = body[protocol.COMPILE_RESULT.size :]
-        self.tainted = self.tainted or is_worn
-        if message == protocol.SYNTAX_ERROR:
-            return Compiled("", body.decode("utf-8", "replace"))
-        return Compiled(body.hex(), "")
+    def set_source(self, source: str, judged: Collection[str] = ()) -> None:
+        """Sets the program to run, unless its digest is among those of programs judged before."""
+        self._source = source.encode("utf-8", "surrogatepass")
+        self._digests = bytes.fromhex("".join(judged))
 
     def set_calls(self, task: dict[str, Any]) -> None:
         """Sets entry point, calls and limits of the next programs, unless they are set."""
         if task != self._task:
-            self.send(protocol.SET_CALLS, json.dumps(task).encode())
+            head = {name: value for name, value in task.items() if name != "calls"}
+            lines = "\n".join([json.dumps(head), *task["calls"]])
+            self.send(protocol.SET_CALLS, lines.encode())
             self._task = task
 
     def start_program(self, *, live: bool) -> None:
-        """Runs the source compiled last; if `live`, calls may follow those that are set."""
-        self.send(protocol.RUN_LIVE if live else protocol.RUN)
+        """Compiles the program inside the sandbox and runs it; if `live`, calls may follow."""
+        head = protocol.RUN_HEAD.pack(live, len(self._digests) // protocol.DIGEST_BYTES)
+        self.send(protocol.RUN, head + self._digests + self._source)
+
+    def receive_any(self, *, within_s: float) -> tuple[bytes, bytes]:
+        """Returns the next frame, as in Sandbox.
+
+        Raises:
+          ProgramRefusedError: the program isn't run.
+        """
+        message, body = super().receive_any(within_s=max(within_s, _COMPILE_S))
+        if message in (protocol.EQUAL, protocol.SYNTAX_ERROR):
+            (is_worn,) = protocol.IS_WORN.unpack_from(body)
+            self.tainted = self.tainted or is_worn
+            body = body[protocol.IS_WORN.size :]
+            if message == protocol.EQUAL:
+                raise ProgramRefusedError("an equal program was judged", body.hex())
+            raise ProgramRefusedError(body.decode("utf-8", "replace"))
+        return message, body
 
     def send_call(self, call: str) -> None:
         """Sends the program another call."""
@@ -141,7 +158,7 @@ def _probe_failures(sandbox: PythonSandbox) -> list[str]:
     names = [description.split()[0] for description in sandbox.limits.packages]
     task = {"entry_point": "probe", "calls": [f'[[{json.dumps(names)}], {{"dict": []}}]']}
     sandbox.set_calls(task | {"limits": Limits()._asdict()})
-    sandbox.compile(_PROBE)
+    sandbox.set_source(_PROBE)
     sandbox.start_program(live=False)
     answers, message = b"", b""
     while message != protocol.ENDED:

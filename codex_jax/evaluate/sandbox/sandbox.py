@@ -16,7 +16,7 @@ from codex_jax.evaluate.sandbox import backends, guest_modules, processes, proto
 from codex_jax.evaluate.sandbox.guest import process_states
 
 _START_S = 30.0
-_READ_BYTES = 1 << 18
+_READ_BYTES = 1 << 16  # what a pipe holds, and malloc needs no mmap for
 _MAX_ASLEEP = 4  # times its CPU seconds that a program may sleep in all
 _MEASURED_S = 0.1  # of CPU time, by a clock that ticks every hundredth
 

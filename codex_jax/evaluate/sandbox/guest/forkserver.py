@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import resource
+import struct
 import sys
 
 from codex_jax.evaluate.sandbox import protocol
@@ -33,7 +34,7 @@ class ForkServer:
     def __init__(self, settings, inbox, outbox):
         self.settings, self.inbox, self.outbox = settings, inbox, outbox
         self.template = template.Template((inbox, outbox), own_ipc=not settings["seccomp"])
-        self.limits, self.code, self.runs = settings["limits"], b"", 0
+        self.limits, self.runs = settings["limits"], 0
         self.scratch = cleanup.Scratch()
 
     def start(self):
@@ -50,49 +51,60 @@ class ForkServer:
         server_io.write_frame(self.outbox, protocol.HELLO, hello.encode())
         while True:
             message, body = server_io.read_frame(self.inbox)
-            if message == protocol.COMPILE:
-                self.compile(body)
-            elif message == protocol.SET_CALLS:
+            if message == protocol.SET_CALLS:
                 self.set_calls(body)
-            elif message in (protocol.RUN, protocol.RUN_LIVE):
-                self.run(live=message == protocol.RUN_LIVE)
-
-    def compile(self, source):
-        """Compiles a source and keeps its code for RUN."""
-        try:
-            digest, self.code, modules = compiler.compile_source(source)
-        except compiler.CompileError as error:
-            message, body = protocol.SYNTAX_ERROR, str(error).encode("utf-8", "replace")
-        else:
-            message, body = protocol.COMPILED, digest
-            self.template.preload(modules)
-        size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        is_worn = size_kb > self.start_kb + _MAX_GROWTH_KB
-        server_io.write_frame(self.outbox, message, protocol.COMPILE_RESULT.pack(is_worn), body)
+            elif message == protocol.RUN:
+                self.run(body)
 
     def set_calls(self, body):
         """Sets entry point, calls and limits of the next programs."""
-        self.limits = json.loads(body)["limits"]
+        self.limits = json.loads(body.partition(b"\n")[0])["limits"]
         self.template.set_calls(body)
 
-    def run(self, *, live):
-        """Runs the code compiled last and reports how it ended."""
+    def run(self, body):
+        """Compiles a source and runs it, unless its digest is one of those before it."""
+        live, count = protocol.RUN_HEAD.unpack_from(body)
+        digests = struct.Struct(f"{protocol.DIGEST_BYTES}s" * count)
+        judged = digests.unpack_from(body, protocol.RUN_HEAD.size)
+        source = body[protocol.RUN_HEAD.size + digests.size :]
+        try:
+            digest, code, modules = compiler.compile_source(source)
+        except compiler.CompileError as error:
+            self.refuse(protocol.SYNTAX_ERROR, str(error).encode("utf-8", "replace"))
+            return
+        if digest in judged:
+            self.refuse(protocol.EQUAL, digest)
+            return
+        self.template.preload(modules)
+        end, last = self.watch(code, live=live)
+        end["digest"], end["dirty"] = digest.hex(), not self.scratch.restore() or self.is_worn()
+        server_io.write_frame(self.outbox, protocol.ENDED, json.dumps(end).encode() + b"\n", last)
+
+    def refuse(self, message, reason):
+        """Says why a program isn't run."""
+        head = protocol.IS_WORN.pack(self.is_worn())
+        server_io.write_frame(self.outbox, message, head, reason)
+
+    def is_worn(self):
+        """Whether compiling has used up much memory."""
+        size_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return size_kb > self.start_kb + _MAX_GROWTH_KB
+
+    def watch(self, code, *, live):
+        """Runs code in a process of its own; returns how it ended and its last answers."""
         self.runs += 1
         uid = _LOW_UID + self.runs % _UIDS if self.settings["own_uid"] else 0
         inlet, calls = os.pipe()
         answers, outlet = os.pipe()
-        self.template.fork(inlet, outlet, len(self.code), uid, live=live)
+        self.template.fork(inlet, outlet, len(code), uid, live=live)
         os.close(inlet)
         os.close(outlet)
         with contextlib.suppress(OSError):  # it has exited; the relay reads how
-            server_io.write_all(calls, self.code)
-        watch = relay.Relay(self, calls, answers, self.limits, live=live)
-        end, last = watch.until_end()
+            server_io.write_all(calls, code)
+        end, last = relay.Relay(self, calls, answers, self.limits, live=live).until_end()
         os.close(calls)
         os.close(answers)
-        end["dirty"] = not self.scratch.restore()
-        head = json.dumps(end).encode() + b"\n"
-        server_io.write_frame(self.outbox, protocol.ENDED, head, last)
+        return end, last
 
 
 def main():

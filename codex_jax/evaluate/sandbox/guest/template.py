@@ -112,6 +112,7 @@ def _serve(channel, fork):
       fork: arguments of every fork.
     """
     descriptor, plan = channel.fileno(), None
+    program.warm_up()
     gc.collect()
     gc.disable()  # a collection would write to memory that is shared with the programs
     gc.freeze()

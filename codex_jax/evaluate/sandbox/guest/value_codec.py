@@ -7,6 +7,7 @@ travel as the builtin they extend, read through the builtin's own methods: whate
 overrides stays behind, and the decoder notes that they are inexact.
 """
 
+import builtins
 import collections
 import collections.abc
 import functools
@@ -17,22 +18,9 @@ from codex_jax.evaluate.sandbox.guest import module_types
 _SMALL = 10**15
 _THEMSELVES = frozenset({str, float, bool, type(None)})
 _DEPTH = 8000  # calls, of four for each level of a value
-_TYPES = (
-    int,
-    float,
-    str,
-    bool,
-    list,
-    tuple,
-    dict,
-    set,
-    frozenset,
-    bytes,
-    bytearray,
-    complex,
-    range,
-)
-_BUILTINS = {value.__name__: value for value in (*_TYPES, type(None))} | {"Ellipsis": ...}
+_TYPES = "int float str bool list tuple dict set frozenset bytes bytearray complex range"
+_BUILTINS = {name: getattr(builtins, name) for name in _TYPES.split()}
+_BUILTINS.update(NoneType=type(None), Ellipsis=...)
 _MAX_FIELDS = 256  # of a namedtuple
 # What is in the dict of a class that collections.namedtuple or typing.NamedTuple makes.
 _NAMEDTUPLE_NAMES = (
@@ -90,7 +78,7 @@ class Encoder:
             return value
         if exact is int:
             return value if -_SMALL < value < _SMALL else {"int": hex(value)}
-        if exact.__module__ in _MODULES:
+        if exact not in _CONTAINERS and exact.__module__ in _MODULES:
             _add_types(exact.__module__)
         if form := _CONTAINERS.get(exact):
             number = self.numbers.get(id(value)) if self.shared else None
@@ -111,7 +99,12 @@ class Encoder:
 
     def items(self, values):
         """Returns the forms of values."""
-        return [v if type(v) in _THEMSELVES else self.encode(v) for v in values]
+        return [
+            v
+            if (exact := type(v)) in _THEMSELVES or (exact is int and -_SMALL < v < _SMALL)
+            else self.encode(v)
+            for v in values
+        ]
 
     def pairs(self, items):
         """Returns the forms of a mapping's items."""
