@@ -1,7 +1,6 @@
 """Ranges of numeric settings: a table for each class of settings, one check, one message."""
 
 import dataclasses
-import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +35,8 @@ class Range:
         if not isinstance(value, expected) or isinstance(value, bool) or value != value:
             return False
         number: Any = value
-        above = number > self.low if self.excludes_low else number >= self.low
+        low = self.low or FLOAT32_TINY if self.excludes_low and not self.is_integer else self.low
+        above = number > low if self.excludes_low else number >= low
         return above and (number < self.high if self.excludes_high else number <= self.high)
 
     def __str__(self) -> str:
@@ -48,11 +48,12 @@ class Range:
 
 
 FLOAT32_MAX = 3.4e38
+FLOAT32_TINY = 1.17e-38  # smaller ones are 0 on the devices
 INT32_MAX = 2**31 - 1
 
 
-def integer(low: int, high: float = math.inf, *, is_optional: bool = False) -> Range:
-    """Returns the range of the whole numbers from `low` to `high`."""
+def integer(low: int, high: float = INT32_MAX, *, is_optional: bool = False) -> Range:
+    """Returns the range of the whole numbers from `low` to `high`, by default int32's largest."""
     return Range(True, low, high, is_optional=is_optional)
 
 

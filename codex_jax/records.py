@@ -95,6 +95,7 @@ class Run(NamedTuple):
 Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
+_TEXTS = ("task_id", "prompt", "completion", "test", "entry_point", "verdict", "canonical_solution")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -160,7 +161,9 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
     names, required = _FIELDS[record_type]
     if missing := [name for name in required if name not in fields]:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
-    for name in ("task_id", "prompt", "completion", "test", "entry_point", "verdict"):
+    if fields.get("canonical_solution", "") is None:  # of a problem without a reference
+        del fields["canonical_solution"]
+    for name in _TEXTS:
         if name in names and not isinstance(fields.get(name, ""), str):
             raise InputError(
                 f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
@@ -183,7 +186,7 @@ _FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type:
 
 def to_line(record: Problem | Completion | Verdict) -> str:
     """Formats the record as a line of JSON: `extra` merged with its fields, None left out."""
-    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    fields = dict(vars(record))
     fields.update(fields.pop("extra"))
     present = {k: v for k, v in fields.items() if v is not None and not isinstance(v, _Unnumbered)}
     line = json.dumps(present, ensure_ascii=False)

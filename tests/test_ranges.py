@@ -9,12 +9,14 @@ from codex_jax import InputError
 from codex_jax.ranges import check, integer, real
 
 
-@pytest.mark.parametrize("value", [0, 5, np.int64(3), 10**30])
+@pytest.mark.parametrize("value", [0, 5, np.int64(3), 2**31 - 1])
 def test_whole_numbers(value):
     assert value in integer(0)
 
 
-@pytest.mark.parametrize("value", [-1, 0.0, 5.0, math.nan, math.inf, "3", None, True, [3], 1 + 0j])
+@pytest.mark.parametrize(
+    "value", [-1, 2**31, 10**30, 0.0, 5.0, math.nan, math.inf, "3", None, True, [3], 1 + 0j]
+)
 def test_what_is_no_whole_number_of_zero_or_more(value):
     assert value not in integer(0)
 
@@ -34,16 +36,18 @@ def test_excluded_ends_and_none():
     assert 1 not in real(0, 1, excludes_high=True)
     assert None in integer(1, is_optional=True)
     assert 1e39 not in real(0)  # infinite as a float32
+    assert 1e-300 not in real(0, excludes_low=True)  # 0 as a float32
+    assert 1e-30 in real(0, excludes_low=True)
 
 
 @pytest.mark.parametrize(
     ("allowed", "text"),
     [
-        (integer(1), "a whole number, 1 or more"),
+        (integer(1), "a whole number, 1 or more and at most 2147483647"),
         (integer(0, 2**32 - 1), "a whole number, 0 or more and at most 4294967295"),
         (real(0, excludes_low=True), "a number, above 0"),
         (real(0, 1, excludes_high=True), "a number, 0 or more and below 1"),
-        (integer(1, is_optional=True), "a whole number, 1 or more, or None"),
+        (integer(1, 9, is_optional=True), "a whole number, 1 or more and at most 9, or None"),
     ],
 )
 def test_a_range_in_words(allowed, text):

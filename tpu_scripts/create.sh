@@ -18,6 +18,7 @@ read_flags type runtime spot reserved slices network subnetwork service_account 
 require type
 require_switch spot reserved
 require_number slices
+require_plain type runtime network subnetwork service_account
 [[ ! $spot || ! $reserved ]] || die "--spot and --reserved exclude each other; set one"
 ((slices > 0)) || die "--slices=$slices: expected 1 or more"
 

@@ -11,6 +11,8 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 every=10 timeout=900
 read_flags every timeout -- "$@"
+require_seconds every
+require_number timeout
 
 delete() { tpus queued-resources delete "$name" --force --quiet; }
 

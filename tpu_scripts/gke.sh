@@ -26,6 +26,11 @@ read_flags image accelerator topology slices chips_per_host spot queue priority 
     service_account bucket env into keep every -- "$@"
 require_switch spot keep
 require_number slices chips_per_host
+require_seconds every
+require_plain image accelerator queue priority namespace service_account
+require_bucket bucket
+((slices > 0 && chips_per_host > 0)) || die "--slices and --chips-per-host: expected 1 or more"
+read_pairs "$env"
 [[ $topology =~ ^[0-9]+(x[0-9]+)+$ ]] || die "--topology=$topology: expected a form like 4x4"
 ((${#words[@]})) || die "no command; see --help"
 chips=$((${topology//x/*}))
@@ -36,12 +41,17 @@ cluster() { act kubectl "$@" --namespace="$namespace"; }
 
 # json WORD...: as JSON strings, separated by commas.
 json() {
-    printf '%s\n' "$@" | sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&"/' | paste -sd, | sed 's/","/", "/g'
+    local word list=''
+    for word in "$@"; do
+        word=${word//\\/\\\\} word=${word//\"/\\\"}
+        word=${word//$'\n'/\\n} word=${word//$'\t'/\\t}
+        list+=", \"$word\""
+    done
+    echo "${list:2}"
 }
 
 manifest() {
-    local pairs=() command
-    [[ ! $env ]] || IFS=, read -ra pairs <<<"$env"
+    local command
     command=$(json bash tpu_scripts/host.sh contain "${pairs[@]}" CODEX_JAX_DISTRIBUTED=1 codex-jax "${words[@]}")
     cat <<MANIFEST
 apiVersion: jobset.x-k8s.io/v1alpha2
@@ -159,18 +169,27 @@ if [[ $dry_run ]]; then
     exit
 fi
 
+# stop_if_final: says why kubectl failed; ends where another try doesn't mend it.
+stop_if_final() {
+    note "kubectl failed: $(tail -n 1 "$errors")"
+    ! grep -Eiq "forbidden|unauthorized|no matches for kind|have a resource type|is invalid|NotFound|unknown flag|error parsing|denied" "$errors" ||
+        exit 1
+}
+
 mkdir -p "$into/$name"
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
 crash_step='' last='' since=$(date -u +%FT%TZ)
 while true; do
-    if ! state=$(jobset_state); then
-        note "kubectl failed, trying again"
+    if ! state=$(jobset_state 2>"$errors"); then
+        stop_if_final
         sleep "$every"
         continue
     fi
     [[ $state == "$last" ]] || note "${state:-ABSENT}"
     last=$state
     if [[ $state != *[a-z]* ]]; then
-        manifest | cluster apply --filename=- >&2 || note "not applied yet"
+        manifest | cluster apply --filename=- >&2 2>"$errors" || stop_if_final
     else
         moment=$(date -u +%FT%TZ)
         if show_lines "$since" | tee -a "$into/$name/launch.log"; then since=$moment; fi

@@ -27,6 +27,9 @@ read_flags type runtime spot reserved slices network subnetwork service_account 
     keep every -- "$@"
 require type
 require_switch spot reserved keep
+require_seconds every
+require_bucket bucket
+read_pairs "$env"
 ((${#words[@]})) || die "no command; see --help"
 
 where=(--name="$name" --zone="$zone" ${project:+--project="$project"} ${dry_run:+--dry-run})
@@ -36,7 +39,7 @@ create_flags=(--type="$type" ${runtime:+--runtime="$runtime"} ${spot:+--spot="$s
     ${service_account:+--service-account="$service_account"})
 commit=$(git -C "$here" rev-parse --short=12 HEAD)
 run_id=$(echo "${words[*]@Q} $env" | sha256sum | cut -c 1-8)
-attempt='' crash_step='' crash_time=0 failures=0 setups=0 mixed=0 unheard=0 last=''
+attempt='' crash_step='' crash_time=0 failures=0 setups=0 starts=0 mixed=0 unheard=0 last=''
 
 create() { "$here/create.sh" "${where[@]}" "${create_flags[@]}"; }
 delete() { "$here/delete.sh" "${where[@]}" --every="$every"; }
@@ -86,8 +89,14 @@ try_create() {
 begin() {
     attempt=$run_id-$(date +%s%N)
     note "$1; starting attempt $attempt"
-    start >&2 || note "not started on every worker yet"
     mixed=0
+    if start >&2; then
+        starts=0
+    else
+        starts=$((starts + 1))
+        note "not started on every worker yet"
+        ((starts < 5)) || end 1 "could not be started in 5 tries"
+    fi
 }
 
 # judge_crash STATUS STEP: a crash, or what a preemption looks like from inside?
@@ -132,6 +141,7 @@ look_at_hosts() {
     if [[ ! $heard ]]; then
         unheard=$((unheard + 1))
         note "$total workers answered, others did not (look $unheard)"
+        ((total || unheard < 20)) || end_unheard
         ((unheard < 10 || total == 0)) || replace "a worker has not answered for 10 looks"
         return 0
     fi
@@ -150,12 +160,19 @@ look_at_hosts() {
     elif ((other)); then
         begin "set up"
     elif ((lost)); then
-        begin "lost on $lost of $total workers at step $came"
+        judge_crash lost "$came"
     elif [[ $crash ]]; then
         judge_crash "$crash" "$came"
     else
         begin "preempted at step $came, saved"
     fi
+}
+
+# end_unheard: it is this machine that doesn't reach them, so a run may be under way there.
+end_unheard() {
+    note "ACTIVE, but no worker answers ssh: look at ssh-add -l, the firewall and the network, and" \
+        "run this command again; the hosts stay and cost: delete.sh --name=$name --zone=$zone"
+    exit 1
 }
 
 end_busy() {

@@ -13,7 +13,7 @@ say() { echo "${0##*/}: $*" >&2; }
 
 # Every script has these; its own, with their defaults, it assigns before read_flags.
 name='' zone='' project='' dry_run='' into=logs
-required=(name zone) words=() takes_words=''
+required=(name zone) words=() pairs=() takes_words='' set_flags=' '
 
 # note WORDS...: a line of a launch, shown and written down.
 note() { echo "$(date -u +%FT%TZ) $name: $*" | tee -a "$into/$name/launch.log" >&2; }
@@ -39,7 +39,8 @@ read_flags() {
                 shift
                 break
                 ;;
-            *) set_flag "${1#--}" ;;
+            --*) set_flag "${1#--}" ;;
+            *) die "no flag $1; see --help" ;;
         esac
         shift
     done
@@ -48,6 +49,7 @@ read_flags() {
     require "${required[@]}"
     [[ ! $name || $name =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ ]] ||
         die "--name=$name: expected lowercase letters, digits and dashes, a letter first"
+    require_plain zone project
 }
 
 # set_flag NAME=VALUE, of those in read_flags' `known`.
@@ -57,6 +59,8 @@ set_flag() {
     for candidate in "${known[@]}"; do
         [[ $variable == "$candidate" ]] || continue
         [[ $1 == *=?* ]] || die "--${1%%=*} has no value; write --${1%%=*}=VALUE"
+        [[ $set_flags != *" $variable "* ]] || die "--${1%%=*} is set twice; set it once"
+        set_flags+="$variable "
         printf -v "$variable" %s "${1#*=}"
         return
     done
@@ -87,7 +91,41 @@ require_switch() {
 require_number() {
     local flag
     for flag in "$@"; do
-        [[ ${!flag} =~ ^[0-9]+$ ]] || die "--$flag=${!flag}: expected a whole number"
+        [[ ${!flag} =~ ^(0|[1-9][0-9]{0,8})$ ]] ||
+            die "--${flag//_/-}=${!flag}: expected a whole number"
+    done
+}
+
+# require_seconds FLAG...: each is a number of seconds, fractions too.
+require_seconds() {
+    local flag
+    for flag in "$@"; do
+        [[ ${!flag} =~ ^[0-9]{1,9}(\.[0-9]+)?$ ]] || die "--$flag=${!flag}: expected seconds"
+    done
+}
+
+# require_plain FLAG...: each is a name that no shell, manifest or URL reads otherwise, or empty.
+require_plain() {
+    local flag
+    for flag in "$@"; do
+        [[ ! ${!flag} || ${!flag} =~ ^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$ ]] ||
+            die "--${flag//_/-}=${!flag@Q}: expected letters, digits and any of . _ : / @ + -"
+    done
+}
+
+# require_bucket FLAG: a bucket's name, or empty.
+require_bucket() {
+    [[ ! ${!1} || ${!1} =~ ^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$ ]] ||
+        die "--$1=${!1@Q}: expected a bucket's name alone, such as my-bucket"
+}
+
+# read_pairs TEXT: A=1,B=2 as the array `pairs`.
+read_pairs() {
+    local pair
+    pairs=()
+    [[ ! $1 ]] || IFS=, read -rd '' -a pairs < <(printf '%s\0' "$1") || true
+    for pair in "${pairs[@]}"; do
+        [[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "--env: ${pair@Q}: expected NAME=VALUE"
     done
 }
 

@@ -15,15 +15,12 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 takes_words=yes env='' attempt=''
 read_flags env attempt -- "$@"
+require_plain attempt
 ((${#words[@]})) || die "no command; see --help"
 [[ $attempt ]] || attempt=${dry_run:+ATTEMPT}
 [[ $attempt ]] || attempt=$(date +%s%N)
 
 # gcloud tries an ssh that broke off again: the attempt's id keeps that from being a second run.
-pairs=()
-[[ ! $env ]] || IFS=, read -ra pairs <<<"$env"
-for pair in "${pairs[@]}"; do
-    [[ $pair =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || die "--env: $pair: expected NAME=VALUE"
-done
+read_pairs "$env"
 pairs+=(CODEX_JAX_DISTRIBUTED=1)
 on_workers "bash $host_script start $(quoted "$attempt" "${pairs[@]}" .venv/bin/codex-jax "${words[@]}")"

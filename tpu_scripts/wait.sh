@@ -12,6 +12,8 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 every=30 timeout=86400
 read_flags every timeout -- "$@"
+require_seconds every
+require_number timeout
 
 if [[ $dry_run ]]; then
     tpus queued-resources describe "$name" --format='value(state.state)'

@@ -135,6 +135,11 @@ def _report_errors(act: Callable[[], int], words: Sequence[str]) -> int:
             raise
         path = f"{error.filename}: " if error.filename else ""
         return _exit_with(words, f"{path}{error.strerror}; {_REFUSALS[error.errno]}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        line = f"not enough memory ({error!s:.150}); set smaller sizes, or use a larger machine"
+        return _exit_with(words, " ".join(line.split()), 2)
     except KeyboardInterrupt:
         line = "interrupted; the same command continues from what is finished"
         return _exit_with(words, line, 130)

@@ -1,5 +1,6 @@
 """Cost of a configuration, computed without running it: `--dry_run` prints it."""
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -7,32 +8,24 @@ from typing import Any
 from codex_jax.main import sweep
 
 
-def train(
-    *, batches: Any, mesh: Any, compute: Any, steps: int, model: Any = None, **rest: Any
-) -> str:
+def train(**settings: Any) -> str:
     """Returns parameters, mesh, bytes a device holds, tokens of a step and of the run.
 
     Raises:
-      InputError: data, model, mesh and microbatches that don't fit one another.
+      InputError: settings that don't fit one another, or the checkpoints that are there.
     """
     from codex_jax import sharding
     from codex_jax.model import abstract_params
-    from codex_jax.train import checks, initialization, optimizer, setting_ranges, state
+    from codex_jax.train import state
     from codex_jax.train.lora import trained_params
 
-    setting_ranges.check_ranges({"steps": steps, "compute": compute} | rest)
-
-    source = initialization.Source(rest.get("init_from", ""), rest.get("init_step"))
-    model = initialization.select_model(model, rest["checkpoint_dir"], source, batches)
-    devices = sharding.make_mesh(mesh)
-    checks.check(batches, model, compute, devices, has_source=bool(source.directory))
+    job, steps = _check_train(settings), settings["steps"]
+    batches, model, devices, lora = job.batches, job.model, job.mesh, job.lora
     shapes, axes = abstract_params(model)
     sharding.report(shapes, axes, devices)
-    lora = rest["lora"]
-    trained, trained_axes = trained_params(model, lora)
-    tx = optimizer.make(rest["optimizer"], steps=steps, axes=trained_axes)
-    options = {"dtype": compute.param_dtype}
-    held: list[Any] = [state.abstract_state(model, tx, devices, **options, lora=lora)]
+    trained = trained_params(model, lora)[0]
+    options = {"dtype": job.dtype}
+    held: list[Any] = [state.abstract_state(model, job.tx, devices, **options, lora=lora)]
     held += [state.abstract_params(model, devices, **options)] * bool(lora.lora_rank)
     tokens = batches.batch_size * batches.sequence_length
     sizes = " × ".join(f"{axis} {size}" for axis, size in devices.shape.items())
@@ -46,6 +39,26 @@ def train(
         ("compute", f"{model.flops_per_token(batches.sequence_length) * tokens * steps:.3g} FLOPs"),
     ]
     return "\n".join(f"{name:17} {value}" for name, value in rows)
+
+
+def _check_train(settings: dict[str, Any]) -> Any:
+    """Checks all that train itself does before it begins; returns its job."""
+    from codex_jax.train import initialization, job, loop, resume, setting_ranges
+
+    parameters = inspect.signature(loop.train).parameters.values()
+    settings = {each.name: each.default for each in parameters} | settings
+    setting_ranges.check_ranges(settings)
+    directory, changes = settings["checkpoint_dir"], resume.split_names(settings["resume_with"])
+    loop.claim_directory(directory)
+    source = initialization.Source(settings["init_from"], settings["init_step"])
+    batches = settings["batches"]
+    model = initialization.select_model(settings["model"], directory, source, batches)
+    configs: list[Any] = [settings[name] for name in ("optimizer", "mesh", "compute", "stability")]
+    configs += [{name: settings[name] for name in ("steps", "seed")}, "", settings["lora"]]
+    run = job.make_job(batches, model, source, *configs)
+    loop.plan(run, settings)
+    resume.check_resumable(run, directory, changes)
+    return run
 
 
 def _count(shapes: Any) -> int:

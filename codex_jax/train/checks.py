@@ -4,6 +4,7 @@ from jax.sharding import Mesh
 
 from codex_jax import InputError, sharding
 from codex_jax.model import DecoderConfig
+from codex_jax.ranges import INT32_MAX
 from codex_jax.train import remat
 from codex_jax.train.batches import BatchShape
 from codex_jax.train.compute import Compute
@@ -63,6 +64,11 @@ def _check_compute(compute: Compute) -> None:
 
 
 def _check_mesh(batches: BatchShape, compute: Compute, mesh: Mesh) -> None:
+    if batches.batch_size * batches.sequence_length > INT32_MAX:
+        raise InputError(
+            f"batch_size is {batches.batch_size}; set it to at most "
+            f"{INT32_MAX // batches.sequence_length}: a batch has at most {INT32_MAX} tokens"
+        )
     parts = 2 * mesh.shape["context"]
     if parts > 2 and batches.sequence_length % parts:
         raise InputError(

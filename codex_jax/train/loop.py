@@ -117,13 +117,7 @@ def _run_owned(
 ) -> dict[str, Any]:
     """Runs a job where all hosts agree, as the owner of a directory that all share."""
     directory, retention = arguments["checkpoint_dir"], arguments["retention"]
-    steps, log_every, save_every = (arguments[n] for n in ("steps", "log_every", "save_every"))
-    validation = arguments["validation"]
-    options = (job.model, job.compute, job.mesh, validation, arguments["task_metrics"])
-    evaluate = make_evaluate(arguments["batches"], *options)
-    every, patience = validation.every, validation.early_stopping_patience
-    schedule = LoopSchedule(steps, log_every, save_every, every, patience)
-    _check_best(retention, evaluate, schedule)
+    schedule, evaluate = plan(job, arguments)
     hosts.agree(watch, lambda: run_facts(job, arguments))
     with FolderLock(directory) as lock:
         hosts.check_shared(watch, lock.path, lock.token, "checkpoint_dir")
@@ -134,6 +128,26 @@ def _run_owned(
     if jax.process_index() == 0:
         _print_end(history, retention)
     return last
+
+
+def plan(job: Job, arguments: Mapping[str, Any]) -> tuple[LoopSchedule, Evaluate | None]:
+    """Returns a run's schedule, and its evaluations if there are any.
+
+    Args:
+      job: The run's.
+      arguments: train's.
+
+    Raises:
+      InputError: settings that need a validation loss where there is none.
+    """
+    validation, batches = arguments["validation"], arguments["batches"]
+    options = (job.model, job.compute, job.mesh, validation, arguments["task_metrics"])
+    evaluate = make_evaluate(batches, *options)
+    steps, log_every, save_every = (arguments[n] for n in ("steps", "log_every", "save_every"))
+    every, patience = validation.every, validation.early_stopping_patience
+    schedule = LoopSchedule(steps, log_every, save_every, every, patience)
+    _check_best(arguments["retention"], evaluate, schedule)
+    return schedule, evaluate
 
 
 def _print_end(history: LossHistory, retention: Retention) -> None:

@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.checkpoint import Card, Checkpoints, describe_base, restore_base
+from codex_jax.checkpoint import (
+    Card,
+    Checkpoints,
+    describe_base,
+    has_steps,
+    read_card,
+    restore_base,
+)
 from codex_jax.train import state as states
 from codex_jax.train.initialization import initial_state
 from codex_jax.train.job import Job
@@ -141,6 +148,17 @@ def check_same_run(saved: Card, card: Card, resume_with: Sequence[str], director
         )
     if "steps" in changes:
         _check_steps(saved, card, directory)
+
+
+def check_resumable(job: Job, directory: str, resume_with: Sequence[str]) -> None:
+    """Checks, by cards alone, that the newest checkpoint in a directory, if any, is of this run.
+
+    Raises:
+      InputError: it isn't; every difference is named.
+    """
+    if has_steps(directory):
+        saved = read_card(directory, check_content=False)
+        check_same_run(saved, job.card, resume_with, directory)
 
 
 def _check_steps(saved: Card, card: Card, directory: str) -> None:

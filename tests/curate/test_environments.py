@@ -90,3 +90,12 @@ def test_what_isn_t_a_name_of_the_index_is_never_handed_to_pip(text, tmp_path, m
 )
 def test_names_with_versions_extras_and_markers_are(text):
     assert environments._FROM_INDEX.fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["project = 3\n", "[project]\noptional-dependencies = [1]\n", "dependency-groups = 'x'\n"],
+)
+def test_tables_that_are_none_have_no_requirements(text):
+    archive = Archive("demo", "1.0", "MIT", {}, pyproject=text)
+    assert environments.requirements(archive) == ([], [])

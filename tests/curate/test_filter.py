@@ -92,6 +92,31 @@ def test_problems_that_no_sample_solves(tmp_path, runner, is_asked, expected):
     assert "p/other (no sample was judged)" in steps["samples"]["examples"]
 
 
+@pytest.mark.parametrize(
+    ("task_id", "verdict", "message"),
+    [
+        ("p/other", "passed", "verdicts on none of the 1 problems"),
+        ("p/below", "infra_error", "verdicts on none of the 1 problems"),
+        ("p/below", "left out", "verdicts on none of the 1 problems"),
+        ("p/below", "yes", "verdict 'yes'; expected passed, failed"),
+    ],
+)
+def test_verdicts_that_say_nothing_are_refused(tmp_path, runner, task_id, verdict, message):
+    path = tmp_path / "verdicts.jsonl"
+    records.write_jsonl(path, [records.Verdict(task_id=task_id, verdict=verdict)])
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, runner, [problem("below")], verdicts=[str(path)])
+
+
+def test_verdicts_on_other_problems_are_counted(tmp_path, runner, capsys):
+    path = tmp_path / "verdicts.jsonl"
+    rows = [records.Verdict(task_id=f"p/{n}", verdict="passed") for n in ("below", "x", "y")]
+    records.write_jsonl(path, rows)
+    names, _ = run(tmp_path, runner, [problem("below")], verdicts=[str(path)])
+    assert names == ["p/below"]
+    assert "2 verdicts are on other problems" in capsys.readouterr().out
+
+
 def test_near_duplicates(tmp_path, runner):
     copy = problem("below").canonical_solution.replace("x", "value")
     rows = [problem("below"), problem("total"), problem("negative", copy)]
@@ -254,6 +279,26 @@ def test_a_program_that_ends_early_is_stepped_over(session):
     assert index.find(problem("double", body)) == "b"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "body", "expected"),
+    [
+        ("last, first", "return first + last * 2", "a"),
+        ("first, last", "return first + last * 2", "a"),
+        ("last, first", "return first + last * 3", ""),
+        ("last", "return last", ""),
+        ("*parts", "return parts[1] + parts[0] * 2", "a"),
+    ],
+)
+def test_arguments_may_have_another_order(session, parameters, body, expected):
+    calls = [Call(("x", "y"), {}), Call(("z", ""), {})]
+    index = decontamination.BehaviorIndex([benchmarks.Probe("a", calls, ["xyy", "z"])], session)
+    prompt = f'def join({parameters}):\n    """Joins texts."""\n'
+    row = records.Problem(
+        task_id="t", prompt=prompt, entry_point="join", canonical_solution=f"    {body}\n"
+    )
+    assert index.find(row) == expected
+
+
 @pytest.mark.parametrize(("left", "right", "expected"), [
     ([1, (2, 3)], (1, [2, 3]), True), (0.1 + 0.2, 0.3, True), ([1], [1, 2], False),
     ("a", "b", False),
@@ -287,8 +332,26 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match=r"jaccard=0.*set it so"):
         run(tmp_path, runner, [problem("below")], jaccard=0.0)
     (tmp_path / "b.jsonl").write_text("{}\n")
-    with pytest.raises(InputError, match=r"b.jsonl:1: expected a problem of HumanEval"):
+    rows = [{}, {"task_id": 1, "test_list": "assert f(1)"}, {"task_id": "t", "prompt": 3}]
+    humaneval = {"task_id": "t", "prompt": "p", "canonical_solution": "s", "entry_point": "f"}
+    rows += [humaneval | {"base_input": inputs} for inputs in ("12", {"a": 1}, ["ab"])]
+    rows += [humaneval | {"entry_point": 3}]
+    for row in rows:
+        (tmp_path / "b.jsonl").write_text(json.dumps(row) + "\n")
+        with pytest.raises(InputError, match=r"b.jsonl:1: expected a problem of HumanEval"):
+            run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
+    (tmp_path / "b.jsonl").write_text("\n")
+    with pytest.raises(InputError, match=r"b.jsonl: no problem; set benchmarks"):
         run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
+    for name in ("", "MIT OR ISC"):
+        with pytest.raises(InputError, match="expected SPDX identifiers; set licenses"):
+            run(tmp_path, runner, [problem("below")], licenses=[name])
+    with pytest.raises(InputError, match=r"p/below: license is \['MIT'\]; expected an SPDX"):
+        run(tmp_path, runner, [problem("below", license=["MIT"])])
+    with pytest.raises(InputError, match="two problems that differ have the task_id 'p/below'"):
+        run(tmp_path, runner, [problem("below"), problem("below", "    return 7\n")])
+    with pytest.raises(InputError, match="no problems; expected JSON Lines"):
+        run(tmp_path, runner, [])
     with pytest.raises(InputError, match="no such file"):
         run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "absent")])
     assert (

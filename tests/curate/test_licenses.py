@@ -44,6 +44,8 @@ def test_an_expression_is_met_by_allowed_licences(expression, expected):
         ("(MIT OR Apache-2.0) AND GPL-3.0-only", False),
         ("(MIT OR GPL-3.0-only) AND Apache-2.0", True),
         ("((MIT))", True),
+        ("mit or gpl-3.0-only", True),
+        ("APACHE-2.0+", True),
         ("MIT WITH exception", False),
         ("MIT AND", False),
         ("()", False),

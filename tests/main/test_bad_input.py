@@ -82,6 +82,35 @@ def test_a_checkpoint_of_another_config(refused):
     assert "model.width: 16, 32" in message
 
 
+@pytest.mark.parametrize(
+    ("flag", "part"),
+    [
+        ("--gin.train.seed=1", "checkpoint holds step "),
+        ("--resume_with=sedes", "resume_with names 'sedes'"),
+        ("--keep_best=2", "keep_best needs a validation loss"),
+        ("--lora_rank=2", "lora_rank is 2, init_from isn't set"),
+        ("--checkpoint_dir={here}/sources", "holds 'f0.py', which this command didn't write"),
+        ("--batch_size=1073741824", "a batch has at most 2147483647 tokens"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(refused, flag, part):
+    paths = ["--rows={here}/rows", "--checkpoint_dir={here}/checkpoint"]
+    assert part in refused("train", *paths, *TRAIN, "--width=16", "--dry_run", flag)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 8 TiB"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")],
+)
+def test_memory_that_is_not_there_is_a_line(monkeypatch, capsys, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    assert cli.main(["train"]) == 2
+    assert capsys.readouterr().err.startswith(f"codex-jax train: not enough memory ({error})")
+
+
 def test_a_tokenizer_of_another_run(refused):
     paths = ("--checkpoint_dir={here}/checkpoint", "--problems={here}/problems.jsonl")
     few = ("--max_new_tokens=8", "--output={here}/c.jsonl")

@@ -327,6 +327,7 @@ def test_an_empty_file_of_problems_is_refused(tmp_path, runner):
     [
         ([Problem(task_id="a", prompt="x")] * 2, "a occurs twice; expected distinct"),
         ([Problem(task_id="a", prompt="x", extra={"suffix": "y"})], "a has a suffix; leave"),
+        ([Problem(task_id="a", prompt="\ud800")], "the prompt of 'a' has a lone surrogate; set it"),
     ],
 )
 def test_problems_that_have_no_answer_are_refused(tmp_path, rows, message):

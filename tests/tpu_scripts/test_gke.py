@@ -48,7 +48,7 @@ def cluster(cloud):
     launch.count = lambda verb: sum(
         line.startswith(f"'{verb}'") for line in (cloud.folder / "kubectl").read_text().splitlines()
     )
-    launch.folder = cloud.folder
+    launch.folder, launch.program = cloud.folder, cloud.program
     return launch
 
 
@@ -141,11 +141,52 @@ def test_the_same_step_failing_twice_stops(cluster):
         (["--topology=big", "sample"], "--topology=big: expected a form like 4x4"),
         (["--spot=maybe", "sample"], "--spot=maybe: expected yes or no"),
         ([], "no command; see --help"),
+        (["--env=A", "sample"], "--env: 'A': expected NAME=VALUE"),
+        (["--slices=0", "sample"], "--slices and --chips-per-host: expected 1 or more"),
+        (["--name=pod", "sample"], "--name is set twice; set it once"),
+        (["--every=x", "sample"], "--every=x: expected seconds"),
     ],
 )
 def test_bad_flags_apply_nothing(cloud, flags, line):
-    done = cloud.run("gke.sh", *WHERE, *flags)
+    where = WHERE[:-1] if "--topology=big" in flags else WHERE
+    done = cloud.run("gke.sh", *where, *flags)
     assert (done.returncode, done.stderr) == (2, f"gke.sh: {line}\n")
+
+
+@pytest.mark.parametrize("flag", ["queue", "priority", "namespace", "service-account"])
+@pytest.mark.parametrize("value", ["a b", 'a"', "a\nb: c", "{a}"])
+def test_a_name_cannot_change_the_manifest(cloud, flag, value):
+    done = cloud.run("gke.sh", *WHERE, f"--{flag}={value}", "sample")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gke.sh: --{flag}=")
+
+
+def test_words_come_to_the_container_as_they_are():
+    words = ['--a=say "x"', "--b=back\\slash", "--c=two\nlines", "--d=$(x) `y`; z", "--e=tab\t'"]
+    manifest, _ = print_manifest("--env=A=1 2,B=x", "sample", *words)
+    template = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    command = template["spec"]["containers"][0]["command"]
+    assert command[3:5] == ["A=1 2", "B=x"]
+    assert command[-6:] == ["sample", *words]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'error: resource mapping not found: no matches for kind "JobSet"',
+        'Error from server (Forbidden): jobsets is forbidden: User "x" cannot create it',
+        "error: You must be logged in to the server (Unauthorized)",
+        'The JobSet "pod" is invalid: spec.replicatedJobs',
+    ],
+)
+@pytest.mark.parametrize("call", ["apply --filename=-", "get jobset"])
+def test_an_error_that_stays_ends_it(cluster, call, line):
+    text = KUBECTL.replace("Unable to connect to the server", line.replace('"', '\\"'))
+    cluster.program("kubectl", text)
+    done = cluster(conditions=["Completed"], broken=[call] * 9)
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert cluster.count("apply") == (call == "apply --filename=-")
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")

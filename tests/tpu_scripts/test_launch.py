@@ -155,6 +155,35 @@ def test_a_worker_that_never_answers_is_replaced(cloud):
     assert is_clean(cloud)
 
 
+def test_a_resource_whose_ssh_is_closed_is_left_and_named(cloud):
+    cloud.plan(workers=1, deaf=[[0, 0]])
+    done = cloud.run("launch.sh", *WHERE, "--type=v4-8", "--every=0", *train(cloud))
+    assert done.returncode == 1
+    assert "no worker answers ssh" in done.stderr
+    assert "cost: delete.sh --name=pod --zone=us-central2-b" in done.stderr
+    assert (cloud.count("create"), cloud.count("delete")) == (1, 0)
+
+
+def test_a_command_that_never_starts_ends(cloud):
+    errors = [{"match": "host.sh start", "line": "no space left", "status": 1}] * 20
+    cloud.plan(workers=1, errors=errors)
+    done = cloud.run("launch.sh", *FLAGS, *train(cloud))
+    assert done.returncode == 1
+    assert "could not be started in 5 tries" in done.stderr
+    assert cloud.count("create") == 1
+    assert is_clean(cloud)
+
+
+def test_a_run_that_is_lost_twice_at_a_step_stops(cloud):
+    cloud.plan(workers=1)
+    cloud.program("toy", "#!/bin/bash\nsleep 0.3\nkill -KILL 0  # its supervisor too\n")
+    done = cloud.run("launch.sh", *FLAGS, *train(cloud))
+    assert done.returncode == 1
+    assert "crashed with status lost at step 0; starting attempt" in done.stderr
+    assert "crashed again, status lost, no further than step 0: stopped" in done.stderr
+    assert is_clean(cloud)
+
+
 def test_another_launch_goes_on_where_the_first_was_killed(cloud):
     words = train(cloud, steps=100, pause=0.05)
     process = cloud.start("launch.sh", *FLAGS, *words)
@@ -204,6 +233,12 @@ def test_two_slices(cloud):
         (["--type=v4-8"], "launch.sh: no command; see --help"),
         (["sample"], "launch.sh: --type is not set; see --help"),
         (["--type=v4-8", "--keep=1", "sample"], "launch.sh: --keep=1: expected yes or no"),
+        (["--type=v4-8", "--env=1A=2", "sample"], "launch.sh: --env: '1A=2': expected NAME=VALUE"),
+        (["--type=v4-8", "--env=A", "sample"], "launch.sh: --env: 'A': expected NAME=VALUE"),
+        (["--type=v4-8", "--bucket=gs://b", "sample"], "launch.sh: --bucket='gs://b': expected a"),
+        (["--type=v4-8", "--every=often", "sample"], "launch.sh: --every=often: expected seconds"),
+        (["--type=v4-8", "--type=v4-16", "sample"], "launch.sh: --type is set twice; set it once"),
+        (["--type=v4-8", "--slices=0", "sample"], "create.sh: --slices=0: expected 1 or more"),
     ],
 )
 def test_bad_flags_create_nothing(cloud, flags, line):

@@ -81,6 +81,51 @@ def test_bad_flags_are_one_line_and_status_2(cloud, script, flags, line):
     assert cloud.calls == []
 
 
+@pytest.mark.parametrize(
+    ("script", "flags", "line"),
+    [
+        ("create.sh", ["--type=v4-8", "--type=v4-8"], "--type is set twice; set it once"),
+        ("create.sh", ["--spot=yes", "--type=v4-8", "--spot=no"], "--spot is set twice"),
+        ("delete.sh", ["--zone=us-central2-b"], "--zone is set twice; set it once"),
+        ("run.sh", ["--env=A=1", "--env=B=2", "sample"], "--env is set twice; set it once"),
+        ("create.sh", ["--spot", "no", "--type=v4-8"], "--spot has no value; write --spot=VALUE"),
+        ("create.sh", ["-x", "--type=v4-8"], "no flag -x; see --help"),
+        ("delete.sh", ["--dry-run=no"], "no flag --dry-run; see --help"),
+        ("setup.sh", ["--bucket=a b"], "--bucket='a b': expected a bucket's name alone"),
+        ("setup.sh", ["--bucket=b;reboot"], "--bucket='b;reboot': expected a bucket's name"),
+        ("setup.sh", ["--bucket=$(reboot)"], "--bucket='$(reboot)': expected a bucket's name"),
+        ("setup.sh", ["--bucket=gs://bucket"], "--bucket='gs://bucket': expected a bucket's name"),
+        ("setup.sh", ["--commit=nowhere"], "--commit=nowhere: no such commit in "),
+        ("create.sh", ["--type=v4-8 --spot"], "--type='v4-8 --spot': expected letters, digits"),
+        ("create.sh", ["--type=v4-8", "--network=a'b"], "--network="),
+        ("create.sh", ["--type=v4-8", "--slices=08"], "--slices=08: expected a whole number"),
+        ("create.sh", ["--type=v4-8", "--slices=9" + "9" * 20], "--slices=9"),
+        ("wait.sh", ["--every=soon"], "--every=soon: expected seconds"),
+        ("wait.sh", ["--timeout=1h"], "--timeout=1h: expected a whole number"),
+        ("delete.sh", ["--every=-1"], "--every=-1: expected seconds"),
+        ("delete.sh", ["--timeout=09"], "--timeout=09: expected a whole number"),
+        ("stop.sh", ["--grace=$(reboot)"], "--grace=$(reboot): expected a whole number"),
+        ("attach.sh", ["--lines=;reboot"], "--lines=;reboot: expected a whole number"),
+        ("run.sh", ["--attempt=a;b", "sample"], "--attempt='a;b': expected letters, digits"),
+        ("run.sh", ["--env=A=1,2=3", "sample"], "--env: '2=3': expected NAME=VALUE"),
+        ("run.sh", ["--env=A=1,\nB", "sample"], "--env: "),
+    ],
+)
+def test_what_a_flag_does_not_take_calls_nothing(cloud, script, flags, line):
+    done = cloud.run(script, *WHERE, *flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{script}: {line}")
+    assert done.stderr.count("\n") == 1
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("zone", ["us central2", "z;reboot", "$(reboot)", "'z'", "-z"])
+def test_a_zone_is_a_name(cloud, zone):
+    done = cloud.run("delete.sh", "--name=pod", f"--zone={zone}")
+    assert (done.returncode, cloud.calls) == (2, [])
+    assert "expected letters, digits and any of" in done.stderr
+
+
 def test_unexpected_words_are_refused(cloud):
     done = cloud.run("delete.sh", *WHERE, "now")
     assert (done.returncode, done.stderr) == (2, "delete.sh: now: unexpected word; see --help\n")

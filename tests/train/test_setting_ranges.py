@@ -110,6 +110,10 @@ def test_chunks_divide_the_tokens_of_a_device(tmp_path, chunks, message):
         *("--warmup_steps=-1", "--weight_decay=inf", "--clip_norm=many", "--log_every=0"),
         *("--batch_size=0", "--batch_size=2.0", "--spike_factor=-1", "--keep_every=0"),
         *("--init_step=-1", "--gin.train.seed=-1", "--gin.Validation.every=0"),
+        *("--epsilon=1e-300", "--learning_rate=1e-46", "--lora_alpha=1e-40"),
+        *(f"--log_every={10**26}", f"--save_every={2**31}", f"--gin.Validation.batches={2**40}"),
+        *(f"--batch_size={10**26}", f"--batch_size={2**27}", f"--mlp_size={2**31}"),
+        *(f"--vocab_multiple={10**20}", f"--max_length={2**33}", f"--keep_every={10**12}"),
     ],
 )
 def test_the_command_refuses_in_one_line(rows, tmp_path, capsys, flag):

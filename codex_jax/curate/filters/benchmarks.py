@@ -54,6 +54,13 @@ def _read(path: str) -> Iterator[Benchmark]:
 
 
 def _parse(row: Mapping[str, Any]) -> Benchmark:
+    for name in ("test_list", "challenge_test_list", "base_input"):
+        if not isinstance(row.get(name) or [], list):
+            raise TypeError(f"{name} is no list")
+    if not all(isinstance(arguments, list) for arguments in row.get("base_input") or []):
+        raise TypeError("base_input has arguments that are no list")
+    if not isinstance(row.get("entry_point") or "", str):
+        raise TypeError("entry_point is no text")
     if "test_list" in row:
         code = row.get("code") or row.get("canonical_solution") or ""
         tests = "\n".join([*row["test_list"], *(row.get("challenge_test_list") or [])])

@@ -1,13 +1,14 @@
 """Decontamination of problems: words of a benchmark, its code under other names, its behavior."""
 
 import ast
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from codex_jax import records
-from codex_jax.curate.execution import Session
+from codex_jax.curate.execution import Call, Session
 from codex_jax.curate.filters import near_duplicates
 from codex_jax.curate.filters.benchmarks import Benchmark, Probe
 from codex_jax.curate.problems.growth import fits
@@ -17,6 +18,7 @@ _WORD_GRAM = 13  # words, as GPT-3's own decontamination (arXiv 2005.14165, appe
 _CODE_JACCARD = 0.7
 _FEWEST_TOKENS = 20  # of code that is compared
 _BATCH = 64  # calls of one program
+_MOST_REORDERED = 3  # arguments that are tried in each order
 _LOST_RUNS = 4  # programs that may end early before the rest is left out
 
 
@@ -91,17 +93,29 @@ class BehaviorIndex:
     """
 
     def __init__(self, probes: Sequence[Probe], session: Session):
-        self.probes, self.session = probes, session
+        reordered = [other for probe in probes for other in _reorder(probe)]
+        self.probes, self.session = (probes, reordered), session
 
     def find(self, problem: records.Problem) -> str:
-        """Returns the task whose calls the problem's reference answers alike, or ""."""
+        """Returns the task whose calls the problem's reference answers alike, or "".
+
+        Arguments may have another order than the benchmark's.
+        """
         source = problem.prompt + problem.canonical_solution
         node = _find_function(source, problem.entry_point)
-        probes = [p for p in self.probes if node is not None and fits(node.args, p.calls[0])]
-        firsts = self._answers(source, problem.entry_point, [probe.calls[0] for probe in probes])
+        if node is None:
+            return ""
+        for probes in self.probes:
+            fitting = [probe for probe in probes if fits(node.args, probe.calls[0])]
+            if name := self._find(source, problem.entry_point, fitting):
+                return name
+        return ""
+
+    def _find(self, source: str, entry_point: str, probes: Sequence[Probe]) -> str:
+        firsts = self._answers(source, entry_point, [probe.calls[0] for probe in probes])
         for probe, first in zip(probes, firsts, strict=True):
             if first is not None and is_alike(first[0], probe.outputs[0]):
-                rest = self._answers(source, problem.entry_point, probe.calls)
+                rest = self._answers(source, entry_point, probe.calls)
                 pairs = zip(rest, probe.outputs, strict=True)
                 if all(answer is not None and is_alike(answer[0], o) for answer, o in pairs):
                     return probe.name
@@ -119,6 +133,16 @@ class BehaviorIndex:
                 answers.append(None)
                 lost += 1
         return answers + [None] * (len(calls) - len(answers))
+
+
+def _reorder(probe: Probe) -> Iterator[Probe]:
+    """Yields a probe with its arguments in every order but its own."""
+    counts = {len(call.arguments) for call in probe.calls}
+    if len(counts) > 1 or max(counts) > _MOST_REORDERED:
+        return
+    for order in itertools.islice(itertools.permutations(range(max(counts))), 1, None):
+        calls = [Call(tuple(c.arguments[i] for i in order), c.named) for c in probe.calls]
+        yield probe._replace(calls=calls)
 
 
 def _find_function(source: str, entry_point: str) -> ast.FunctionDef | None:

@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from codex_jax import InputError, files, progress, records
 from codex_jax.curate.docstrings import SAMPLED
@@ -18,6 +20,9 @@ LICENSES = (
     "MIT", "MIT-0", "PSF-2.0", "Python-2.0", "Unlicense", "ZPL-2.1", "Zlib",
 )  # fmt: skip
 _EXAMPLES = 3
+_NO_VERDICT = ("left out", "infra_error")  # of `evaluate`, where a program wasn't judged
+_VERDICTS = ("passed", "failed", "timed out", "crashed", *_NO_VERDICT)
+_LICENSE = re.compile(r"[A-Za-z0-9.+-]+")
 _IS_REPORT = files.has_json_keys("steps", "problems")
 _OWN_FILES = {
     "problems.jsonl": files.is_beside("report.json", _IS_REPORT),
@@ -82,17 +87,23 @@ def filter_problems(
     """
     if not 0 < jaccard <= 1:
         raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
+    if wrong := [name for name in licenses if not _LICENSE.fullmatch(name)]:
+        raise InputError(f"licenses has {wrong[0]!r}; expected SPDX identifiers; set licenses so")
     inputs = (*problems, *verdicts, *benchmarks)
     files.claim_folder(output, _OWN_FILES, "output", inputs)
     listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    _check_problems(listed)
     if not verdicts:
         _check_docstrings(listed)
+    judged = _count_verdicts(verdicts, frozenset(p.task_id for p in listed))
     tasks = benchmark_files.read_benchmarks(benchmarks)
+    if benchmarks and not tasks:
+        raise InputError(f"{', '.join(benchmarks)}: no problem; set benchmarks to files of them")
     steps = _Steps(listed)
     if licenses:
         steps.apply("license", _license_rule(frozenset(licenses)))
     if verdicts:
-        steps.apply("samples", _sample_rule(verdicts, drop_always_solved=drop_always_solved))
+        steps.apply("samples", _sample_rule(judged, drop_always_solved=drop_always_solved))
     steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
     if tasks:
         index = TextIndex(tasks)
@@ -100,7 +111,29 @@ def filter_problems(
         with runner.open() as session:
             behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
             steps.apply("benchmarks: behavior", behavior.find)
-    _write(pathlib.Path(output), steps, len(listed))
+    _write(pathlib.Path(output), steps, len(listed), judged.other)
+
+
+def _check_problems(problems: Sequence[records.Problem]) -> None:
+    """Refuses problems of one task_id that differ, since a verdict could be on either.
+
+    Raises:
+      InputError: there are such, a license is no text, or there is no problem.
+    """
+    if not problems:
+        raise InputError("no problems; expected JSON Lines of Problems; set problems to them")
+    first: dict[str, str] = {}
+    for problem in problems:
+        program = problem.prompt + problem.canonical_solution
+        if not isinstance(license := problem.extra.get("license") or "", str):
+            raise InputError(
+                f"{problem.task_id}: license is {license!r}; expected an SPDX expression"
+            )
+        if first.setdefault(problem.task_id, program) != program:
+            raise InputError(
+                f"two problems that differ have the task_id {problem.task_id!r}; expected names of "
+                "their own; set problems to files of such"
+            )
 
 
 def _check_docstrings(problems: Sequence[records.Problem]) -> None:
@@ -121,16 +154,41 @@ def _license_rule(allowed: frozenset[str]) -> Rule:
     return rule
 
 
-def _sample_rule(paths: Sequence[str], *, drop_always_solved: bool) -> Rule:
-    judged: Counter[str] = Counter()
-    passed: Counter[str] = Counter()
+class _Verdicts(NamedTuple):
+    """Counts of verdicts by task_id; `other` of those on problems that aren't here."""
+
+    judged: Counter[str]
+    passed: Counter[str]
+    other: int
+
+
+def _count_verdicts(paths: Sequence[str], names: frozenset[str]) -> _Verdicts:
+    """Counts verdicts; samples that the infrastructure lost have none.
+
+    Raises:
+      InputError: there are verdicts, but on none of the problems.
+    """
+    judged, passed = Counter[str](), Counter[str]()
     for path in paths:
         for verdict in records.read_jsonl(path, records.Verdict):
-            judged[verdict.task_id] += 1
+            if verdict.verdict not in _VERDICTS:
+                raise InputError(
+                    f"{path}: verdict {verdict.verdict!r}; expected {', '.join(_VERDICTS)}; set "
+                    "verdicts to files of evaluate"
+                )
+            judged[verdict.task_id] += verdict.verdict not in _NO_VERDICT
             passed[verdict.task_id] += verdict.passed
+    if paths and not any(judged[name] for name in names):
+        raise InputError(
+            f"{', '.join(paths)}: verdicts on none of the {len(names)} problems; set verdicts to "
+            "those on samples of these problems"
+        )
+    return _Verdicts(judged, passed, sum(n for name, n in judged.items() if name not in names))
 
+
+def _sample_rule(verdicts: _Verdicts, *, drop_always_solved: bool) -> Rule:
     def rule(problem: records.Problem) -> str:
-        count, solved = judged[problem.task_id], passed[problem.task_id]
+        count, solved = verdicts.judged[problem.task_id], verdicts.passed[problem.task_id]
         if not count:
             return "no sample was judged"
         if not solved:
@@ -153,11 +211,14 @@ def _near_duplicate_rule(problems: Sequence[records.Problem], jaccard: float) ->
     return lambda problem: like.get(id(problem), "")
 
 
-def _write(folder: pathlib.Path, steps: _Steps, total: int) -> None:
+def _write(folder: pathlib.Path, steps: _Steps, total: int, other_verdicts: int) -> None:
     report = {"problems": total, "remaining": len(steps.problems), "steps": steps.rows}
+    report["verdicts_on_other_problems"] = other_verdicts
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     records.write_jsonl(folder / "problems.jsonl", steps.problems)
-    text = "\n".join([*_table(steps.rows), "", f"{len(steps.problems)} of {total} problems", ""])
+    lines = [*_table(steps.rows), "", f"{len(steps.problems)} of {total} problems"]
+    lines += [f"{other_verdicts} verdicts are on other problems"] if other_verdicts else []
+    text = "\n".join([*lines, ""])
     files.atomic_write(folder / "report.md", text)
     print(text)
 

@@ -65,11 +65,13 @@ def spdx(metadata: Message) -> str:
 def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
     """Whether an SPDX expression can be met by the allowed licenses alone; False if it's malformed.
 
-    Exceptions (WITH) aren't known here, so what has one isn't allowed.
+    SPDX has case in none of its words, and a "+" for later versions, of which the stated one will
+    do. Exceptions (WITH) aren't known here, so what has one isn't allowed.
     """
-    words = {"AND": "and", "OR": "or", "(": "(", ")": ")"}
-    tokens = re.findall(r"[()]|[^\s()]+", expression)
-    text = " ".join(words.get(token) or str(token in allowed) for token in tokens)
+    words = {"and": "and", "or": "or", "(": "(", ")": ")"}
+    names = {name.lower() for name in allowed}
+    tokens = re.findall(r"[()]|[^\s()]+", expression.lower())
+    text = " ".join(words.get(token) or str(token.removesuffix("+") in names) for token in tokens)
     try:
         with warnings.catch_warnings(action="ignore"):  # "MIT (X11)" looks like a call
             return bool(eval(text, {"__builtins__": {}}))  # of True, False, and, or, parentheses

@@ -56,8 +56,9 @@ def _groups(pyproject: str) -> Iterator[tuple[str, list[str]]]:
         tables = tomllib.loads(pyproject)
     except (tomllib.TOMLDecodeError, RecursionError):
         return
-    project = tables.get("project", {})
-    for groups in (tables.get("dependency-groups"), project.get("optional-dependencies")):
+    project = tables.get("project")
+    extras = project.get("optional-dependencies") if isinstance(project, dict) else None
+    for groups in (tables.get("dependency-groups"), extras):
         for name, texts in groups.items() if isinstance(groups, dict) else ():
             if isinstance(texts, list):
                 yield name, [text for text in texts if isinstance(text, str)]

@@ -85,8 +85,6 @@ def _check_extra(problem: records.Problem, where: str) -> None:
     stops = extra.get("stop_tokens") or []
     if not (_is_list_of(stops, str) and all(stops)):
         raise InputError(f"{where}: stop_tokens is {stops!r}; expected a list of texts, none empty")
-    if not isinstance(problem.canonical_solution or "", str):
-        raise InputError(f"{where}: canonical_solution must be a string")
     for name in ("import", "suffix", "oracle"):
         if not isinstance(extra.get(name) or "", str):
             raise InputError(f"{where}: {name} must be a string, found {extra[name]!r}")
