@@ -108,7 +108,7 @@ def test_chains_are_solved_though_a_step_is_misread_alone(tmp_path, runner, know
     assert all(line["failures"] for line in log)
     samples = [sum(7 * (3 if s == (4,) else 4) for s in spans(c)) for c in CHAINS]
     assert [line["tokens"] for line in log] == samples
-    assert known_samples[0]["samples_per_problem"] == 10
+    assert known_samples[0]["samples_per_problem"] == 4
 
 
 def spans(chain):
@@ -171,7 +171,7 @@ TWO = f'{LIST}{HEAD}    """Do it."""\n'
 NO_PLANS = {
     "no list of steps": [
         f'{HEAD}    """Do:\n    """\n',
-        f'{HEAD}    """Do:\n    - a\n    """\n',
+        f'{HEAD}    """Do:\n    1. a\n    """\n',
         TWO,
     ],
     f"a plan of 200 steps; the most are {MAX_STEPS}": [
