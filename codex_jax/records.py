@@ -186,7 +186,7 @@ _FIELDS = {row: _fields(row) for row in (Problem, Completion, Verdict)}  # type:
 
 def to_line(record: Problem | Completion | Verdict) -> str:
     """Formats the record as a line of JSON: `extra` merged with its fields, None left out."""
-    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    fields = dict(vars(record))
     fields.update(fields.pop("extra"))
     present = {k: v for k, v in fields.items() if v is not None and not isinstance(v, _Unnumbered)}
     line = json.dumps(present, ensure_ascii=False)

@@ -60,9 +60,7 @@ COVERED_BY = {
     "evaluate/test_command_runner.py": ["evaluate.sandbox.guest.command"],
     "sample/test_stop_strings.py": ["sample.sampling.byte_automaton"],
     "evaluate/test_evaluate.py": [
-        "evaluate.judging.check_plan",
         "evaluate.judging.judge",
-        "evaluate.judging.pool",
         "evaluate.judging.worker",
         "evaluate.metrics.summary",
     ],

@@ -22,13 +22,19 @@ def missing_libraries(tasks: Mapping[str, records.Problem], pool: Pool) -> dict[
     """Returns why problems can't be judged on this machine, by task_id: what they import is absent.
 
     The imports of a problem are run together, in its language and its sandbox; where that fails,
-    one by one. If each of them works by itself, the problem is not to blame on this machine.
+    one by one. If each of them works by itself, the problem is not to blame on this machine. Those
+    of all problems in Python whose tests run outside are first tried in one program.
     """
     imports = {name: _imports(problem) for name, problem in tasks.items()}
     keys = {
         name: _key(tasks[name], tuple(statements.values())) for name, statements in imports.items()
     }
-    failed = _failures({key for key in keys.values() if key[2]}, pool)
+    untried = {key for key in keys.values() if key[2]}
+    outside = sorted(key for key in untried if not key[0])
+    statements = dict.fromkeys(statement for key in outside for statement in key[2])
+    if len(outside) > 1 and not _failures([(*outside[0][:2], tuple(statements))], pool):
+        untried.difference_update(outside)
+    failed = _failures(untried, pool)
     single = {
         name: {library: _key(tasks[name], (text,)) for library, text in imports[name].items()}
         for name, key in keys.items()

@@ -80,7 +80,7 @@ def last_function(prompt: str, entry_point: str) -> ast.FunctionDef:
     """
     try:
         body = ast.parse(prompt.rstrip() + "\n    pass\n").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # nested too deep, the last two
         raise NoPlan("the prompt doesn't end in a function's header and docstring") from None
     function = body[-1] if body else None
     if not isinstance(function, ast.FunctionDef):

@@ -23,7 +23,7 @@ def isolation(request) -> str:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_script() -> Callable[[str], str]:
     """Runs a script in a process like the judge's, and returns what it prints.
 

@@ -393,3 +393,14 @@ def test_a_folder_is_cleaned_even_where_its_files_are_not_counted(monkeypatch, t
     assert scratch.restore()
     assert not list(tmp_path.iterdir())
     assert scratch.restore()
+
+
+def test_the_warm_up_answers_calls_and_leaves_no_program():
+    script = (
+        "import sys\nfrom codex_jax.evaluate.sandbox.guest import program\n"
+        "program.warm_up()\nassert 'program' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert answers == [{"ready": True}, answers[1]] * program._WARM_RUNS
+    assert list(answers[1]) == ["value"]

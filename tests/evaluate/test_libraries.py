@@ -7,6 +7,7 @@ from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.libraries import missing_libraries
 from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.verdicts import Cause, Outcome
 from tests.evaluate.test_references import problem, run
 
 IMPORTS = {
@@ -120,3 +121,28 @@ def test_imports_that_fail_only_together_leave_nothing_out():
     tasks = {"t": problem("t", "", "assert c(1) == 2", prompt=text)}
     with Pool(tasks, sandbox="bubblewrap", limits=Limits(), workers=1) as pool:
         assert missing_libraries(tasks, pool) == {}
+
+
+class CountingPool:
+    """Stands in for a Pool: a program fails if it imports what is absent."""
+
+    def __init__(self):
+        self.problems, self.sources = {}, []
+
+    def replace(self, problems):
+        self.problems |= problems
+
+    def judge(self, jobs):
+        for job in jobs:
+            self.sources.append(job.source)
+            cause = Cause.EXCEPTION if "zz_absent" in job.source else Cause.PASSED
+            yield job, Outcome(cause)
+
+
+@pytest.mark.parametrize(("absent", "programs"), [(False, 1), (True, 4)])
+def test_imports_of_all_problems_are_tried_in_one_program_first(absent, programs):
+    prompts = ["import os\n", "import math\n" + "import zz_absent\n" * absent, ""]
+    tasks = {text: problem(text, "", "assert c(1) == 2", prompt=text) for text in prompts}
+    pool = CountingPool()
+    assert list(missing_libraries(tasks, pool)) == [prompts[1]] * absent
+    assert len(pool.sources) == programs + absent

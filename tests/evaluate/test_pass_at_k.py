@@ -83,3 +83,9 @@ def test_intervals_are_the_same_for_a_seed():
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="pass@1 of 5 correct among 3"):
         pass_at_k(3, 5, 1)
+
+
+@pytest.mark.parametrize("correct", [0, 1, 4])
+def test_problems_with_equal_chances_have_an_interval_without_width(correct):
+    (chances,) = estimate(dict.fromkeys("abc", (4, correct)), [2]).values()
+    assert chances.low == chances.mean == chances.high == pass_at_k(4, correct, 2)

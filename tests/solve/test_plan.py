@@ -106,6 +106,11 @@ LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
         ("x = 1\n", "doesn't end in a function"),
         ("def f(s:\n", "doesn't end in a function"),
         ("", "doesn't end in a function"),
+        (
+            "x = " + "-" * 50_000 + "1\n" + prompt_of("- a\n    - b\n    "),
+            "doesn't end in a function",
+        ),
+        ("x = a" + ".b" * 20_000 + "\n" + prompt_of("- a\n    - b"), "doesn't end in a function"),
         ("def f(s):\n    '''\x00- a\n    - b'''\n", "doesn't end in a function"),
     ],
 )

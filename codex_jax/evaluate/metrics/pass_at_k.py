@@ -58,8 +58,11 @@ def estimate(
 
 def _with_interval(values: np.ndarray, seed: int, draws: int) -> Estimate:
     """Resamples problems, not samples: a benchmark is a draw of problems."""
+    mean = float(values.mean())
+    if values.min() == values.max():  # as are the means of all resamples
+        return Estimate(mean, mean, mean, len(values))
     low, high = percentile_interval(bootstrap_means(values, seed=seed, draws=draws))
-    return Estimate(float(values.mean()), low, high, len(values))
+    return Estimate(mean, low, high, len(values))
 
 
 def percentile_interval(means: np.ndarray) -> tuple[float, float]:
