@@ -65,6 +65,16 @@ def test_split_url_refuses(url):
         ("gs://b/x", False, "output is gs://b/x, which must be on this machine"),
         (pathlib.Path("gs://b/x"), False, "output is gs://b/x, which must be on this machine"),
         ("gs://", True, "expected gs://BUCKET/NAME"),
+        ("gs:", True, "expected gs://BUCKET/NAME"),
+        ("gs:bucket/run", True, "expected gs://BUCKET/NAME"),
+        (" gs://bucket/run", True, "with spaces around it; set it without them"),
+        ("gs://bucket/run\n", True, "with spaces around it; set it without them"),
+        ("gs://bucket/a/../b", True, "set it to a name without any of"),
+        ("gs://bucket/./b", True, "set it to a name without any of"),
+        ("gs://bucket/run#3", True, "set it to a name without any of"),
+        ("gs://bucket/run*", True, "set it to a name without any of"),
+        ("~/run", True, "whose ~ the shell left; set it to the full path"),
+        ("~user/run", False, "whose ~ the shell left; set it to the full path"),
     ],
 )
 def test_refusals(path, remote, message):
