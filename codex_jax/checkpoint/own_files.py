@@ -10,9 +10,9 @@ _ITEMS = {"params", "rest", "card", "metrics", "_CHECKPOINT_METADATA", "commit_s
 
 
 def _is_step(path: pathlib.Path) -> bool:
-    """Whether a folder holds parts of a checkpoint only; a damaged one may lack any of them."""
+    """Whether an entry has a step's name and, as a folder, only parts of a checkpoint."""
     is_number = path.name.isdecimal() and path.name == str(int(path.name))
-    return is_number and path.is_dir() and {p.name for p in path.iterdir()} <= _ITEMS
+    return is_number and (not path.is_dir() or {p.name for p in path.iterdir()} <= _ITEMS)
 
 
 # Glob → whether an entry of a directory of checkpoints is ours or Orbax's.

@@ -1,6 +1,7 @@
 """A checkpoint: its card, its arrays, and whether they are what was saved."""
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,8 @@ class StepFolder:
             card = parse_card(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise self._fault("its card is missing") from None
+        except (IsADirectoryError, NotADirectoryError):
+            raise self._damaged("its card is no file") from None
         except ValueError as error:
             raise self._damaged(str(error)) from None
         if card.step != self.step:
@@ -74,6 +77,8 @@ class StepFolder:
         Raises:
           DamagedCheckpointError: the first fault.
         """
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise self._damaged("no folder")
         if not self.path.exists() or not any(self.path.iterdir()):
             raise self._fault("an empty folder")
         card = self.read_card()
@@ -102,7 +107,7 @@ class StepFolder:
             json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise self._fault(f"{file.name} is missing") from None
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, IsADirectoryError, NotADirectoryError):
             raise self._damaged(f"{file.name} isn't JSON") from None
 
     def shapes(self, item: str) -> Any:

@@ -139,6 +139,10 @@ class Checkpoints:
                 StepFolder(self.directory, step).check_structure()
             except DamagedCheckpointError as error:
                 damaged[step] = error.reason
+        resumable = [s for s in steps if StepFolder(self.directory, s).is_resumable]
+        if whole := set(resumable) - damaged.keys():
+            newer = {s for s in steps if s > max(whole)} - damaged.keys()
+            damaged |= dict.fromkeys(sorted(newer), "rest is missing")  # strip spares the newest
         if steps and len(damaged) == len(steps):
             raise self._all_damaged(damaged)
         return damaged

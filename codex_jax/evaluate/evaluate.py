@@ -17,7 +17,7 @@ from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.references import check_references
 from codex_jax.evaluate.sandbox.packages import describe
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
-from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.sandbox.sandbox import Limits, check_limits
 from codex_jax.evaluate.select.curve import selection_curves
 from codex_jax.evaluate.select.prompts import read_prompts
 from codex_jax.evaluate.select.select import IS_SELECTION, select_programs
@@ -120,11 +120,9 @@ def _check_settings(
 ) -> None:
     if unused_tests:
         raise InputError("model_tests is for select; set select to True, or leave model_tests out")
-    if timeout_s <= 0 or memory_mb < 64 or not 0 <= workers <= _MAX_WORKERS:
-        raise InputError(
-            f"timeout_s={timeout_s}, memory_mb={memory_mb}, workers={workers}; expected more than "
-            f"0 s, at least 64 MiB and up to {_MAX_WORKERS} workers"
-        )
+    check_limits(timeout_s, memory_mb)
+    if not 0 <= workers <= _MAX_WORKERS:
+        raise InputError(f"workers is {workers}; set workers to 0 to {_MAX_WORKERS}")
     if not ks or min(ks) < 1:
         raise InputError(f"ks={tuple(ks)}; expected positive numbers; set ks to (1, 10), say")
 

@@ -106,7 +106,7 @@ class Bindings:
             raise InputError(f"{source}: nothing here is called {name!r}{hint}")
 
     def check_macros(self) -> None:
-        """Raises InputError for a macro that nothing uses, or that is set nowhere."""
+        """Raises InputError for a macro that nothing uses, is set nowhere or leads to itself."""
         for name, source in self._macros.items():
             if name not in self._macro_uses:
                 hint = suggest(name, self._macro_uses) or "; no macro is used here"
@@ -115,6 +115,8 @@ class Bindings:
             if name not in self._macros:
                 hint = suggest(name, self._macros)
                 raise InputError(f"{source}: macro {name} is used but set nowhere{hint}")
+        for name in self._macros:
+            self._check_cycle(name)
 
     def check_all_read(self, scopes: Iterable[str]) -> None:
         """Raises InputError for a binding that nothing has read.
@@ -154,20 +156,21 @@ class Bindings:
         return any(owner == name for owner, _ in self._sources)
 
     def expand(self, value: Any, source: str = "") -> tuple[Any, str]:
-        """Returns (value, source) with a macro replaced by its value, through macros of macros.
-
-        Raises:
-          InputError: a macro refers to itself.
-        """
-        names: list[str] = []
-        while is_reference(value) and value.configurable.selector == "gin.macro":
-            name = "/".join(value.scopes)
-            if name in names:
-                route = " → ".join([*names, name])
-                raise InputError(f"{self._macros[name]}: macro {name} refers to itself: {route}")
-            names.append(name)
-            value, source = gin.query_parameter(f"{name}/gin.macro.value"), self._macros[name]
+        """Returns (value, source) with a macro replaced by its value, through macros of macros."""
+        while name := _macro_name(value):
+            value, source = self._macro_value(name), self._macros[name]
         return value, source
+
+    def _macro_value(self, name: str) -> Any:
+        return gin.query_parameter(f"{name}/gin.macro.value")
+
+    def _check_cycle(self, name: str, route: tuple[str, ...] = ()) -> None:
+        """Raises InputError for a macro that leads to itself, through containers too."""
+        if name in route:
+            path = " → ".join([*route[route.index(name) :], name])
+            raise InputError(f"{self._macros[name]}: macro {name} refers to itself: {path}")
+        for inner in _macros_in(self._macro_value(name)):
+            self._check_cycle(inner, (*route, name))
 
     def use_macro(self, name: str, source: str) -> None:
         """Records a reference to a macro."""
@@ -177,6 +180,21 @@ class Bindings:
 def is_reference(value: Any) -> bool:
     """Whether a value is gin's reference to a macro, a configurable or %gin.REQUIRED."""
     return isinstance(value, gin_config.ConfigurableReference)
+
+
+def _macro_name(value: Any) -> str:
+    """The name of the macro that a value refers to; empty if it is none."""
+    is_macro = is_reference(value) and value.configurable.selector == "gin.macro"
+    return "/".join(value.scopes) if is_macro else ""
+
+
+def _macros_in(value: Any) -> list[str]:
+    """Names of the macros in a value and its containers."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in _macros_in(item)]
+    return [name] if (name := _macro_name(value)) else []
 
 
 def is_required(value: Any) -> bool:

@@ -67,7 +67,7 @@ def is_gin_value(text: str) -> bool:
         parser = config_parser.ConfigParser(text, gin_config.ParserDelegate())
         parser.parse_value()
         return parser.current_token.string == ""
-    except (SyntaxError, tokenize.TokenError):
+    except (SyntaxError, tokenize.TokenError, RecursionError):
         return text[0] in "[({"
 
 
@@ -124,6 +124,8 @@ class _SyntaxErrors:
     ) -> None:
         if isinstance(error, InputError):  # gin has added lines of its own to ours
             raise InputError(str(error).splitlines()[0]) from None
+        if isinstance(error, RecursionError):
+            raise InputError(f"{self._source}: too many brackets within each other") from None
         if isinstance(error, SyntaxError | tokenize.TokenError):
             message = getattr(error, "msg", None) or str(error.args[0])
             number = error.args[1][0] if isinstance(error, tokenize.TokenError) else error.lineno

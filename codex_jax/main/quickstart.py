@@ -14,7 +14,7 @@ from codex_jax import files
 # Of what its steps write; each claims its own files.
 _OWN_NAMES = [
     *("chains", "tokenizer*.json", "rows", "partial-rows", "checkpoint", "evaluation"),
-    *("completions.jsonl*", "report.html"),
+    *("completions.jsonl*", "solved", "solved-evaluation", "report.html"),
 ]
 
 
@@ -35,29 +35,33 @@ def steps(run_dir: pathlib.Path, library: pathlib.Path) -> list[Step]:
     chains, tokenizer = run_dir / "chains", run_dir / "tokenizer.json"
     rows, checkpoint = run_dir / "rows", run_dir / "checkpoint"
     problems, completions = chains / "chains-test.jsonl", run_dir / "completions.jsonl"
-    verdicts = run_dir / "evaluation"
+    verdicts, solved = run_dir / "evaluation", run_dir / "solved"
+    solved_verdicts = run_dir / "solved-evaluation"
     corpus = {"gin.LIBRARY": library, "gin.CHAINS": chains / "train"}
+    model = {"checkpoint_dir": checkpoint, "tokenizer": tokenizer}
     samples = {"problems": problems, "completions": completions}
     return [
         Step("curate chains", {"output": chains}),
         Step("tokenizer", {**corpus, "output": tokenizer}),
         Step("data build", {**corpus, "tokenizer": tokenizer, "output": rows}),
         Step("train", {"rows": rows, "checkpoint_dir": checkpoint}),
+        Step("sample", {**model, "problems": problems, "output": completions}),
+        Step("evaluate", {**samples, "output": verdicts}),
+        Step("solve", {**model, "problems": problems, "output": solved}),
         Step(
-            "sample",
+            "evaluate",
             {
-                "checkpoint_dir": checkpoint,
-                "tokenizer": tokenizer,
                 "problems": problems,
-                "output": completions,
+                "completions": solved / "completions.jsonl",
+                "output": solved_verdicts,
             },
         ),
-        Step("evaluate", {**samples, "output": verdicts}),
         Step(
             "report",
             {
                 **samples,
                 "verdicts": verdicts / "verdicts.jsonl",
+                "others": (str(solved_verdicts / "verdicts.jsonl"),),
                 "metrics": checkpoint / "metrics.jsonl",
                 "output": run_dir / "report.html",
             },
@@ -73,8 +77,8 @@ def quickstart(
 ) -> None:
     """Trains a small Codex on Python's library and chains of string functions, and scores it.
 
-    Runs curate chains, tokenizer, data build, train, sample, evaluate and report as commands, each
-    printed. Run again after an interruption, it continues from what is finished.
+    Runs curate chains, tokenizer, data build, train, sample, evaluate, solve and report as
+    commands, each printed. Run again after an interruption, it continues from what is finished.
 
     Args:
       run_dir: Folder for everything it makes.
@@ -101,7 +105,9 @@ def _run(step: Step, configs: str) -> None:
 
 def _print_results(run: pathlib.Path, seconds: float) -> None:
     from codex_jax.evaluate.metrics.summary import table
+    from codex_jax.main.quickstart_table import compare_methods
 
     report = json.loads((run / "evaluation" / "report.json").read_text("utf-8"))
     page = run / "report.html"
-    print(f"\n{table(report)}\n\n{page} shows it; {seconds / 60:.1f} minutes in all")
+    print(f"\n{table(report)}\n\n{compare_methods(run)}")
+    print(f"\n{page} shows it; {seconds / 60:.1f} minutes in all")

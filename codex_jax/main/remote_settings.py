@@ -45,7 +45,8 @@ def _check(setting: Parameter, value: Any) -> None:
             _check(setting, item)
     elif isinstance(value, str | pathlib.Path) and not _is_in(_TEXTS, setting):
         is_supported = any(_is_in(names, setting) for names in (_NATIVE, _INPUTS, _OUTPUTS))
-        if scheme_of(value) or (is_supported and not str(value).strip() and setting.default != ""):
+        is_unset = str(value) == "" and setting.default == ""
+        if scheme_of(str(value).strip()) or (is_supported and not is_unset):
             check_path(url_of(value), setting.name, remote=is_supported)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import logging
 import os
 import pathlib
 import re
@@ -10,13 +11,16 @@ from typing import Any
 from codex_jax import InputError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
+# What gcsfs or a shell reads as a generation or a pattern, and what a path normalizes.
+_ODD_NAME = re.compile(r"[?#*\[\]\x00-\x1f]|(^|/)\.\.?(/|$)")
 _GS = re.compile(r"gs://([a-z0-9][a-z0-9._-]*)(?:/(.*))?", re.DOTALL)
 
 
 def scheme_of(path: Any) -> str:
     """Returns "gs" of "gs://b/x", also where pathlib made "gs:/b/x" of it; "" of a local path."""
-    match = _SCHEME.fullmatch(os.fspath(path))
-    return match[1].lower() if match else ""
+    text = os.fspath(path)
+    match = _SCHEME.fullmatch(text)
+    return match[1].lower() if match else "gs" * text.lower().startswith("gs:")
 
 
 def url_of(path: Any) -> str:
@@ -55,14 +59,22 @@ def check_path(path: Any, setting: str, *, remote: bool = True) -> None:
     text = url_of(path)
     if not text.strip():
         raise InputError(f"{setting} is empty; set it to a path")
-    scheme = scheme_of(text)
+    scheme = scheme_of(text.strip())
+    if text != text.strip() and scheme:
+        raise InputError(f"{setting} is {text!r}, with spaces around it; set it without them")
+    if text.split("/")[0].startswith("~"):
+        raise InputError(f"{setting} is {text}, whose ~ the shell left; set it to the full path")
     if scheme and scheme != "gs":
         raise InputError(
             f"{setting} is {text}: {scheme}:// isn't supported; set it to a local path, a mounted "
             "one, or gs://BUCKET/NAME"
         )
     if scheme:
-        split_url(text)
+        if _ODD_NAME.search(split_url(text)[1]):
+            raise InputError(
+                f"{setting} is {text}; set it to a name without any of ? # * [ ], . and .. as a "
+                "part, or control characters"
+            )
         if not remote:
             raise InputError(
                 f"{setting} is {text}, which must be on this machine; copy it here, or mount the "
@@ -112,6 +124,29 @@ def list_files(folder: Any) -> dict[str, int]:
     return {name.removeprefix(prefix): entry["size"] for name, entry in listing.items()}
 
 
+def list_folder(folder: Any) -> list[Any]:
+    """Returns the entries of a folder; none where it doesn't exist.
+
+    Raises:
+      InputError: the bucket gives no answer, which `is_dir` and `exists` take for an absent folder.
+    """
+    path = to_path(folder)
+    if not is_remote(folder):
+        return list(path.iterdir()) if path.is_dir() else []
+    import fsspec
+
+    try:
+        names = fsspec.filesystem("gcs").ls("/".join(split_url(folder)), detail=False)
+    except FileNotFoundError:
+        return []
+    except Exception as error:  # noqa: BLE001  gcsfs has those of its libraries
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{url_of(folder)}: {reason}; expected a bucket that this machine can reach and read"
+        ) from None
+    return [path / name.rstrip("/").rpartition("/")[2] for name in names]
+
+
 @functools.cache
 def _configure() -> None:
     """Has epath read Cloud Storage through gcsfs, which loads no TensorFlow and caches nothing."""
@@ -123,6 +158,7 @@ def _configure() -> None:
     from etils.epath import gpath
 
     gpath._is_tf_installed.cache_clear()
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # tracebacks of what it raises, too
 
     # A listing in memory would hide what TensorStore and other hosts write.
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False

@@ -3,7 +3,7 @@
 A case is a statement of check() (or of a test without one) that asserts something; definitions and
 `assert True` are none, and stay in every test. Shadow cases
 show whether what was learned holds beyond the cases that were rewarded. A problem may bring its
-own as `shadow_test`; else a share of its cases is held back.
+own as `shadow_test`, or as the `shadow` of `curate`; else a share of its cases is held back.
 """
 
 import ast
@@ -37,7 +37,7 @@ def split_cases(problem: Problem, shadow_share: float) -> Cases:
     _check_form(problem)
     tree, body = _parse_test(problem)
     cases = [index for index, node in enumerate(body) if _asserts(node)]
-    shadow_test = problem.extra.get("shadow_test")
+    shadow_test = problem.extra.get("shadow_test", problem.extra.get("shadow"))
     if shadow_test is None:
         if len(cases) < 2:
             raise InputError(

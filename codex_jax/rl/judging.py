@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from codex_jax import InputError, ranges
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox.packages import describe
-from codex_jax.evaluate.sandbox.sandbox import Limits
+from codex_jax.evaluate.sandbox.sandbox import LEAST_MB, MOST_MB, MOST_S, Limits
 from codex_jax.evaluate.verdicts import VERDICT_OF, Cause
 from codex_jax.rl.cases import Cases
 
@@ -40,8 +40,8 @@ class Sandbox:
 
 
 _RANGES = {
-    "timeout_s": ranges.real(0, excludes_low=True),
-    "memory_mb": ranges.integer(64),
+    "timeout_s": ranges.real(0, MOST_S, excludes_low=True),
+    "memory_mb": ranges.integer(LEAST_MB, MOST_MB),
     "workers": ranges.integer(0, 1024),
 }
 

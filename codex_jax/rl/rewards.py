@@ -9,6 +9,7 @@ verdict reaches no reward: it has none.
 import ast
 import importlib
 import inspect
+import itertools
 import numbers
 import pathlib
 import sys
@@ -81,8 +82,10 @@ def find_reward(name: str) -> Reward:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         message = f"the reward {name} can't be imported ({reason:.200}); {expected}"
         raise InputError(message) from None
-    if not callable(reward):
-        raise InputError(f"the reward {name} is no function; {expected}")
+    is_async = inspect.iscoroutinefunction(reward) or inspect.isasyncgenfunction(reward)
+    if is_async or not callable(reward):
+        form = "is async" if is_async else "is no function"
+        raise InputError(f"the reward {name} {form}; {expected}")
     return reward
 
 
@@ -128,13 +131,23 @@ def _call(
 ) -> list[float | None]:
     try:
         copies = {column: list(values) for column, values in columns.items()}
-        values = list(reward(list(prompts), list(completions), **copies))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's function raises
+        result = reward(list(prompts), list(completions), **copies)
+        has_order = not isinstance(result, set | frozenset | Mapping)
+        values = list(itertools.islice(result, len(prompts) + 1)) if has_order else []
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a user's function raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"the reward {name} raised {reason:.200}; mend it and run again") from None
-    if len(values) != len(prompts):
+    if not has_order:
         raise InputError(
-            f"the reward {name} returned {len(values)} values for {len(prompts)} samples; have it "
+            f"the reward {name} returned a {type(result).__name__}, which has not the samples' "
+            "order; have it return a list"
+        )
+    if len(values) != len(prompts):
+        count = "more" if len(values) > len(prompts) else f"{len(values)}"
+        raise InputError(
+            f"the reward {name} returned {count} values for {len(prompts)} samples; have it "
             "return one for each"
         )
     for value in values:
@@ -156,5 +169,7 @@ def _describe(value: object) -> str:
 
 def _is_usable(value: object) -> bool:
     """Whether a value is a number that a float32 can hold, as can its sums and products."""
-    number: Any = value
-    return isinstance(value, numbers.Real) and bool(-_LARGEST <= number <= _LARGEST)
+    try:
+        return isinstance(value, numbers.Real) and -_LARGEST <= float(value) <= _LARGEST
+    except Exception:  # noqa: BLE001 - whatever a user's class raises, or an integer of 5,000 digits
+        return False

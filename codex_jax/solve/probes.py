@@ -11,6 +11,7 @@ from codex_jax.evaluate.metrics.mbr_exec import generate_inputs
 from codex_jax.evaluate.select.prompts import Prompt
 
 COUNT = 16
+_LEVELS = 3  # of lists in lists
 
 
 def make_probes(problem: records.Problem, annotation: str) -> list[Any]:
@@ -80,15 +81,18 @@ _SCALARS: dict[str, Drawer] = {
 _SEQUENCES: dict[str, Callable[[list], Any]] = {"list": list, "tuple": tuple, "set": set}
 
 
-def _drawer(annotation: str) -> Drawer | None:
-    """Returns a function that draws values of an annotation; None for one that isn't known."""
+def _drawer(annotation: str, levels: int = _LEVELS) -> Drawer | None:
+    """Returns a function that draws values of an annotation; None for one that isn't known.
+
+    Each level of lists has up to 28 times as many values: more than `levels` aren't known.
+    """
     text = annotation.replace(" ", "").replace("typing.", "").strip("'\"")
     if text in _SCALARS:
         return _SCALARS[text]
     match = re.fullmatch(r"([Ll]ist|[Tt]uple|[Ss]et|[Ss]equence)\[(.*)\]", text)
-    if not match:
+    if not match or not levels:
         return None
-    item = _drawer(match[2].removesuffix(",..."))
+    item = _drawer(match[2].removesuffix(",..."), levels - 1)
     make = _SEQUENCES.get(match[1].lower(), list)
     if item is None or (make is set and match[2] not in _SCALARS):  # members must be hashable
         return None

@@ -58,7 +58,8 @@ def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
       by_statements: as in `read_task`.
 
     Raises:
-      InputError: no problems, a task_id that occurs twice, or a prompt with a suffix.
+      InputError: no problems, a task_id that occurs twice, or a prompt with a suffix or with a
+        lone surrogate.
     """
     tasks: dict[str, Task] = {}
     for problem in records.read_jsonl(path, records.Problem):
@@ -67,11 +68,20 @@ def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
             raise InputError(f"{path}: {name} occurs twice; expected distinct task_ids")
         if problem.extra.get("suffix"):
             raise InputError(f"{path}: {name} has a suffix; leave infilling problems out")
+        if _has_surrogate(problem.prompt):
+            raise InputError(
+                f"{path}: the prompt of {name!a} has a lone surrogate; set it to UTF-8"
+            )
         bare = records.Problem(task_id=name, prompt=problem.prompt, entry_point=problem.entry_point)
         tasks[name] = read_task(bare, by_statements=by_statements)
     if not tasks:
         raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
     return tasks
+
+
+def _has_surrogate(text: str) -> bool:
+    """Whether a text has characters that no file and no tokenizer can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_task(problem: records.Problem, *, by_statements: bool = False) -> Task:

@@ -68,6 +68,10 @@ def remove_params(folder: pathlib.Path) -> None:
     shutil.rmtree(folder / "params")
 
 
+def remove_optimizer(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder / "rest")
+
+
 def remove_card(folder: pathlib.Path) -> None:
     shutil.rmtree(folder / "card")
 
@@ -91,6 +95,36 @@ def swap_params(folder: pathlib.Path) -> None:
     shutil.copytree(before / "params", folder / "params")
 
 
+def become_file(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("not a checkpoint")
+
+
+def become_dangling_link(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def become_link_to_the_one_before(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to(folder.parent / str(int(folder.name) - 1))
+
+
+def replace_card_by_folder(folder: pathlib.Path) -> None:
+    (folder / "card" / "metadata").unlink()
+    (folder / "card" / "metadata").mkdir()
+
+
+def replace_metadata_by_folder(folder: pathlib.Path) -> None:
+    (folder / "_CHECKPOINT_METADATA").unlink()
+    (folder / "_CHECKPOINT_METADATA").mkdir()
+
+
+def replace_params_by_file(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder / "params")
+    (folder / "params").write_text("not arrays")
+
+
 # Way → the words by which the message names it. Step 2 of two is damaged.
 WAYS = {
     truncate: "params",
@@ -104,5 +138,11 @@ WAYS = {
     remove_description: "params",
     remove_data: "params",
     break_metadata: "_CHECKPOINT_METADATA isn't JSON",
+    become_file: "no folder",
+    become_dangling_link: "no folder",
+    become_link_to_the_one_before: "its card is that of step 1",
+    replace_card_by_folder: "its card is no file",
+    replace_metadata_by_folder: "_CHECKPOINT_METADATA isn't JSON",
+    replace_params_by_file: "params",
     swap_params: "params/table: another content than was saved",
 }

@@ -26,7 +26,7 @@ def saved(tmp_path_factory):
 def state_of(folder):
     """Every entry below a folder, with its size and time of change."""
     paths = sorted([folder, *folder.rglob("*")])
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return [(str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in paths]
 
 
 @pytest.mark.parametrize("way", damage.WAYS, ids=lambda way: way.__name__)

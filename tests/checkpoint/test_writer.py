@@ -56,6 +56,19 @@ def test_a_damaged_newest_is_named_and_set_aside_and_the_one_before_is_used(
     checkpoints.close()
 
 
+def test_a_newest_without_its_optimizer_is_set_aside(saved, tmp_path, capsys):
+    folder = shutil.copytree(saved, tmp_path / "run")
+    damage.remove_optimizer(folder / "2")
+    with Checkpoints(folder) as checkpoints:
+        assert restore(checkpoints)[2] == checkpoints.latest == 1
+        assert "damaged: step 2 (rest is missing); set aside" in capsys.readouterr().err
+        checkpoints.save(2, damage.params(2), damage.rest(2), damage.CARD)
+    damage.remove_optimizer(folder / "1")  # as Retention.keep_optimizer does
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.steps == [2]
+    assert (folder / "1").exists()
+
+
 @pytest.mark.parametrize("way", [damage.truncate, damage.empty_folder, damage.break_card])
 def test_where_each_is_damaged_nothing_is_moved_and_each_is_named(saved, tmp_path, way):
     folder = shutil.copytree(saved, tmp_path / "run")

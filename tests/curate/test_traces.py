@@ -53,6 +53,7 @@ HOSTILE = {
     "raises": "1 / 0\n",
     "spoils": "import builtins\nbuiltins.type = builtins.list = None\n",
     "leaves": "raise SystemExit(3)\n",
+    "configures": "",  # conftest.py, see below
 }
 
 
@@ -105,6 +106,8 @@ def test_a_hostile_suite_is_used_up_to_where_it_ends(tmp_path, settings, name):
     """Its tests run before or after the good ones; nothing of ours is harmed."""
     settings = traces.dataclasses.replace(settings, tests_timeout_s=8.0)
     files = {"tests/test_a.py": TESTS, "tests/test_b.py": HOSTILE[name]}
+    if name == "configures":
+        files |= {"conftest.py": "pytest_plugins = ['missing']\n", "pytest.ini": "[pytest\n"}
     result = trace(tmp_path, settings, **files)
     assert result["recorded_functions"] == 2, result
     assert result["reasons"]["made a problem"] == 2

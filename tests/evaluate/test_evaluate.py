@@ -364,6 +364,10 @@ def test_bad_settings_are_one_line(tmp_path):
     arguments = write(tmp_path, some_chains(1), [])
     with pytest.raises(InputError, match=r"timeout_s=0.*expected more than 0 s"):
         evaluate(**arguments, timeout_s=0)
+    with pytest.raises(InputError, match=r"timeout_s=inf.*at most 86,400 s"):
+        evaluate(**arguments, timeout_s=float("inf"))
+    with pytest.raises(InputError, match="workers is -1; set workers to 0 to 1024"):
+        evaluate(**arguments, workers=-1)
 
 
 @pytest.mark.parametrize("name", ["verdicts.jsonl", "report.json", "report.md", "main.py"])

@@ -64,8 +64,16 @@ def test_programs_that_give_no_answers_say_why(session, source, reason):
 def test_what_cannot_be_sent_and_bad_settings(session):
     with pytest.raises(TypeError, match="plain data"):
         session.run("def f(x): pass\n", "f", [((object(),), {})])
-    with (
-        pytest.raises(InputError, match=r"timeout_s=0.*set them so"),
-        ProgramRunner(timeout_s=0).open(),
+    for settings in (
+        {"timeout_s": 0},
+        {"timeout_s": float("inf")},
+        {"timeout_s": float("nan")},
+        {"timeout_s": 1e12},
+        {"memory_mb": 63},
+        {"memory_mb": 10**15},
     ):
-        pass
+        with (
+            pytest.raises(InputError, match=r"timeout_s=.*set them so"),
+            ProgramRunner(**settings).open(),
+        ):
+            pass

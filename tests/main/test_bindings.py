@@ -169,6 +169,14 @@ def test_a_file_that_includes_itself_by_another_path(fails, tmp_path):
         ("A = %A\nwork.rate = %A", "a.gin:1: macro A refers to itself: A → A"),
         ("A = %B\nB = %A\nwork.rate = %A", "a.gin:1: macro A refers to itself: A → B → A"),
         ("A = %A\nwork.ks = (1, %A)", "a.gin:1: macro A refers to itself: A → A"),
+        ("A = [%A]\nwork.ks = %A", "a.gin:1: macro A refers to itself: A → A"),
+        (
+            "A = {'x': %B}\nB = (1, %A)\nwork.ks = %B",
+            "a.gin:1: macro A refers to itself: A → B → A",
+        ),
+        ("A = [[%B]]\nB = %A\nwork.ks = %A", "a.gin:1: macro A refers to itself: A → B → A"),
+        ("A = {%A: 1}\nwork.ks = %A", "a.gin:1: macro A refers to itself: A → A"),
+        (f"work.ks = {'[' * 5000}{']' * 5000}", "a.gin: too many brackets within each other"),
     ],
 )
 def test_a_macro_that_refers_to_itself(fails, text, message):

@@ -35,6 +35,7 @@ train.save_every = 10
 """,
     "sample": "sample.samples_per_problem = 2\nsample.max_new_tokens = 16",
     "evaluate": "evaluate.ks = (1, 2)",
+    "solve": "solve.samples_per_window = 1\nsolve.max_new_tokens = 16",
     "report": "report.ks = (1, 2)",
 }
 
@@ -68,10 +69,13 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(folder):
     straight = subprocess.run(command(folder, "a"), capture_output=True, text=True, check=False)
     assert straight.returncode == 0, straight.stderr
     assert "pass@1" in straight.stdout
-    assert straight.stdout.count("$ codex-jax") == 7
+    assert straight.stdout.count("$ codex-jax") == 9
+    *_, table, _ = straight.stdout.split("\n\n")
+    assert table.startswith("solved                    one sample          likeliest of 2 ")
     page = (folder / "a" / "report.html").read_text()
     assert "<html" in page
     assert "Validation, bits per byte by Task" in page
+    assert "pass@1 by the number of blocks and by method" in page
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", page), "the page needs the network"
 
     broken = subprocess.Popen(command(folder, "b"), start_new_session=True)
@@ -94,6 +98,7 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(folder):
         return sorted((folder / run / "completions.jsonl").read_text().splitlines())
 
     assert completions("b") == completions("a")
+    assert again.stdout.split("\n\n")[-2] == table
 
 
 def test_the_configs_say_what_quickstart_runs():

@@ -1,5 +1,6 @@
 """Rewards as a user writes them: right ones, and faulty ones of each sort."""
 
+import itertools
 import os
 import pathlib
 
@@ -81,6 +82,49 @@ def sorts_verdicts(prompts, completions, **columns):
     columns["verdict"].sort()
     completions.clear()
     return [0.0] * len(prompts)
+
+
+def endless(prompts, completions, **columns):
+    del prompts, completions, columns
+    return itertools.repeat(1.0)
+
+
+def unordered(prompts, completions, **columns):
+    del completions, columns
+    return {float(n) for n in range(len(prompts))}
+
+
+def by_prompt(prompts, completions, **columns):
+    del completions, columns
+    return dict.fromkeys(range(len(prompts)), 1.0)
+
+
+class Stop(BaseException):
+    """Ends more than an Exception does."""
+
+
+def stops(prompts, completions, **columns):
+    del prompts, completions, columns
+    raise Stop("now")
+
+
+class Incomparable(float):
+    """A number that can't be compared."""
+
+    def __ge__(self, other):
+        raise ValueError
+
+    __le__ = __float__ = __ge__
+
+
+def incomparable(prompts, completions, **columns):
+    del completions, columns
+    return [Incomparable(1)] * len(prompts)
+
+
+async def later(prompts, completions, **columns):
+    del completions, columns
+    return [1.0] * len(prompts)
 
 
 no_function = 3

@@ -80,8 +80,9 @@ def test_an_entry_point_that_programs_may_define_is_no_fault(prompt, solution):
 def test_a_problem_may_bring_its_shadow_test():
     test = "def check(candidate):\n    assert isinstance(candidate(1), int)\n"
     shadow = "def check(candidate):\n    assert candidate(1) == 1\n"
-    cases = split_cases(make_problem(0, test=test, extra={"shadow_test": shadow}), 0.25)
-    assert (cases.rewarded.test, cases.shadow.test) == (test, shadow)
+    for name in ("shadow_test", "shadow"):  # the latter is of `curate`
+        cases = split_cases(make_problem(0, test=test, extra={name: shadow}), 0.25)
+        assert (cases.rewarded.test, cases.shadow.test) == (test, shadow)
 
 
 FAULTY = {

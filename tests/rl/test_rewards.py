@@ -47,6 +47,11 @@ FAULTY = {
     "huge": "returned a value of type int; have it return",
     "large": "returned -2000000.0; have it return finite numbers of at most 1e+06",
     "nothing": "raised TypeError: 'NoneType' object is not iterable",
+    "endless": "returned more values for 3 samples",
+    "unordered": "returned a set, which has not the samples' order",
+    "by_prompt": "returned a dict, which has not the samples' order",
+    "stops": "raised Stop: now",
+    "incomparable": "returned 1.0; have it return finite numbers",
 }
 
 
@@ -70,6 +75,7 @@ UNKNOWN = {
     "tests.rl.own_rewards:missing": "can't be imported .AttributeError",
     "no_such_module:f": "can't be imported .ModuleNotFoundError",
     "tests.rl.own_rewards:no_function": "is no function",
+    "tests.rl.own_rewards:later": "is async",
 }
 
 

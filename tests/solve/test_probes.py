@@ -78,3 +78,12 @@ def test_without_examples_calls_are_drawn_for_the_annotations():
     assert {(type(x), type(y)) for x, y in lists} == {(str, list)}
     assert make_calls(prompt.replace("list[int]", "Node"), "f", ["str", "Node"]) == []
     assert make_calls("def f():\n", "f", []) == []
+
+
+def test_lists_in_lists_are_known_to_three_levels():
+    """Each level has up to 28 times as many values: nine levels took all memory."""
+    for levels, is_known in {3: True, 4: False, 9: False}.items():
+        annotation = "list[" * levels + "int" + "]" * levels
+        bare = problem("def f(s):\n")
+        assert bool(make_probes(bare, annotation)) is is_known
+        assert bool(make_calls(bare.prompt, "f", [annotation])) is is_known

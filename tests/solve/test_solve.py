@@ -108,7 +108,7 @@ def test_chains_are_solved_though_a_step_is_misread_alone(tmp_path, runner, know
     assert all(line["failures"] for line in log)
     samples = [sum(7 * (3 if s == (4,) else 4) for s in spans(c)) for c in CHAINS]
     assert [line["tokens"] for line in log] == samples
-    assert known_samples[0]["samples_per_problem"] == 10
+    assert known_samples[0]["samples_per_problem"] == 4
 
 
 def spans(chain):
@@ -171,7 +171,7 @@ TWO = f'{LIST}{HEAD}    """Do it."""\n'
 NO_PLANS = {
     "no list of steps": [
         f'{HEAD}    """Do:\n    """\n',
-        f'{HEAD}    """Do:\n    - a\n    """\n',
+        f'{HEAD}    """Do:\n    1. a\n    """\n',
         TWO,
     ],
     f"a plan of 200 steps; the most are {MAX_STEPS}": [
@@ -327,6 +327,7 @@ def test_an_empty_file_of_problems_is_refused(tmp_path, runner):
     [
         ([Problem(task_id="a", prompt="x")] * 2, "a occurs twice; expected distinct"),
         ([Problem(task_id="a", prompt="x", extra={"suffix": "y"})], "a has a suffix; leave"),
+        ([Problem(task_id="a", prompt="\ud800")], "the prompt of 'a' has a lone surrogate; set it"),
     ],
 )
 def test_problems_that_have_no_answer_are_refused(tmp_path, rows, message):

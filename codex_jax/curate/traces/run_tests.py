@@ -1,7 +1,8 @@
 """Runs a package's tests under the recorder; the script that is started inside the sandbox.
 
     run_tests.py pytest ROOTS FOLDER PATH...   pytest in a copy of FOLDER; imports from PATHs;
-                                               file by file, if no call is recorded otherwise
+                                               file by file, in the end without the package's
+                                               configuration, if no call is recorded otherwise
     run_tests.py unittest ROOTS MODULE...      modules of unittest, each in a process of its own
 
 It lies in one folder with recorder.py, and imports nothing else of this package.
@@ -71,14 +72,17 @@ def run_pytest(recorder, folder, paths):
     flags = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:faulthandler"]
     flags += ["-o", "addopts=", "--continue-on-collection-errors"]
     files = sorted({str(path) for name in _TEST_FILES for path in copy.rglob(name)})
-    for names in ([], *([file] for file in files)):  # a file may end or spoil what others need
+    alone = ["--noconftest", f"--rootdir={copy}", "-c", os.devnull]
+    # A file or a configuration may end or spoil what others need.
+    for runs in ([[]], [[file] for file in files], [[*alone, file] for file in files]):
+        for more in runs:
 
-        def run_tests(names=names):
-            recorder.install()
-            pytest.main([*flags, *names], plugins=[Plugin(recorder)])
+            def run_tests(more=more):
+                recorder.install()
+                pytest.main([*flags, *more], plugins=[Plugin(recorder)])
 
-        run_in_fork(run_tests, _COLLECTION_S)
-        if has_written[0] and not names:
+            run_in_fork(run_tests, _COLLECTION_S)
+        if has_written[0]:
             return
 
 

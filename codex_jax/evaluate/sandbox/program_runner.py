@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from codex_jax import InputError, records
+from codex_jax import records
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.guest import value_codec
 from codex_jax.evaluate.sandbox.packages import describe
-from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError
+from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError, check_limits
 
 _ATTEMPTS = 2
 _MOST_ITEMS = 1 << 20  # of an answer, those of a list as often as it occurs in it
@@ -60,13 +60,9 @@ class ProgramRunner:
         """Opens a session of one thread; its sandboxes' Pythons have hash seeds of their own.
 
         Raises:
-          InputError: no sandbox works here, or the settings are no positive numbers.
+          InputError: no sandbox works here, or the settings are out of range.
         """
-        if self.timeout_s <= 0 or self.memory_mb < 64:
-            raise InputError(
-                f"timeout_s={self.timeout_s}, memory_mb={self.memory_mb}; expected a positive "
-                "number and at least 64 MiB; set them so"
-            )
+        check_limits(self.timeout_s, self.memory_mb)
         packages = describe(self.packages)
         limits = Limits(cpu_s=self.timeout_s, memory_mb=self.memory_mb, packages=packages)
         with RunnerSession(self.sandbox, limits, sandboxes) as session:

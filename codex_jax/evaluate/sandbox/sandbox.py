@@ -12,10 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import IO, Any, NamedTuple, Self
 
+from codex_jax import InputError
 from codex_jax.evaluate.sandbox import backends, guest_modules, processes, protocol
 from codex_jax.evaluate.sandbox.guest import process_states
 
 _START_S = 30.0
+MOST_S = 86_400  # CPU seconds of a program; clocks can't hold any number
+LEAST_MB, MOST_MB = 64, 1 << 20
 _READ_BYTES = 1 << 16  # what a pipe holds, and malloc needs no mmap for
 _MAX_ASLEEP = 4  # times its CPU seconds that a program may sleep in all
 _MEASURED_S = 0.1  # of CPU time, by a clock that ticks every hundredth
@@ -35,6 +38,19 @@ class Limits(NamedTuple):
     open_files: int = 64
     answer_mb: int = 8
     packages: tuple[str, ...] = ()  # as packages.describe returns them
+
+
+def check_limits(timeout_s: float, memory_mb: int) -> None:
+    """Checks the limits of a program that a person sets.
+
+    Raises:
+      InputError: they are out of range.
+    """
+    if not (0 < timeout_s <= MOST_S and LEAST_MB <= memory_mb <= MOST_MB):
+        raise InputError(
+            f"timeout_s={timeout_s}, memory_mb={memory_mb}; expected more than 0 s, at most "
+            f"{MOST_S:,} s, and {LEAST_MB} to {MOST_MB:,} MiB; set them so"
+        )
 
 
 class SandboxInfo(NamedTuple):
