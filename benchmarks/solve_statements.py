@@ -55,6 +55,7 @@ def run_search(options, folder: pathlib.Path, problems: pathlib.Path) -> dict[st
         sampling_params=SamplingParams(temperature=options.temperature, top_p=0.95),
         samples_per_window=options.samples,
         statements=options.statements,
+        outlines=options.outlines,
         beam=options.beam,
         max_new_tokens=options.new,
         stops=STOPS,
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=4, help="of each state")
     parser.add_argument("--statements", type=int, default=4)
+    parser.add_argument("--outlines", type=int, default=0, help="sets of helpers; 0: none")
     parser.add_argument("--beam", type=int, default=2)
     parser.add_argument("--temperature", type=float, default=0.6)
     parser.add_argument("--new", type=int, default=200, help="most tokens of a sample")

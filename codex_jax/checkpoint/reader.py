@@ -16,19 +16,20 @@ from codex_jax.checkpoint.step_folder import (
     StepFolder,
     with_dtype,
 )
-from codex_jax.remote.paths import is_remote, to_path
+from codex_jax.remote.paths import is_remote, list_folder
 
 
 def list_steps(directory: epath.PathLike) -> list[int]:
-    """Returns the steps of the checkpoints in a directory, ascending, damaged ones too."""
-    folder = to_path(directory)
-    if not folder.is_dir():
-        return []
+    """Returns the steps of the checkpoints in a directory, ascending, damaged ones too.
+
+    Raises:
+      InputError: the directory is in a bucket that gives no answer.
+    """
     # A folder gets its name when it is complete; an object store has no such renaming.
     needs_mark = is_remote(directory)
     return sorted(
         int(path.name)
-        for path in folder.iterdir()
+        for path in list_folder(directory)
         if path.name.isdecimal()
         and path.name == str(int(path.name))
         and (not needs_mark or (path / "commit_success.txt").exists())

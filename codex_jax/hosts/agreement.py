@@ -20,7 +20,17 @@ from codex_jax.hosts.peers import name_processes
 from codex_jax.hosts.watch import Watch
 
 _PACKAGES = ("jax", "jaxlib", "libtpu", "flax", "optax", "orbax-checkpoint", "numpy")
-_FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION")
+_FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+# Of JAX, by variable of the environment or otherwise: what changes the numbers, or the program.
+_JAX_SETTINGS = (
+    *("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion"),
+    *("jax_default_prng_impl", "jax_threefry_partitionable", "jax_random_seed_offset"),
+    *("jax_allow_f16_reductions", "jax_softmax_custom_jvp", "jax_disable_jit"),
+    *("jax_disable_most_optimizations", "jax_optimization_level", "jax_memory_fitting_level"),
+    *("jax_exec_time_optimization_effort", "jax_memory_fitting_effort"),
+    *("jax_compiler_enable_remat_pass", "jax_use_shardy_partitioner"),
+    *("jax_cpu_collectives_implementation", "jax_enable_pgle"),
+)
 _MOST_SHOWN = 5
 
 
@@ -38,7 +48,8 @@ def program_facts() -> dict[str, str]:
             facts[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             facts[package] = "none"
-    return facts | {flag: os.environ.get(flag, "") for flag in _FLAGS}
+    facts |= {flag: os.environ.get(flag, "") for flag in _FLAGS}
+    return facts | {name: str(jax.config.values.get(name)) for name in _JAX_SETTINGS}
 
 
 def _commit(folder: pathlib.Path) -> str:

@@ -78,6 +78,9 @@ def parse(argv: Sequence[str], operand: str = "") -> Request:
         word = words.pop(0)
         if not word.startswith("--"):
             if operand and not word.endswith(".gin"):
+                for _, name, former in request.flags:
+                    if name == operand:
+                        raise InputError(f"{operand} is {former!r} and {word!r}; set it once")
                 request.flags.append((word, operand, word))
                 continue
             if not word.endswith(".gin"):

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from codex_jax.main.commands import select_command
 PROGRAM = (sys.executable, "-P", "-m", "codex_jax")
 PREEMPTED = 75  # of a command that saved everything and wants to be run again: docs/pods.md
 _TABLE, _PLOT, _RECORD = "runs.json", "sweep.svg", ".run.json"
+_LONGEST_NAME = 240  # bytes, so that its record's name is no longer than file systems take
 _IS_TABLE = files.has_text('"run": ')
 _IS_RECORD = files.has_json_keys("words")
 _OWN_FILES = {
@@ -113,11 +115,17 @@ def make_runs(
     for setting, values in grid.items():
         if not isinstance(values, list | tuple) or not values:
             raise InputError(f"grid[{setting!r}] is {values!r}; expected a tuple of values")
+        if not re.fullmatch(r"[A-Za-z_][\w./-]*", setting):
+            raise InputError(f"grid names {setting!r}; expected a setting's name, such as 'seed'")
+        if setting.replace("-", "_").split(".")[-1] == folder_flag:
+            raise InputError(f"grid names {setting!r}, each run's own folder; remove it")
     runs = []
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
         name = ",".join(f"{key.split('.')[-1]}={_file_name(v)}" for key, v in point.items())
         flags = [f"--{key}={value}" for key, value in point.items()]
+        if len(name.encode()) > _LONGEST_NAME:
+            raise InputError(f"the run {name[:40]}… has too long a name; set shorter values")
         folder = output / name
         runs.append(Run(name, folder, [*words, *flags, f"--{folder_flag}={folder}"]))
     if len({run.name for run in runs}) < len(runs):

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import logging
 import os
 import pathlib
 import re
@@ -123,6 +124,29 @@ def list_files(folder: Any) -> dict[str, int]:
     return {name.removeprefix(prefix): entry["size"] for name, entry in listing.items()}
 
 
+def list_folder(folder: Any) -> list[Any]:
+    """Returns the entries of a folder; none where it doesn't exist.
+
+    Raises:
+      InputError: the bucket gives no answer, which `is_dir` and `exists` take for an absent folder.
+    """
+    path = to_path(folder)
+    if not is_remote(folder):
+        return list(path.iterdir()) if path.is_dir() else []
+    import fsspec
+
+    try:
+        names = fsspec.filesystem("gcs").ls("/".join(split_url(folder)), detail=False)
+    except FileNotFoundError:
+        return []
+    except Exception as error:  # noqa: BLE001  gcsfs has those of its libraries
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{url_of(folder)}: {reason}; expected a bucket that this machine can reach and read"
+        ) from None
+    return [path / name.rstrip("/").rpartition("/")[2] for name in names]
+
+
 @functools.cache
 def _configure() -> None:
     """Has epath read Cloud Storage through gcsfs, which loads no TensorFlow and caches nothing."""
@@ -134,6 +158,7 @@ def _configure() -> None:
     from etils.epath import gpath
 
     gpath._is_tf_installed.cache_clear()
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # tracebacks of what it raises, too
 
     # A listing in memory would hide what TensorStore and other hosts write.
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False

@@ -74,8 +74,10 @@ class Sampler:
             **self.settings,
         )
         samples = collections.defaultdict(list)
+        most = self.settings["samples_per_problem"]
         for completion in records.read_jsonl(output, records.Completion):
-            samples[completion.task_id].append(completion)
+            if completion.sample_index < most:  # an earlier run may have had more
+                samples[completion.task_id].append(completion)
         for group in samples.values():
             group.sort(key=lambda completion: completion.sample_index)
         return dict(samples)

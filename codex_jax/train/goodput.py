@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
-from codex_jax.remote.paths import to_path
+from codex_jax.remote.paths import check_path, to_path
 from codex_jax.train.run_events import EVENTS_FILE, read_events
 
 # Cause of badput → its meaning, in the order of the table.
@@ -28,7 +28,7 @@ class Goodput(NamedTuple):
     """Wall time of a run by cause, in seconds.
 
     Attributes:
-      wall: From the first start to the last event.
+      wall: From the first start to the last event, but for what clocks were set back.
       productive: In which steps were computed that the run still holds.
       badput: Cause → seconds; with `productive` they sum to `wall`.
       attempts: Number of starts.
@@ -54,6 +54,7 @@ def report_goodput(*, run: str, as_json: bool = False) -> None:
     Raises:
       InputError: no run's events are there.
     """
+    check_path(run, "run")
     path = to_path(run) / EVENTS_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; set run to the checkpoint_dir of a training run")
@@ -87,11 +88,11 @@ def compute_goodput(events: Sequence[Mapping[str, Any]]) -> Goodput:
                 productive += (seconds - waited) * (count - lost) / count
                 steps, lost_steps = steps + count - lost, lost_steps + lost
                 span -= seconds
-        badput["other"] += span
+        badput["other"] += max(0.0, span)  # hosts' clocks differ, and are set back
         if number:
             ended = max(event["time"] for event in attempts[number - 1])
-            badput["down"] += attempt[0]["time"] - ended
-    wall = max(event["time"] for event in attempts[-1]) - attempts[0][0]["time"]
+            badput["down"] += max(0.0, attempt[0]["time"] - ended)
+    wall = productive + sum(badput.values())
     return Goodput(wall, productive, badput, len(attempts), steps, lost_steps)
 
 

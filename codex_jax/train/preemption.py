@@ -3,6 +3,7 @@
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -19,7 +20,7 @@ class Preempted(SystemExit):
 
 
 class PreemptionNotice:
-    """Watches for SIGTERM within a `with` block.
+    """Watches for SIGTERM within a `with` block, and takes SIGHUP, of a closed terminal, for it.
 
     With several processes JAX's coordination service takes the signal, wherever it came, and names
     the step at which all of them end; one process has a handler of its own.
@@ -27,21 +28,21 @@ class PreemptionNotice:
 
     def __init__(self) -> None:
         self._is_received = False
-        self._former: object = None
+        self._former: dict[int, Any] = {}  # signal → its handler before
 
     def __enter__(self) -> "PreemptionNotice":  # noqa: PYI034  beartype refuses Self here
-        if self._has_handler:
-            self._former = signal.signal(signal.SIGTERM, self._receive)
+        handlers: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            if jax.process_count() == 1:
+                handlers[signal.SIGTERM] = self._receive
+            if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # nohup ignores it
+                handlers[signal.SIGHUP] = lambda *_: signal.raise_signal(signal.SIGTERM)
+        self._former = {number: signal.signal(number, h) for number, h in handlers.items()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._has_handler:
-            signal.signal(signal.SIGTERM, self._former)  # type: ignore[arg-type]  # signal's own
-
-    @property
-    def _has_handler(self) -> bool:
-        is_main = threading.current_thread() is threading.main_thread()
-        return jax.process_count() == 1 and is_main
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
         self._is_received = True

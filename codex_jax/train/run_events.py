@@ -18,6 +18,7 @@ from codex_jax import files, host_runtime
 
 EVENTS_FILE = "events.jsonl"
 _STEPS = {"restore": ("step",), "step": ("first", "last")}  # event → its fields that are steps
+_MOST = 10**7  # steps of a line: log_every, or save_every, apart
 _FAR = 1e12  # seconds, beyond which a number is none of ours
 
 
@@ -106,7 +107,7 @@ def _is_whole(event: Mapping[str, Any]) -> bool:
     are_numbers = all(isinstance(each, float | int) and 0 <= each < _FAR for each in seconds)
     if not (are_numbers and all(isinstance(each, int) for each in steps)):
         return False
-    return name != "step" or ("seconds" in event and event["first"] <= event["last"])
+    return name != "step" or ("seconds" in event and 0 <= event["last"] - event["first"] < _MOST)
 
 
 def lost_steps(events: Iterable[Mapping[str, Any]]) -> dict[int, float]:

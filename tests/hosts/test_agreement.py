@@ -1,5 +1,6 @@
 """Hosts that differ are named, with what differs; so is a folder that isn't shared."""
 
+import jax
 import pytest
 
 from codex_jax import InputError, hosts
@@ -65,6 +66,18 @@ def test_facts_tell_code_versions_and_devices(monkeypatch, tmp_path):
     assert " × " in facts["devices"]
     monkeypatch.setenv("XLA_FLAGS", "--xla_other")
     assert program_facts()["XLA_FLAGS"] == "--xla_other"
+    former = program_facts()
+    for name, value in (
+        ("jax_default_matmul_precision", "bfloat16"),
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_numpy_dtype_promotion", "strict"),
+        ("jax_threefry_partitionable", not jax.config.jax_threefry_partitionable),
+    ):
+        value_before = jax.config.values[name]
+        jax.config.update(name, value)
+        changed = program_facts()
+        jax.config.update(name, value_before)
+        assert {k for k in changed if changed[k] != former[k]} == {name}
     (tmp_path / "COMMIT").write_text("0123456789abcdef\n")
     assert hosts.agreement._commit(tmp_path) == "0123456789ab"
     assert hosts.agreement._commit(tmp_path / "none") == ""

@@ -142,6 +142,14 @@ def test_dry_run_prints_the_commands(toy, capsys):
         ({}, "nothing to sweep over"),
         ({"rate": ()}, "expected a tuple of values"),
         ({"rate": ("a b", "a_b")}, "two points of the grid have the same name"),
+        ({"": (1, 2)}, "grid names ''; expected a setting's name"),
+        ({"--seed": (1, 2)}, "grid names '--seed'; expected a setting's name"),
+        ({"seed=1": (1, 2)}, "grid names 'seed=1'; expected a setting's name"),
+        ({"a b": (1,)}, "grid names 'a b'; expected a setting's name"),
+        ({"checkpoint_dir": ("a", "b")}, "grid names 'checkpoint_dir', each run's own folder"),
+        ({"checkpoint-dir": ("a", "b")}, "grid names 'checkpoint-dir', each run's own folder"),
+        ({"gin.train.checkpoint_dir": ("a",)}, "grid names 'gin.train.checkpoint_dir', each run"),
+        ({"rate": (1, "b" * 300)}, "has too long a name; set shorter values"),
     ],
 )
 def test_a_grid_without_points_is_refused(toy, grid, line):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from codex_jax import InputError, files, records
+from codex_jax import InputError, checkpoint, files, records
 from codex_jax.remote import paths
 
 
@@ -132,3 +132,31 @@ def test_files_of_a_folder_and_their_sizes(bucket, tmp_path):
     expected = {"a": 1, "sub/b": 0, "sub/deep/c": 3}
     assert paths.list_files("gs://bucket/run") == paths.list_files(tmp_path) == expected
     assert paths.list_files("gs://bucket/absent") == {}
+
+
+def test_the_entries_of_a_folder(bucket, tmp_path):
+    for name in ("8/card/metadata", "8/commit_success.txt", "trainer.lock"):
+        bucket.write(f"run/{name}", b"1", {})
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    for folder in ("gs://bucket/run", "gs://bucket/run/", "gs:/bucket/run", tmp_path):
+        assert sorted(path.name for path in paths.list_folder(folder)) == ["8", "trainer.lock"]
+    assert paths.list_folder("gs://bucket/absent") == []
+    assert paths.list_folder(tmp_path / "absent") == []
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("error", [OSError, ConnectionError, TimeoutError, RuntimeError])
+def test_a_bucket_that_gives_no_answer_is_no_empty_folder(monkeypatch, error):
+    import fsspec
+
+    def fail(*_, **__):
+        raise error("Cannot connect to host\nstorage")
+
+    paths.to_path("gs://bucket/run")  # sets gcsfs up
+    monkeypatch.setattr(fsspec.filesystem("gcs"), "ls", fail)
+    message = "gs://bucket/run: Cannot connect to host storage; expected a bucket"
+    with pytest.raises(InputError, match=message):
+        paths.list_folder("gs://bucket/run")
+    with pytest.raises(InputError, match=message):
+        checkpoint.has_steps("gs://bucket/run")

@@ -32,7 +32,8 @@ def sampler(tmp_path, monkeypatch):
     monkeypatch.setattr(
         sampling, "encode_prompt", lambda _, text, __, begin_ids: [*begin_ids, *text]
     )
-    sampler = sampling.Sampler(tmp_path, "checkpoint", "tokenizer.json", 4, {"seed": 3})
+    settings = {"seed": 3, "samples_per_problem": 2}
+    sampler = sampling.Sampler(tmp_path, "checkpoint", "tokenizer.json", 4, settings)
     return types.SimpleNamespace(sampler=sampler, calls=calls)
 
 
@@ -46,6 +47,13 @@ def test_each_prompt_is_sampled_once_and_samples_are_in_order(sampler):
     assert rows == ["ab", "c"]
     assert settings["max_new_tokens"] == 4
     assert settings["seed"] == 3
+
+
+def test_samples_that_an_earlier_run_had_more_of_are_passed_over(sampler):
+    """Else the same settings would give other results in a folder that had more samples."""
+    settings = {**sampler.sampler.settings, "samples_per_problem": 1}
+    fewer = dataclasses.replace(sampler.sampler, settings=settings)
+    assert [s.completion for s in fewer.sample(["ab"], "windows")["ab"]] == ["ab0"]
 
 
 def test_prompts_that_leave_no_room_for_a_sample_are_absent(sampler):

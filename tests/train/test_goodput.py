@@ -95,6 +95,29 @@ def test_what_is_no_run_is_refused(tmp_path, capsys, content, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a", "b"], "run is 'a' and 'b'; set it once"),
+        (["--run=a", "b"], "run is 'a' and 'b'; set it once"),
+        (["--run="], "run is empty; set it to a path"),
+        (["~/run"], "whose ~ the shell left"),
+    ],
+)
+def test_a_run_is_named_once(capsys, words, message):
+    assert cli.main(["goodput", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("starts", [(0.0, -500.0), (1000.0, 0.0), (0.0, 0.0), (5.0, 4.0)])
+def test_clocks_that_are_set_back_take_nothing_away(starts):
+    events = events_of(*((start, 0, [steps(0, 1, 9.0)]) for start in starts))
+    result = compute_goodput(events)
+    assert min(result.productive, *result.badput.values()) >= 0
+    assert result.wall == pytest.approx(result.productive + sum(result.badput.values()))
+    assert result.wall == pytest.approx(20.0, abs=5)
+
+
 def test_the_table_has_a_meaning_for_each_cause():
     result = compute_goodput(events_of((0.0, 0, [])))
     assert all(meaning in to_table(result) for meaning in CAUSES.values())

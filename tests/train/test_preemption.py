@@ -58,5 +58,18 @@ def test_the_handler_before_is_back_afterwards():
     assert signal.getsignal(signal.SIGTERM) is former
 
 
+def test_a_closed_terminal_is_a_notice_unless_nohup_ignores_it():
+    former = signal.getsignal(signal.SIGHUP)
+    with PreemptionNotice() as notice:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert notice.is_due(1)
+    assert signal.getsignal(signal.SIGHUP) is former
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with PreemptionNotice() as notice:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not notice.is_due(1)
+    signal.signal(signal.SIGHUP, former)
+
+
 def test_the_exception_names_its_step_and_status():
     assert (Preempted(7).step, Preempted(7).code) == (7, 75)
