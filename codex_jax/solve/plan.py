@@ -117,6 +117,13 @@ def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
     return offset(literal.lineno, literal.col_offset), offset(end_line, end_column)
 
 
+def _content_span(prompt: str, start: int, stop: int) -> tuple[int, int]:
+    """Returns where the text within a literal's quotes begins and ends."""
+    quotes = re.match(r"[rRuU]?(\"\"\"|'''|\"|')", prompt[start:stop])
+    assert quotes is not None  # a docstring begins with a quote
+    return start + quotes.end(), stop - len(quotes[1])
+
+
 _Parts = tuple[str, list[str], str, str]  # head, steps, tail, marker
 
 
@@ -132,6 +139,7 @@ def _read_bullet(prompt: str, start: int, stop: int) -> _Parts | None:
 def _read_list(prompt: str, start: int, stop: int, least: int = 2) -> _Parts | None:
     """Returns the parts of the docstring's longest list, of `least` steps or more."""
     runs: list[list[tuple[int, re.Match[str]]]] = [[]]
+    begin, stop = _content_span(prompt, start, stop)
     position = start
     for line in re.split(r"(?<=\n)", prompt[start:stop]):
         match = _ITEM.match(line.rstrip("\n"))
@@ -147,6 +155,9 @@ def _read_list(prompt: str, start: int, stop: int, least: int = 2) -> _Parts | N
         return None
     if sum(map(bool, runs)) > 1:
         raise NoPlan("several lists, or a list with items of several lines")
+    first = _ITEM.match(prompt[begin:stop].partition("\n")[0])
+    if first and (first[2][-1], first[3]) == (items[0][1][2][-1], items[0][1][3]):
+        raise NoList("the list begins on the line of the opening quotes")
     last, match = items[-1]
     end = last + len(match.string)
     tail = prompt[end + 1 :] if prompt[end : end + 1] == "\n" else prompt[end:]
@@ -157,10 +168,9 @@ def _read_list(prompt: str, start: int, stop: int, least: int = 2) -> _Parts | N
 
 def _read_sentence(prompt: str, start: int, stop: int) -> _Parts | None:
     """Returns the parts of the first paragraph, if "then" joins them and it holds no list."""
-    paragraph = re.match(r"[rRuU]?(\"\"\"|'''|\"|')\s*", prompt[start:stop])
-    assert paragraph is not None  # a docstring begins with a quote
-    begin = start + paragraph.end()
-    text = prompt[begin : stop - len(paragraph[1])]
+    begin, stop = _content_span(prompt, start, stop)
+    text = prompt[begin:stop].lstrip()
+    begin = stop - len(text)
     text = re.split(r"\n\s*\n|\n\s*>>>", text)[0].rstrip()
     text = text.removesuffix(".")
     if "{" in text or not _THEN.search(text) or any(map(_ITEM.match, text.split("\n")[1:])):

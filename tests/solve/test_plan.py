@@ -104,8 +104,15 @@ LONG = "Do:\n" + "".join(f"    - step {n}\n" for n in range(200)) + "    "
         ("def f(s):\n", "has no docstring"),
         ("def f(s):\n    '''- a\n    - b'''\n    x = 1\n", "has code after it"),
         ("x = 1\n", "doesn't end in a function"),
-        ("def f(s:\n", "doesn't end in a function"),
-        ("", "doesn't end in a function"),
+        ("async " + prompt_of("- a\n    - b\n    "), "doesn't end in a function"),
+        ("class A:\n    " + prompt_of("- a\n        - b\n").strip(), "doesn't end in a function"),
+        ("\ufeff" + prompt_of("- a\n    - b\n    "), "doesn't end in a function"),
+        ("def g(s):\n    def f(s):\n        '''- a\n        - b'''\n", "ends in g, and asks for f"),
+        ("def f(s):\n    f'''- a\n    - b'''\n", "has no docstring"),
+        ("def f(s):\n    b'''- a\n    - b'''\n", "has no docstring"),
+        ("f = lambda s: s\n", "doesn't end in a function"),
+        (prompt_of("- a\n    - b\n    - c\n    "), "begins on the line of the opening quotes"),
+        (prompt_of("- a\n    - b\n    "), "no list of steps"),
         (
             "x = " + "-" * 50_000 + "1\n" + prompt_of("- a\n    - b\n    "),
             "doesn't end in a function",
@@ -123,3 +130,23 @@ def test_form_feeds_and_line_separators_are_no_lines():
     for head in ("x = 'a\u2028b'\n\x0c\n", "x = 1\ry = 2\r\n"):
         prompt = head + prompt_of("Do:\n    - a\n    - b\n    ")
         assert read_plan(prompt, "f").steps == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "import functools\n\n\n@functools.cache\n" + prompt_of("Do:\n    - a\n    - b\n    "),
+        prompt_of("Do:\n    - a\n    - b\n    ").replace("\n", "\r\n"),
+        prompt_of("Do:\n    - a\n    - b\n    ", "def g(s):")
+        + "\n\n"
+        + prompt_of("\n    - a\n    - b"),
+        prompt_of("Do:\n    - a\n    - b\n    ", "def f(s: str = 'x', /):"),
+        prompt_of("Do:\n    - a\n    - b\n    ").rstrip(),
+    ],
+)
+def test_prompts_of_other_forms_have_a_plan(prompt):
+    """Decorators, line ends, a function before, quotes behind the last item, no line end."""
+    plan = read_plan(prompt, "f")
+    assert plan.steps == ("a", "b")
+    for window in ((0, 1), (0, 2), (1, 2)):
+        compile(plan.prompt(*window) + "\n    return s\n", "window", "exec")
