@@ -7,6 +7,7 @@ of given weights, are functions of (problems, seed, n): a resumed run continues 
 
 import dataclasses
 import json
+import os
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -223,6 +224,8 @@ def _check_settings(settings: Any) -> None:
     ranges.check("StopRules", settings.stop_rules, watch.RANGES)
     if not settings.init_from:
         raise InputError("init_from is empty; set it to the checkpoint that the run improves")
+    if os.path.realpath(settings.init_from) == os.path.realpath(settings.checkpoint_dir):
+        raise InputError("checkpoint_dir is init_from; set checkpoint_dir to another folder")
     _check_samples(settings)
     if settings.steps % rollout.updates_per_batch:
         raise InputError(

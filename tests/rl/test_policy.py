@@ -153,7 +153,7 @@ def test_equal_rewards_stop_the_run_and_change_no_weight(run_settings):
     assert {k: v for k, v in initial.items() if k.startswith("params/")} == sums
 
 
-def faulty_settings(tmp_path):
+def faulty_settings(run_settings, tmp_path):
     """Name → (changed settings, the message)."""
     other = Tokenizer.train(["x = 1\n"] * 3, vocab_size=350)
     other.save(tmp_path / "other.json")
@@ -168,6 +168,10 @@ def faulty_settings(tmp_path):
     return {
         "tokenizer": ({"tokenizer": str(tmp_path / "other.json")}, "set tokenizer to the file"),
         "no checkpoint": ({"init_from": str(tmp_path / "none")}, "none"),
+        "one folder": (
+            {"checkpoint_dir": run_settings["init_from"] + "/."},
+            "checkpoint_dir is init_from",
+        ),
         "empty init_from": ({"init_from": ""}, "init_from is empty"),
         "long prompt": ({"problems": str(tmp_path / "long.jsonl"), "rollout": small}, "max_length"),
         "one case": ({"problems": str(tmp_path / "single.jsonl")}, "t/0: its test has 1 cases"),
@@ -198,7 +202,7 @@ def faulty_settings(tmp_path):
 
 
 def test_bad_input_is_a_line_each(run_settings, tmp_path):
-    for name, (changes, message) in faulty_settings(tmp_path).items():
+    for name, (changes, message) in faulty_settings(run_settings, tmp_path).items():
         folder = tmp_path / name.replace(" ", "_")
         with pytest.raises(InputError) as error:
             learn(**run_settings | {"checkpoint_dir": str(folder)} | changes)
