@@ -119,7 +119,7 @@ class Checkpoints:
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
-                best_fn=_validation_loss if retention and retention.keep_best else None,
+                best_fn=_validation_loss,  # stores the losses, by which a later run may keep
                 best_mode="min",
                 cleanup_tmp_directories=True,
             ),

@@ -53,7 +53,7 @@ def expect_abort(status: int) -> None:
 
 
 def name_aborts() -> None:
-    """Has a process with a lost coordinator end by `leave`; JAX's client calls abort() then.
+    """Has a process end by `leave` where others are lost; JAX's client calls abort() then.
 
     The thread that aborts is the client's and holds no lock of ours, so that Python can run in it.
     """
@@ -64,6 +64,8 @@ def name_aborts() -> None:
             os._exit(_statuses[-1])
         if distributed.global_state.process_id:
             leave("process 0, which coordinates all, is gone, or ended the run; look at its log")
+        if (distributed.global_state.num_processes or 1) > 1:
+            leave("another process is lost, or JAX aborts; look at the logs, and run it again")
         libc.signal(number, None)  # SIG_DFL: abort() goes on
 
     libc = ctypes.CDLL(None)

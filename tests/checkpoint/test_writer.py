@@ -56,6 +56,20 @@ def test_a_damaged_newest_is_named_and_set_aside_and_the_one_before_is_used(
     checkpoints.close()
 
 
+def test_the_best_of_a_run_that_did_not_keep_it_then(tmp_path):
+    losses = {2: 3.0, 4: 1.0, 6: 2.0, 8: 5.0}
+    for step, loss in losses.items():
+        keep = (
+            Retention(keep_latest=1, keep_every=2)
+            if step < 8
+            else Retention(keep_latest=1, keep_best=1)
+        )
+        with Checkpoints(tmp_path, keep) as checkpoints:
+            arrays = damage.params(step), damage.rest(step)
+            checkpoints.save(step, *arrays, damage.CARD, validation_loss=loss)
+    assert [n for n in names(tmp_path) if n.isdecimal()] == ["4", "8"]
+
+
 def test_a_newest_without_its_optimizer_is_set_aside(saved, tmp_path, capsys):
     folder = shutil.copytree(saved, tmp_path / "run")
     damage.remove_optimizer(folder / "2")

@@ -42,6 +42,7 @@ import ctypes, sys, threading
 from jax._src import distributed
 from codex_jax.hosts.ending import name_aborts
 distributed.global_state.process_id = int(sys.argv[1])
+distributed.global_state.num_processes = int(sys.argv[2])
 name_aborts()
 threading.Thread(target=ctypes.CDLL(None).abort).start()
 threading.Event().wait()
@@ -67,12 +68,23 @@ def test_nothing_is_written_after_the_sentence():
     assert done.stderr.splitlines()[-1] == "codex-jax: process 0: the end"
 
 
-@pytest.mark.parametrize(("index", "status"), [(1, LOST_STATUS), (0, -6)])
-def test_an_abort_names_the_coordinator_except_in_itself(index, status):
-    done = run(ABORT, str(index))
+@pytest.mark.parametrize(
+    ("index", "count", "status", "line"),
+    [
+        (
+            1,
+            2,
+            LOST_STATUS,
+            "process 1: process 0, which coordinates all, is gone, or ended the run",
+        ),
+        (0, 2, LOST_STATUS, "process 0: another process is lost, or JAX aborts; look at the logs"),
+        (0, 1, -6, ""),
+    ],
+)
+def test_an_abort_names_the_lost_one(index, count, status, line):
+    done = run(ABORT, str(index), str(count))
     assert done.returncode == status
-    named = "codex-jax: process 1: process 0, which coordinates all, is gone, or ended"
-    assert (named in done.stderr) == (index == 1)
+    assert done.stderr.rpartition("\ncodex-jax: ")[2].startswith(line)
 
 
 def test_an_expected_abort_is_silent():
