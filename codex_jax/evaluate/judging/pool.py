@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import gc
 import json
 import os
 import pathlib
@@ -253,11 +252,9 @@ class Pool:
         self._sandbox_info: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
-        gc.freeze()  # collections needn't look at what was there before
         return self
 
     def __exit__(self, *_: object) -> None:
-        gc.unfreeze()
         for worker in self._workers:
             worker.close()
 
