@@ -60,6 +60,11 @@ def _shut_down() -> None:
 
 
 def _join(seconds: int) -> None:
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address is not None and not re.fullmatch(r".+:\d{1,5}", address):
+        raise InputError(
+            f"the variable JAX_COORDINATOR_ADDRESS is {address!r:.80}; set it to HOST:PORT"
+        )
     numbers = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     settings: dict[str, Any] = {name: _number(variable) for name, variable in numbers.items()}
     # The service names the absent, before the clients' patience ends.

@@ -99,6 +99,13 @@ def test_a_variable_that_is_no_number_is_refused(monkeypatch, initialized, name)
         pytest.fail(f"joined with {initialized}")
 
 
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":1", "localhost:http"])
+def test_an_address_without_host_or_port_is_refused(monkeypatch, initialized, address):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
+    with pytest.raises(InputError, match=f"is '{address}'; set it to HOST:PORT"), joined():
+        pytest.fail(f"joined with {initialized}")
+
+
 @pytest.mark.parametrize(
     ("variables", "fault"),
     [
