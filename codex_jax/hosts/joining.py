@@ -40,11 +40,21 @@ def joined() -> Iterator[None]:
     try:
         _open_devices(seconds)
         yield
-    except Exception as error:
-        tell_stop(error)
-        expect_abort(2 if isinstance(error, InputError | OSError) else 1)
+    except BaseException as error:
+        if not isinstance(error, SystemExit):  # whose reason is told already
+            tell_stop(error)
+        expect_abort(_status_of(error))
         atexit.register(_shut_down)  # runs before JAX's own, and after the error is printed
         raise
+
+
+def _status_of(error: BaseException) -> int:
+    """Returns the exit status with which an error ends the process."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, InputError | OSError) else 1
 
 
 def _shut_down() -> None:
