@@ -58,6 +58,8 @@ def write_docstrings(
         )
     folder = pathlib.Path(output)
     samples = [c for path in completions for c in records.read_jsonl(path, records.Completion)]
+    if completions and not samples:
+        raise InputError(f"{', '.join(completions)}: no completions; set completions to samples")
     _check_samples(samples, {prompt.task_id for prompt in prompts})
     records.write_jsonl(folder / "prompts.jsonl", prompts)
     if not completions:

@@ -1,9 +1,11 @@
 """The `evaluate` command: problems and completions in, verdicts and pass@k out."""
 
+import contextlib
+import gc
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from codex_jax import InputError, files, progress, records
@@ -151,7 +153,7 @@ def _judge(
     Returns:
       The samples' log, and the names of the sandbox and its Python.
     """
-    with Pool(tasks, **settings) as pool:
+    with _frozen_heap(), Pool(tasks, **settings) as pool:
         backend, python = pool.sandbox_info()
         conditions = [backend, python, str(settings["limits"])]
         by_key: dict[str, records.Verdict] = {}
@@ -163,6 +165,16 @@ def _judge(
         log.by_key |= by_key
         log.judge(samples, pool)
     return log, {"isolation": backend, "python": python}
+
+
+@contextlib.contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Spares garbage collections the objects that are there already, until it ends."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _difference(baseline: str, verdicts: Sequence[records.Verdict]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from codex_jax.train.stability import Stability
 
 _KS = (1, 10, 100)
 _PROBLEM_FILES = ("problems", "held_out")
+_IS_REPORT = files.has_json_keys("round", "pass_at_k", "shadow_pass_at_k")
 _OWN_FILES = {
     "settings.json": files.has_json_keys("problems", "held_out", "keep"),
     "cases": lambda path: path.is_dir() and all(map(_is_of_cases, path.iterdir())),
@@ -223,11 +224,17 @@ def _checkpoint(settings: Any, folder: pathlib.Path, number: int) -> str:
     return str(folder / f"round-{number}" / "checkpoint") if number else settings.init_from
 
 
+def _read_report(folder: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the report of a finished round; None where there is none, or a torn one."""
+    path = folder / "report.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() and _IS_REPORT(path) else None
+
+
 def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, Any]:
     """Samples, judges, keeps and trains, and measures the result."""
     here, cases = folder / f"round-{number}", folder / "cases" / "problems.jsonl"
-    if (here / "report.json").exists():
-        return json.loads((here / "report.json").read_text("utf-8"))
+    if (report := _read_report(here)) is not None:
+        return report
     here.mkdir(parents=True, exist_ok=True)
     last = _checkpoint(settings, folder, number - 1)
     completions = here / "completions.jsonl"
@@ -310,9 +317,8 @@ def _measure(
 ) -> dict[str, Any]:
     """Samples held-out problems; writes pass@k on their rewarded and their shadow cases."""
     here = folder / f"round-{number}"
-    report_path = here / "report.json"
-    if report_path.exists():
-        return json.loads(report_path.read_text("utf-8"))
+    if (former := _read_report(here)) is not None:
+        return former
     here.mkdir(parents=True, exist_ok=True)
     problems, shadow = (folder / "cases" / f"held_out{s}.jsonl" for s in ("", "-shadow"))
     completions = here / "held_out.jsonl"
@@ -321,5 +327,5 @@ def _measure(
     report: dict[str, Any] = {"round": number, **counts}
     for name, path in parts.items():
         report[name] = _judge(settings, path, completions, here / name)["pass_at_k"]
-    files.atomic_write(report_path, json.dumps(report, indent=1) + "\n")
+    files.atomic_write(here / "report.json", json.dumps(report, indent=1) + "\n")
     return report

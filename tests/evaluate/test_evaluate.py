@@ -1,6 +1,7 @@
 """The command: verdicts, resuming, running equal programs once, and the messages for bad input."""
 
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -86,6 +87,12 @@ def test_a_second_run_is_free_and_a_changed_sample_costs_itself_only(tmp_path, m
     tasks[0] = chains.problem((0,), task_id=tasks[0].task_id, seed=1)  # another test
     evaluate(**write(tmp_path, tasks, samples))
     assert len(judged) == 2
+
+
+def test_what_was_there_before_is_collected_again_after_a_run(tmp_path):
+    (task,) = some_chains(1)
+    evaluate(**write(tmp_path, [task], [(task.task_id, task.canonical_solution)]))
+    assert gc.get_freeze_count() == 0
 
 
 # A worker changes limits and signals of its process, so it isn't the tests' own.

@@ -1,10 +1,14 @@
 """Chunks of jobs: few problems each, every job once, lost ones one by one."""
 
 import random
+import shutil
 
 import pytest
 
+from codex_jax import InputError
+from codex_jax.evaluate.judging import pool
 from codex_jax.evaluate.judging.pool import Job, _JobQueue
+from codex_jax.evaluate.sandbox.sandbox import Limits
 
 MANY = 10_000
 
@@ -47,3 +51,12 @@ def test_jobs_of_a_lost_worker_come_one_by_one_and_first():
 def test_long_programs_are_not_sent_together():
     long = [Job("p", "x" * (1 << 20)) for _ in range(MANY)]
     assert len(_JobQueue(long, workers=1).next_chunk(0)) == 1
+
+
+def test_a_worker_that_ends_as_it_starts_is_a_line(monkeypatch):
+    monkeypatch.setattr(pool.sys, "executable", shutil.which("false"))
+    with (
+        pool.Pool({}, sandbox="auto", limits=Limits(), workers=1) as judges,
+        pytest.raises(InputError, match=r"ended \d times as it started, with status 1;"),
+    ):
+        judges.sandbox_info()

@@ -60,11 +60,6 @@ def test_mbr_exec_follows_the_majority_on_all_inputs():
     assert selection.mbr_exec_scores(outputs) == [3, 3, 2, 3, 2]
 
 
-def test_codet_weighs_samples_by_tests():
-    passes = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 1]], bool)
-    assert selection.codet_scores(passes) == [6, 6, 3, 3, 3]
-
-
 def test_pairing_finds_a_difference_that_intervals_of_each_run_hide():
     rng = np.random.default_rng(0)
     hardness = rng.random(100)

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import gc
 import json
 import os
 import pathlib
@@ -253,11 +252,9 @@ class Pool:
         self._sandbox_info: tuple[str, str] | None = None
 
     def __enter__(self) -> Self:
-        gc.freeze()  # collections needn't look at what was there before
         return self
 
     def __exit__(self, *_: object) -> None:
-        gc.unfreeze()
         for worker in self._workers:
             worker.close()
 
@@ -276,12 +273,29 @@ class Pool:
           InputError: no sandbox works here; the line says why and what to install.
         """
         if self._sandbox_info is None:
-            reply = self._workers[0].start()
+            reply = self._start_first()
             if "unusable" in reply:
                 raise InputError(reply["unusable"])
             self.sandbox = reply["backend"]
             self._sandbox_info = reply["backend"], reply["python"]
         return self._sandbox_info
+
+    def _start_first(self) -> dict:
+        """Starts the first worker, which may be killed meanwhile; returns its sandbox.
+
+        Raises:
+          InputError: it ended at every try.
+        """
+        status = 0
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._workers[0].start()
+            except WorkerLostError:
+                status = self._workers[0].close()
+        raise InputError(
+            f"the judge's process ended {_ATTEMPTS} times as it started, with status {status}; its "
+            "last messages say why; mend that, such as too little memory, and run again"
+        )
 
     def judge(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yields outcomes as they come. Closing the iterator ends all processes.

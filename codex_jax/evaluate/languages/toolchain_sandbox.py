@@ -98,16 +98,12 @@ class ToolchainSandbox(Sandbox):
             "limits": limits_for(language, limits),
         }
         self.send(protocol.RUN, json.dumps(job).encode())
-        answers = b""
-        while True:
-            message, body = self.receive_any(within_s=_SILENCE_S + 10 * limits.cpu_s)
-            if message == protocol.ENDED:
-                end = json.loads(body)
-                self.tainted = self.tainted or end["dirty"]
-                if end["reason"] == "exec":
-                    raise SandboxLostError(end["output"])
-                return answers, end
-            answers += body
+        answers, body = self.receive_answers(within_s=_SILENCE_S + 10 * limits.cpu_s)
+        end = json.loads(body)
+        self.tainted = self.tainted or end["dirty"]
+        if end["reason"] == "exec":
+            raise SandboxLostError(end["output"])
+        return answers, end
 
 
 def limits_for(language: Language, limits: Limits) -> dict[str, Any]:

@@ -38,19 +38,6 @@ def mbr_exec_scores(outputs: Sequence[Sequence[Hashable]]) -> list[float]:
     return [float(votes[tuple(row)]) for row in outputs]
 
 
-def codet_scores(passes: np.ndarray) -> list[float]:
-    """Scores sets of samples that pass the same generated tests (CodeT, Chen et al., 2022).
-
-    The score is the number of samples of the set times the number of tests that they pass.
-
-    Args:
-      passes: bool (S, T), whether sample s passes generated test t.
-    """
-    rows = [tuple(np.flatnonzero(row)) for row in passes]
-    sizes = collections.Counter(rows)
-    return [float(sizes[row] * len(row)) for row in rows]
-
-
 def selected_pass_rate(scores: Sequence[float], passed: Sequence[bool]) -> float:
     """Returns the chance that the best-scored sample passes, averaged over ties."""
     best = max(scores)

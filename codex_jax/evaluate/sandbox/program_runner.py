@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from codex_jax import records
-from codex_jax.evaluate.sandbox import protocol, python_sandbox
+from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.guest import value_codec
 from codex_jax.evaluate.sandbox.packages import describe
 from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo, SandboxLostError, check_limits
@@ -128,12 +128,9 @@ class RunnerSession:
         self, sandbox: python_sandbox.PythonSandbox, source: str, calls: Sequence[Call]
     ) -> records.Run:
         forms, numbered = self._encode(calls)
-        task = {"entry_point": _ENTRY_POINT, "calls": forms}
-        sandbox.set_source(source)
-        sandbox.set_calls(task | {"limits": self.limits._asdict()})
-        sandbox.start_program(live=False)
+        task = {"entry_point": _ENTRY_POINT, "calls": forms, "limits": self.limits._asdict()}
         try:
-            lines, end = _receive_all(sandbox, within_s=30 + 10 * self.limits.cpu_s)
+            lines, end = sandbox.run(source, task, within_s=30 + 10 * self.limits.cpu_s)
         except python_sandbox.ProgramRefusedError as error:
             return records.Run([], 0.0, str(error))
         sandbox.tainted = sandbox.tainted or end["dirty"] or end["full"]
@@ -180,19 +177,6 @@ def _encode_call(
     encoder: value_codec.Encoder, arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> str:
     return json.dumps([encoder.encode(list(arguments)), encoder.encode(named)])
-
-
-def _receive_all(
-    sandbox: python_sandbox.PythonSandbox, *, within_s: float
-) -> tuple[list[bytes], dict[str, Any]]:
-    """Returns the lines that a program answered, and how it ended."""
-    answers = b""
-    while True:
-        message, body = sandbox.receive_any(within_s=within_s)
-        if message == protocol.ENDED:
-            end, _, last = body.partition(b"\n")
-            return (answers + last).split(b"\n")[:-1], json.loads(end)
-        answers += body
 
 
 def _decode_answers(

@@ -68,6 +68,21 @@ class PythonSandbox(Sandbox):
             raise ProgramRefusedError(body.decode("utf-8", "replace"))
         return message, body
 
+    def run(
+        self, source: str, task: dict[str, Any], *, within_s: float
+    ) -> tuple[list[bytes], dict[str, Any]]:
+        """Returns the lines that a program answers to the calls of a task, and how it ended.
+
+        Raises:
+          ProgramRefusedError: it doesn't compile.
+        """
+        self.set_source(source)
+        self.set_calls(task)
+        self.start_program(live=False)
+        answers, body = self.receive_answers(within_s=within_s)
+        end, _, last = body.partition(b"\n")
+        return (answers + last).split(b"\n")[:-1], json.loads(end)
+
     def send_call(self, call: str) -> None:
         """Sends the program another call."""
         self.send(protocol.CALL, call.encode() + b"\n")
@@ -156,15 +171,10 @@ def probe(packages):
 
 def _probe_failures(sandbox: PythonSandbox) -> list[str]:
     names = [description.split()[0] for description in sandbox.limits.packages]
-    task = {"entry_point": "probe", "calls": [f'[[{json.dumps(names)}], {{"dict": []}}]']}
-    sandbox.set_calls(task | {"limits": Limits()._asdict()})
-    sandbox.set_source(_PROBE)
-    sandbox.start_program(live=False)
-    answers, message = b"", b""
-    while message != protocol.ENDED:
-        message, body = sandbox.receive_any(within_s=_PROBE_S)
-        answers += body.partition(b"\n")[2] if message == protocol.ENDED else body
+    calls = [f'[[{json.dumps(names)}], {{"dict": []}}]']
+    task = {"entry_point": "probe", "calls": calls, "limits": Limits()._asdict()}
+    lines, _ = sandbox.run(_PROBE, task, within_s=_PROBE_S)
     try:
-        return json.loads(answers.splitlines()[2])["value"]
+        return json.loads(lines[2])["value"]
     except (IndexError, KeyError, ValueError):
-        return [f"answers {answers[:200]!r}"]
+        return [f"answers {lines!r}"[:200]]

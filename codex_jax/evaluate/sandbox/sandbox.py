@@ -147,6 +147,15 @@ class Sandbox:
                 self._clock, self._asleep_s = None, 0.0
             return message, body
 
+    def receive_answers(self, *, within_s: float) -> tuple[bytes, bytes]:
+        """Returns what a program still answers, and the frame's body that says how it ended."""
+        answers = b""
+        while True:
+            message, body = self.receive_any(within_s=within_s)
+            if message == protocol.ENDED:
+                return answers, body
+            answers += body
+
     def _count_sleep(self, report: Mapping[str, Any], since: float) -> float:
         """Ends the program if it has slept too long in all, while the host waited for it.
 
