@@ -75,7 +75,7 @@ ROOMS = {
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
-        {"records", "files", "progress", "host_runtime", "remote", "hosts"}
+        {"records", "files", "progress", "host_runtime", "ranges", "remote", "hosts"}
         | {"tokenizer", "model", "sharding", "checkpoint"},
         ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
@@ -86,7 +86,9 @@ ROOMS = {
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room(
-        {"records", "files", "progress", "problem_texts", "tokenizer"} | COMPOSED["solve"], set()
+        {"records", "files", "progress", "ranges", "problem_texts", "tokenizer"}
+        | COMPOSED["solve"],
+        set(),
     ),
     "rl": Room(
         {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}

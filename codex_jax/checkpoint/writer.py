@@ -36,8 +36,14 @@ def _quiet_writers() -> None:
         None if str(lost.exc_value).endswith(aftermath) else print_error(lost)
     )
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    noise = "Requested `tracked_metric`"  # of a save without a validation loss
     logging.getLogger("absl").addFilter(
-        lambda record: not (record.exc_info and "orbax" in record.pathname)
+        lambda record: (
+            not (
+                "orbax" in record.pathname
+                and (record.exc_info or str(record.msg).startswith(noise))
+            )
+        )
     )
 
 

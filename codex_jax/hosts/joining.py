@@ -40,11 +40,21 @@ def joined() -> Iterator[None]:
     try:
         _open_devices(seconds)
         yield
-    except Exception as error:
-        tell_stop(error)
-        expect_abort(2 if isinstance(error, InputError | OSError) else 1)
+    except BaseException as error:
+        if not isinstance(error, SystemExit):  # whose reason is told already
+            tell_stop(error)
+        expect_abort(_status_of(error))
         atexit.register(_shut_down)  # runs before JAX's own, and after the error is printed
         raise
+
+
+def _status_of(error: BaseException) -> int:
+    """Returns the exit status with which an error ends the process."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 2 if isinstance(error, InputError | OSError) else 1
 
 
 def _shut_down() -> None:
@@ -60,6 +70,11 @@ def _shut_down() -> None:
 
 
 def _join(seconds: int) -> None:
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address is not None and not re.fullmatch(r".+:\d{1,5}", address):
+        raise InputError(
+            f"the variable JAX_COORDINATOR_ADDRESS is {address!r:.80}; set it to HOST:PORT"
+        )
     numbers = {"num_processes": "JAX_NUM_PROCESSES", "process_id": "JAX_PROCESS_ID"}
     settings: dict[str, Any] = {name: _number(variable) for name, variable in numbers.items()}
     # The service names the absent, before the clients' patience ends.

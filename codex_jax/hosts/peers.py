@@ -112,7 +112,8 @@ def exchange(subject: str, text: str) -> list[str]:
 def tell_stop(error: BaseException) -> None:
     """Tells the other processes why this one stops, if it can."""
     state = distributed.global_state
-    text = " ".join(str(error).split())[:300] or type(error).__name__
+    name = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    text = " ".join(str(error).split())[:300] or name
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         if state.client:
             state.client.key_value_set(f"{_STOPS}/{state.process_id}", text, allow_overwrite=True)

@@ -38,8 +38,14 @@ class BoundCommand:
         """Runs the command; on a pod, as one process of many."""
         # Orbax logs a traceback for each thread that fails, and then raises what we report.
         absl.logging.set_verbosity(absl.logging.FATAL)
-        if os.environ.get("CODEX_JAX_DISTRIBUTED", "0") in ("", "0"):
+        switch = os.environ.get("CODEX_JAX_DISTRIBUTED", "")
+        if switch in ("", "0"):
             return self._call()
+        if switch != "1":
+            raise InputError(
+                f"the variable CODEX_JAX_DISTRIBUTED is {switch!r:.40}; set it to 1, or to 0 for "
+                "this host alone"
+            )
         from codex_jax import hosts
 
         with hosts.joined():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.sample.batch_run import BatchRun, format_output
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.engine.requests import Request
@@ -12,6 +12,12 @@ from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
+
+_RANGES = {
+    "samples_per_problem": ranges.integer(1, 1_000_000),
+    "max_new_tokens": ranges.integer(1),
+    "batch_size": ranges.integer(1, 65_536),
+}
 
 
 def generate(
@@ -62,7 +68,7 @@ def generate(
       batch_output: The samples again, in OpenAI's Batch output format; braces as in output.
     """
     bpe = Tokenizer.load(tokenizer)
-    _check_sizes(samples_per_problem, max_new_tokens, batch_size)
+    ranges.check("sample", locals(), _RANGES)
     params, samples = sampling_params or SamplingParams(), range(samples_per_problem)
     default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
     lines = read_inputs(problems, default)
@@ -74,13 +80,6 @@ def generate(
     options = (dtypes, mesh or MeshShape(), ends, ordered, token_healing, batch_output)
     run = BatchRun(lines, default, bpe, output, batch_size, *options)
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
-
-
-def _check_sizes(samples: int, max_new_tokens: int, rows: int) -> None:
-    sizes = {"samples_per_problem": samples, "max_new_tokens": max_new_tokens, "batch_size": rows}
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}; expected 1 or more")
 
 
 def _check_outputs(output: str, batch_output: str, **lists: Sequence[object]) -> None:

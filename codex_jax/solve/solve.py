@@ -9,7 +9,7 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 
-from codex_jax import InputError, files, progress, records
+from codex_jax import InputError, files, progress, ranges, records
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.solve import helper_rounds
 from codex_jax.solve.helper_rounds import MOST_OUTLINES, HelperRounds
@@ -18,6 +18,14 @@ from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, wit
 from codex_jax.solve.statement_rounds import MOST_ROUNDS, StatementRounds, name_round
 
 _CHUNK = 8  # prompts that a process searches with one sandbox
+_RANGES = {
+    "samples_per_window": ranges.integer(1, 10_000),
+    "beam": ranges.integer(1, 10_000),
+    "candidates": ranges.integer(1, 10_000),
+    "statements": ranges.integer(0, MOST_ROUNDS),
+    "outlines": ranges.integer(0, MOST_OUTLINES),
+    "workers": ranges.integer(0, 1024),
+}
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 _SAMPLED = ("windows", "whole", "helpers", *map(name_round, range(1, MOST_ROUNDS)))
 _IS_SEARCH = files.has_json_keys("task_id", "reason", lines=True)
@@ -80,8 +88,8 @@ def solve(
     Returns:
       Counts of prompts by result: solved by search, or by samples of the full prompt, and why.
     """
-    _check_settings(windows, samples_per_window, beam, candidates, workers)
-    _check_rounds(statements=(statements, MOST_ROUNDS), outlines=(outlines, MOST_OUTLINES))
+    ranges.check("solve", locals(), _RANGES)
+    _check_windows(windows)
     files.claim_folder(folder := pathlib.Path(output), _OWN_FILES, "output", [problems])
     tasks = list(read_tasks(problems, by_statements=statements + outlines > 0).values())
     _check_sandbox(runner)
@@ -116,28 +124,9 @@ def _check_sandbox(runner: Runner) -> None:
         session.run("def f(): pass", "f", [])
 
 
-def _check_settings(
-    windows: Sequence[int],
-    samples: int,
-    beam: int,
-    candidates: int,
-    workers: int,
-) -> None:
-    sizes = {"samples_per_window": samples, "beam": beam, "candidates": candidates}
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}; set {name} to 1 or more")
-    if workers < 0:
-        raise InputError(f"workers is {workers}; set workers to 0 or more")
+def _check_windows(windows: Sequence[int]) -> None:
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
-
-
-def _check_rounds(**sizes: tuple[int, int]) -> None:
-    """Checks settings that are 0 to their largest value."""
-    for name, (value, most) in sizes.items():
-        if not 0 <= value <= most:
-            raise InputError(f"{name} is {value}; set {name} to 0 to {most}")
 
 
 def _search_all(

@@ -70,6 +70,12 @@ def test_the_best_of_a_run_that_did_not_keep_it_then(tmp_path):
     assert [n for n in names(tmp_path) if n.isdecimal()] == ["4", "8"]
 
 
+def test_a_save_without_a_validation_loss_says_nothing(tmp_path, capfd):
+    with Checkpoints(tmp_path, Retention(keep_latest=1)) as checkpoints:
+        checkpoints.save(1, damage.params(1), damage.rest(1), damage.CARD)
+    assert "tracked_metric" not in capfd.readouterr().err
+
+
 def test_a_newest_without_its_optimizer_is_set_aside(saved, tmp_path, capsys):
     folder = shutil.copytree(saved, tmp_path / "run")
     damage.remove_optimizer(folder / "2")

@@ -81,14 +81,25 @@ def test_the_environment_names_the_processes(monkeypatch, initialized):
     assert distributed._jax.get_distributed_runtime_client is initialized["former"]
 
 
-def test_an_error_is_told(monkeypatch, initialized):
-    told = []
-    monkeypatch.setattr(joining, "tell_stop", told.append)
+@pytest.mark.parametrize(
+    ("error", "told", "status"),
+    [
+        (InputError("rows: no such folder"), ["rows: no such folder"], 2),
+        (OSError("disk"), ["disk"], 2),
+        (KeyboardInterrupt("Ctrl-C"), ["Ctrl-C"], 130),
+        (RuntimeError("a bug"), ["a bug"], 1),
+        (SystemExit(75), [], 75),
+    ],
+)
+def test_an_error_is_told(monkeypatch, initialized, error, told, status):
+    seen = []
+    monkeypatch.setattr(joining, "tell_stop", seen.append)
+    monkeypatch.setattr(joining, "expect_abort", seen.append)
     monkeypatch.setattr(joining.atexit, "register", lambda function: function())
-    monkeypatch.setattr(jax.distributed, "shutdown", lambda: told.append("shut down"))
-    with pytest.raises(InputError), joined():
-        raise InputError("rows: no such folder")
-    assert [str(error) for error in told] == ["rows: no such folder", "shut down"]
+    monkeypatch.setattr(jax.distributed, "shutdown", lambda: seen.append("shut down"))
+    with pytest.raises(type(error)), joined():
+        raise error
+    assert [str(each) for each in seen] == [*told, str(status), "shut down"]
     assert initialized["initialize"]["num_processes"] is None
 
 
@@ -96,6 +107,13 @@ def test_an_error_is_told(monkeypatch, initialized):
 def test_a_variable_that_is_no_number_is_refused(monkeypatch, initialized, name):
     monkeypatch.setenv(name, "four")
     with pytest.raises(InputError, match=f"the variable {name} is 'four'; set it to"), joined():
+        pytest.fail(f"joined with {initialized}")
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:", ":1", "localhost:http"])
+def test_an_address_without_host_or_port_is_refused(monkeypatch, initialized, address):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
+    with pytest.raises(InputError, match=f"is '{address}'; set it to HOST:PORT"), joined():
         pytest.fail(f"joined with {initialized}")
 
 

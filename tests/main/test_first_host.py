@@ -87,6 +87,14 @@ def test_0_means_no(configure, toy, monkeypatch, value):
     assert len(toy.CALLS) == 1
 
 
+@pytest.mark.parametrize("value", ["no", "false", "2", "maybe", " 1"])
+def test_only_0_and_1_are_understood(configure, toy, monkeypatch, value):
+    monkeypatch.setenv("CODEX_JAX_DISTRIBUTED", value)
+    with pytest.raises(InputError, match=f"CODEX_JAX_DISTRIBUTED is '{value}'; set it to 1, or"):
+        configure().call()
+    assert toy.CALLS == []
+
+
 def test_commands_have_a_form():
     forms = {row.default for row in dataclasses.fields(commands.Command) if row.name == "hosts"}
     assert forms == {"first"}

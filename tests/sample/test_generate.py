@@ -108,7 +108,10 @@ def test_a_run_of_other_settings_is_refused(trained, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"samples_per_problem": 0}, "samples_per_problem is 0; expected 1 or more"),
+        ({"samples_per_problem": 0}, "samples_per_problem is 0; set it to a whole"),
+        ({"samples_per_problem": 10**9}, "samples_per_problem is 1000000000; set it to"),
+        ({"max_new_tokens": 2**64}, "max_new_tokens is 18446744073709551616; set it to"),
+        ({"batch_size": 10**6}, "batch_size is 1000000; set it to"),
         ({"max_new_tokens": 250}, "exceed the model's max_length 256"),
         ({"checkpoint_dir": "nowhere"}, "nowhere: no checkpoint here"),
         ({"problems": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),

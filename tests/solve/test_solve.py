@@ -287,11 +287,14 @@ def test_without_a_sandbox_nothing_is_sampled(tmp_path, known_samples):
     [
         ({"windows": (2, 3)}, "windows is .2, 3.; set it to lengths from 1 to 5, 1 included"),
         ({"windows": (1, 9)}, "lengths from 1 to 5"),
-        ({"beam": 0}, "beam is 0; set beam to 1 or more"),
+        ({"beam": 0}, "beam is 0; set it to a whole number, 1 or more and at most 10000"),
         ({"samples_per_window": 0}, "samples_per_window is 0"),
         ({"candidates": -1}, "candidates is -1"),
-        ({"workers": -1}, "workers is -1; set workers to 0 or more"),
-        ({"statements": 21}, "statements is 21; set statements to 0 to 20"),
+        ({"workers": -1}, "workers is -1; set it to a whole number, 0 or more and at most 1024"),
+        ({"beam": 10**12}, "solve.beam is 1000000000000; set it to"),
+        ({"samples_per_window": 10**9}, "solve.samples_per_window is 1000000000; set it to"),
+        ({"workers": 10**6}, "solve.workers is 1000000; set it to"),
+        ({"statements": 21}, "statements is 21; set it to a whole number, 0 or more and"),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path, settings, words):
