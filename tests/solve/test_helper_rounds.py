@@ -147,5 +147,5 @@ def test_what_helpers_do_not_solve_is_solved_by_statements(run, tmp_path):
 def test_other_settings_than_an_interrupted_run_had_are_refused(run):
     with pytest.raises(InputError, match="problems differ"):
         run(run.folder, outlines=0)
-    with pytest.raises(InputError, match="outlines is 21; set outlines to 0 to 20"):
+    with pytest.raises(InputError, match="outlines is 21; set it to a whole number, 0 or more and at most 20"):
         run(run.folder, outlines=21)
