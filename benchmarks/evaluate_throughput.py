@@ -64,8 +64,17 @@ def metered() -> Iterator[Callable[[], float]]:
         yield lambda: int((group / "cpuacct.usage").read_text()) / 1e9
     finally:
         (group.parent / "tasks").write_text(str(os.getpid()))
+        _remove(group)
+
+
+def _remove(group: pathlib.Path) -> None:
+    """Removes a cgroup, which the last processes within leave shortly after their end."""
+    for _ in range(50):
         with contextlib.suppress(OSError):
             group.rmdir()
+            return
+        time.sleep(0.1)
+    print(f"{group}: not removed, since processes are left in it", file=sys.stderr)
 
 
 def _children_cpu_s() -> float:
