@@ -37,6 +37,18 @@ def split_lines(source: str) -> list[str]:
     return [line.decode() for line in source.encode().splitlines(keepends=True)]
 
 
+def find_span(source: str, node: ast.expr | ast.stmt) -> tuple[int, int]:
+    """Returns where a node begins and ends in its source, in characters; ast counts bytes."""
+    lines = split_lines(source)
+
+    def offset(line: int, column: int) -> int:
+        before = lines[line - 1].encode()[:column].decode(errors="ignore")
+        return sum(map(len, lines[: line - 1])) + len(before)
+
+    end_line, end_column = node.end_lineno or 1, node.end_col_offset or 0
+    return offset(node.lineno, node.col_offset), offset(end_line, end_column)
+
+
 def to_code_text(prompt: str, solution: str) -> Continuation:
     """Returns the solution behind its prompt; it ends in a single newline."""
     return Continuation(prompt, solution.rstrip() + "\n")
@@ -112,15 +124,12 @@ def _split(prompt: str, entry_point: str, solution: str) -> _Parts | None:
     value = first.value if isinstance(first, ast.Expr) else None
     if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
         return _Parts(prompt.rstrip() + "\n", _indent(solution), "", "")
-    content = prompt.encode()
-    lines = content.splitlines(keepends=True)  # as Python counts them
-    start = sum(map(len, lines[: value.lineno - 1])) + value.col_offset
-    end = sum(map(len, lines[: (value.end_lineno or 1) - 1])) + (value.end_col_offset or 0)
-    line_start = content.rfind(b"\n", 0, start) + 1
-    indent = content[line_start:start].decode()
+    start, end = find_span(prompt, value)
+    line_start = prompt.rfind("\n", 0, start) + 1
+    indent = prompt[line_start:start]
     is_own_line = not indent.strip()
-    head = content[: line_start if is_own_line else start].decode()
-    rest = content[end:].decode().partition("\n")[2]
+    head = prompt[: line_start if is_own_line else start]
+    rest = prompt[end:].partition("\n")[2]
     return _Parts(
         head if is_own_line else head.rstrip() + "\n",
         indent if is_own_line else _indent(solution),

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from codex_jax.problem_texts import (
+    find_span,
     split_lines,
     to_code_text,
     to_docstring_text,
@@ -124,3 +125,10 @@ def test_lines_are_those_of_the_syntax_tree(mark):
     ends = [statement.end_lineno for statement in ast.parse(source).body]
     assert ends == [1, 2, 4] == [1, 2, len(lines)]
     assert lines[1] == "b = 1\r\n"
+
+
+def test_spans_are_in_characters():
+    source = "x = 'é😀'; y = 'é'\n"
+    (_, second) = ast.parse(source).body
+    start, stop = find_span(source, second)
+    assert source[start:stop] == "y = 'é'"

@@ -7,12 +7,12 @@ seqio Task of them.
 
 import ast
 import collections
-import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
-from codex_jax import InputError, files, records
+from codex_jax import InputError, files, problem_texts, records
 from codex_jax.evaluate.select.behaviors import Call
-from codex_jax.solve import search
+from codex_jax.solve import search, source_text
 from codex_jax.solve.plan import Plan
 from codex_jax.solve.solver import Runner, Task, read_tasks
 
@@ -86,10 +86,11 @@ def _forms(
     """Yields a completion's forms that answer as it does."""
     if task.plan is None:
         return
-    steps = _step_functions(task.prompt + completion.completion)
+    source = task.prompt + completion.completion
+    steps = _step_functions(source)
     bodies = {
-        "whole": merge(steps, task.plan.argument),
-        "helpers": document(steps, task.plan, completion.extra["windows"]),
+        "whole": merge(source, steps, task.plan.argument),
+        "helpers": document(source, steps, task.plan, completion.extra["windows"]),
     }
     expected = _answers(task, completion.completion, session)
     for form, body in bodies.items():
@@ -114,15 +115,16 @@ def _answers(task: Task, body: str, session: search.Session) -> str:
 
 def _step_functions(source: str) -> list[ast.FunctionDef]:
     """Returns the functions within a composed program's, in order."""
-    body = ast.parse(source).body
+    with warnings.catch_warnings(action="ignore"):  # of unusual escapes
+        body = ast.parse(source).body
     *_, function = (node for node in body if isinstance(node, ast.FunctionDef))
     return [node for node in function.body if isinstance(node, ast.FunctionDef)]
 
 
-def merge(steps: Sequence[ast.FunctionDef], argument: str) -> str:
+def merge(source: str, steps: Sequence[ast.FunctionDef], argument: str) -> str:
     """Returns one body that does all steps; "" if one of them returns early, or can't be inlined.
 
-    A step's last `return` becomes an assignment to the argument.
+    A step's last `return` becomes an assignment to the argument; all else stays as it is written.
     """
     lines = []
     for step in steps:
@@ -131,26 +133,50 @@ def merge(steps: Sequence[ast.FunctionDef], argument: str) -> str:
         is_plain = isinstance(last, ast.Return) and last.value is not None and not returns
         if not is_plain or step.args.args[0].arg != argument or _calls(step, step.name):
             return ""
-        assert isinstance(last, ast.Return)
-        lines += [ast.unparse(statement) for statement in statements]
-        value = ast.unparse(last.value) if last.value else ""
-        lines += [f"{argument} = {value}"] if value != argument else []
-    return textwrap.indent("\n".join([*lines, f"return {argument}\n"]), "    ")
+        lines.append(_inline(source, step, argument))
+    return "".join([*lines, f"{source_text.INDENT}return {argument}\n"])
+
+
+def _inline(source: str, step: ast.FunctionDef, argument: str) -> str:
+    *statements, last = step.body
+    assert isinstance(last, ast.Return)
+    assert last.value is not None
+    start, indentation = source_text.find_body(source, step)
+    stop, _ = problem_texts.find_span(source, last)
+    text = source[start:stop]
+    if isinstance(last.value, ast.Name) and last.value.id == argument:
+        text = text.rstrip("; \t")
+        text += "\n" if text and text[-1] != "\n" else ""
+    else:
+        _, end = source_text.find_lines(source, last)
+        value = source[stop + len("return") : end].lstrip(" \t")
+        text += f"{argument} = {value}"
+        statements.append(ast.Assign([ast.Name(argument, ast.Store())], last.value))
+    return source_text.write(source_text.reindent(text, indentation), statements)
 
 
 def _calls(function: ast.FunctionDef, name: str) -> bool:
     return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
 
 
-def document(steps: Sequence[ast.FunctionDef], plan: Plan, windows: Sequence[int]) -> str:
+def document(
+    source: str, steps: Sequence[ast.FunctionDef], plan: Plan, windows: Sequence[int]
+) -> str:
     """Returns the body with a docstring in each step's function: the texts of its steps."""
     if len(windows) != len(steps) or sum(windows) != len(plan.steps):
         return ""
-    lines, start, call = [], 0, plan.argument
+    lines, first, call = [], 0, plan.argument
     for step, size in zip(steps, windows, strict=True):
-        text = ", then ".join(plan.steps[start : start + size])
+        text = ", then ".join(plan.steps[first : first + size])
         docstring = ast.Expr(ast.Constant(text[:1].upper() + text[1:] + "."))
-        copy = ast.FunctionDef(**{**dict(ast.iter_fields(step)), "body": [docstring, *step.body]})
-        lines.append(ast.unparse(ast.fix_missing_locations(copy)) + "\n")
-        start, call = start + size, f"{step.name}({call})"
-    return textwrap.indent("\n".join(lines) + f"\nreturn {call}\n", "    ")
+        lines.append(_insert(source, step, docstring))
+        first, call = first + size, f"{step.name}({call})"
+    return "\n".join(lines) + f"\n{source_text.INDENT}return {call}\n"
+
+
+def _insert(source: str, step: ast.FunctionDef, docstring: ast.Expr) -> str:
+    start, stop = source_text.find_lines(source, step)
+    body, indentation = source_text.find_body(source, step)
+    text = indentation + ast.unparse(ast.Module([docstring], [])) + "\n"
+    copy = ast.FunctionDef(**{**dict(ast.iter_fields(step)), "body": [docstring, *step.body]})
+    return source_text.write(source[start:body] + text + source[body:stop], [copy])

@@ -3,11 +3,13 @@
 import ast
 import dataclasses
 import math
-import textwrap
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 
+from codex_jax import problem_texts
 from codex_jax.records import Completion
+from codex_jax.solve import source_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,18 +78,41 @@ def find_function(source: str, entry_point: str) -> ast.FunctionDef:
 def compose(pieces: Sequence[Piece], entry_point: str, argument: str) -> str:
     """Returns the body of a function that applies the pieces one after the other.
 
-    Each is a function of its own within it, since a piece may return early.
+    Each is a function of its own within it, since a piece may return early, and is written as it
+    was sampled.
     """
-    lines = []
+    lines, calls = [], argument
     for number, piece in enumerate(pieces, 1):
-        function = find_function(piece.source, entry_point)
-        function.name = f"step_{number}"
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and node.id == entry_point:
-                node.id = function.name  # it calls itself
-        function.body = function.body[1:] or [ast.Pass()]  # without the docstring
-        lines.append(ast.unparse(ast.fix_missing_locations(function)) + "\n")
-    calls = argument
-    for number in range(1, len(pieces) + 1):
+        lines.append(_write_step(piece.source, entry_point, f"step_{number}"))
         calls = f"step_{number}({calls})"
-    return textwrap.indent("\n".join(lines) + f"\nreturn {calls}\n", "    ")
+    return "\n".join(lines) + f"\n{source_text.INDENT}return {calls}\n"
+
+
+def _write_step(source: str, entry_point: str, name: str) -> str:
+    """Returns a piece's function, indented, under another name and without its docstring."""
+    function = find_function(source, entry_point)
+    start, stop = source_text.find_lines(source, function)
+    edits = [(0, start, ""), _cut_docstring(source, function), (stop, len(source), "")]
+    definition, _ = problem_texts.find_span(source, function)
+    if header := re.compile(r"def[\s\\]+\w+").match(source, definition):
+        edits.append((*header.span(), f"def {name}"))
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and node.id == entry_point:  # it calls itself
+            edits.append((*problem_texts.find_span(source, node), name))
+            node.id = name
+    function.name = name
+    function.body = function.body[1:] or [ast.Pass()]
+    for start, stop, text in sorted(edits, reverse=True):
+        source = source[:start] + text + source[stop:]
+    return source_text.write(source_text.reindent(source.rstrip("\n") + "\n"), [function])
+
+
+def _cut_docstring(source: str, function: ast.FunctionDef) -> tuple[int, int, str]:
+    """Returns the edit that leaves a docstring out, with its lines if they hold nothing else."""
+    docstring, *statements = function.body
+    start, stop = problem_texts.find_span(source, docstring)
+    if not statements:
+        return start, stop, "pass"
+    if statements[0].lineno == docstring.end_lineno:  # behind a semicolon
+        return start, problem_texts.find_span(source, statements[0])[0], ""
+    return *source_text.find_lines(source, docstring), ""

@@ -62,7 +62,7 @@ def read_plan(prompt: str, entry_point: str) -> Plan:
     """
     function = last_function(prompt, entry_point)
     argument, annotation = _argument(function)
-    docstring = _docstring_span(prompt, function)
+    docstring = problem_texts.find_span(prompt, function.body[0])
     for read in (_read_list, _read_sentence, _read_bullet):
         if parts := read(prompt, *docstring):
             head, steps, tail, marker = parts
@@ -100,21 +100,6 @@ def _argument(function: ast.FunctionDef) -> tuple[str, str]:
         raise NoList(f"{function.name} doesn't take exactly one argument")
     annotation = named[0].annotation
     return named[0].arg, ast.unparse(annotation) if annotation else ""
-
-
-def _docstring_span(prompt: str, function: ast.FunctionDef) -> tuple[int, int]:
-    """Returns where the docstring's literal begins and ends in the prompt."""
-    literal = function.body[0]
-    starts = [0]
-    lines = problem_texts.split_lines(prompt)
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-
-    def offset(line: int, column: int) -> int:
-        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
-
-    end_line, end_column = literal.end_lineno or 1, literal.end_col_offset or 0
-    return offset(literal.lineno, literal.col_offset), offset(end_line, end_column)
 
 
 def _content_span(prompt: str, start: int, stop: int) -> tuple[int, int]:

@@ -84,11 +84,13 @@ def test_both_forms_pass_the_chains_tests(tmp_path, spans):
 
 def test_docstrings_of_helpers_are_their_steps():
     program = composed((0, 1), (1, 4))
-    steps = distilling._step_functions(PROBLEM.prompt + program.completion)
-    text = distilling.document(steps, read_plan(PROBLEM.prompt, PROBLEM.entry_point), [1, 3])
+    source = PROBLEM.prompt + program.completion
+    steps = distilling._step_functions(source)
+    plan = read_plan(PROBLEM.prompt, PROBLEM.entry_point)
+    text = distilling.document(source, steps, plan, [1, 3])
     first, second, third = (chains.STRINGS.blocks[b][0] for b in CHAIN[1:])
     assert f'"""{first.capitalize()}, then {second}, then {third}."""' in text
-    assert distilling.document(steps, read_plan(PROBLEM.prompt, PROBLEM.entry_point), [1, 2]) == ""
+    assert distilling.document(source, steps, plan, [1, 2]) == ""
 
 
 @pytest.mark.parametrize(
@@ -101,8 +103,9 @@ def test_docstrings_of_helpers_are_their_steps():
     ],
 )
 def test_steps_that_cannot_be_inlined(body):
-    (step,) = ast.parse(f"def step(s):\n{body}").body
-    assert distilling.merge([step], "s") == ""
+    source = f"def step(s):\n{body}"
+    (step,) = ast.parse(source).body
+    assert distilling.merge(source, [step], "s") == ""
 
 
 def test_a_merged_program_that_does_otherwise_is_left_out(tmp_path):
