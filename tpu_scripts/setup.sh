@@ -15,8 +15,9 @@ read_flags bucket commit -- "$@"
 require_bucket bucket
 
 tree=$(git -C "$here" rev-parse --show-toplevel)
-commit=$(git -C "$tree" rev-parse --verify --quiet --short=12 "$commit^{commit}") ||
+hash=$(git -C "$tree" rev-parse --verify --quiet --short=12 "$commit^{commit}") ||
     die "--commit=$commit: no such commit in $tree"
+commit=$hash
 archive=${TMPDIR:-/tmp}/codex_jax-$commit.tar.gz
 left=$(git -C "$tree" status --porcelain --untracked-files=all)
 [[ ! $left ]] || say "$(wc -l <<<"$left") files that are not committed stay here: $(

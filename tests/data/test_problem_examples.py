@@ -137,7 +137,8 @@ def test_a_text_that_fills_a_row_exactly_stays(read, tokenizer):
         ("[1]\n", r"problems.jsonl:1: expected a JSON object"),
         ('{"task_id": "a"}\n', r"problems.jsonl:1: Problem lacks prompt"),
         (json.dumps(problem(1, canonical_solution=" ")), "t/1 has no canonical_solution"),
-        (json.dumps(problem(1, canonical_solution=["x"])), "t/1 has no canonical_solution"),
+        (json.dumps(problem(1, canonical_solution=["x"])), "canonical_solution must be a string"),
+        (json.dumps(problem(1, canonical_solution=None)), "t/1 has no canonical_solution"),
         (json.dumps(problem(1, canonical_solution="\ud800")), "t/1 holds a lone surrogate"),
     ],
 )

@@ -52,8 +52,8 @@ def cluster(cloud):
     return launch
 
 
-def print_manifest(*flags: str) -> tuple[dict, list[list[str]]]:
-    command = [ROOT / "tpu_scripts" / "gke.sh", "--dry-run", *WHERE, *flags]
+def print_manifest(*flags: str, where: list[str] = WHERE) -> tuple[dict, list[list[str]]]:
+    command = [ROOT / "tpu_scripts" / "gke.sh", "--dry-run", *where, *flags]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     manifest, _, commands = output.partition("---\n")
     return yaml.safe_load(manifest), [shlex.split(line) for line in commands.splitlines()]
@@ -61,7 +61,7 @@ def print_manifest(*flags: str) -> tuple[dict, list[list[str]]]:
 
 def test_the_manifest_follows_xpk_s_conventions():
     words = ["train", "a.gin", '--corpus={"a": "it\'s \\\\"}']
-    flags = ["--slices=2", "--spot=yes", "--bucket=b", "--service-account=sa", "--env=A=1,B=2"]
+    flags = ["--slices=2", "--spot=yes", "--bucket=bkt", "--service-account=sa", "--env=A=1,B=2"]
     manifest, _ = print_manifest(*flags, *words)
     assert (manifest["apiVersion"], manifest["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
     assert manifest["metadata"]["labels"] == {
@@ -80,7 +80,7 @@ def test_the_manifest_follows_xpk_s_conventions():
         "cloud.google.com/gke-spot": "true",
     }
     assert pod["serviceAccountName"] == "sa"
-    assert pod["volumes"][0]["csi"]["volumeAttributes"]["bucketName"] == "b"
+    assert pod["volumes"][0]["csi"]["volumeAttributes"]["bucketName"] == "bkt"
     (container,) = pod["containers"]
     assert container["resources"]["limits"] == {"google.com/tpu": 4}
     start = ["bash", "tpu_scripts/host.sh", "contain", "A=1", "B=2", "CODEX_JAX_DISTRIBUTED=1"]
@@ -110,7 +110,7 @@ def test_only_a_preemption_restarts_within_the_cluster():
 
 @pytest.mark.parametrize(("topology", "hosts", "chips"), [("4x4x8", 32, 4), ("1x1", 1, 1)])
 def test_hosts_are_the_topology_s(topology, hosts, chips):
-    manifest, _ = print_manifest(f"--topology={topology}", "sample")
+    manifest, _ = print_manifest(f"--topology={topology}", "sample", where=WHERE[:-1])
     spec = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]
     assert spec["parallelism"] == hosts
     (container,) = spec["template"]["spec"]["containers"]

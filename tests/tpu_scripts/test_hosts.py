@@ -145,7 +145,7 @@ def test_the_same_attempt_does_not_begin_again_after_its_end(pod):
 def test_run_wants_a_command_and_an_environment(pod):
     assert pod.run("run.sh", *WHERE).stderr == "run.sh: no command; see --help\n"
     done = pod.run("run.sh", *WHERE, "--env=A", "train")
-    assert (done.returncode, done.stderr) == (2, "run.sh: --env: A: expected NAME=VALUE\n")
+    assert (done.returncode, done.stderr) == (2, "run.sh: --env: 'A': expected NAME=VALUE\n")
 
 
 def test_run_without_a_tree_says_so(cloud):

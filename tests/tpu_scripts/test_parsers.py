@@ -27,7 +27,7 @@ FLAGS = {
     "tpu-vm list": "--format=",
 }
 EVERYWHERE = ["--zone=", "--project="]
-LAUNCH = ["--type=v5p-256", "--bucket=b", "--env=A=1", "train", "a.gin"]
+LAUNCH = ["--type=v5p-256", "--bucket=bkt", "--env=A=1", "train", "a.gin"]
 COMMANDS = [
     ("create.sh", ["--type=v4-8", "--spot=yes", "--network=n", "--subnetwork=s"]),
     ("create.sh", ["--type=v4-8", "--reserved=yes", "--slices=2", "--service-account=a@b.c"]),
