@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from codex_jax import InputError, records
-from codex_jax.evaluate.metrics.pass_at_k import bootstrap_means, percentile_interval
+from codex_jax.evaluate.metrics.pass_at_k import estimate_mean
 from codex_jax.evaluate.metrics.selection import mean_logprob, selected_pass_rate
 
-_DRAWS = 2000  # of the bootstrap
 _WIDTH = 24  # of a column
 
 Group = tuple[list[records.Completion], list[bool]]  # samples of a problem, and whether they passed
@@ -79,12 +78,7 @@ def format_methods(
     }
     lines = [f"{'solved':12}" + "".join(f"{method:>{_WIDTH}}" for method in shares)]
     for name, tasks in groups.items():
-        cells = (_cell([row.get(task, 0.0) for task in tasks]) for row in shares.values())
+        values = ([row.get(task, 0.0) for task in tasks] for row in shares.values())
+        cells = (str(estimate_mean(np.array(row, float))) for row in values)
         lines.append(f"{name:12}" + "".join(f"{cell:>{_WIDTH}}" for cell in cells))
     return "\n".join([*lines, f"{'tokens':12}" + "".join(f"{t:>{_WIDTH},.0f}" for t in tokens)])
-
-
-def _cell(values: Sequence[float]) -> str:
-    means = bootstrap_means(np.array(values, float), seed=0, draws=_DRAWS)
-    low, high = percentile_interval(means)
-    return f"{statistics.mean(values):.1%} ({low:.1%}-{high:.1%})"

@@ -20,7 +20,9 @@ def scheme_of(path: Any) -> str:
     """Returns "gs" of "gs://b/x", also where pathlib made "gs:/b/x" of it; "" of a local path."""
     text = os.fspath(path)
     match = _SCHEME.fullmatch(text)
-    return match[1].lower() if match else "gs" * text.lower().startswith("gs:")
+    if match:
+        return match[1].lower()
+    return "gs" if text.lower().startswith("gs:") else ""
 
 
 def url_of(path: Any) -> str:

@@ -30,7 +30,14 @@ def test_the_modules_of_the_toolchain_server_in_order():
 def test_every_module_comes_after_those_that_it_imports(server):
     names = guest_modules.import_order(f"{_ROOM}.guest.{server}")
     for index, name in enumerate(names):
-        assert set(guest_modules._imports(name)) <= set(names[:index])
+        nodes = ast.walk(ast.parse(guest_modules._path(name).read_text()))
+        imports = {
+            f"{node.module}.{alias.name}"
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(_ROOM)
+            for alias in node.names
+        }
+        assert set(guest_modules._imports(name)) == imports <= set(names[:index])
     assert len(set(names)) == len(names)
 
 

@@ -342,6 +342,25 @@ print("colorsys" in sys.modules)
         assert run_script(script).strip() == "True"
 
 
+def test_submodules_are_imported_before_the_clock(run_script, tmp_path):
+    """`from PACKAGE import MODULE` loads the module, which the package alone doesn't."""
+    (tmp_path / "package").mkdir()
+    for name in ("__init__", "first", "second", "third"):
+        (tmp_path / "package" / f"{name}.py").write_text("x = 1\n")
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import package
+from codex_jax.evaluate.judging import check_plan
+for text in ("from package import first", "from package import x, second as s",
+             "from package import (\\n    third,\\n    absent)"):
+    check_plan._import_names(text)
+print(sorted(name for name in sys.modules if name.startswith("package.")))
+"""
+    names = ["package.first", "package.second", "package.third"]
+    assert run_script(script).strip() == str(names)
+
+
 def test_an_import_is_never_stopped_by_the_clock(run_script, tmp_path):
     """Halfway through its import a library may be broken for the whole process, as numpy is."""
     (tmp_path / "slow_library.py").write_text(

@@ -36,7 +36,7 @@ _LARGE = 1 << 21  # items of an answer: inputs that have larger ones (5 of Mbpp/
 _KILL_CPU_S = 10.0  # for a reference that loops in C
 _ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval+
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
-_ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import [\w, ]+)?$")
+_ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import ([\w, ]+))?$")
 _STATM = pathlib.Path("/proc/self/statm")
 _TICKS_CLOCK = -8  # CPUCLOCK_PROF of the calling process, by the numbering of clock_gettime(2)
 
@@ -196,15 +196,26 @@ def _import_names(text: str) -> None:
 
     An import that a clock stops halfway can't be repeated: numpy loads once in a process.
     """
-    lines = (line for line in text.splitlines() if "import" in line)
-    if all((m := _ONE_IMPORT.match(line)) and m[1] in sys.modules for line in lines):
-        return  # it is there already, and to parse the text takes long
-    nodes = list(ast.walk(ast.parse(text)))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-    for name in filter(None, names):
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    if all(_is_imported(line) for line in text.splitlines() if "import" in line):
+        return  # to parse the text takes long
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{n}" for n in names)] if node.module else []
+        for name in names:
+            with contextlib.suppress(Exception):  # what isn't a module is a module's attribute
+                importlib.import_module(name)
+
+
+def _is_imported(line: str) -> bool:
+    """Whether a line is one import, of what is there already; otherwise it may be anything."""
+    match = _ONE_IMPORT.match(line)
+    if match is None or (module := sys.modules.get(match[1])) is None:
+        return False
+    names = re.findall(r"(\w+)(?: +as +\w+)?", match[2] or "")
+    return set(names) <= getattr(module, "__dict__", {}).keys()
 
 
 def _has_code(name: str, code: types.CodeType) -> bool:

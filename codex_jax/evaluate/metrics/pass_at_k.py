@@ -27,12 +27,16 @@ def pass_at_k(samples: int, correct: int, k: int) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """Mean pass@k over problems with a 95 % bootstrap interval, all between 0 and 1."""
+    """Mean over problems with a 95 % bootstrap interval, all between 0 and 1."""
 
     mean: float
     low: float
     high: float
-    problems: int  # those with at least k samples
+    problems: int  # of pass@k those with at least k samples
+
+    def __str__(self) -> str:
+        """Formats it in percent."""
+        return f"{self.mean:.1%} ({self.low:.1%}-{self.high:.1%})"
 
 
 def estimate(
@@ -52,12 +56,15 @@ def estimate(
     for k in ks:
         chances = (pass_at_k(n, c, k) for n, c in counts.values())
         values = np.array([chance for chance in chances if chance is not None])
-        estimates[k] = _with_interval(values, seed, draws) if values.size else None
+        estimates[k] = estimate_mean(values, seed=seed, draws=draws) if values.size else None
     return estimates
 
 
-def _with_interval(values: np.ndarray, seed: int, draws: int) -> Estimate:
-    """Resamples problems, not samples: a benchmark is a draw of problems."""
+def estimate_mean(values: np.ndarray, *, seed: int = 0, draws: int = 2000) -> Estimate:
+    """Estimates the mean of the problems' values; resamples problems, not samples.
+
+    A benchmark is a draw of problems.
+    """
     mean = float(values.mean())
     if values.min() == values.max():  # as are the means of all resamples
         return Estimate(mean, mean, mean, len(values))

@@ -132,7 +132,7 @@ def grouped_rows(report: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]
 
 
 def _cell(estimate: Mapping[str, Any]) -> str:
-    return f"{estimate['mean']:.1%} ({estimate['low']:.1%}-{estimate['high']:.1%})"
+    return str(Estimate(**estimate))
 
 
 def _sort_key(value: str) -> tuple[float, str]:

@@ -8,16 +8,12 @@ from typing import Any
 import numpy as np
 
 from codex_jax import records
-from codex_jax.evaluate.metrics.pass_at_k import (
-    bootstrap_means,
-    percentile_interval,
-)
+from codex_jax.evaluate.metrics.pass_at_k import estimate_mean
 from codex_jax.evaluate.select.ranking import Evidence, Score, score_samples
 from codex_jax.evaluate.verdicts import Cause
 
 SIZES = (1, 5, 10, 25, 100)  # numbers of samples to choose from
 _DRAWS = 10  # of as many samples of a problem
-_BOOTSTRAP = 2000
 # Ways to choose: by all of a score, or by one field of it, ties at random.
 METHODS: dict[str, Callable[[Score], Any]] = {
     "prompt": lambda score: score,
@@ -54,7 +50,7 @@ def selection_curves(
     for size in (size for size in SIZES if size <= most):
         shares = [_shares(*group, size) for group in groups if len(group[0]) >= size]
         for name, curve in curves.items():
-            curve[str(size)] = _with_interval([row[name] for row in shares])
+            curve[str(size)] = vars(estimate_mean(np.array([row[name] for row in shares])))
     return curves
 
 
@@ -80,9 +76,3 @@ def _pass_rate(keys: Sequence[Any], passed: Sequence[bool]) -> float:
     best = max(keys)
     ties = [is_right for key, is_right in zip(keys, passed, strict=True) if key == best]
     return sum(ties) / len(ties)
-
-
-def _with_interval(values: Sequence[float]) -> dict[str, float]:
-    means = bootstrap_means(np.array(values), seed=0, draws=_BOOTSTRAP)
-    low, high = percentile_interval(means)
-    return {"mean": float(np.mean(values)), "low": low, "high": high, "problems": len(values)}
