@@ -1,9 +1,8 @@
 """Prompts that a model outlines: their helpers are sampled at once, then the searches run."""
 
 import collections
-import concurrent.futures
 import dataclasses
-import multiprocessing
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,12 @@ from codex_jax import records
 from codex_jax.solve import outlines
 from codex_jax.solve.helper_search import HelperSearch, State
 from codex_jax.solve.outlines import Outline
+from codex_jax.solve.processes import open_processes
 from codex_jax.solve.sampling import Sampler, Samples
 from codex_jax.solve.solver import Result, Solver, Task
 from codex_jax.solve.statement_search import Function
 
 MOST_OUTLINES = 20
-_CHUNK = 8  # prompts that a process searches with one sandbox
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +75,9 @@ class HelperRounds:
         ]
         if not attempts:
             return {}
-        chunks = [attempts[start : start + _CHUNK] for start in range(0, len(attempts), _CHUNK)]
-        context = multiprocessing.get_context("spawn")  # starts without JAX
-        workers = min(self.workers, len(chunks))
-        with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-            solved = pool.map(_solve_all, [self.solver] * len(chunks), chunks)
-            return {r.log["task_id"]: r for results in solved for r in results}
+        with open_processes(len(attempts), self.workers) as map_chunks:
+            solved = map_chunks(functools.partial(_solve_all, self.solver), attempts)
+            return {result.log["task_id"]: result for result in solved}
 
     def _choose(self, function: Function, samples: Samples) -> dict[Outline, float]:
         """Returns the outlines that most samples write, the first of equal ones, by their shares.

@@ -1,9 +1,7 @@
 """The `solve` command: prompts solved by pieces, which are steps or statements."""
 
 import collections
-import concurrent.futures
 import json
-import multiprocessing
 import os
 import pathlib
 import statistics
@@ -13,11 +11,11 @@ from codex_jax import InputError, files, progress, ranges, records
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.solve import helper_rounds
 from codex_jax.solve.helper_rounds import MOST_OUTLINES, HelperRounds
+from codex_jax.solve.processes import open_processes
 from codex_jax.solve.sampling import Sampler, Samples, is_prompts
 from codex_jax.solve.solver import Result, Runner, Solver, Task, read_tasks, without_search
 from codex_jax.solve.statement_rounds import MOST_ROUNDS, StatementRounds, name_round
 
-_CHUNK = 8  # prompts that a process searches with one sandbox
 _RANGES = {
     "samples_per_window": ranges.integer(1, 10_000),
     "beam": ranges.integer(1, 10_000),
@@ -135,21 +133,19 @@ def _search_all(
     samples: Samples,
     workers: int,
 ) -> list[Result]:
-    """Searches in processes of their own, which start without JAX; results in the tasks' order."""
+    """Searches in processes of their own; results in the tasks' order."""
     work = [
         (task, {p: samples[p] for p in task.prompts(solver.windows) if p in samples})
         for task in tasks
     ]
-    chunks = [work[start : start + _CHUNK] for start in range(0, len(work), _CHUNK)]
-    context = multiprocessing.get_context("spawn")
     results: list[Result] = []
     with (
-        concurrent.futures.ProcessPoolExecutor(min(workers, len(chunks)), context) as pool,
+        open_processes(len(work), workers) as map_chunks,
         progress.bar(desc="search", total=len(tasks), unit="prompt") as bar,
     ):
-        for solved in pool.map(solver.solve_all, chunks):
-            results += solved
-            bar.update(len(solved))
+        for result in map_chunks(solver.solve_all, work):
+            results.append(result)
+            bar.update()
     return results
 
 

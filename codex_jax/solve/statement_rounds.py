@@ -1,17 +1,16 @@
 """Rounds of the search by statements: all prompts' states are sampled at once, then they run."""
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
+import functools
 from collections.abc import Sequence
 
 from codex_jax import records
+from codex_jax.solve.processes import open_processes
 from codex_jax.solve.sampling import Sampler, Samples
 from codex_jax.solve.solver import Result, Runner, Solver, Task, without_search
 from codex_jax.solve.statement_search import StatementSearch, keep_best
 
 MOST_ROUNDS = 20
-_CHUNK = 8  # searches that a process advances with one sandbox
 
 
 def name_round(number: int) -> str:
@@ -62,19 +61,15 @@ class StatementRounds:
         """Advances the searches until each has ended."""
         if not searches:
             return
-        context = multiprocessing.get_context("spawn")  # starts without JAX
-        workers = min(self.workers, -(-len(searches) // _CHUNK))
-        with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        advance = functools.partial(_advance_all, self.solver.runner)
+        with open_processes(len(searches), self.workers) as map_chunks:
             number = 0
             while names := [name for name, search in searches.items() if search.prompts()]:
                 if number:
                     prompts = [p for name in names for p in searches[name].prompts()]
                     samples = self.sampler.sample_failed(prompts, name_round(number))
                 work = [self._work(searches[name], samples) for name in names]
-                chunks = [work[start : start + _CHUNK] for start in range(0, len(work), _CHUNK)]
-                advanced = pool.map(_advance_all, [self.solver.runner] * len(chunks), chunks)
-                rows = [search for chunk in advanced for search in chunk]
-                searches.update(zip(names, rows, strict=True))
+                searches.update(zip(names, map_chunks(advance, work), strict=True))
                 number += 1
 
     @staticmethod
