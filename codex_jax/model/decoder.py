@@ -99,8 +99,15 @@ class Attention(nnx.Module):
         if self.config.qk_norm:
             q = _rms_norm(q, self.q_scale.get_value(), self.config.norm_eps)
             k = _rms_norm(k, self.k_scale.get_value(), self.config.norm_eps)
-        if self.config.positions == "rotary":
+        of_heads = angles is not None and getattr(attend, "of_heads", None)
+        if angles is not None and not of_heads:
             q, k = rotary(q, *angles), rotary(k, *angles)
+        if of_heads:
+            x = jnp.concatenate([q, k, v], axis=2)  # XLA computes the three as one product
+            is_value = jnp.arange(x.shape[2])[:, None] >= q.shape[2] + k.shape[2]
+            x = jnp.where(is_value, x, rotary(x, *angles))
+            out, cache = of_heads(x, q.shape[2], cache)
+            return quantized_einsum("BTAH,AHD->BTD", out, self.out.get_value()), cache
         if self.config.window:
             attend = functools.partial(attend, window=self.config.window)
         out, cache = attend(q, k, v, cache, layer)

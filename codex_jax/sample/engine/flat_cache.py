@@ -112,7 +112,10 @@ def attention(
       length: Positions of each row's suffix before the new token.
       interpret: Run the kernel by the interpreter, as on a CPU.
     """
-    from codex_jax.sample.engine.gpu_attention import attend_and_write  # Pallas loads slowly
+    from codex_jax.sample.engine.gpu_attention import (  # Pallas loads slowly
+        attend_and_write,
+        attend_to_heads,
+    )
 
     def attend(q, k, v, cache, layer):
         del layer
@@ -127,6 +130,19 @@ def attention(
         )
         return out.reshape(B, 1, N, H), FlatLayer(*written)
 
+    def of_heads(x, heads, cache):
+        prefix, suffix = cache
+        B, _, _, H = x.shape
+        lengths = prompt, prefix_length, length
+        out, *written = attend_to_heads(
+            x[:, 0], prefix, suffix, lengths, heads=heads, interpret=interpret
+        )
+        return out.reshape(B, 1, heads, H), FlatLayer(*written)
+
+    import os  # experiment
+
+    if os.environ.get("CODEX_QKV"):
+        attend.of_heads = of_heads
     return attend
 
 

@@ -16,7 +16,22 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
-_BLOCK = 64  # positions read at a time
+def _setting(name, default):  # experiment
+    import os
+
+    return int(os.environ.get(name) or default)
+
+
+def _block():  # positions read at a time
+    return _setting("CODEX_BLOCK", 64)
+
+
+def _params():
+    warps, stages = _setting("CODEX_WARPS", 4), _setting("CODEX_STAGES", 2)
+    return plgpu.CompilerParams(num_warps=warps, num_stages=stages)
+
+
+
 _HEADS = 16  # the least rows of a matrix product
 _MASKED = -1e30
 
@@ -45,6 +60,8 @@ def _attend(queries: Array, cache: tuple, index: tuple, count: Array, state: _So
     """Includes the first `count` positions of a cache: keys, their scales, values, scales."""
     keys, key_scales, values, value_scales = cache
 
+    _BLOCK = _block()
+
     def load_scale(scales, at):
         return 1.0 if scales is None else plgpu.load(scales.at[(*index, at)])[None]
 
@@ -61,6 +78,49 @@ def _attend(queries: Array, cache: tuple, index: tuple, count: Array, state: _So
         )
 
     return jax.lax.fori_loop(0, pl.cdiv(count, _BLOCK), add_block, state)
+
+
+class _Heads:
+    """A part of an array of heads (B, heads, H), as the kernel indexes queries or keys."""
+
+    def __init__(self, array, start: int, group: int):
+        self.array, self.start, self.group = array, start, group
+        self.shape, self.dtype, self.at = array.shape, array.dtype, self
+
+    def __getitem__(self, index):
+        if len(index) == 3:  # row, key head, all queries' heads
+            return self.array.at[index[0], pl.ds(self.start + index[1] * self.group, _HEADS)]
+        return self.array[index[0], self.start + index[1]]
+
+
+def _heads_kernel(prompt, prefix_length, length, x, prefix, _, out, written, *, group, heads):
+    """As `_kernel`, for queries, keys and values in one array."""
+    kv_heads = heads // group
+    new = (_Heads(x, heads, 1), None, _Heads(x, heads + kv_heads, 1), None)
+    queries = _Heads(x, 0, group)
+    _kernel(prompt, prefix_length, length, queries, new, prefix, _, out, written, group=group)
+
+
+@functools.partial(jax.jit, static_argnames=("heads", "interpret"))
+def attend_to_heads(x, prefix, suffix, lengths, *, heads: int, interpret: bool = False):
+    """As `attend_and_write`, for heads of queries, keys and values in one array (B, N + 2K, H)."""
+    B, _, H = x.shape
+    K = prefix[0].shape[1]
+    inputs = (*lengths, x, _fields(*prefix), _fields(*suffix))
+    result = (jax.ShapeDtypeStruct((B, K, heads // K, H), x.dtype), _fields(*suffix))
+    out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), result)
+    targets = len(jax.tree.leaves(result)) - 1
+    first = len(jax.tree.leaves(inputs)) - targets
+    out, (keys, _, values, _) = pl.pallas_call(
+        functools.partial(_heads_kernel, group=heads // K, heads=heads),
+        grid=(B, K),
+        out_shape=out_shape,
+        input_output_aliases={first + n: 1 + n for n in range(targets)},
+        compiler_params=_params(),
+        interpret=interpret,
+        name="attend_to_heads",
+    )(*inputs)
+    return out, keys, values
 
 
 def _kernel(prompt, prefix_length, length, q, new, prefix, _, out, written, *, group: int):
@@ -130,7 +190,7 @@ def attend_and_write(
         grid=(B, K),
         out_shape=out_shape,
         input_output_aliases={first + n: 1 + n for n in range(targets)},
-        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
+        compiler_params=_params(),
         interpret=interpret,
         name="attend_and_write",
     )(*inputs)

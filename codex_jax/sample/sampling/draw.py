@@ -52,8 +52,10 @@ def sample_token(
 ) -> Int[Array, "B"]:
     """A token a row."""
     is_random = arrays.temperature > 0
+    import os  # experiment
+
     best = jax.lax.cond(
-        is_random.all(),
+        is_random.all() if not os.environ.get("CODEX_ARGMAX") else False,
         lambda: jnp.zeros(len(logits), jnp.int32),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )
@@ -121,7 +123,11 @@ def _draw_from_nucleus(
         floor = jnp.where(done | inside, floor, jnp.maximum(floor, weight))
         return tokens, done | inside, floor, count + 1
 
+    import os  # experiment
+
     state = (best, ~is_random, jnp.zeros_like(total), jnp.uint32(0))
+    for _ in range(int(os.environ.get("CODEX_DRAWS") or 0)):
+        state = attempt(state)
     return jax.lax.while_loop(is_unfinished, attempt, state)[0]
 
 
