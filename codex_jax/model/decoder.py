@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.attention.core import Attend, rotary, rotary_angles
+from codex_jax.model.attention.core import Attend, JoinedAttend, rotary, rotary_angles
 from codex_jax.model.config import DecoderConfig
 from codex_jax.model.quantization import embed_lookup, quantized_einsum
 from codex_jax.model.rotary_scaling import rotary_divisors
@@ -65,6 +65,15 @@ def _rms_norm(x: Float[Array, "..."], scale: Float[Array, "H"], eps: float) -> A
     return (y * scale.astype(jnp.float32)).astype(x.dtype)
 
 
+def _join(q: Array, k: Array, v: Array, angles: tuple | None) -> Float[Array, "B T N+2K H"]:
+    """Rotated queries and keys, and values, computed in one pass over the product of all three."""
+    x = jnp.concatenate([q, k, v], axis=2)
+    if angles is None:
+        return x
+    is_value = jnp.arange(x.shape[2])[:, None] >= q.shape[2] + k.shape[2]
+    return jnp.where(is_value, x, rotary(x, *angles))
+
+
 class Attention(nnx.Module):
     """Projections to queries, keys and values, `attend`, and the projection back."""
 
@@ -99,18 +108,14 @@ class Attention(nnx.Module):
         if self.config.qk_norm:
             q = _rms_norm(q, self.q_scale.get_value(), self.config.norm_eps)
             k = _rms_norm(k, self.k_scale.get_value(), self.config.norm_eps)
-        of_heads = angles is not None and getattr(attend, "of_heads", None)
-        if angles is not None and not of_heads:
-            q, k = rotary(q, *angles), rotary(k, *angles)
-        if of_heads:
-            x = jnp.concatenate([q, k, v], axis=2)  # XLA computes the three as one product
-            is_value = jnp.arange(x.shape[2])[:, None] >= q.shape[2] + k.shape[2]
-            x = jnp.where(is_value, x, rotary(x, *angles))
-            out, cache = of_heads(x, q.shape[2], cache)
-            return quantized_einsum("BTAH,AHD->BTD", out, self.out.get_value()), cache
-        if self.config.window:
-            attend = functools.partial(attend, window=self.config.window)
-        out, cache = attend(q, k, v, cache, layer)
+        if isinstance(attend, JoinedAttend):
+            out, cache = attend.attend(_join(q, k, v, angles), q.shape[2], cache)
+        else:
+            if angles is not None:
+                q, k = rotary(q, *angles), rotary(k, *angles)
+            if self.config.window:
+                attend = functools.partial(attend, window=self.config.window)
+            out, cache = attend(q, k, v, cache, layer)
         # A is N: einsum sums in the order of the alphabet, and H before N copies weights on a CPU.
         y = quantized_einsum("BTAH,AHD->BTD", out, self.out.get_value())
         has_bias = self.config.bias or self.config.out_bias

@@ -51,7 +51,7 @@ def choose_attention(mesh: Mesh) -> Attention:
         if device.platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
         if cudnn.fits(device, length):
-            return batch, cudnn.cudnn_attention(batch.segment_ids)
+            return batch, cudnn.cudnn_attention(batch.segment_ids, cudnn.choose_lists(device))
         return batch, tiled_attention(batch.segment_ids)
 
     return attention

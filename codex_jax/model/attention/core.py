@@ -16,6 +16,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 Attend = Callable[..., tuple[Array, Any]]
 
+
+class JoinedAttend(NamedTuple):
+    """An attention to which the decoder gives queries, keys and values as one array.
+
+    Attributes:
+      attend: `attend(x, heads, cache) -> (out, cache)` of x (B, T, N + 2K, H), N being `heads`.
+    """
+
+    attend: Callable[[Array, int, Any], tuple[Array, Any]]
+
 ATTENTION = "attention"  # checkpoint_name of attention's results, for rematerialization policies
 
 MASKED = -1e30  # finite, so that a query that sees no key gives a mean and not NaN

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Int16
 
 from codex_jax import model
-from codex_jax.model.attention.core import Attend
+from codex_jax.model.attention.core import Attend, JoinedAttend
 from codex_jax.sample.engine import flat_cache, healing, prefix_attention
 from codex_jax.sample.engine.state import (
     FULL,
@@ -31,6 +31,15 @@ from codex_jax.sample.engine.state import (
 from codex_jax.sample.sampling.draw import apply_adjustments, logprob, sample_key, sample_token
 from codex_jax.sample.sampling.params import LogitAdjustments, SamplingArrays
 from codex_jax.sample.sampling.stop_strings import STOPPED_STATE
+
+_GPU_DRAWS = 2  # of a token before the loop of draws, whose condition costs as much as one
+_CUDA_OPTIONS_SINCE = (0, 11, 2)  # the version of jax that they were measured with
+_CUDA_OPTIONS: dict[str, str | bool] = {
+    "xla_gpu_enable_command_buffer": "WHILE,CONDITIONAL,FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,"
+    "DYNAMIC_SLICE_FUSION",
+    "xla_gpu_enable_pdl": True,
+    "xla_gpu_enable_pdl_launch": True,
+}
 
 
 def _apply_inputs(state: State, inputs: LoopInputs) -> State:
@@ -141,7 +150,7 @@ def _forward(
     return state, model.unembed(config, params, hidden[:, 0])
 
 
-def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: Mesh) -> Attend:
+def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: Mesh) -> Attend | JoinedAttend:
     """The attention of a step: a kernel on a flat cache, tiles of rows elsewhere."""
     rows, length = state.rows, state.prompts.length
     live = rows.slot < shape.output_slots
@@ -157,7 +166,9 @@ def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: 
             interpret=interpret,
         )
     if shape.flat_cache:
-        return flat_cache.attention(prompt, length, rows.length, interpret=interpret)
+        joined = shape.kv_cache_dtype == shape.dtype
+        lengths = length, rows.length
+        return flat_cache.attention(prompt, *lengths, joined=joined, interpret=interpret)
     tiles = prefix_attention.assign_tiles(prompt, live, length, shape.tile)
     return prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
 
@@ -168,6 +179,7 @@ def _sample_tokens(
     logits: Float[Array, "B V"],
     adjustments: LogitAdjustments | None,
     stop_table: Int16[Array, "A V"],
+    draws: int,
 ) -> tuple[State, Int[Array, "B"], Float[Array, "B"], Bool[Array, "B"]]:
     """(state, a token a row, its log-probability, rows that begin anew).
 
@@ -194,7 +206,7 @@ def _sample_tokens(
     if adjustments is not None:
         state = _record_top_logprobs(state, raw)
     filters = (row_params.temperature, row_params.top_k, row_params.min_p, row_params.top_p)
-    tokens = sample_token(adjusted, keys, SamplingArrays(*filters))
+    tokens = sample_token(adjusted, keys, SamplingArrays(*filters), draws=draws)
     return state, tokens, logprob(raw, tokens), restarts
 
 
@@ -219,6 +231,7 @@ def decode(
       inputs: The queue, the slots' parameters, and the number of steps.
       mesh: The devices on which `state` lies.
     """
+    draws = _GPU_DRAWS if mesh.devices.flat[0].platform == "gpu" else 0
     state = _apply_inputs(state, inputs)
     end = state.steps + inputs.steps
 
@@ -238,7 +251,7 @@ def decode(
         live = rows.slot < shape.output_slots
         state, logits = _forward(config, shape, params, state, row_params, mesh)
         state, tokens, logprobs, restarts = _sample_tokens(
-            state, row_params, logits, adjustments, stop_table
+            state, row_params, logits, adjustments, stop_table, draws
         )
         stop_state = stop_table[rows.stop_state, tokens].astype(jnp.int32)
         visible = healing.count_visible(rows, row_params, stop_state, restarts)
@@ -257,11 +270,26 @@ def decode(
     return jax.lax.while_loop(continues, step, state)
 
 
+def compiler_options(device: jax.Device) -> dict[str, str | bool] | None:
+    """XLA's options for the loop: on NVIDIA GPUs, kernels are launched as graphs, and early."""
+    client = device.client
+    if device.platform != "gpu" or "cuda" not in client.platform_version:
+        return None
+    return _CUDA_OPTIONS if jax.__version_info__ >= _CUDA_OPTIONS_SINCE else None
+
+
 def jit_decode(state_shardings: State) -> Any:
     """`decode`, compiled for a state with these shardings, which is donated to each call."""
+    mesh = state_shardings.steps.mesh
 
     @functools.wraps(decode)
     def loop(*arguments):
-        return decode(*arguments, mesh=state_shardings.steps.mesh)
+        return decode(*arguments, mesh=mesh)
 
-    return jax.jit(loop, static_argnums=(0, 1), donate_argnums=3, out_shardings=state_shardings)
+    return jax.jit(
+        loop,
+        static_argnums=(0, 1),
+        donate_argnums=3,
+        out_shardings=state_shardings,
+        compiler_options=compiler_options(mesh.devices.flat[0]),
+    )

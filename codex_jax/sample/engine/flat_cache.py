@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from codex_jax import model, sharding
+from codex_jax.model.attention.core import Attend, JoinedAttend
 from codex_jax.model.quantization import Int8
 from codex_jax.sample.engine.kv_cache import to_cache_dtype
 from codex_jax.sample.engine.prefix_attention import PartialSoftmax, empty_partial, merge
@@ -102,20 +103,21 @@ def attention(
     prefix_length: Int[Array, "P"],
     length: Int[Array, "B"],
     *,
+    joined: bool = False,
     interpret: bool = False,
-):
+) -> Attend | JoinedAttend:
     """Returns an `attend` for one new token a row, at position `length` of the row's suffix.
 
     Args:
       prompt: Index of each row's prompt.
       prefix_length: Positions of each prompt.
       length: Positions of each row's suffix before the new token.
+      joined: Take queries, keys and values as one array; the cache has their dtype.
       interpret: Run the kernel by the interpreter, as on a CPU.
     """
-    from codex_jax.sample.engine.gpu_attention import (  # Pallas loads slowly
-        attend_and_write,
-        attend_to_heads,
-    )
+    from codex_jax.sample.engine import gpu_attention  # Pallas loads slowly
+
+    lengths = prompt, prefix_length, length
 
     def attend(q, k, v, cache, layer):
         del layer
@@ -124,26 +126,20 @@ def attention(
         K = k.shape[2]
         new_key, new_value = (to_cache_dtype(x[:, 0], _dtype(suffix.k)) for x in (k, v))
         queries = q.reshape(B, K, N // K, H)
-        lengths = prompt, prefix_length, length
-        out, *written = attend_and_write(
+        out, *written = gpu_attention.attend_and_write(
             queries, new_key, new_value, prefix, suffix, lengths, interpret=interpret
         )
         return out.reshape(B, 1, N, H), FlatLayer(*written)
 
-    def of_heads(x, heads, cache):
+    def attend_joined(x, heads, cache):
         prefix, suffix = cache
         B, _, _, H = x.shape
-        lengths = prompt, prefix_length, length
-        out, *written = attend_to_heads(
+        out, *written = gpu_attention.attend_to_joined(
             x[:, 0], prefix, suffix, lengths, heads=heads, interpret=interpret
         )
         return out.reshape(B, 1, heads, H), FlatLayer(*written)
 
-    import os  # experiment
-
-    if os.environ.get("CODEX_QKV"):
-        attend.of_heads = of_heads
-    return attend
+    return JoinedAttend(attend_joined) if joined else attend
 
 
 def _product(equation: str, a: Array, b: Array) -> Array:

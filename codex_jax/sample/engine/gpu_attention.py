@@ -16,22 +16,24 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
-def _setting(name, default):  # experiment
-    import os
 
-    return int(os.environ.get(name) or default)
+class Tiling(NamedTuple):
+    """How a program reads its positions.
+
+    Attributes:
+      block: Positions read at a time.
+      warps: Of a program, 32 threads each.
+      stages: Blocks being read or computed with at once.
+      together: Whether prefix and suffix are read as one sequence.
+    """
+
+    block: int = 64
+    warps: int = 4
+    stages: int = 2
+    together: bool = False
 
 
-def _block():  # positions read at a time
-    return _setting("CODEX_BLOCK", 64)
-
-
-def _params():
-    warps, stages = _setting("CODEX_WARPS", 4), _setting("CODEX_STAGES", 2)
-    return plgpu.CompilerParams(num_warps=warps, num_stages=stages)
-
-
-
+TILING = Tiling()
 _HEADS = 16  # the least rows of a matrix product
 _MASKED = -1e30
 
@@ -56,98 +58,138 @@ def _dot(a: Array, b: Array) -> Array:
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
 
-def _attend(queries: Array, cache: tuple, index: tuple, count: Array, state: _Softmax) -> _Softmax:
-    """Includes the first `count` positions of a cache: keys, their scales, values, scales."""
-    keys, key_scales, values, value_scales = cache
+def _read(caches: tuple, starts: tuple, seen: tuple, block: int) -> Array | None:
+    """A block of a field; of several caches, each position from the one whose mask is true there.
 
-    _BLOCK = _block()
+    Args:
+      caches: A field of each cache, and its row and head: (field, row, head).
+      starts: First position of the block in each cache; may be negative.
+      seen: Masks of the block's positions.
+      block: Positions.
+    """
+    result = None
+    for (field, row, head), start, mask in zip(caches, starts, seen, strict=True):
+        if field is None:
+            return None
+        at = [jnp.maximum(start + jnp.arange(block), 0)]
+        if len(field.shape) == 4:
+            shape = (block, field.shape[3])
+            at = [jnp.broadcast_to(at[0][:, None], shape)]
+            at.append(jnp.broadcast_to(jnp.arange(shape[1])[None], shape))
+            mask = jnp.broadcast_to(mask[:, None], shape)
+        if len(caches) == 1:
+            read = plgpu.load(field.at[row, head, pl.ds(start, block)], mask=mask, other=0)
+        else:
+            read = plgpu.load(field.at[row, head, *at], mask=mask, other=0)
+        result = read if result is None else jnp.where(mask, read, result)
+    return result
 
-    def load_scale(scales, at):
-        return 1.0 if scales is None else plgpu.load(scales.at[(*index, at)])[None]
+
+def _attend(
+    queries: Array, caches: list[tuple], counts: list[Array], tiling: Tiling, state: _Softmax
+) -> _Softmax:
+    """Includes the first positions of caches, as one sequence.
+
+    Args:
+      queries: (16, H), scaled.
+      caches: Each ((keys, their scales, values, their scales), row, head).
+      counts: Positions of each.
+      tiling: How they are read.
+      state: Of what is included already.
+    """
+    block = tiling.block
+    ends = [sum(counts[: n + 1]) for n in range(len(counts))]
 
     def add_block(n, state):
-        at = pl.ds(n * _BLOCK, _BLOCK)
-        is_seen = (n * _BLOCK + jnp.arange(_BLOCK) < count)[None]
-        key, value = (plgpu.load(x.at[(*index, at)]).astype(queries.dtype) for x in (keys, values))
-        scores = _dot(queries, key.T) * load_scale(key_scales, at)
-        value_scale = load_scale(value_scales, at)
-        return state.add(
-            jnp.where(is_seen, scores, _MASKED),
-            value,
-            lambda weights, value: _dot((weights * value_scale).astype(value.dtype), value),
-        )
+        position = n * block + jnp.arange(block)
+        starts = [n * block + count - end for count, end in zip(counts, ends, strict=True)]
+        seen = [
+            (position >= end - count) & (position < end)
+            for count, end in zip(counts, ends, strict=True)
+        ]
 
-    return jax.lax.fori_loop(0, pl.cdiv(count, _BLOCK), add_block, state)
+        def read(field):
+            parts = [(cache[field], row, head) for cache, row, head in caches]
+            return _read(parts, starts, seen, block)
 
+        key, value = (read(field).astype(queries.dtype) for field in (0, 2))
+        key_scale, value_scale = read(1), read(3)
+        scores = _dot(queries, key.T)
+        if key_scale is not None:
+            scores = scores * key_scale[None]
+        scores = jnp.where((position < ends[-1])[None], scores, _MASKED)
 
-class _Heads:
-    """A part of an array of heads (B, heads, H), as the kernel indexes queries or keys."""
+        def mix(weights, value):
+            scaled = weights if value_scale is None else weights * value_scale[None]
+            return _dot(scaled.astype(value.dtype), value)
 
-    def __init__(self, array, start: int, group: int):
-        self.array, self.start, self.group = array, start, group
-        self.shape, self.dtype, self.at = array.shape, array.dtype, self
+        return state.add(scores, value, mix)
 
-    def __getitem__(self, index):
-        if len(index) == 3:  # row, key head, all queries' heads
-            return self.array.at[index[0], pl.ds(self.start + index[1] * self.group, _HEADS)]
-        return self.array[index[0], self.start + index[1]]
-
-
-def _heads_kernel(prompt, prefix_length, length, x, prefix, _, out, written, *, group, heads):
-    """As `_kernel`, for queries, keys and values in one array."""
-    kv_heads = heads // group
-    new = (_Heads(x, heads, 1), None, _Heads(x, heads + kv_heads, 1), None)
-    queries = _Heads(x, 0, group)
-    _kernel(prompt, prefix_length, length, queries, new, prefix, _, out, written, group=group)
+    return jax.lax.fori_loop(0, pl.cdiv(ends[-1], block), add_block, state)
 
 
-@functools.partial(jax.jit, static_argnames=("heads", "interpret"))
-def attend_to_heads(x, prefix, suffix, lengths, *, heads: int, interpret: bool = False):
-    """As `attend_and_write`, for heads of queries, keys and values in one array (B, N + 2K, H)."""
-    B, _, H = x.shape
-    K = prefix[0].shape[1]
-    inputs = (*lengths, x, _fields(*prefix), _fields(*suffix))
-    result = (jax.ShapeDtypeStruct((B, K, heads // K, H), x.dtype), _fields(*suffix))
-    out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), result)
-    targets = len(jax.tree.leaves(result)) - 1
-    first = len(jax.tree.leaves(inputs)) - targets
-    out, (keys, _, values, _) = pl.pallas_call(
-        functools.partial(_heads_kernel, group=heads // K, heads=heads),
-        grid=(B, K),
-        out_shape=out_shape,
-        input_output_aliases={first + n: 1 + n for n in range(targets)},
-        compiler_params=_params(),
-        interpret=interpret,
-        name="attend_to_heads",
-    )(*inputs)
-    return out, keys, values
+def _program(lengths, queries, new, prefix, out, written, *, group: int, tiling: Tiling):
+    """The program of one row and key head.
 
-
-def _kernel(prompt, prefix_length, length, q, new, prefix, _, out, written, *, group: int):
-    """The program of one row and key head; `new`, `prefix`, `written` are (k, scale, v, scale)."""
+    Args:
+      lengths: Each row's prompt, each prompt's positions, and each row's positions so far.
+      queries: (16, H), of which `group` are the head's.
+      new: The new token's (key, its scale or None, value, its scale or None).
+      prefix: The prompts' keys, their scales, values, their scales.
+      out: Results of all rows.
+      written: The rows' keys, their scales, values, their scales.
+      group: Queries of a key head.
+      tiling: How positions are read.
+    """
+    prompt, prefix_length, length = lengths
     row, head = pl.program_id(0), pl.program_id(1)
     owner, position = prompt[row], length[row]
-    is_head = (jnp.arange(_HEADS) < group)[:, None]
-    all_heads = pl.ds(0, _HEADS)
-    queries = plgpu.load(q.at[row, head, all_heads], mask=is_head, other=0.0)
-    queries = (queries.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
+    queries = (queries.astype(jnp.float32) * queries.shape[1] ** -0.5).astype(queries.dtype)
 
     zeros = jnp.zeros((_HEADS,), jnp.float32)
     state = _Softmax(jnp.zeros(queries.shape, jnp.float32), zeros + _MASKED, zeros)
-    state = _attend(queries, prefix, (owner, head), prefix_length[owner], state)
-    state = _attend(queries, written, (row, head), position, state)
+    caches = [(prefix, owner, head), (written, row, head)]
+    counts = [prefix_length[owner], position]
+    if tiling.together:
+        state = _attend(queries, caches, counts, tiling, state)
+    else:
+        for cache, count in zip(caches, counts, strict=True):
+            state = _attend(queries, [cache], [count], tiling, state)
 
-    key, value = new[0][row, head], new[2][row, head]
-    key_scale, value_scale = (None if x is None else x[row, head] for x in new[1::2])
-    read_key = key.astype(jnp.float32) * (1.0 if key_scale is None else key_scale)
-    read_value = value.astype(jnp.float32) * (1.0 if value_scale is None else value_scale)
+    read_key, read_value = (
+        x.astype(jnp.float32) * (1.0 if scale is None else scale)
+        for x, scale in (new[:2], new[2:])
+    )
     score = (queries.astype(jnp.float32) * read_key[None]).sum(axis=1, keepdims=True)
     state = state.add(score, read_value[None], lambda weights, value: weights * value)
     result = (state.mixed / state.total[:, None]).astype(out.dtype)
-    plgpu.store(out.at[row, head, all_heads], result, mask=is_head)
-    for target, field in zip(written, (key, key_scale, value, value_scale), strict=True):
+    is_head = (jnp.arange(_HEADS) < group)[:, None]
+    plgpu.store(out.at[row, head, pl.ds(0, _HEADS)], result, mask=is_head)
+    for target, field in zip(written, new, strict=True):
         if target is not None:
             target[row, head, position] = field
+
+
+def _kernel(*refs, group: int, tiling: Tiling):
+    """Of queries, keys and values by themselves."""
+    *lengths, q, new, prefix, _, out, written = refs
+    row, head = pl.program_id(0), pl.program_id(1)
+    is_head = (jnp.arange(_HEADS) < group)[:, None]
+    queries = plgpu.load(q.at[row, head, pl.ds(0, _HEADS)], mask=is_head, other=0.0)
+    new = tuple(None if x is None else x[row, head] for x in new)
+    _program(lengths, queries, new, prefix, out, written, group=group, tiling=tiling)
+
+
+def _joined_kernel(*refs, group: int, kv_heads: int, tiling: Tiling):
+    """Of queries, keys and values in one array."""
+    *lengths, x, prefix, _, out, written = refs
+    row, head = pl.program_id(0), pl.program_id(1)
+    is_head = (jnp.arange(_HEADS) < group)[:, None]
+    of_group = pl.ds(head * group, _HEADS)
+    queries = plgpu.load(x.at[row, of_group], mask=is_head, other=0.0)
+    first = kv_heads * group + head
+    new = x[row, first], None, x[row, first + kv_heads], None
+    _program(lengths, queries, new, prefix, out, written, group=group, tiling=tiling)
 
 
 def _fields(k: Any, v: Any) -> tuple:
@@ -157,7 +199,24 @@ def _fields(k: Any, v: Any) -> tuple:
     return k, None, v, None
 
 
-@functools.partial(jax.jit, static_argnames="interpret")
+def _call(kernel: Any, inputs: tuple, suffix: tuple, out: Any, tiling: Tiling, interpret: bool):
+    """(result, the suffix's fields) of a kernel that writes the suffix, its last input."""
+    result = (out, suffix)
+    out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), result)
+    targets = len(jax.tree.leaves(suffix))
+    first = len(jax.tree.leaves(inputs))
+    return pl.pallas_call(
+        functools.partial(kernel, tiling=tiling),
+        grid=out.shape[:2],
+        out_shape=out_shape,
+        input_output_aliases={first + n: 1 + n for n in range(targets)},
+        compiler_params=plgpu.CompilerParams(num_warps=tiling.warps, num_stages=tiling.stages),
+        interpret=interpret,
+        name="attend_and_write",
+    )(*inputs, suffix)
+
+
+@functools.partial(jax.jit, static_argnames=("tiling", "interpret"))
 def attend_and_write(
     q: Float[Array, "B K G H"],
     k: Any,
@@ -166,6 +225,7 @@ def attend_and_write(
     suffix: tuple,
     lengths: tuple[Int[Array, "B"], Int[Array, "P"], Int[Array, "B"]],
     *,
+    tiling: Tiling = TILING,
     interpret: bool = False,
 ) -> tuple[Float[Array, "B K G H"], Any, Any]:
     """Returns attention's result, and the suffix's keys and values with the new ones.
@@ -174,26 +234,38 @@ def attend_and_write(
       q: Queries of the new token; G heads share a key head.
       k: The new token's keys (B, K, H) as the cache stores them: an array, or int8 and scales.
       v: Its values, likewise.
-      prefix: Keys and values (P, K, S, H) of the resident prompts; S is a multiple of 64.
+      prefix: Keys and values (P, K, S, H) of the resident prompts.
       suffix: Keys and values (B, K, S, H) of the rows; overwritten.
       lengths: Each row's prompt, each prompt's positions, and each row's positions so far.
+      tiling: How positions are read.
       interpret: Run by the interpreter, as on a CPU.
     """
-    B, K, G, _ = q.shape
-    inputs = (*lengths, q, _fields(k, v), _fields(*prefix), _fields(*suffix))
-    result = (q, _fields(*suffix))
-    out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), result)
-    targets = len(jax.tree.leaves(result)) - 1
-    first = len(jax.tree.leaves(inputs)) - targets
-    out, (keys, key_scales, values, value_scales) = pl.pallas_call(
-        functools.partial(_kernel, group=G),
-        grid=(B, K),
-        out_shape=out_shape,
-        input_output_aliases={first + n: 1 + n for n in range(targets)},
-        compiler_params=_params(),
-        interpret=interpret,
-        name="attend_and_write",
-    )(*inputs)
+    kernel = functools.partial(_kernel, group=q.shape[2])
+    inputs = (*lengths, q, _fields(k, v), _fields(*prefix))
+    out, (keys, key_scales, values, value_scales) = _call(
+        kernel, inputs, _fields(*suffix), q, tiling, interpret
+    )
     if key_scales is None:
         return out, keys, values
     return out, type(k)(keys, key_scales), type(v)(values, value_scales)
+
+
+@functools.partial(jax.jit, static_argnames=("heads", "tiling", "interpret"))
+def attend_to_joined(
+    x: Float[Array, "B N+2K H"],
+    prefix: tuple,
+    suffix: tuple,
+    lengths: tuple[Int[Array, "B"], Int[Array, "P"], Int[Array, "B"]],
+    *,
+    heads: int,
+    tiling: Tiling = TILING,
+    interpret: bool = False,
+) -> tuple[Float[Array, "B K G H"], Array, Array]:
+    """As `attend_and_write`, for queries (N = `heads`), keys and values in one array."""
+    B, _, H = x.shape
+    K = prefix[0].shape[1]
+    kernel = functools.partial(_joined_kernel, group=heads // K, kv_heads=K)
+    out = jax.ShapeDtypeStruct((B, K, heads // K, H), x.dtype)
+    inputs = (*lengths, x, _fields(*prefix))
+    out, (keys, _, values, _) = _call(kernel, inputs, _fields(*suffix), out, tiling, interpret)
+    return out, keys, values

@@ -48,18 +48,29 @@ def apply_adjustments(
 
 
 def sample_token(
-    logits: Float[Array, "B V"], keys: Key[Array, "B"], arrays: SamplingArrays
+    logits: Float[Array, "B V"],
+    keys: Key[Array, "B"],
+    arrays: SamplingArrays,
+    *,
+    draws: int = 0,
 ) -> Int[Array, "B"]:
-    """A token a row."""
-    is_random = arrays.temperature > 0
-    import os  # experiment
+    """A token a row.
 
+    Args:
+      logits: Of the rows' next tokens.
+      keys: From `sample_key`.
+      arrays: The rows' parameters.
+      draws: Draws before asking whether another is needed; changes no token. Where a branch costs
+        more than the work that it saves, as on a GPU, also the greedy token is always computed.
+    """
+    is_random = arrays.temperature > 0
     best = jax.lax.cond(
-        is_random.all() if not os.environ.get("CODEX_ARGMAX") else False,
+        is_random.all() if not draws else False,
         lambda: jnp.zeros(len(logits), jnp.int32),
         lambda: jnp.argmax(logits, axis=-1).astype(jnp.int32),
     )
-    return _draw_from_nucleus(_filter(logits, arrays), best, keys, arrays.top_p, is_random)
+    weights = _filter(logits, arrays)
+    return _draw_from_nucleus(weights, best, keys, arrays.top_p, is_random, draws)
 
 
 def logprob(logits: Float[Array, "B V"], tokens: Int[Array, "B"]) -> Float[Array, "B"]:
@@ -103,6 +114,7 @@ def _draw_from_nucleus(
     keys: Key[Array, "B"],
     top_p: Float[Array, "B"],
     is_random: Bool[Array, "B"],
+    draws: int,
 ) -> Int[Array, "B"]:
     """Tokens in proportion to their weights, from the nucleus; `best` where not random."""
     total = weights.sum(axis=-1)
@@ -123,10 +135,8 @@ def _draw_from_nucleus(
         floor = jnp.where(done | inside, floor, jnp.maximum(floor, weight))
         return tokens, done | inside, floor, count + 1
 
-    import os  # experiment
-
     state = (best, ~is_random, jnp.zeros_like(total), jnp.uint32(0))
-    for _ in range(int(os.environ.get("CODEX_DRAWS") or 0)):
+    for _ in range(draws):
         state = attempt(state)
     return jax.lax.while_loop(is_unfinished, attempt, state)[0]
 
