@@ -3,8 +3,9 @@
     sh benchmarks/gpu.sh [--stages rates,parity,train,torch,sample] [--output table.json] [--toy]
 
 Each measurement is a process of its own, so that it has all of the memory; one that fails costs its
-row alone, and the exit status is 1. Bounds are measured in the same run: the rate of bf16 matrix
-products of 8192 × 8192 random numbers, and the rate at which a copy reads and writes memory.
+row alone, and the exit status is 1. Bounds are measured in the same run, many operations in a call:
+the rate of bf16 matrix products of 8192 × 8192 random numbers, and the rate at which memory is
+copied, or read where that is faster.
 A training step's share is its model FLOPs over the first; a sampling step's is the bytes that it
 must read (weights, each prompt's cache once, each row's cache at its mean length) over the second.
 --toy shrinks everything, so that it can be tried on a CPU.
@@ -42,31 +43,46 @@ def decoder_config(name: str, vocab_size: int, toy: bool):
     return DecoderConfig(vocab_size=300 if toy else vocab_size, **fields)
 
 
-def median_seconds(run: Callable[[], object], repeats: int = 10) -> float:
-    """Median wall time of `run`, which waits for its result, after a first call."""
+def seconds_of(run: Callable[[], object], repeats: int) -> list[float]:
+    """Wall times of `run`, which waits for its result, after a first call."""
     run()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 10) -> float:
+    """The median of `seconds_of`."""
+    return statistics.median(seconds_of(run, repeats))
 
 
 def measure_rates(toy: bool) -> dict[str, float | str]:
-    """The device's name, FLOP/s of matrix products and bytes/s of a copy."""
+    """The device's name, FLOP/s of matrix products and the faster of reading and copying, bytes/s.
+
+    Each is 20 in one call, every one of the result before, and the best of five calls: a call at a
+    time would add its launch, and a median the others' load, to a bound.
+    """
     import jax
     import jax.numpy as jnp
 
-    size = 256 if toy else 8192
+    size, times = 256 if toy else 8192, 20
     a, b = (jax.random.normal(jax.random.key(n), (size, size), jnp.bfloat16) for n in (0, 1))
-    multiply = jax.jit(jnp.matmul)
-    x = jax.random.normal(jax.random.key(2), ((1 if toy else 1024) << 18,))
-    copy = jax.jit(lambda x: x + 1)
+    x = jnp.ones((1 if toy else 512) << 20)
+
+    def repeat(body: Callable, first: jax.Array, other: jax.Array) -> float:
+        """Seconds of `body`, which maps a result and another array to the next result."""
+        loop = jax.jit(lambda y, z: jax.lax.fori_loop(0, times, lambda _, y: body(y, z), y))
+        return min(seconds_of(lambda: loop(first, other).block_until_ready(), 5)) / times
+
+    zero = jnp.float32(0)
     return {
         "device": jax.devices()[0].device_kind,
-        "flops": 2 * size**3 / median_seconds(lambda: multiply(a, b).block_until_ready()),
-        "bandwidth": 2 * x.nbytes / median_seconds(lambda: copy(x).block_until_ready()),
+        "flops": 2 * size**3 / repeat(jnp.matmul, a, b * size**-0.5),
+        "copies": 2 * x.nbytes / repeat(lambda x, _: x * 1.0001 + 0.5, x, zero),
+        "reads": x.nbytes / repeat(lambda top, x: jnp.max(x + top), zero, x),
     }
 
 
@@ -158,13 +174,31 @@ def greedy_tokens(config, params, device) -> list[int]:
     return [int(token) for sample in done for token in sample.tokens]
 
 
-def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
-    """The 300M decoder's step as `train` compiles it: bf16 products over f32 weights."""
+def training_rows(vocab_size: int, batch: int, length: int, segments: int):
+    """Rows of random tokens, each in so many segments of equal length."""
     import jax
     import numpy as np
 
-    from codex_jax import model, sharding
     from codex_jax.records import Batch
+
+    shape = batch, length + 1
+    ids = np.random.default_rng(0).integers(0, vocab_size, shape).astype(np.int32)
+    index = np.broadcast_to(np.arange(length, dtype=np.int32), (batch, length))
+    size = length // segments
+    weights = np.ones((batch, length), np.float32)
+    rows = Batch(ids[:, :-1], ids[:, 1:], index // size + 1, index % size, weights)
+    return jax.device_put(rows)
+
+
+def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
+    """The 300M decoder's step as `train` compiles it: bf16 products over f32 weights.
+
+    Rows are one segment each, as torch's are; `packed_tokens_per_s` is of rows of eight. FLOPs are
+    those of rows of one segment.
+    """
+    import jax
+
+    from codex_jax import model, sharding
     from codex_jax.train import optimizer, state
     from codex_jax.train.compute import Compute, jit_step
 
@@ -173,24 +207,27 @@ def measure_train(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
     tx = optimizer.make(optimizer.Optimizer(), steps=1000, axes=model.abstract_params(config)[1])
     step = jit_step(config, tx, Compute(dtype="bfloat16", loss_chunks=8), mesh)
     carried = state.init_sharded(config, tx, mesh, seed=0)
-    ids = np.random.default_rng(0).integers(0, config.vocab_size, (batch, T + 1)).astype(np.int32)
-    positions = np.tile(np.arange(T, dtype=np.int32), (batch, 1))
-    segment_ids = np.ones((batch, T), np.int32)
-    rows = Batch(ids[:, :-1], ids[:, 1:], segment_ids, positions, segment_ids.astype(np.float32))
-    rows = jax.device_put(rows)
+    whole, packed = (training_rows(config.vocab_size, batch, T, n) for n in (1, 8))
 
-    def run(steps: int = 4):
+    def run(rows, steps: int = 4):
         nonlocal carried
         for _ in range(steps):
             carried, metrics = step(carried, rows)
         return float(metrics["loss"])
 
     start = time.perf_counter()
-    run(1)
+    run(whole, 1)
     compile_s = time.perf_counter() - start
-    seconds = median_seconds(run, 2 if toy else 4) / 4
-    flops = batch * T * config.flops_per_token(T) / seconds
-    return {"tokens_per_s": batch * T / seconds, "flops": flops, "compile_s": compile_s}
+    repeats = 2 if toy else 4
+    seconds, packed_s = (
+        median_seconds(lambda rows=rows: run(rows), repeats) / 4 for rows in (whole, packed)
+    )
+    return {
+        "tokens_per_s": batch * T / seconds,
+        "packed_tokens_per_s": batch * T / packed_s,
+        "flops": batch * T * config.flops_per_token(T) / seconds,
+        "compile_s": compile_s,
+    }
 
 
 def measure_torch(toy: bool, batch: int = _TRAIN_BATCH) -> dict[str, float]:
@@ -306,15 +343,18 @@ def describe(function: str, result: dict, rates: dict) -> str:
     if "error" in result:
         return f"not measured: {result['error']}"
     if function == "rates":
-        flops, bandwidth = result["flops"] / 1e12, result["bandwidth"] / 1e9
-        return f"{result['device']}: products {flops:.0f} TFLOP/s, copies {bandwidth:.0f} GB/s"
+        flops, copies, reads = (result[key] for key in ("flops", "copies", "reads"))
+        memory = f"copies {copies / 1e9:.0f} GB/s, reads {reads / 1e9:.0f} GB/s"
+        return f"{result['device']}: products {flops / 1e12:.0f} TFLOP/s, {memory}"
     if function == "parity":
         return ", ".join(f"{key} {value:.1e}" for key, value in result.items())
     text = f"{result['tokens_per_s']:,.0f} tokens/s"
+    if "packed_tokens_per_s" in result:
+        text += f", {result['packed_tokens_per_s']:,.0f} in eight segments a row"
     if "flops" in result and "flops" in rates:
         text += f", MFU {result['flops'] / rates['flops']:.1%}"
-    if "bytes_per_s" in result and "bandwidth" in rates:
-        share = result["bytes_per_s"] / rates["bandwidth"]
+    if "bytes_per_s" in result and "copies" in rates:
+        share = result["bytes_per_s"] / max(rates["copies"], rates["reads"])
         text += f", {result['step_ms']:.2f} ms a step, {share:.0%} of the memory roofline"
     if "compile_s" in result:
         return text + f", compiled in {result['compile_s']:.0f} s"

@@ -65,8 +65,8 @@ def _rms_norm(x: Float[Array, "..."], scale: Float[Array, "H"], eps: float) -> A
     return (y * scale.astype(jnp.float32)).astype(x.dtype)
 
 
-def _join(q: Array, k: Array, v: Array, angles: tuple | None) -> Float[Array, "B T N+2K H"]:
-    """Rotated queries and keys, and values, computed in one pass over the product of all three."""
+def _join(q: Array, k: Array, v: Array, angles: tuple | None) -> Float[Array, "B T A H"]:
+    """Rotated queries and keys, and values, A = N + 2K heads, in one pass over their product."""
     x = jnp.concatenate([q, k, v], axis=2)
     if angles is None:
         return x
@@ -109,7 +109,7 @@ class Attention(nnx.Module):
             q = _rms_norm(q, self.q_scale.get_value(), self.config.norm_eps)
             k = _rms_norm(k, self.k_scale.get_value(), self.config.norm_eps)
         if isinstance(attend, JoinedAttend):
-            out, cache = attend.attend(_join(q, k, v, angles), q.shape[2], cache)
+            out, cache = attend(_join(q, k, v, angles), q.shape[2], cache)
         else:
             if angles is not None:
                 q, k = rotary(q, *angles), rotary(k, *angles)

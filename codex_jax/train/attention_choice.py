@@ -51,7 +51,8 @@ def choose_attention(mesh: Mesh) -> Attention:
         if device.platform == "tpu" and fits(length):
             return batch, splash_attention(batch.segment_ids, mesh=mesh, rows=rows, heads=heads)
         if cudnn.fits(device, length):
-            return batch, cudnn.cudnn_attention(batch.segment_ids, cudnn.choose_lists(device))
+            lists = cudnn.choose_lists(device) if mesh.size == 1 else ()  # not tried on several
+            return batch, cudnn.cudnn_attention(batch.segment_ids, lists)
         return batch, tiled_attention(batch.segment_ids)
 
     return attention

@@ -1,3 +1,5 @@
+import functools
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -75,6 +77,21 @@ def test_draws_follow_the_exact_distribution(params, size):
     chi2 = ((observed - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum()
     freedom = (expected > 0).sum() - 1
     assert chi2 < freedom + 4 * (2 * freedom) ** 0.5 + 1
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_draws_in_advance_change_no_token(draws):
+    rows = 64
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(rows, 300)), jnp.float32)
+    index = jnp.arange(rows)
+    keys = sample_key(index.astype(jnp.uint32), index.astype(jnp.uint32), index, index)
+    arrays = to_arrays(SamplingParams(temperature=1.0, top_p=0.3), rows)
+    arrays = arrays._replace(temperature=np.where(index % 4 == 0, 0, 1).astype(np.float32))
+    expected, tokens = (
+        jax.jit(functools.partial(sample_token, draws=n))(logits, keys, arrays) for n in (0, draws)
+    )
+    np.testing.assert_array_equal(tokens, expected)
+    np.testing.assert_array_equal(tokens[::4], logits.argmax(axis=-1)[::4])
 
 
 @hypothesis.given(

@@ -1,6 +1,9 @@
 """The GPU's attention kernel: run by the interpreter here, and lowered for CUDA."""
 
 import dataclasses
+import functools
+import types
+import unittest.mock
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +12,17 @@ import pytest
 
 from codex_jax import sharding
 from codex_jax.model.quantization import quantize
-from codex_jax.sample.engine import gpu_attention
+from codex_jax.sample.engine import decode, gpu_attention
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.sampling.params import SamplingParams
 from tests.sample.models import EOS, TOKEN_BYTES, counting_model
 
-B, K, G, H, P, S, N = 6, 2, 3, 64, 3, 128, 64
+B, K, G, H, P, S, N = 6, 2, 3, 64, 3, 256, 192
 PROMPT = np.array([0, 1, 2, 0, 1, 2], np.int32)
-PREFIX = np.array([100, 0, 128], np.int32)
-LENGTH = np.array([0, 5, 63, 62, 10, 0], np.int32)
+PREFIX = np.array([150, 0, 256], np.int32)
+LENGTH = np.array([0, 5, 191, 128, 10, 0], np.int32)
 
 
 def draw(*shapes):
@@ -66,6 +69,15 @@ def test_it_attends_to_prefix_suffix_and_the_new_token(quantized):
         np.testing.assert_array_equal(dense(cache), written)
 
 
+def test_one_array_of_queries_keys_and_values_gives_the_same_bits():
+    q, k, v, *caches = inputs(quantized=False)
+    separate = gpu_attention.attend_and_write(q, k, v, *caches, interpret=True)
+    x = jnp.concatenate([q.reshape(B, K * G, H), k, v], axis=1)
+    joined = gpu_attention.attend_to_joined(x, *caches, heads=K * G, interpret=True)
+    for a, b in zip(joined, separate, strict=True):
+        np.testing.assert_array_equal(dense(a), dense(b))
+
+
 def test_neighbors_and_capacity_change_no_bit():
     q, k, v, prefix, suffix, lengths = inputs(quantized=False)
     out = gpu_attention.attend_and_write(q, k, v, prefix, suffix, lengths, interpret=True)[0]
@@ -75,10 +87,27 @@ def test_neighbors_and_capacity_change_no_bit():
     np.testing.assert_array_equal(dense(out)[:3], dense(again)[:3])
 
 
+@pytest.mark.parametrize(
+    ("platform", "version", "has_options"),
+    [("gpu", "PJRT cuda 13000", True), ("gpu", "PJRT rocm 6", False), ("cpu", "cpu", False)],
+)
+def test_compiler_options_are_for_cuda(platform, version, has_options):
+    client = types.SimpleNamespace(platform_version=version)
+    device = unittest.mock.Mock(spec=jax.Device, platform=platform, client=client)
+    has_options &= (0, 11, 2) <= jax.__version_info__ < (0, 12)
+    assert bool(decode.compiler_options(device)) is has_options
+
+
 @pytest.mark.parametrize("quantized", [False, True])
 def test_it_lowers_for_cuda_without_a_gpu(quantized):
     traced = jax.jit(gpu_attention.attend_and_write).trace(*inputs(quantized))
     assert "triton" in traced.lower(lowering_platforms=("cuda",)).as_text()
+    if not quantized:
+        q, k, v, *caches = inputs(quantized)
+        x = jnp.concatenate([q.reshape(B, K * G, H), k, v], axis=1)
+        attend = functools.partial(gpu_attention.attend_to_joined, heads=K * G)
+        traced = jax.jit(attend).trace(x, *caches)
+        assert "triton" in traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
 def sample_counts(flat_cache, kv_cache_dtype):

@@ -5,6 +5,7 @@ within segments and carries no cache; sampling writes its cache and reads it. So
 any cache without changes to the decoder.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,14 +18,20 @@ from jaxtyping import Array, Bool, Float, Int
 Attend = Callable[..., tuple[Array, Any]]
 
 
-class JoinedAttend(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class JoinedAttend:
     """An attention to which the decoder gives queries, keys and values as one array.
 
     Attributes:
-      attend: `attend(x, heads, cache) -> (out, cache)` of x (B, T, N + 2K, H), N being `heads`.
+      attend: (x (B, T, N + 2K, H), N, cache) → (out, cache).
     """
 
     attend: Callable[[Array, int, Any], tuple[Array, Any]]
+
+    def __call__(self, x: Array, heads: int, cache: Any) -> tuple[Array, Any]:
+        """(out, cache) of queries of so many heads, keys and values."""
+        return self.attend(x, heads, cache)
+
 
 ATTENTION = "attention"  # checkpoint_name of attention's results, for rematerialization policies
 

@@ -64,18 +64,26 @@ def list_segments(segment_ids: Int[Array, "B T"], most: int) -> _Segments:
 
 
 def choose_way(segment_ids: Int[Array, "B T"], lists: tuple[int, ...]) -> Int[Array, ""]:
-    """0 where every row is one segment, n where they fit the n-th list, else one more."""
-    most = _run_index(segment_ids).max() + 1
-    return (most > jnp.asarray((1, *lists))).sum()
+    """0 where every row is one segment, n where they fit the n-th list, else one more.
+
+    Lists don't serve segments in pieces, which no packing makes.
+    """
+    index = _run_index(segment_ids)
+    way = (index.max() + 1 > jnp.asarray((1, *lists))).sum()
+    if not lists:
+        return way
+    starts = jnp.asarray(list_segments(segment_ids, max(lists)).starts)[:, :-1]
+    ids = jnp.take_along_axis(segment_ids, jnp.maximum(starts, 0), axis=1)
+    is_same = (ids[:, :, None] == ids[:, None]) & (starts[:, :, None] > starts[:, None])
+    in_pieces = (is_same & (starts[:, None] >= 0)).any()
+    return jnp.where(in_pieces, len(lists) + 1, way)
 
 
-def _ways(segment_ids: Int[Array, "B T"], dtype: Any, lists: tuple[int, ...]) -> list[_Segments]:
-    """The segments for each way that `choose_way` counts."""
+def _bias(segment_ids: Int[Array, "B T"], dtype: Any) -> Float[Array, "B 1 T T"]:
     from jax._src.cudnn.fused_attention_stablehlo import get_large_negative_number
 
     same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
-    bias = jnp.where(same, jnp.zeros((), dtype), get_large_negative_number(jnp.dtype(dtype)))
-    return [_Segments(), *(list_segments(segment_ids, n) for n in lists), _Segments(bias)]
+    return jnp.where(same, jnp.zeros((), dtype), get_large_negative_number(jnp.dtype(dtype)))
 
 
 def _forward_kernel(q, k, v, segments: _Segments) -> tuple[Array, Array]:
@@ -118,7 +126,7 @@ def _backward_kernel(q, k, v, out, log_total, d_out, segments: _Segments) -> tup
     return tuple(gradients[:3])
 
 
-def _room(x: Float[Array, "BM N T"], rows: int, most: int) -> Float[Array, "B*most N T"]:
+def _room(x: Float[Array, "rooms N T"], rows: int, most: int) -> Float[Array, "places N T"]:
     """Log-sums with room for `most` segments of a row, or cut to so many."""
     x = x.reshape(rows, -1, *x.shape[1:])
     missing = max(0, most - x.shape[1])
@@ -175,13 +183,16 @@ def cudnn_attention(segment_ids: Int[Array, "B T"], lists: tuple[int, ...] = ())
       lists: sizes of the lists of segments, from `choose_lists`, in ascending order.
     """
     tiled = tiled_attention(segment_ids)
+    way = {sizes: choose_way(segment_ids, sizes) for sizes in ((), lists)}
+    lists_of = {size: list_segments(segment_ids, size) for size in lists}
 
     def attend(q, k, v, cache, layer):
         if q.dtype not in (jnp.bfloat16, jnp.float16) or q.shape[-1] not in _HEAD_SIZES:
             return tiled(q, k, v, cache, layer)
         is_grouped = q.shape[2] != k.shape[2]
         usable = () if is_grouped and jax.__version_info__ < _GROUPED else lists
-        way = choose_way(segment_ids, usable)
-        return _attend(q, k, v, way, _ways(segment_ids, q.dtype, usable)), cache
+        bias = _Segments(_bias(segment_ids, q.dtype))
+        ways = [_Segments(), *(lists_of[size] for size in usable), bias]
+        return _attend(q, k, v, way[usable], ways), cache
 
     return attend

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Int16
 
 from codex_jax import model
-from codex_jax.model.attention.core import Attend, JoinedAttend
+from codex_jax.model.attention.core import Attend
 from codex_jax.sample.engine import flat_cache, healing, prefix_attention
 from codex_jax.sample.engine.state import (
     FULL,
@@ -33,7 +33,7 @@ from codex_jax.sample.sampling.params import LogitAdjustments, SamplingArrays
 from codex_jax.sample.sampling.stop_strings import STOPPED_STATE
 
 _GPU_DRAWS = 2  # of a token before the loop of draws, whose condition costs as much as one
-_CUDA_OPTIONS_SINCE = (0, 11, 2)  # the version of jax that they were measured with
+_CUDA_OPTIONS_OF = (0, 11, 2), (0, 12)  # jax from, and before, which has them
 _CUDA_OPTIONS: dict[str, str | bool] = {
     "xla_gpu_enable_command_buffer": "WHILE,CONDITIONAL,FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,"
     "DYNAMIC_SLICE_FUSION",
@@ -150,7 +150,7 @@ def _forward(
     return state, model.unembed(config, params, hidden[:, 0])
 
 
-def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: Mesh) -> Attend | JoinedAttend:
+def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: Mesh) -> Attend:
     """The attention of a step: a kernel on a flat cache, tiles of rows elsewhere."""
     rows, length = state.rows, state.prompts.length
     live = rows.slot < shape.output_slots
@@ -166,9 +166,9 @@ def _attention(shape: EngineShape, state: State, prompt: Int[Array, "B"], mesh: 
             interpret=interpret,
         )
     if shape.flat_cache:
-        joined = shape.kv_cache_dtype == shape.dtype
-        lengths = length, rows.length
-        return flat_cache.attention(prompt, *lengths, joined=joined, interpret=interpret)
+        is_joined = shape.kv_cache_dtype == shape.dtype
+        attention = flat_cache.joined_attention if is_joined else flat_cache.attention
+        return attention(prompt, length, rows.length, interpret=interpret)
     tiles = prefix_attention.assign_tiles(prompt, live, length, shape.tile)
     return prefix_attention.shared_prefix_attention(tiles, group=shape.group, length=rows.length)
 
@@ -275,10 +275,11 @@ def compiler_options(device: jax.Device) -> dict[str, str | bool] | None:
     client = device.client
     if device.platform != "gpu" or "cuda" not in client.platform_version:
         return None
-    return _CUDA_OPTIONS if jax.__version_info__ >= _CUDA_OPTIONS_SINCE else None
+    first, after = _CUDA_OPTIONS_OF
+    return _CUDA_OPTIONS if first <= jax.__version_info__ < after else None
 
 
-def jit_decode(state_shardings: State) -> Any:
+def jit_decode(state_shardings: Any) -> Any:
     """`decode`, compiled for a state with these shardings, which is donated to each call."""
     mesh = state_shardings.steps.mesh
 

@@ -103,16 +103,14 @@ def attention(
     prefix_length: Int[Array, "P"],
     length: Int[Array, "B"],
     *,
-    joined: bool = False,
     interpret: bool = False,
-) -> Attend | JoinedAttend:
+) -> Attend:
     """Returns an `attend` for one new token a row, at position `length` of the row's suffix.
 
     Args:
       prompt: Index of each row's prompt.
       prefix_length: Positions of each prompt.
       length: Positions of each row's suffix before the new token.
-      joined: Take queries, keys and values as one array; the cache has their dtype.
       interpret: Run the kernel by the interpreter, as on a CPU.
     """
     from codex_jax.sample.engine import gpu_attention  # Pallas loads slowly
@@ -131,7 +129,22 @@ def attention(
         )
         return out.reshape(B, 1, N, H), FlatLayer(*written)
 
-    def attend_joined(x, heads, cache):
+    return attend
+
+
+def joined_attention(
+    prompt: Int[Array, "B"],
+    prefix_length: Int[Array, "P"],
+    length: Int[Array, "B"],
+    *,
+    interpret: bool = False,
+) -> Attend:
+    """As `attention`, of queries, keys and values in one array; the cache has their dtype."""
+    from codex_jax.sample.engine import gpu_attention  # Pallas loads slowly
+
+    lengths = prompt, prefix_length, length
+
+    def attend(x, heads, cache):
         prefix, suffix = cache
         B, _, _, H = x.shape
         out, *written = gpu_attention.attend_to_joined(
@@ -139,7 +152,7 @@ def attention(
         )
         return out.reshape(B, 1, heads, H), FlatLayer(*written)
 
-    return JoinedAttend(attend_joined) if joined else attend
+    return JoinedAttend(attend)
 
 
 def _product(equation: str, a: Array, b: Array) -> Array:

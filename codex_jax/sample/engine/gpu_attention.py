@@ -16,24 +16,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Int
 
-
-class Tiling(NamedTuple):
-    """How a program reads its positions.
-
-    Attributes:
-      block: Positions read at a time.
-      warps: Of a program, 32 threads each.
-      stages: Blocks being read or computed with at once.
-      together: Whether prefix and suffix are read as one sequence.
-    """
-
-    block: int = 64
-    warps: int = 4
-    stages: int = 2
-    together: bool = False
-
-
-TILING = Tiling()
+_BLOCK = 128  # positions read at a time
 _HEADS = 16  # the least rows of a matrix product
 _MASKED = -1e30
 
@@ -58,77 +41,33 @@ def _dot(a: Array, b: Array) -> Array:
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
 
-def _read(caches: tuple, starts: tuple, seen: tuple, block: int) -> Array | None:
-    """A block of a field; of several caches, each position from the one whose mask is true there.
-
-    Args:
-      caches: A field of each cache, and its row and head: (field, row, head).
-      starts: First position of the block in each cache; may be negative.
-      seen: Masks of the block's positions.
-      block: Positions.
-    """
-    result = None
-    for (field, row, head), start, mask in zip(caches, starts, seen, strict=True):
-        if field is None:
-            return None
-        at = [jnp.maximum(start + jnp.arange(block), 0)]
-        if len(field.shape) == 4:
-            shape = (block, field.shape[3])
-            at = [jnp.broadcast_to(at[0][:, None], shape)]
-            at.append(jnp.broadcast_to(jnp.arange(shape[1])[None], shape))
-            mask = jnp.broadcast_to(mask[:, None], shape)
-        if len(caches) == 1:
-            read = plgpu.load(field.at[row, head, pl.ds(start, block)], mask=mask, other=0)
-        else:
-            read = plgpu.load(field.at[row, head, *at], mask=mask, other=0)
-        result = read if result is None else jnp.where(mask, read, result)
-    return result
-
-
-def _attend(
-    queries: Array, caches: list[tuple], counts: list[Array], tiling: Tiling, state: _Softmax
-) -> _Softmax:
-    """Includes the first positions of caches, as one sequence.
-
-    Args:
-      queries: (16, H), scaled.
-      caches: Each ((keys, their scales, values, their scales), row, head).
-      counts: Positions of each.
-      tiling: How they are read.
-      state: Of what is included already.
-    """
-    block = tiling.block
-    ends = [sum(counts[: n + 1]) for n in range(len(counts))]
+def _attend(queries: Array, cache: tuple, index: tuple, count: Array, state: _Softmax) -> _Softmax:
+    """Includes the first `count` positions of a cache: keys, their scales, values, scales."""
 
     def add_block(n, state):
-        position = n * block + jnp.arange(block)
-        starts = [n * block + count - end for count, end in zip(counts, ends, strict=True)]
-        seen = [
-            (position >= end - count) & (position < end)
-            for count, end in zip(counts, ends, strict=True)
-        ]
+        at = pl.ds(n * _BLOCK, _BLOCK)
+        is_seen = n * _BLOCK + jnp.arange(_BLOCK) < count
 
-        def read(field):
-            parts = [(cache[field], row, head) for cache, row, head in caches]
-            return _read(parts, starts, seen, block)
+        def load(field):
+            mask = is_seen[:, None] if len(field.shape) == 4 else is_seen
+            return plgpu.load(field.at[(*index, at)], mask=mask, other=0)
 
-        key, value = (read(field).astype(queries.dtype) for field in (0, 2))
-        key_scale, value_scale = read(1), read(3)
-        scores = _dot(queries, key.T)
-        if key_scale is not None:
-            scores = scores * key_scale[None]
-        scores = jnp.where((position < ends[-1])[None], scores, _MASKED)
+        keys, key_scales, values, value_scales = (None if x is None else load(x) for x in cache)
+        keys, values = keys.astype(queries.dtype), values.astype(queries.dtype)
+        scores = _dot(queries, keys.T)
+        if key_scales is not None:
+            scores = scores * key_scales[None]
 
-        def mix(weights, value):
-            scaled = weights if value_scale is None else weights * value_scale[None]
-            return _dot(scaled.astype(value.dtype), value)
+        def mix(weights, values):
+            scaled = weights if value_scales is None else weights * value_scales[None]
+            return _dot(scaled.astype(values.dtype), values)
 
-        return state.add(scores, value, mix)
+        return state.add(jnp.where(is_seen[None], scores, _MASKED), values, mix)
 
-    return jax.lax.fori_loop(0, pl.cdiv(ends[-1], block), add_block, state)
+    return jax.lax.fori_loop(0, pl.cdiv(count, _BLOCK), add_block, state)
 
 
-def _program(lengths, queries, new, prefix, out, written, *, group: int, tiling: Tiling):
+def _program(lengths, queries, new, prefix, out, written, *, group: int):
     """The program of one row and key head.
 
     Args:
@@ -139,7 +78,6 @@ def _program(lengths, queries, new, prefix, out, written, *, group: int, tiling:
       out: Results of all rows.
       written: The rows' keys, their scales, values, their scales.
       group: Queries of a key head.
-      tiling: How positions are read.
     """
     prompt, prefix_length, length = lengths
     row, head = pl.program_id(0), pl.program_id(1)
@@ -148,17 +86,11 @@ def _program(lengths, queries, new, prefix, out, written, *, group: int, tiling:
 
     zeros = jnp.zeros((_HEADS,), jnp.float32)
     state = _Softmax(jnp.zeros(queries.shape, jnp.float32), zeros + _MASKED, zeros)
-    caches = [(prefix, owner, head), (written, row, head)]
-    counts = [prefix_length[owner], position]
-    if tiling.together:
-        state = _attend(queries, caches, counts, tiling, state)
-    else:
-        for cache, count in zip(caches, counts, strict=True):
-            state = _attend(queries, [cache], [count], tiling, state)
+    state = _attend(queries, prefix, (owner, head), prefix_length[owner], state)
+    state = _attend(queries, written, (row, head), position, state)
 
     read_key, read_value = (
-        x.astype(jnp.float32) * (1.0 if scale is None else scale)
-        for x, scale in (new[:2], new[2:])
+        x.astype(jnp.float32) * (1.0 if scale is None else scale) for x, scale in (new[:2], new[2:])
     )
     score = (queries.astype(jnp.float32) * read_key[None]).sum(axis=1, keepdims=True)
     state = state.add(score, read_value[None], lambda weights, value: weights * value)
@@ -170,26 +102,29 @@ def _program(lengths, queries, new, prefix, out, written, *, group: int, tiling:
             target[row, head, position] = field
 
 
-def _kernel(*refs, group: int, tiling: Tiling):
+def _load_queries(queries: Any, group: int) -> Array:
+    """(16, H), zeros after a group's."""
+    is_head = (jnp.arange(_HEADS) < group)[:, None]
+    return plgpu.load(queries, mask=is_head, other=0.0)
+
+
+def _kernel(*refs, group: int):
     """Of queries, keys and values by themselves."""
     *lengths, q, new, prefix, _, out, written = refs
-    row, head = pl.program_id(0), pl.program_id(1)
-    is_head = (jnp.arange(_HEADS) < group)[:, None]
-    queries = plgpu.load(q.at[row, head, pl.ds(0, _HEADS)], mask=is_head, other=0.0)
-    new = tuple(None if x is None else x[row, head] for x in new)
-    _program(lengths, queries, new, prefix, out, written, group=group, tiling=tiling)
+    at = pl.program_id(0), pl.program_id(1)
+    queries = _load_queries(q.at[(*at, pl.ds(0, _HEADS))], group)
+    new = tuple(None if x is None else x[at] for x in new)
+    _program(lengths, queries, new, prefix, out, written, group=group)
 
 
-def _joined_kernel(*refs, group: int, kv_heads: int, tiling: Tiling):
+def _joined_kernel(*refs, group: int, kv_heads: int):
     """Of queries, keys and values in one array."""
     *lengths, x, prefix, _, out, written = refs
     row, head = pl.program_id(0), pl.program_id(1)
-    is_head = (jnp.arange(_HEADS) < group)[:, None]
-    of_group = pl.ds(head * group, _HEADS)
-    queries = plgpu.load(x.at[row, of_group], mask=is_head, other=0.0)
-    first = kv_heads * group + head
-    new = x[row, first], None, x[row, first + kv_heads], None
-    _program(lengths, queries, new, prefix, out, written, group=group, tiling=tiling)
+    queries = _load_queries(x.at[row, pl.ds(head * group, _HEADS)], group)
+    key = kv_heads * group + head
+    new = x[row, key], None, x[row, key + kv_heads], None
+    _program(lengths, queries, new, prefix, out, written, group=group)
 
 
 def _fields(k: Any, v: Any) -> tuple:
@@ -199,24 +134,24 @@ def _fields(k: Any, v: Any) -> tuple:
     return k, None, v, None
 
 
-def _call(kernel: Any, inputs: tuple, suffix: tuple, out: Any, tiling: Tiling, interpret: bool):
+def _call(kernel: Any, inputs: tuple, suffix: tuple, out: Any, interpret: bool):
     """(result, the suffix's fields) of a kernel that writes the suffix, its last input."""
     result = (out, suffix)
     out_shape = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), result)
     targets = len(jax.tree.leaves(suffix))
     first = len(jax.tree.leaves(inputs))
     return pl.pallas_call(
-        functools.partial(kernel, tiling=tiling),
+        kernel,
         grid=out.shape[:2],
         out_shape=out_shape,
         input_output_aliases={first + n: 1 + n for n in range(targets)},
-        compiler_params=plgpu.CompilerParams(num_warps=tiling.warps, num_stages=tiling.stages),
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
         interpret=interpret,
         name="attend_and_write",
     )(*inputs, suffix)
 
 
-@functools.partial(jax.jit, static_argnames=("tiling", "interpret"))
+@functools.partial(jax.jit, static_argnames="interpret")
 def attend_and_write(
     q: Float[Array, "B K G H"],
     k: Any,
@@ -225,7 +160,6 @@ def attend_and_write(
     suffix: tuple,
     lengths: tuple[Int[Array, "B"], Int[Array, "P"], Int[Array, "B"]],
     *,
-    tiling: Tiling = TILING,
     interpret: bool = False,
 ) -> tuple[Float[Array, "B K G H"], Any, Any]:
     """Returns attention's result, and the suffix's keys and values with the new ones.
@@ -237,35 +171,33 @@ def attend_and_write(
       prefix: Keys and values (P, K, S, H) of the resident prompts.
       suffix: Keys and values (B, K, S, H) of the rows; overwritten.
       lengths: Each row's prompt, each prompt's positions, and each row's positions so far.
-      tiling: How positions are read.
       interpret: Run by the interpreter, as on a CPU.
     """
     kernel = functools.partial(_kernel, group=q.shape[2])
     inputs = (*lengths, q, _fields(k, v), _fields(*prefix))
     out, (keys, key_scales, values, value_scales) = _call(
-        kernel, inputs, _fields(*suffix), q, tiling, interpret
+        kernel, inputs, _fields(*suffix), q, interpret
     )
     if key_scales is None:
         return out, keys, values
     return out, type(k)(keys, key_scales), type(v)(values, value_scales)
 
 
-@functools.partial(jax.jit, static_argnames=("heads", "tiling", "interpret"))
+@functools.partial(jax.jit, static_argnames=("heads", "interpret"))
 def attend_to_joined(
-    x: Float[Array, "B N+2K H"],
+    x: Float[Array, "B A H"],
     prefix: tuple,
     suffix: tuple,
     lengths: tuple[Int[Array, "B"], Int[Array, "P"], Int[Array, "B"]],
     *,
     heads: int,
-    tiling: Tiling = TILING,
     interpret: bool = False,
 ) -> tuple[Float[Array, "B K G H"], Array, Array]:
-    """As `attend_and_write`, for queries (N = `heads`), keys and values in one array."""
+    """As `attend_and_write`, for A heads: `heads` of queries, then those of keys and of values."""
     B, _, H = x.shape
     K = prefix[0].shape[1]
     kernel = functools.partial(_joined_kernel, group=heads // K, kv_heads=K)
     out = jax.ShapeDtypeStruct((B, K, heads // K, H), x.dtype)
     inputs = (*lengths, x, _fields(*prefix))
-    out, (keys, _, values, _) = _call(kernel, inputs, _fields(*suffix), out, tiling, interpret)
+    out, (keys, _, values, _) = _call(kernel, inputs, _fields(*suffix), out, interpret)
     return out, keys, values
