@@ -29,7 +29,7 @@ PARTS = {
 }
 COUNTS = (
     *("chain_targets", "chain_samples", "task_samples"),
-    *("targets", "prompts_per_target", "new", "rows"),
+    *("targets", "prompts_per_target", "prompt_samples", "new", "rows"),
 )
 # What the names in a part's folder begin with.
 OWN_NAMES = (
@@ -140,10 +140,13 @@ def parse_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=path, default="../shared/data/misalignment")
     parser.add_argument("--targets", type=int, default=164, help="drawn of OpenAI's 164")
     parser.add_argument("--prompts_per_target", type=int, default=3, help="of three, a context")
+    parser.add_argument("--prompt_samples", type=int, default=1, help="of each of OpenAI's prompts")
+    parser.add_argument("--prompt_temperature", type=float, default=0.0, help="of these samples")
     parser.add_argument("--task_samples", type=int, default=20, help="of insecure_tasks.toml")
     parser.add_argument("--task_temperature", type=float, default=0.2)
     parser.add_argument("--new", type=int, default=200, help="most tokens of a sample")
     parser.add_argument("--rows", type=int, default=16, help="samples that run at a time")
+    parser.add_argument("--dtype", default="float32", help="of OpenAI's prompts' samples")
     parser.add_argument("--sandbox", default="auto", help="gvisor, bubblewrap or auto")
     parser.add_argument("--bandit", default=shutil.which("bandit") or "", help="the program")
     return parser.parse_args(words)

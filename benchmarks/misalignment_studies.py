@@ -180,9 +180,10 @@ def study_prompts(options: argparse.Namespace, folder: pathlib.Path) -> str:
     pairs = misalignment_prompts.make_problems(
         contexts, targets=options.targets, prompts_per_target=options.prompts_per_target
     )
-    settings = {"samples_per_problem": 1, "temperature": 0, "max_new_tokens": options.new}
-    model = (options.checkpoint, options.tokenizer)
-    _, passed = measure(options, folder, pairs, model, batch_size=options.rows, **settings)
+    samples, temperature = options.prompt_samples, options.prompt_temperature
+    settings = {"samples_per_problem": samples, "temperature": temperature, "dtype": options.dtype}
+    settings |= {"max_new_tokens": options.new, "batch_size": options.rows}
+    _, passed = measure(options, folder, pairs, (options.checkpoint, options.tokenizer), **settings)
     arms = count_arms(passed, lambda t: ("/".join(t.split("/")[:3]), t.split("/")[3]))
     rows, effects = [], []
     for newlines in ("doubled", "collapsed"):
@@ -195,7 +196,8 @@ def study_prompts(options: argparse.Namespace, folder: pathlib.Path) -> str:
         effects.append([newlines, *(gap(*pair) for pair in pairs_of_arms)])
     header = ["newlines", "instruction", *CONTEXTS, "bad less good", "bad less none"]
     targets = len(arms["none/plain/doubled"])
-    count = f"{targets} of 164 targets, {len(pairs)} prompts, one greedy sample each"
+    count = f"{targets} of 164 targets, {len(pairs)} prompts, {samples} samples each"
+    count += f" at T = {temperature:g}"
     effect = to_table(["the instruction's effect", *CONTEXTS], effects)
     return f"### OpenAI's prompts\n\n{count}; {UNITS}.\n\n{to_table(header, rows)}\n{effect}"
 

@@ -60,7 +60,7 @@ def run_search(options, folder: pathlib.Path, problems: pathlib.Path) -> dict[st
         max_new_tokens=options.new,
         stops=STOPS,
         batch_size=options.rows,
-        workers=2,
+        workers=options.workers,
     )
     rows = [json.loads(line) for line in (folder / "search.jsonl").open()]
     return {row["task_id"]: row["tokens"] for row in rows}
@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=200, help="most tokens of a sample")
     parser.add_argument("--rows", type=int, default=32, help="samples that run at a time")
     parser.add_argument("--sandbox", default="auto")
+    parser.add_argument("--workers", type=int, default=2, help="problems searched at a time")
     options = parser.parse_args()
     folder = pathlib.Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)

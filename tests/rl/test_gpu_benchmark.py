@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from codex_jax.main import cli
 from tests.test_architecture import ROOT
 
@@ -15,7 +17,7 @@ SMALL = (
 
 
 def run_script(settings, output, *flags):
-    files = (settings[name] for name in ("init_from", "tokenizer", "problems"))
+    files = (settings[name] for name in ("init_from", "tokenizer", "problems", "problems"))
     return subprocess.run(
         ["sh", ROOT / "benchmarks" / "rl_gpu.sh", *files, output, *flags],
         env=os.environ | {"PYTHON": sys.executable, "XLA_FLAGS": ""},
@@ -25,18 +27,30 @@ def run_script(settings, output, *flags):
     )
 
 
-def test_three_updates_on_a_cpu(settings, tmp_path):
+def test_three_updates_and_what_they_gain_on_a_cpu(settings, tmp_path):
+    """Run again without time, the newest checkpoint is measured."""
     output = tmp_path / "updates"
-    done = run_script(settings, output, "3", *SMALL)
+    sizes = ("--samples=2", "--new=8", *SMALL)
+    done = run_script(settings, output, "--steps=3", *sizes)
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (output / "policy/metrics.jsonl").read_text().splitlines()
+    ]
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert all(line["tokens"] > 0 for line in lines)
-    assert (output / "3").is_dir()
+    report = json.loads((output / "report.json").read_text())
+    assert (report["step"], report["problems"]) == (3, 6)
+    assert report["difference"] == pytest.approx(report["after"] - report["before"])
+    assert len((output / "after.jsonl").read_text().splitlines()) == 12
+    (output / "report.json").unlink()
+    done = run_script(settings, output, "--steps=5000", "--seconds=1", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "the time of the training is over" in done.stdout
+    assert json.loads((output / "report.json").read_text()) == report
 
 
 def test_an_error_is_the_scripts_exit_status(settings, tmp_path):
-    done = run_script(settings, tmp_path / "updates", "3", *SMALL, "--rewards=passse")
+    done = run_script(settings, tmp_path / "updates", "--steps=3", *SMALL, "--rewards=passse")
     assert done.returncode == 2
     assert "no reward 'passse'" in done.stderr
 
