@@ -73,3 +73,16 @@ def test_llamas_have_exactly_the_parameters_of_their_models(name, decoder):
     vocab_size, expected = EXACT[name]
     config = decoder(ROOT / "gin_configs" / "model" / f"{name}.gin", vocab_size)
     assert sum(count_params(config).values()) == expected
+
+
+def test_a_round_of_distillation_reads_solved_prompts_and_all_chains_learned_before(
+    configured, commands_in
+):
+    def arguments(name):
+        (command,) = commands_in((ROOT / "gin_configs" / "data" / name).read_text())
+        return configured(command).root.arguments
+
+    rates = arguments("distil.gin")["rates"]
+    assert set(rates) == {"codex_s", *arguments("chains.gin")["corpus"]}
+    assert rates["codex_s"] == 0.5
+    assert sum(rates.values()) == pytest.approx(1, abs=1e-3)
