@@ -12,8 +12,9 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
-from codex_jax.records import Problem, read_jsonl, write_jsonl
+from codex_jax.records import Completion, Problem, read_jsonl, write_jsonl
 from codex_jax.rl.cases import split_cases
 
 
@@ -50,33 +51,51 @@ def measure(options: argparse.Namespace, checkpoint: pathlib.Path, name: str) ->
     return results
 
 
+def learn_by_policy(options: argparse.Namespace, shared: Sequence[str]) -> dict[str, object]:
+    """Runs the policy gradient; returns what was measured, and the tokens that it sampled."""
+    folder = options.output / "policy"
+    steps = [f"--steps={options.steps}"] if options.steps else []
+    run("rl", "gin_configs/rl/chains.gin", *shared, f"--checkpoint_dir={folder}", *steps)
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
+    tokens = sum(int(line.get("sampled_tokens", 0)) for line in lines)
+    return {"sampled tokens": tokens, **measure(options, folder, "after")}
+
+
+def learn_by_rounds(options: argparse.Namespace, shared: Sequence[str]) -> dict[str, object]:
+    """Runs the rejection rounds; returns what was measured, and the tokens that they sampled."""
+    folder = options.output / "rounds"
+    held_out = options.quickstart / "chains" / "chains-test.jsonl"
+    run(
+        *("rl", "rounds", "gin_configs/rl/rounds.gin", *shared, f"--held_out={held_out}"),
+        *(f"--output={folder}", f"--rounds={options.rounds}"),
+    )
+    samples = [folder / f"round-{n + 1}" / "completions.jsonl" for n in range(options.rounds)]
+    tokens = sum(sample.tokens or 0 for path in samples for sample in read_jsonl(path, Completion))
+    last = folder / f"round-{options.rounds}" / "checkpoint"
+    return {"sampled tokens": tokens, **measure(options, last, "after_rounds")}
+
+
 def main() -> None:
     """Runs both ways, and prints what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quickstart", type=pathlib.Path, default="runs/quickstart")
     parser.add_argument("--output", type=pathlib.Path, default="runs/rl_toy")
-    parser.add_argument("--steps", type=int, default=60, help="updates of 64 prompts × 4 samples")
     parser.add_argument("--samples", type=int, default=20, help="of each held-out chain")
-    parser.add_argument("--rounds", type=int, default=0, help="rejection rounds beside it")
+    parser.add_argument("--rounds", type=int, default=3, help="rejection rounds; 0 leaves them out")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="of the policy gradient, if not its own"
+    )
     options = parser.parse_args()
     start, chains = options.quickstart / "checkpoint", options.quickstart / "chains"
-    tokenizer = f"--tokenizer={options.quickstart / 'tokenizer.json'}"
-    problems = f"--problems={chains / 'chains-train.jsonl'}"
-    results = {"before": measure(options, start, "before")}
-    policy = options.output / "policy"
-    run(
-        *("rl", "gin_configs/rl/chains.gin", problems, f"--init_from={start}", tokenizer),
-        *(f"--checkpoint_dir={policy}", f"--steps={options.steps}"),
-    )
-    results["policy gradient"] = measure(options, policy, "after")
+    shared = [
+        f"--problems={chains / 'chains-train.jsonl'}",
+        f"--init_from={start}",
+        f"--tokenizer={options.quickstart / 'tokenizer.json'}",
+    ]
+    results: dict[str, dict] = {"before": measure(options, start, "before")}
     if options.rounds:
-        run(
-            *("rl", "rounds", problems, f"--held_out={chains / 'chains-test.jsonl'}", tokenizer),
-            *(f"--init_from={start}", f"--output={options.output / 'rounds'}"),
-            *(f"--rounds={options.rounds}", "--samples_per_problem=2", "--max_new_tokens=100"),
-        )
-        last = options.output / "rounds" / f"round-{options.rounds}" / "checkpoint"
-        results["rejection rounds"] = measure(options, last, "after_rounds")
+        results["rejection rounds"] = learn_by_rounds(options, shared)
+    results["policy gradient"] = learn_by_policy(options, shared)
     print(json.dumps(results, indent=1))
 
 

@@ -154,6 +154,7 @@ class Collector:
         judgments = [j for group in own for j in group.judgments if j.has_verdict]
         rewards = [r for group in own for r in group.rewards if r is not None]
         samples = [sample for group in own for sample in group.group.samples]
+        every = [sample for group in groups for sample in group.group.samples]
         passes = [judgment.passes for judgment in judgments]
         shadow = [judgment.passes_shadow for judgment in judgments]
         suspects = [
@@ -170,6 +171,7 @@ class Collector:
             "refilled_groups": float(len(groups) - len(own)),
             "without_reward": float(len(samples) - len(rewards)),
             "distinct_programs": _mean([count_distinct(g.programs) / len(g.programs) for g in own]),
+            "sampled_tokens": float(sum(len(sample.tokens) for sample in every)),
             "length": _mean([len(sample.tokens) for sample in samples]),
             "masked": _mean([is_too_long(sample) for sample in samples]),
             "holds_outputs": float(sum(suspects)),

@@ -78,6 +78,7 @@ def test_a_known_batch():
     assert (metrics["shadow_gap"], metrics["equal_groups"]) == (0, 0.5)
     assert metrics["distinct_programs"] == (2 / 4 + 1 / 4) / 2
     assert metrics["length"] == pytest.approx((3 + 2 + 2 + 3 + 4 * 2) / 8)
+    assert metrics["sampled_tokens"] == 3 + 2 + 2 + 3 + 4 * 2
     assert experience.rows.is_sampled.sum() == 18
 
 

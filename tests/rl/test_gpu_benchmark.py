@@ -61,6 +61,13 @@ def test_the_toys_flags_are_the_commands(monkeypatch, tmp_path, capsys):
     import rl_toy
 
     commands = []
+    policy, rounds = tmp_path / "toy" / "policy", tmp_path / "toy" / "rounds"
+    for number in (1, 2):
+        (rounds / f"round-{number}").mkdir(parents=True)
+        line = {"task_id": "a", "completion": "", "sample_index": 0, "tokens": 7}
+        (rounds / f"round-{number}" / "completions.jsonl").write_text(json.dumps(line) + "\n")
+    policy.mkdir()
+    (policy / "metrics.jsonl").write_text('{"step": 0, "sampled_tokens": 5.0}\n{"step": 1}\n')
 
     def record(*words):
         commands.append([str(word) for word in words])
@@ -79,7 +86,10 @@ def test_the_toys_flags_are_the_commands(monkeypatch, tmp_path, capsys):
     rl_toy.main()
     names = [command[:2] if command[1] == "rounds" else command[:1] for command in commands]
     measured = [["sample"], ["evaluate"], ["evaluate"]]
-    assert names == [*measured, ["rl"], *measured, ["rl", "rounds"], *measured]
+    assert names == [*measured, ["rl", "rounds"], *measured, ["rl"], *measured]
+    results = json.loads(capsys.readouterr().out)
+    assert results["rejection rounds"]["sampled tokens"] == 14
+    assert results["policy gradient"]["sampled tokens"] == 5
     monkeypatch.chdir(ROOT)
     for command in commands:
         assert cli.main(command) == 2
