@@ -20,7 +20,14 @@ FORMS = ("whole", "helpers")
 _IS_DISTILLED = files.has_json_keys("task_id", "prompt", "canonical_solution", "form", lines=True)
 
 
-def distil(*, problems: str, completions: str, output: str, runner: Runner) -> dict[str, int]:
+def distil(
+    *,
+    problems: str,
+    completions: str,
+    output: str,
+    runner: Runner,
+    forms: Sequence[str] = FORMS,
+) -> dict[str, int]:
     """Writes what `solve` found as problems with solutions, in two forms, for training.
 
     A form is written where its program answers like the completion on all inputs that are made from
@@ -31,6 +38,7 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
       completions: completions.jsonl of `solve`; what the search didn't solve is passed over.
       output: JSON Lines of problems to write: a training text is prompt and canonical_solution.
       runner: where programs run.
+      forms: "whole" for one body, "helpers" for a function of each piece and their caller.
 
     Returns:
       Counts of the problems by form.
@@ -38,6 +46,7 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
     Raises:
       InputError: unusable input, or no sandbox works here.
     """
+    _check_forms(forms)
     files.claim_file(output, _IS_DISTILLED, "output", [problems, completions])
     tasks = read_tasks(problems)
     solved = _read_solved(completions, tasks)
@@ -45,7 +54,7 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
     with runner.open() as session:
         for completion in solved:
             try:
-                rows += _forms(tasks[completion.task_id], completion, session)
+                rows += _write_forms(tasks[completion.task_id], completion, forms, session)
             except (SyntaxError, ValueError, TypeError, LookupError, RecursionError):
                 raise InputError(
                     f"{completions}: {completion.task_id} isn't composed of pieces; set "
@@ -53,8 +62,13 @@ def distil(*, problems: str, completions: str, output: str, runner: Runner) -> d
                 ) from None
     records.write_jsonl(output, rows)
     counts = collections.Counter(row.extra["form"] for row in rows)
-    print(f"{output}: " + ", ".join(f"{counts[form]} {form}" for form in FORMS))
-    return {form: counts[form] for form in FORMS}
+    print(f"{output}: " + ", ".join(f"{counts[form]} {form}" for form in forms))
+    return {form: counts[form] for form in forms}
+
+
+def _check_forms(forms: Sequence[str]) -> None:
+    if not forms or isinstance(forms, str) or not all(form in FORMS for form in forms):
+        raise InputError(f"forms is {forms!r}; set it to one or both of {FORMS}")
 
 
 def _read_solved(path: str, tasks: Mapping[str, Task]) -> list[records.Completion]:
@@ -80,10 +94,10 @@ def _read_solved(path: str, tasks: Mapping[str, Task]) -> list[records.Completio
     return list(solved.values())
 
 
-def _forms(
-    task: Task, completion: records.Completion, session: search.Session
+def _write_forms(
+    task: Task, completion: records.Completion, forms: Sequence[str], session: search.Session
 ) -> Iterator[records.Problem]:
-    """Yields a completion's forms that answer as it does."""
+    """Yields those forms of a completion that answer as it does."""
     if task.plan is None:
         return
     source = task.prompt + completion.completion
@@ -93,7 +107,8 @@ def _forms(
         "helpers": document(source, steps, task.plan, completion.extra["windows"]),
     }
     expected = _answers(task, completion.completion, session)
-    for form, body in bodies.items():
+    for form in dict.fromkeys(forms):
+        body = bodies[form]
         if body and expected and _answers(task, body, session) == expected:
             yield records.Problem(
                 task_id=f"{task.task_id}/{form}",

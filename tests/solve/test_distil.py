@@ -51,7 +51,7 @@ def composed(*spans, bodies=None) -> Completion:
     )
 
 
-def distil(folder, *completions):
+def distil(folder, *completions, **settings):
     write_jsonl(folder / "problems.jsonl", [PROBLEM])
     write_jsonl(folder / "completions.jsonl", completions)
     counts = distilling.distil(
@@ -59,6 +59,7 @@ def distil(folder, *completions):
         completions=str(folder / "completions.jsonl"),
         output=str(folder / "distilled.jsonl"),
         runner=Runner(),
+        **settings,
     )
     rows = read_jsonl(folder / "distilled.jsonl", Problem)
     return counts, {row.extra["form"]: row for row in rows}
@@ -162,3 +163,17 @@ def test_completions_that_are_not_composed_are_refused(tmp_path, text):
     completion = dataclasses.replace(composed((0, 4)), completion=text)
     with pytest.raises(InputError, match="set completions to what solve wrote"):
         distil(tmp_path, completion)
+
+
+@pytest.mark.parametrize("form", distilling.FORMS)
+def test_one_form_alone(tmp_path, form):
+    counts, rows = distil(tmp_path, composed((0, 2), (2, 4)), forms=(form,))
+    assert counts == {form: 1}
+    assert list(rows) == [form]
+
+
+@pytest.mark.parametrize("forms", [(), ("hole",), ("whole", "both"), "whole", ""])
+def test_other_forms_are_refused_before_anything_is_written(tmp_path, forms):
+    with pytest.raises(InputError, match=r"forms is .*; set it to one or both of"):
+        distil(tmp_path, composed((0, 2), (2, 4)), forms=forms)
+    assert not (tmp_path / "distilled.jsonl").exists()
