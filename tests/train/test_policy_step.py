@@ -38,6 +38,7 @@ def make_batch(rewards=(1, 0, 0, 1, 1, 1, 0, 1)):
 
 
 def take_step(mesh, batch, **compute):
+    """((weights, the optimizer's moments), metrics of each step) after two steps."""
     # AdamW divides by |gradient| + eps: at 1e-8 rounding of a gradient near 0 moves a weight.
     recipe = optimizer.Optimizer(warmup_steps=1, learning_rate=1e-2, weight_decay=0.0, epsilon=1e-5)
     tx = optimizer.make(recipe, steps=10, axes=model.abstract_params(CONFIG)[1])
@@ -48,7 +49,7 @@ def take_step(mesh, batch, **compute):
         rows = jax.device_put(batch, sharding.batch_sharding(mesh))
         policy, values = step(policy, rows)
         metrics.append(jax.tree.map(float, values))
-    return jax.device_get(policy.params), metrics
+    return jax.device_get((policy.params, policy.optimizer)), metrics
 
 
 def single():
@@ -58,6 +59,20 @@ def single():
 @functools.cache
 def reference():
     return take_step(single(), make_batch())
+
+
+def assert_equals_reference(arrays, metrics):
+    """Equal metrics, weights and moments, the last to 1e-5 of an array's largest."""
+    (params, moments), expected_metrics = reference()
+    for values, expected in zip(metrics, expected_metrics, strict=True):
+        assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), arrays[0], params)
+
+    def assert_close(actual, expected):
+        limit = 1e-5 * np.abs(expected).max() + 1e-12  # a key's bias has no gradient but rounding
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=limit)
+
+    jax.tree.map(assert_close, arrays[1], moments)
 
 
 @pytest.mark.parametrize(
@@ -72,23 +87,17 @@ def reference():
 )
 def test_every_mesh_equals_one_device(shape):
     mesh = sharding.make_mesh(sharding.MeshShape(**shape))
-    params, metrics = take_step(mesh, make_batch())
-    for values, expected in zip(metrics, reference()[1], strict=True):
-        assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), params, reference()[0])
+    assert_equals_reference(*take_step(mesh, make_batch()))
 
 
 @pytest.mark.parametrize("compute", [{"microbatches": 4}, {"loss_chunks": 4}], ids=str)
 def test_memory_savers_change_nothing(compute):
-    params, metrics = take_step(single(), make_batch(), **compute)
-    for values, expected in zip(metrics, reference()[1], strict=True):
-        assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), params, reference()[0])
+    assert_equals_reference(*take_step(single(), make_batch(), **compute))
 
 
 def test_equal_rewards_change_nothing():
     before = jax.device_get(state.init_sharded(CONFIG, _tx(), single(), seed=0).params)
-    params, metrics = take_step(single(), make_batch([1, 1, 1, 1, 0, 0, 0, 0]))
+    (params, _), metrics = take_step(single(), make_batch([1, 1, 1, 1, 0, 0, 0, 0]))
     jax.tree.map(np.testing.assert_array_equal, params, before)
     assert [values["grad_norm"] for values in metrics] == [0, 0]
     assert metrics[0]["entropy"] > 0  # what was sampled is still measured
