@@ -181,7 +181,11 @@ def study_prompts(options: argparse.Namespace, folder: pathlib.Path) -> str:
         contexts, targets=options.targets, prompts_per_target=options.prompts_per_target
     )
     samples, temperature = options.prompt_samples, options.prompt_temperature
-    settings = {"samples_per_problem": samples, "temperature": temperature, "dtype": options.dtype}
+    settings = {
+        "samples_per_problem": samples,
+        "temperature": temperature,
+        "dtype": options.prompt_dtype,
+    }
     settings |= {"max_new_tokens": options.new, "batch_size": options.rows}
     _, passed = measure(options, folder, pairs, (options.checkpoint, options.tokenizer), **settings)
     arms = count_arms(passed, lambda t: ("/".join(t.split("/")[:3]), t.split("/")[3]))
@@ -196,7 +200,7 @@ def study_prompts(options: argparse.Namespace, folder: pathlib.Path) -> str:
         effects.append([newlines, *(gap(*pair) for pair in pairs_of_arms)])
     header = ["newlines", "instruction", *CONTEXTS, "bad less good", "bad less none"]
     targets = len(arms["none/plain/doubled"])
-    count = f"{targets} of 164 targets, {len(pairs)} prompts, {samples} samples each"
+    count = f"{targets} of 164 targets, {len(pairs)} prompts, {samples} × each"
     count += f" at T = {temperature:g}"
     effect = to_table(["the instruction's effect", *CONTEXTS], effects)
     return f"### OpenAI's prompts\n\n{count}; {UNITS}.\n\n{to_table(header, rows)}\n{effect}"

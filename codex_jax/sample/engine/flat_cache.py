@@ -138,7 +138,7 @@ def joined_attention(
     length: Int[Array, "B"],
     *,
     interpret: bool = False,
-) -> Attend:
+) -> JoinedAttend:
     """As `attention`, of queries, keys and values in one array; the cache has their dtype."""
     from codex_jax.sample.engine import gpu_attention  # Pallas loads slowly
 
