@@ -3,6 +3,7 @@
 import gc
 import glob
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -48,6 +49,44 @@ def test_a_step_finds_its_pages_again():
 
 def test_by_default_it_does_not():
     assert faults(keep=False)[1] > 10_000
+
+
+_ARRAY = """
+import numpy
+from codex_jax.host_runtime import keep_freed_pages
+
+def huge():
+    with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("AnonHugePages"))
+
+def resident():
+    with open("/proc/self/statm", encoding="ascii") as numbers:
+        return int(numbers.read().split()[1])
+
+before = resident()
+assert keep_freed_pages()
+asked = resident() - before
+array = numpy.ones(2**25, "f4")
+print(asked, huge())
+"""
+
+
+def test_arrays_are_of_huge_pages_on_request():
+    setting = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text("ascii"):
+        pytest.skip("this kernel has no huge pages on request")
+    if not pathlib.Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("this kernel doesn't say how many pages are huge")
+    command = [sys.executable, "-c", _ARRAY]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if "AssertionError" in run.stderr:
+        pytest.skip("this C library's malloc has no such settings")
+    asked, huge = map(int, run.stdout.split())
+    assert asked < 1_000  # pages: half of the memory is asked for, and none of it taken
+    if huge == 0:
+        pytest.skip("no free huge pages on this machine")
+    assert huge > 65_536  # KiB, of the array's 131,072
 
 
 def test_no_garbage_is_looked_for_within():

@@ -84,7 +84,7 @@ def jit_update(
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
         remat=compute.remat,
-        unroll=platform == "gpu",
+        unroll=platform == "gpu" or (platform == "cpu" and mesh.size == 1),
         attention=choose_attention(mesh),
         mesh=mesh,
         **options,
