@@ -66,6 +66,17 @@ def jit_step(
     return jit_update(train_step, config, tx, compute, mesh, **options)
 
 
+def _is_unrolled(compute: Compute, mesh: Mesh) -> bool:
+    """Whether the layers are compiled as straight-line code, which copies nothing into stacks.
+
+    Not where values are recomputed: without a loop XLA merges a block with its recomputation, and
+    no memory is saved. Nor on several CPU devices, which are simulated ones.
+    """
+    platform = mesh.devices.flat[0].platform
+    suits = platform == "gpu" or (platform == "cpu" and mesh.size == 1)
+    return suits and compute.remat == "none"
+
+
 def jit_update(
     update: Callable[..., Any],
     config: DecoderConfig,
@@ -84,7 +95,7 @@ def jit_update(
         dtype=jnp.dtype(compute.dtype),
         chunks=compute.loss_chunks,
         remat=compute.remat,
-        unroll=platform == "gpu" or (platform == "cpu" and mesh.size == 1),
+        unroll=_is_unrolled(compute, mesh),
         attention=choose_attention(mesh),
         mesh=mesh,
         **options,

@@ -1,5 +1,6 @@
 """A training step: every mesh equals one device, accumulation equals a large batch."""
 
+import dataclasses
 import functools
 
 import jax
@@ -59,6 +60,20 @@ MESHES = [
 @pytest.mark.parametrize("shape", MESHES, ids=str)
 def test_every_mesh_equals_one_device(shape):
     assert_same(two_steps(sharding.make_mesh(sharding.MeshShape(**shape))), one_device())
+
+
+def temporary_bytes(preset, config):
+    mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
+    tx = make_tx()
+    train_state = state.init_sharded(config, tx, mesh, seed=0)
+    take_step = jit_step(config, tx, Compute(remat=preset), mesh)
+    compiled = take_step.lower(train_state, CountingBatches().batch(0)).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def test_recomputation_saves_memory_on_one_device():
+    config = dataclasses.replace(CONFIG, layers=16)
+    assert temporary_bytes("full", config) < 0.5 * temporary_bytes("none", config)
 
 
 MEMORY_SAVERS = [
