@@ -297,8 +297,8 @@ def forward(
       wrap_block: wraps block(x, params, cache, layer) -> (x, cache), e.g. by jax.checkpoint.
       scan: run the stack as one lax.scan. Unrolled, compilation time grows with depth, and
         params["blocks"] may be a list from `unstack_layers`.
-      unroll: with `scan`, run it as straight-line code; a GPU then copies no layer's values into
-        and out of stacked arrays.
+      unroll: with `scan`, run it as straight-line code, which copies no layer's values into and
+        out of stacked arrays, but saves no memory by recomputation.
     """
     block_graph, norm_graph = _graphs(config)
     x = embed_lookup(params["embedding"], tokens, dtype)

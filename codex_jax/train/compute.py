@@ -70,7 +70,7 @@ def _is_unrolled(compute: Compute, mesh: Mesh) -> bool:
     """Whether the layers are compiled as straight-line code, which copies nothing into stacks.
 
     Not where values are recomputed: without a loop XLA merges a block with its recomputation, and
-    no memory is saved. Nor on several CPU devices, which are simulated ones.
+    no memory is saved. Nor on several CPU devices, which serve to test meshes.
     """
     platform = mesh.devices.flat[0].platform
     suits = platform == "gpu" or (platform == "cpu" and mesh.size == 1)
