@@ -5,7 +5,6 @@ import ctypes
 import gc
 import glob
 import os
-import pathlib
 import time
 from collections.abc import Iterator
 
@@ -21,8 +20,6 @@ _NO_TPU = {
 
 # glibc's malloc.h: one arena (the others map all above 64 MiB), nothing mapped, nothing returned.
 _M_ARENA_MAX, _M_MMAP_MAX, _M_TRIM_THRESHOLD = -8, -4, -1
-_MADV_HUGEPAGE = 14  # Linux's mman.h
-_HUGE_PAGE = 2**21  # bytes, of Linux on x86-64 and on ARM with pages of 4 KiB
 
 
 _starts: list[float] = []
@@ -46,39 +43,14 @@ def keep_freed_pages() -> bool:
     the 85M decoder. Call it before JAX makes its first array, because threads stay in their first
     arena. The process never shrinks again, so this is for programs that run one
     step over and over; and with one arena threads wait for each other, so it is not for hosts
-    of accelerators. Other C libraries than glibc are left as they are. Where the kernel has huge
-    pages on request, malloc's memory is made of them: reads that jump by rows miss fewer of the
-    processor's page entries.
+    of accelerators. Other C libraries than glibc are left as they are.
     """
     on_cpu = os.environ.get("JAX_PLATFORMS") == "cpu" or not any(map(glob.glob, _ACCELERATORS))
     libc = ctypes.CDLL(None)
     if not on_cpu or not hasattr(libc, "mallopt"):
         return False
     options = ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1))
-    is_set = sum(libc.mallopt(name, value) for name, value in options) == len(options)
-    if is_set:
-        _request_huge_pages(libc)
-    return is_set
-
-
-def _request_huge_pages(libc: ctypes.CDLL) -> None:
-    """Requests huge pages for half of the host's memory, as one block that malloc then hands out.
-
-    The block is freed untouched, so nothing of it is in memory yet. Where malloc or the kernel
-    refuses, or a kernel counts what is requested as used, all stays as it is.
-    """
-    overcommit = pathlib.Path("/proc/sys/vm/overcommit_memory")
-    if not overcommit.exists() or overcommit.read_text("ascii").strip() == "2":
-        return
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    libc.malloc.restype = ctypes.c_void_p
-    libc.malloc.argtypes = [ctypes.c_size_t]
-    libc.free.argtypes = [ctypes.c_void_p]
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    if block := libc.malloc(size):
-        start = -(-block // _HUGE_PAGE) * _HUGE_PAGE
-        libc.madvise(start, block + size - start, _MADV_HUGEPAGE)
-        libc.free(block)
+    return sum(libc.mallopt(name, value) for name, value in options) == len(options)
 
 
 def quiet_libtpu() -> None:

@@ -3,7 +3,6 @@
 import gc
 import glob
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -49,42 +48,6 @@ def test_a_step_finds_its_pages_again():
 
 def test_by_default_it_does_not():
     assert faults(keep=False)[1] > 10_000
-
-
-_FLAGS = """
-import pathlib, re
-import numpy
-from codex_jax.host_runtime import keep_freed_pages
-
-def resident():
-    return int(pathlib.Path("/proc/self/statm").read_text("ascii").split()[1])
-
-before = resident()
-kept = keep_freed_pages()
-requested = resident() - before
-array = numpy.ones(2**25, "f4")
-smaps = pathlib.Path("/proc/self/smaps").read_text()
-mappings = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", smaps, flags=re.M)
-for mapping in filter(None, mappings):
-    start, end = (int(x, 16) for x in mapping.split()[0].split("-"))
-    if start <= array.ctypes.data + array.nbytes // 2 < end:
-        print(kept, requested, *re.search("VmFlags: (.*)", mapping)[1].split())
-"""
-
-
-def test_arrays_are_in_memory_of_huge_pages():
-    overcommit = pathlib.Path("/proc/sys/vm/overcommit_memory")
-    if not pathlib.Path("/sys/kernel/mm/transparent_hugepage").exists():
-        pytest.skip("this kernel has no huge pages on request")
-    if not overcommit.exists() or overcommit.read_text("ascii").strip() == "2":
-        pytest.skip("this kernel counts requested memory as used")
-    command = [sys.executable, "-c", _FLAGS]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    is_set, requested, *flags = run.stdout.split()
-    if is_set == "False":
-        pytest.skip("this C library's malloc has no such settings")
-    assert int(requested) < 1_000  # pages: half of the memory is requested, none of it taken
-    assert "hg" in flags  # MADV_HUGEPAGE
 
 
 def test_no_garbage_is_looked_for_within():
