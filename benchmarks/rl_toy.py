@@ -69,7 +69,7 @@ def learn_by_rounds(options: argparse.Namespace, shared: Sequence[str]) -> dict[
         *("rl", "rounds", "gin_configs/rl/rounds.gin", *shared, f"--held_out={held_out}"),
         *(f"--output={folder}", f"--rounds={options.rounds}"),
     )
-    samples = [folder / f"round-{n + 1}" / "completions.jsonl" for n in range(options.rounds)]
+    samples = folder.glob("round-*/completions.jsonl")  # none of a round with all problems solved
     tokens = sum(sample.tokens or 0 for path in samples for sample in read_jsonl(path, Completion))
     last = folder / f"round-{options.rounds}" / "checkpoint"
     return {"sampled tokens": tokens, **measure(options, last, "after_rounds")}
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--quickstart", type=pathlib.Path, default="runs/quickstart")
     parser.add_argument("--output", type=pathlib.Path, default="runs/rl_toy")
     parser.add_argument("--samples", type=int, default=20, help="of each held-out chain")
-    parser.add_argument("--rounds", type=int, default=2, help="rejection rounds; 0 leaves them out")
+    parser.add_argument("--rounds", type=int, default=3, help="rejection rounds; 0 leaves them out")
     parser.add_argument(
         "--steps", type=int, default=0, help="of the policy gradient, if not its own"
     )

@@ -76,6 +76,7 @@ def run_rounds(
     stops: Sequence[str] = PAPER_STOPS,
     sampler_rows: int = 64,
     keep: Keep = Keep(),
+    accumulate: bool = False,
     train_from_last: bool = False,
     batch_size: int = 8,
     sequence_length: int = 512,
@@ -102,6 +103,7 @@ def run_rounds(
       stops: Strings before which a completion ends.
       sampler_rows: Samples that run at a time.
       keep: Rules by which samples are kept.
+      accumulate: Keep the programs of the rounds before, and sample only problems that have none.
       train_from_last: Train from the round before's weights, rather than the first.
       batch_size: Rows of a train step.
       sequence_length: Tokens of a row.
@@ -232,18 +234,15 @@ def _read_report(folder: pathlib.Path) -> dict[str, Any] | None:
 
 def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, Any]:
     """Samples, judges, keeps and trains, and measures the result."""
-    here, cases = folder / f"round-{number}", folder / "cases" / "problems.jsonl"
+    here = folder / f"round-{number}"
     if (report := _read_report(here)) is not None:
         return report
     here.mkdir(parents=True, exist_ok=True)
     last = _checkpoint(settings, folder, number - 1)
-    completions = here / "completions.jsonl"
-    _sample(settings, last, str(cases), completions, settings.samples_per_problem, number)
-    _judge(settings, cases, completions, here / "evaluation")
-    samples = list(records.read_jsonl(completions, Completion))
-    verdicts = list(records.read_jsonl(here / "evaluation" / "verdicts.jsonl", Verdict))
-    tasks = formats.load_problems(str(cases))
-    examples = keep_samples(tasks, samples, verdicts, settings.keep)
+    tasks = formats.load_problems(str(folder / "cases" / "problems.jsonl"))
+    before = _read_kept(folder, number - 1) if settings.accumulate else []
+    samples, kept = _sample_right(settings, last, here, _without(tasks, before), number)
+    examples = [*before, *kept]
     records.write_jsonl(here / "kept.jsonl", examples)
     start = last if settings.train_from_last else settings.init_from
     rows = _make_rows(settings, tasks, examples)
@@ -260,9 +259,36 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
         "kept": len(examples),
         "too_long": rows.too_long,
         "rows": rows.rows,
-        "samples": len(samples),
+        "samples": samples,
     }
     return _measure(settings, folder, number, str(here / "checkpoint"), counts)
+
+
+def _read_kept(folder: pathlib.Path, number: int) -> list[Completion]:
+    """Returns the programs that a round trained on; none of round 0, which didn't train."""
+    path = folder / f"round-{number}" / "kept.jsonl"
+    return list(records.read_jsonl(path, Completion)) if number else []
+
+
+def _without(tasks: Mapping[str, Problem], examples: Sequence[Completion]) -> dict[str, Problem]:
+    """Returns the problems that none of the programs is of."""
+    solved = {example.task_id for example in examples}
+    return {task_id: problem for task_id, problem in tasks.items() if task_id not in solved}
+
+
+def _sample_right(
+    settings: Any, checkpoint: str, here: pathlib.Path, tasks: dict[str, Problem], number: int
+) -> tuple[int, list[Completion]]:
+    """Samples and judges programs of problems; returns how many, and those to train on."""
+    if not tasks:
+        return 0, []
+    problems, completions = here / "problems.jsonl", here / "completions.jsonl"
+    records.write_jsonl(problems, tasks.values())
+    _sample(settings, checkpoint, str(problems), completions, settings.samples_per_problem, number)
+    _judge(settings, problems, completions, here / "evaluation")
+    samples = list(records.read_jsonl(completions, Completion))
+    verdicts = list(records.read_jsonl(here / "evaluation" / "verdicts.jsonl", Verdict))
+    return len(samples), keep_samples(tasks, samples, verdicts, settings.keep)
 
 
 def _make_rows(
