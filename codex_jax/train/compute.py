@@ -15,6 +15,9 @@ from codex_jax.train.attention_choice import choose_attention
 from codex_jax.train.lora import Lora
 from codex_jax.train.step import train_step
 
+# XLA for CPUs copies the optimizer's moments unless it looks at which of their readers runs last.
+_IN_PLACE_OPTIONS = {"xla_cpu_copy_insertion_use_region_analysis": True}
+
 # Options by which XLA's TPU compiler gathers weights while the layer before them is computed; by
 # default it does so on v5e alone.
 _OVERLAP_OPTIONS = {
@@ -100,5 +103,5 @@ def jit_update(
         mesh=mesh,
         **options,
     )
-    compiler_options = _OVERLAP_OPTIONS if compute.overlap and platform == "tpu" else None
-    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options)
+    options_of = {"cpu": _IN_PLACE_OPTIONS, "tpu": _OVERLAP_OPTIONS if compute.overlap else None}
+    return jax.jit(step, donate_argnums=0, compiler_options=options_of.get(platform))

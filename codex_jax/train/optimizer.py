@@ -11,6 +11,9 @@ import optax.contrib
 from codex_jax import InputError
 from codex_jax.train.stability import guard
 
+# Their updates are finite for every gradient of finite norm: adamw divides by a root plus epsilon
+# of squares that fit f32, lion takes signs.
+_FINITE = ("adamw", "lion")
 _MIN_FACTORED_SIZE = 64  # of an axis that adafactor factors: a head's, not the stack's of layers
 
 
@@ -114,8 +117,23 @@ def make(
         names = ", ".join(map(repr, algorithms))
         raise InputError(f"Optimizer.algorithm is {config.algorithm!r}; expected one of {names}")
     rate = learning_rate(config, steps=steps)
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return guard(optax.chain(clip, algorithms[config.algorithm](config, rate, axes)), spike_factor)
+    clip = clip_by_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    tx = optax.chain(clip, algorithms[config.algorithm](config, rate, axes))
+    return guard(tx, spike_factor, check_updates=config.algorithm not in _FINITE)
+
+
+def clip_by_norm(limit: float) -> optax.GradientTransformation:
+    """Scales gradients of a global norm above `limit` down to it.
+
+    By one factor, unlike optax's choice of two arrays: so XLA needn't store the scaled gradients.
+    """
+
+    def clip(gradients: Any, params: Any) -> Any:
+        del params
+        factor = limit / jnp.maximum(optax.tree.norm(gradients), limit)
+        return jax.tree.map(lambda g: g * factor, gradients)
+
+    return optax.stateless(clip)
 
 
 def _adamw(config: Optimizer, rate: optax.Schedule, axes: Any) -> optax.GradientTransformation:

@@ -156,7 +156,8 @@ def apply_gradients(
 ) -> tuple[TrainState, dict[str, Array]]:
     """Takes an optimizer step on sums of loss and gradients, both divided by `count`."""
     loss = total / count
-    grads = jax.tree.map(lambda g: g.astype(jnp.float32) / count, grads)
+    scale = 1 / count
+    grads = jax.tree.map(lambda g: g.astype(jnp.float32) * scale, grads)
     params_f32 = jax.tree.map(lambda p: p.astype(jnp.float32), state.params)
     tx = optax.with_extra_args_support(tx)
     updates, optimizer = tx.update(grads, state.optimizer, params_f32, value=loss)

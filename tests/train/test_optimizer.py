@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from codex_jax import InputError, sharding
@@ -54,6 +55,16 @@ def test_matrices_decay_and_nothing_else():
     matrices = {"attention/q", "attention/k", "attention/v", "attention/out", "mlp/up", "mlp/down"}
     assert moved == {"embedding", "position"} | {f"blocks/{name}" for name in matrices}
     np.testing.assert_allclose(updates["embedding"], -0.1 * 0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.0, 0.3, 1.0, 50.0])
+def test_gradients_are_clipped_as_by_optax(size):
+    gradients = {"a": jnp.linspace(-1, 1, 12).reshape(3, 4) * size, "b": jnp.full(5, size)}
+    ours, theirs = (
+        tx.update(gradients, tx.init(gradients))[0]
+        for tx in (optimizer.clip_by_norm(1.5), optax.clip_by_global_norm(1.5))
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, theirs)
 
 
 @pytest.mark.usefixtures("unchecked_types")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -62,13 +63,25 @@ def test_every_mesh_equals_one_device(shape):
     assert_same(two_steps(sharding.make_mesh(sharding.MeshShape(**shape))), one_device())
 
 
-def temporary_bytes(preset, config):
+def compiled_step(preset, config):
     mesh = sharding.make_mesh(sharding.MeshShape(), jax.devices()[:1])
     tx = make_tx()
     train_state = state.init_sharded(config, tx, mesh, seed=0)
     take_step = jit_step(config, tx, Compute(remat=preset), mesh)
-    compiled = take_step.lower(train_state, CountingBatches().batch(0)).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    return take_step.lower(train_state, CountingBatches().batch(0)).compile()
+
+
+def temporary_bytes(preset, config):
+    return compiled_step(preset, config).memory_analysis().temp_size_in_bytes
+
+
+def test_adamw_reads_and_writes_its_arrays_once_on_a_cpu():
+    """No array is made of a weight's shape but gradients and the new weight and moments."""
+    config = dataclasses.replace(CONFIG, mlp_size=72)
+    entry = compiled_step("none", config).as_text().partition("ENTRY")[2]
+    made = re.findall(r"= f32\[2,32,72\]\S* (\w+)\(", entry)
+    assert "copy" not in made
+    assert sum(name != "parameter" for name in made) <= 5, made
 
 
 def test_recomputation_saves_memory_on_one_device():
