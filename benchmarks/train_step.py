@@ -90,6 +90,7 @@ class Ours:
     def run_step(self, batch: int) -> float:
         import numpy as np
 
+        from codex_jax.host_runtime import limit_kept_pages
         from codex_jax.records import Batch
 
         tokens, targets = (x.astype(np.int32) for x in rows(batch, self.options.length))
@@ -97,7 +98,9 @@ class Ours:
         segment_ids = np.ones_like(tokens)
         packed = Batch(tokens, targets, segment_ids, positions, np.ones(tokens.shape, np.float32))
         self.state, metrics = self.step(self.state, packed)
-        return float(self.jax.block_until_ready((self.state, metrics))[1]["loss"])
+        loss = float(self.jax.block_until_ready((self.state, metrics))[1]["loss"])
+        limit_kept_pages()
+        return loss
 
     def product(self):
         a = self.jax.numpy.ones((8192, 8192), self.options.dtype)

@@ -31,6 +31,29 @@ print(kept, min(faults(x) for _ in range(12)))  # it takes some steps to settle
 """
 
 
+_LIMIT = """
+import numpy
+from codex_jax.host_runtime import keep_freed_pages, limit_kept_pages
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+print(keep_freed_pages())
+array = numpy.ones(1 << 25)  # 256 MiB
+del array
+kept, has_little = resident(), not limit_kept_pages(share=0.9)
+print(has_little, kept - resident() < 64, limit_kept_pages(share=1e-6), kept - resident() > 128)
+"""
+
+
+def test_a_large_process_returns_its_freed_pages():
+    command = [sys.executable, "-c", _LIMIT]
+    words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    if words[0] == "False":
+        pytest.skip("this C library's malloc has no such settings")
+    assert words[1:] == ["True"] * 4
+
+
 def faults(keep: bool) -> tuple[str, int]:
     command = [sys.executable, "-c", _STEPS.format(keep=keep)]
     is_set, count = subprocess.run(

@@ -5,7 +5,10 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import jax
+
 from codex_jax import progress
+from codex_jax.host_runtime import limit_kept_pages
 from codex_jax.hosts import Watch
 from codex_jax.records import Batch
 from codex_jax.train.early_stopping import LossHistory
@@ -90,6 +93,9 @@ def run_steps(
                     batch = metrics.next_batch(rows)
                 with _first(instruments, step == start):
                     state, values = take_step(state, batch)
+                if step == start and jax.default_backend() == "cpu":
+                    jax.block_until_ready(values)
+                    limit_kept_pages()
                 metrics.add(step, values)
                 watch.add_step(step, values)
                 bar.update()
