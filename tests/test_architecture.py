@@ -26,7 +26,7 @@ STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
 COMPOSED = {"compile": {"train", "sample"}, "solve": {"sample", "evaluate"}, "api": INTERFACE}
-COMPOSED["rl"] = {"sample", "evaluate", "train"}
+COMPOSED["rl"] = {"data", "sample", "evaluate", "train"}
 
 
 class Room(NamedTuple):

@@ -41,8 +41,8 @@ def resident():
 print(keep_freed_pages())
 array = numpy.ones(1 << 25)  # 256 MiB
 del array
-kept, has_little = resident(), not limit_kept_pages(share=0.9)
-print(has_little, kept - resident() < 64, limit_kept_pages(share=1e-6), kept - resident() > 128)
+kept, has_little = resident(), not limit_kept_pages(most=1 << 40)
+print(has_little, kept - resident() < 64, limit_kept_pages(most=1 << 20), kept - resident() > 128)
 """
 
 
@@ -52,6 +52,14 @@ def test_a_large_process_returns_its_freed_pages():
     if words[0] == "False":
         pytest.skip("this C library's malloc has no such settings")
     assert words[1:] == ["True"] * 4
+
+
+@pytest.mark.parametrize("limit", ["max", str(1 << 20), str(1 << 62)])
+def test_usable_memory_is_the_containers_or_the_hosts(tmp_path, monkeypatch, limit):
+    (tmp_path / "memory.max").write_text(limit + "\n")
+    monkeypatch.setattr(host_runtime, "_LIMITS", (tmp_path / "memory.max", tmp_path / "absent"))
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert host_runtime.usable_memory() == (1 << 20 if limit == "1048576" else host)
 
 
 def faults(keep: bool) -> tuple[str, int]:

@@ -27,13 +27,11 @@ def _backward(equation, residuals, d_out):
     (x, weight), (inputs, out) = residuals, equation.split("->")
     x_axes, weight_axes = inputs.split(",")
     d_x = jnp.einsum(f"{out},{weight_axes}->{x_axes}", d_out, weight)
-    summed = math.prod(
-        size for size, a in zip(weight.shape, weight_axes, strict=True) if a in x_axes
-    )
+    width = math.prod(x.shape[x_axes.index(weight_axes[0]) :])  # of x's axes that the weight has
 
     def by_rows(x, d_out):
-        product = x.reshape(-1, summed).T @ d_out.reshape(-1, weight.size // summed)
-        return product.reshape(weight.shape)
+        rows = x.reshape(-1, width)
+        return (rows.T @ d_out.reshape(len(rows), -1)).reshape(weight.shape)
 
     by_axes = functools.partial(jnp.einsum, f"{x_axes},{out}->{weight_axes}")
     if jax.device_count() > 1:  # one axis of rows can't stay sharded as two are

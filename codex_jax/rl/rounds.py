@@ -54,8 +54,8 @@ _OPTIMIZER = Optimizer(learning_rate=1e-4, warmup_steps=5, weight_decay=0.0)
 _RANGES = {
     name: ranges.integer(1)
     for name in (
-        *("rounds", "samples_per_problem", "held_out_samples", "steps", "batch_size"),
-        *("sequence_length", "max_new_tokens", "sampler_rows"),
+        *("rounds", "samples_per_problem", "held_out_samples", "batch_size", "sequence_length"),
+        *("max_new_tokens", "sampler_rows"),
     )
 } | {"shadow_share": ranges.real(0, 1), "seed": ranges.integer(0, 2**32 - 1)}
 
@@ -68,7 +68,7 @@ def run_rounds(
     init_from: str,
     output: str,
     rounds: int = 3,
-    steps: int = 200,
+    steps: int | Sequence[int] = 200,
     samples_per_problem: int = 8,
     held_out_samples: int = 100,
     sampling_params: SamplingParams = SamplingParams(temperature=0.8, top_p=0.95),
@@ -95,7 +95,7 @@ def run_rounds(
       init_from: Folder of the first checkpoint.
       output: Folder of the rounds.
       rounds: Number of rounds.
-      steps: Optimizer steps of a round.
+      steps: Optimizer steps of a round, or of each in turn; rounds beyond these have the last's.
       samples_per_problem: Samples of each problem in a round.
       held_out_samples: Samples of each held-out problem after a round.
       sampling_params: Temperature and filters.
@@ -123,6 +123,8 @@ def _start(settings: Any) -> list[dict[str, Any]]:
     """Checks the settings, and runs what isn't finished of the rounds."""
     ranges.check("rl.rounds", settings, _RANGES)
     ranges.check("Keep", settings.keep, _KEEP_RANGES)
+    for steps in _each_steps(settings) or [0]:
+        ranges.check("rl.rounds", {"steps": steps}, {"steps": ranges.integer(1)})
     check_sandbox(settings.sandbox)
     folder = pathlib.Path(settings.output)
     files.claim_folder(folder, _OWN_FILES, "output")
@@ -157,7 +159,14 @@ def _check_training(settings: Any, tokenizer: Tokenizer) -> None:
     source = Source(settings.init_from, None)
     model = DecoderConfig.from_json(source.card.model)
     configs = (settings.optimizer, MeshShape(), settings.compute, Stability())
-    make_job(rows, model, source, *configs, {"steps": settings.steps, "seed": settings.seed})
+    for steps in _each_steps(settings):
+        make_job(rows, model, source, *configs, {"steps": steps, "seed": settings.seed})
+
+
+def _each_steps(settings: Any) -> list[Any]:
+    """Returns the optimizer steps of round 1 and on; rounds beyond the list have its last."""
+    steps = settings.steps
+    return list(steps) if isinstance(steps, Sequence) else [steps]
 
 
 def _present(estimates: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -250,7 +259,7 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
         batches=rows,
         checkpoint_dir=str(here / "checkpoint"),
         init_from=start,
-        steps=settings.steps,
+        steps=_each_steps(settings)[:number][-1],
         optimizer=settings.optimizer,
         compute=settings.compute,
         seed=settings.seed,

@@ -25,7 +25,7 @@ from codex_jax.train.policy_step import jit_policy_step
 from codex_jax.train.preemption import PreemptionNotice
 from codex_jax.train.resume import Beginning
 from codex_jax.train.state import TrainState
-from codex_jax.train.step_loop import is_due
+from codex_jax.train.step_loop import is_due, limit_memory
 
 
 class Schedule(NamedTuple):
@@ -73,6 +73,7 @@ class Run:
                     self.save(batch * updates, state, None)
                     stop_preempted(batch * updates)
                 state, line = self._run_batch(batch, state, metrics)
+                limit_memory(state)
                 bar.update()
                 if is_due(batch + 1, self.schedule.log_every, batches):
                     bar.set_postfix_str(

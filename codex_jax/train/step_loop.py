@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -93,11 +93,9 @@ def run_steps(
                     batch = metrics.next_batch(rows)
                 with _first(instruments, step == start):
                     state, values = take_step(state, batch)
-                if step == start and jax.default_backend() == "cpu":
-                    jax.block_until_ready(values)
-                    limit_kept_pages()
                 metrics.add(step, values)
                 watch.add_step(step, values)
+                limit_memory(values)
                 bar.update()
     return steps
 
@@ -118,6 +116,13 @@ def _first(instruments: Instruments, is_first: bool) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def limit_memory(results: Any) -> None:
+    """Waits for a step's results on a CPU; a process that has much memory then keeps few pages."""
+    if jax.default_backend() == "cpu":
+        jax.block_until_ready(results)
+        limit_kept_pages()
 
 
 def is_due(step: int, every: int, last: int) -> bool:

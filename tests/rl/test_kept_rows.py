@@ -35,8 +35,9 @@ def test_the_loss_is_on_the_program_and_the_end(bpe):
     sample = make_sample(1, weight=0.5)
     example = make_example("def f(x):\n", sample, bpe, TextEnds((7,), (bpe.eos_id,)))
     assert example.tokens[0] == 7
-    assert example.tokens[-1] == bpe.eos_id
-    learned = [t for t, w in zip(example.tokens, example.weights, strict=True) if w]
+    np.testing.assert_array_equal(example.targets[:-1], example.tokens[1:])
+    learned = example.targets[example.weights > 0].tolist()
+    assert learned[-1] == bpe.eos_id
     text = bpe.decode_bytes(learned[:-1]).decode()
     assert text.lstrip("\n") == sample.completion  # a newline may be one token with what follows
     assert set(example.weights) == {0.0, 0.5}
@@ -50,6 +51,7 @@ def test_an_epoch_has_every_sample_once(bpe):
     assert (tokens == bpe.eos_id).sum() == 8
     text = bpe.decode_bytes([int(t) for t in tokens if t != bpe.eos_id]).decode()
     assert sorted(text.split()) == sorted("".join(s.completion for s in samples).split())
+    assert len(batches) == 3  # three samples fill a row
     for batch in batches:
         starts = batch.positions[batch.segment_ids > 0] == 0
         assert starts.sum() == batch.segment_ids.max()

@@ -16,6 +16,7 @@ from codex_jax.rl.policy import learn
 from codex_jax.rl.watch import StopRules
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.tokenizer import Tokenizer
+from codex_jax.train import step_loop
 from codex_jax.train.compute import Compute
 from codex_jax.train.optimizer import Optimizer
 from tests.rl.conftest import SMALL, make_problem, make_problems
@@ -117,11 +118,14 @@ def test_the_policy_learns_what_is_rewarded(run_settings):
     assert all(abs(line["ratio"] - 1) < 1e-3 for line in lines_of(run_settings["checkpoint_dir"]))
 
 
-def test_several_updates_on_a_batch_are_clipped(run_settings):
+def test_several_updates_on_a_batch_are_clipped(run_settings, monkeypatch):
+    looks = []
+    monkeypatch.setattr(step_loop, "limit_kept_pages", lambda: looks.append(1))
     rollout = dataclasses.replace(SMALL, updates_per_batch=3, clip=(1e-4, 1e-4))
     learn(**run_settings | {"steps": 6, "rollout": rollout})
     lines = lines_of(run_settings["checkpoint_dir"])
     assert [line["step"] for line in lines] == list(range(6))
+    assert len(looks) == 2  # memory is looked at after every batch
     assert ["reward" in line for line in lines] == [True, False, False] * 2
     assert max(line["clip_share"] for line in lines) > 0.2
     first, later = ([line["ratio"] for line in lines[n::3]] for n in (0, 2))

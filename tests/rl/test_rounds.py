@@ -83,7 +83,7 @@ def test_accumulated_rounds_sample_only_what_no_round_before_solved(arguments, m
     original = rounds.keep_samples
     monkeypatch.setattr(rounds, "keep_samples", lambda *inputs: original(*inputs)[::2])
     write_jsonl(arguments["problems"], make_problems(20).values())
-    arguments |= {"accumulate": True, "rounds": 3, "samples_per_problem": 1}
+    arguments |= {"accumulate": True, "rounds": 3, "samples_per_problem": 1, "steps": (2, 3)}
     reports = run_rounds(**arguments)
     folders = [pathlib.Path(arguments["output"]) / f"round-{number}" for number in (1, 2, 3)]
     unsolved, former = set(make_problems(20)), []
@@ -96,6 +96,8 @@ def test_accumulated_rounds_sample_only_what_no_round_before_solved(arguments, m
         unsolved -= {sample.task_id for sample in kept}
         former = kept
     assert 0 < len(unsolved) < 20  # half of the rest is kept in each round
+    trained = [checkpoint.latest_step(folder / "checkpoint") for folder in folders]
+    assert trained == [2, 3, 3]
 
 
 def test_accumulated_rounds_without_an_unsolved_problem_train_on_what_they_have(arguments):
@@ -116,11 +118,14 @@ def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_pat
         "problems": (str(tmp_path / "single.jsonl"), "its test has 1 cases"),
         "rounds": (0, r"rl\.rounds\.rounds is 0"),
         "keep": (dataclasses.replace(Keep(), easy_rate=2.0), r"Keep\.easy_rate is 2"),
-        "steps": (1, r"Optimizer\.warmup_steps is 1; expected fewer than steps .1."),
+        "steps": ((2, 1), r"Optimizer\.warmup_steps is 1; expected fewer than steps .1."),
         "optimizer": (Optimizer(learning_rate=-1.0), r"Optimizer\.learning_rate is -1"),
         "compute": (Compute(microbatches=3), r"batch_size 8 is not a multiple of"),
         "sequence_length": (65, r"rows have 65 tokens, DecoderConfig\.max_length is 64"),
     }
+    for steps in ([], 0, (2, 0), "many", 2.5):
+        with pytest.raises(InputError, match=r"rl\.rounds\.steps is .*; set it to a whole number"):
+            run_rounds(**arguments | {"steps": steps})
     for name, (value, message) in faulty.items():
         folder = tmp_path / f"faulty-{name}"
         with pytest.raises(InputError, match=message):

@@ -16,6 +16,7 @@ import pytest
 from codex_jax import InputError
 from codex_jax.model import DecoderConfig
 from codex_jax.sharding import MeshShape
+from codex_jax.train import step_loop
 from codex_jax.train.compute import Compute
 from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
@@ -50,6 +51,13 @@ def test_it_learns_to_count(tmp_path):
     last = run(tmp_path, steps=40)
     assert last["loss"] < 1 < losses(tmp_path)[0]
     assert 0 <= last["data_wait"] < 1
+
+
+def test_memory_is_looked_at_after_every_step(tmp_path, monkeypatch):
+    looks = []
+    monkeypatch.setattr(step_loop, "limit_kept_pages", lambda: looks.append(1))
+    run(tmp_path, steps=5, optimizer=Optimizer(warmup_steps=1))
+    assert len(looks) == 5
 
 
 def test_an_ended_run_does_nothing(tmp_path):
