@@ -90,8 +90,8 @@ class Ours:
     def run_step(self, batch: int) -> float:
         import numpy as np
 
-        from codex_jax.host_runtime import limit_kept_pages
         from codex_jax.records import Batch
+        from codex_jax.train.step_loop import limit_memory
 
         tokens, targets = (x.astype(np.int32) for x in rows(batch, self.options.length))
         positions = np.tile(np.arange(self.options.length, dtype=np.int32), (batch, 1))
@@ -99,7 +99,7 @@ class Ours:
         packed = Batch(tokens, targets, segment_ids, positions, np.ones(tokens.shape, np.float32))
         self.state, metrics = self.step(self.state, packed)
         loss = float(self.jax.block_until_ready((self.state, metrics))[1]["loss"])
-        limit_kept_pages()
+        limit_memory(metrics)  # as `codex-jax train` does
         return loss
 
     def product(self):

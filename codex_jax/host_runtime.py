@@ -49,7 +49,7 @@ def keep_freed_pages() -> bool:
     XLA allocates a program's temporaries at each call and frees them after it. By default glibc
     returns them to the kernel, which then zeroes every page again: 560,000 faults in a step of
     the 85M decoder. Call it before JAX makes its first array, because threads stay in their first
-    arena. The process never shrinks again, so this is for programs that run one
+    arena. The process doesn't shrink until `limit_kept_pages`, so this is for programs that run one
     step over and over; and with one arena threads wait for each other, so it is not for hosts
     of accelerators. Other C libraries than glibc are left as they are.
     """
@@ -58,11 +58,12 @@ def keep_freed_pages() -> bool:
 
 
 def limit_kept_pages(most: int | None = None) -> bool:
-    """Returns large blocks to the kernel from now on if the process has much memory.
+    """Ends what `keep_freed_pages` began if the process has more than `most` bytes.
 
-    Small blocks split the large ones that `keep_freed_pages` keeps, and the next step needs new
-    ones: training SmolLM2 grew by 5 GB in two steps, to 24 GB in all, of a step's 6. To zero
-    pages anew takes a tenth of the time of a step of the 85M decoder.
+    Small blocks split the large ones that malloc keeps, so that the next step needs new ones:
+    training SmolLM2, whose step needs 8 GB, grew to 24 GB. From this call on freed large blocks
+    are returned to the kernel. That it zeroes their pages anew takes a tenth of the time of a step
+    of the 85M decoder.
 
     Args:
       most: Resident bytes of a process that still keeps all its pages; half of the memory that it

@@ -259,7 +259,7 @@ def _run_round(settings: Any, folder: pathlib.Path, number: int) -> dict[str, An
         batches=rows,
         checkpoint_dir=str(here / "checkpoint"),
         init_from=start,
-        steps=_each_steps(settings)[:number][-1],
+        steps=_each_steps(settings)[:number][-1],  # its own, or those of the last with its own
         optimizer=settings.optimizer,
         compute=settings.compute,
         seed=settings.seed,

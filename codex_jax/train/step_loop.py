@@ -119,7 +119,7 @@ def _first(instruments: Instruments, is_first: bool) -> Iterator[None]:
 
 
 def limit_memory(results: Any) -> None:
-    """Waits for a step's results on a CPU; a process that has much memory then keeps few pages."""
+    """Waits for a step's results on a CPU; see `limit_kept_pages` for what it then does."""
     if jax.default_backend() == "cpu":
         jax.block_until_ready(results)
         limit_kept_pages()
