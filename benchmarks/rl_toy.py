@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--quickstart", type=pathlib.Path, default="runs/quickstart")
     parser.add_argument("--output", type=pathlib.Path, default="runs/rl_toy")
     parser.add_argument("--samples", type=int, default=20, help="of each held-out chain")
-    parser.add_argument("--rounds", type=int, default=3, help="rejection rounds; 0 leaves them out")
+    parser.add_argument("--rounds", type=int, default=4, help="rejection rounds; 0 leaves them out")
     parser.add_argument(
         "--steps", type=int, default=0, help="of the policy gradient, if not its own"
     )

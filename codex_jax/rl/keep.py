@@ -19,11 +19,14 @@ class Keep:
       samples_per_problem: Most programs of a problem, different ones.
       easy_rate: Share of samples that pass, above which a problem weighs less.
       easy_weight: Weight of such a problem's programs in the loss.
+      unsolved_factor: Factor of a program's weight for each round before its own, in which rounds
+        that accumulate sampled the problem too, and solved it in none.
     """
 
     samples_per_problem: int = 4
     easy_rate: float = 0.9
     easy_weight: float = 0.2
+    unsolved_factor: float = 1.0
 
 
 def keep_samples(
@@ -31,10 +34,13 @@ def keep_samples(
     samples: Sequence[Completion],
     verdicts: Sequence[Verdict],
     rules: Keep,
+    *,
+    rounds_before: int = 0,
 ) -> list[Completion]:
     """Returns the samples to train on, in their order, with `weight` among their fields.
 
     They pass, differ as syntax trees, and ended by themselves; the first of equal ones stays.
+    `rounds_before` is the number of rounds that didn't solve these problems.
     """
     by_sample = {(v.task_id, v.sample_index): v for v in verdicts}
     groups: dict[str, list[tuple[Completion, Verdict]]] = collections.defaultdict(list)
@@ -46,6 +52,7 @@ def keep_samples(
     for task_id, group in groups.items():
         rate = sum(verdict.passed for _, verdict in group) / len(group)
         weight = rules.easy_weight if rate > rules.easy_rate else 1.0
+        weight *= rules.unsolved_factor**rounds_before
         different: dict[str, Completion] = {}
         for sample, verdict in group:
             if verdict.passed and sample.finish_reason != "length":

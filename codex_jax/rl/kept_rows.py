@@ -1,5 +1,6 @@
 """Packed rows of kept samples: loss on the programs alone, batch n a function of (seed, n)."""
 
+import functools
 import hashlib
 import itertools
 import random
@@ -64,9 +65,14 @@ class KeptRows:
 
     def _row(self, index: int) -> list[Segment]:
         epoch, number = divmod(index, self.rows)
-        order = list(range(self.rows))
-        random.Random(f"{self.seed}/{epoch}").shuffle(order)
-        return self._rows[order[number]]
+        return self._rows[_shuffled(self.rows, f"{self.seed}/{epoch}")[number]]
+
+
+@functools.lru_cache(maxsize=2)  # a batch reaches into two epochs
+def _shuffled(count: int, seed: str) -> list[int]:
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
 
 
 def make_example(prompt: str, sample: Completion, tokenizer: Tokenizer, ends: TextEnds) -> Segment:

@@ -49,6 +49,7 @@ _KEEP_RANGES = {
     "samples_per_problem": ranges.integer(1),
     "easy_rate": ranges.real(0, 1),
     "easy_weight": ranges.real(0, 1),
+    "unsolved_factor": ranges.real(1, 100),
 }
 _OPTIMIZER = Optimizer(learning_rate=1e-4, warmup_steps=5, weight_decay=0.0)
 _RANGES = {
@@ -127,6 +128,7 @@ def _start(settings: Any) -> list[dict[str, Any]]:
         ranges.check("rl.rounds", {"steps": steps}, {"steps": ranges.integer(1)})
     check_sandbox(settings.sandbox)
     folder = pathlib.Path(settings.output)
+    _check_factor(settings)
     files.claim_folder(folder, _OWN_FILES, "output")
     bpe = Tokenizer.load(settings.tokenizer)
     card = read_card(settings.init_from, None, settings.tokenizer, bpe)
@@ -161,6 +163,20 @@ def _check_training(settings: Any, tokenizer: Tokenizer) -> None:
     configs = (settings.optimizer, MeshShape(), settings.compute, Stability())
     for steps in _each_steps(settings):
         make_job(rows, model, source, *configs, {"steps": steps, "seed": settings.seed})
+
+
+def _check_factor(settings: Any) -> None:
+    """Refuses a factor of weights for problems unsolved before where rounds don't know of them.
+
+    Raises:
+      InputError: unsolved_factor without accumulate.
+    """
+    factor = settings.keep.unsolved_factor
+    if factor != 1 and not settings.accumulate:
+        raise InputError(
+            f"Keep.unsolved_factor is {factor:g}, which weighs what former rounds didn't solve; "
+            "set accumulate, so that rounds know of it, or leave the factor at 1"
+        )
 
 
 def _each_steps(settings: Any) -> list[Any]:
@@ -297,7 +313,8 @@ def _sample_right(
     _judge(settings, problems, completions, here / "evaluation")
     samples = list(records.read_jsonl(completions, Completion))
     verdicts = list(records.read_jsonl(here / "evaluation" / "verdicts.jsonl", Verdict))
-    return len(samples), keep_samples(tasks, samples, verdicts, settings.keep)
+    kept = keep_samples(tasks, samples, verdicts, settings.keep, rounds_before=number - 1)
+    return len(samples), kept
 
 
 def _make_rows(

@@ -51,6 +51,17 @@ def test_what_is_nearly_always_solved_weighs_less():
     assert set(keep("t/1", [*easy[:9], row(9, "failed")])[1]) == {1.0}  # 90 % isn't more than 90 %
 
 
+def test_what_former_rounds_did_not_solve_weighs_more():
+    samples = [Completion(task_id="t/1", completion=row(1)[0], sample_index=0)]
+    verdicts = [Verdict(task_id="t/1", sample_index=0, verdict="passed", cause="passed")]
+    weights = [
+        keep_samples(PROBLEMS, samples, verdicts, rules, rounds_before=number)[0].extra["weight"]
+        for rules in (Keep(easy_rate=1, unsolved_factor=2), Keep(unsolved_factor=3), Keep())
+        for number in (0, 1, 3)
+    ]
+    assert weights == pytest.approx([1, 2, 8, 0.2, 0.6, 5.4, 0.2, 0.2, 0.2])
+
+
 def test_samples_without_a_verdict_count_for_nothing():
     rows = [row(n) for n in range(9)] + [row(9, "infra_error")] * 3
     texts, weights = keep("t/2", rows)

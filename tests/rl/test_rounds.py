@@ -1,6 +1,7 @@
 """Rejection rounds from end to end on random weights: files, resumes, other settings refused."""
 
 import dataclasses
+import inspect
 import json
 import pathlib
 
@@ -12,6 +13,7 @@ from codex_jax.rl import rounds
 from codex_jax.rl.keep import Keep
 from codex_jax.rl.rounds import run_rounds
 from codex_jax.train.compute import Compute
+from codex_jax.train.loop import train
 from codex_jax.train.optimizer import Optimizer
 from tests.rl.conftest import make_problem, make_problems
 
@@ -81,9 +83,10 @@ def test_a_round_leaves_its_files_and_a_second_run_goes_on(arguments, monkeypatc
 
 def test_accumulated_rounds_sample_only_what_no_round_before_solved(arguments, monkeypatch):
     original = rounds.keep_samples
-    monkeypatch.setattr(rounds, "keep_samples", lambda *inputs: original(*inputs)[::2])
+    monkeypatch.setattr(rounds, "keep_samples", lambda *a, **b: original(*a, **b)[::2])
     write_jsonl(arguments["problems"], make_problems(20).values())
     arguments |= {"accumulate": True, "rounds": 3, "samples_per_problem": 1, "steps": (2, 3)}
+    arguments |= {"keep": Keep(easy_rate=1.0, unsolved_factor=3.0)}
     reports = run_rounds(**arguments)
     folders = [pathlib.Path(arguments["output"]) / f"round-{number}" for number in (1, 2, 3)]
     unsolved, former = set(make_problems(20)), []
@@ -93,6 +96,8 @@ def test_accumulated_rounds_sample_only_what_no_round_before_solved(arguments, m
         assert sampled == unsolved
         assert (report["samples"], report["kept"]) == (len(sampled), len(kept))
         assert kept[: len(former)] == former
+        weights = {sample.extra["weight"] for sample in kept[len(former) :]}
+        assert weights == {3.0 ** (report["round"] - 1)}
         unsolved -= {sample.task_id for sample in kept}
         former = kept
     assert 0 < len(unsolved) < 20  # half of the rest is kept in each round
@@ -109,25 +114,41 @@ def test_accumulated_rounds_without_an_unsolved_problem_train_on_what_they_have(
     assert checkpoint.latest_step(pathlib.Path(arguments["output"], "round-2", "checkpoint")) == 2
 
 
+def test_each_setting_that_training_has_too_reaches_it(arguments, monkeypatch):
+    """Precision once was checked, and then not handed over."""
+    calls = []
+    monkeypatch.setattr(rounds, "train", lambda **settings: calls.append(settings) or interrupt())
+    arguments |= {"compute": Compute(dtype="bfloat16"), "seed": 5}
+    write_jsonl(arguments["problems"], make_problems(20).values())
+    with pytest.raises(KeyboardInterrupt):
+        run_rounds(**arguments)
+    shared = inspect.signature(run_rounds).parameters.keys()
+    shared &= inspect.signature(train).parameters.keys()
+    assert shared == {"init_from", "steps", "optimizer", "compute", "seed"}
+    assert {name: calls[0][name] for name in shared} == {name: arguments[name] for name in shared}
+
+
 def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_path):
     single = make_problem(0, test="def check(c):\n    assert c(1) == 1\n")
     write_jsonl(tmp_path / "single.jsonl", [single])
     write_jsonl(tmp_path / "same.jsonl", make_problems(1).values())
-    faulty = {
-        "held_out": (str(tmp_path / "same.jsonl"), "t/0 of held_out has the prompt of t/0"),
-        "problems": (str(tmp_path / "single.jsonl"), "its test has 1 cases"),
-        "rounds": (0, r"rl\.rounds\.rounds is 0"),
-        "keep": (dataclasses.replace(Keep(), easy_rate=2.0), r"Keep\.easy_rate is 2"),
-        "steps": ((2, 1), r"Optimizer\.warmup_steps is 1; expected fewer than steps .1."),
-        "optimizer": (Optimizer(learning_rate=-1.0), r"Optimizer\.learning_rate is -1"),
-        "compute": (Compute(microbatches=3), r"batch_size 8 is not a multiple of"),
-        "sequence_length": (65, r"rows have 65 tokens, DecoderConfig\.max_length is 64"),
-    }
+    faulty = [
+        ("held_out", str(tmp_path / "same.jsonl"), "t/0 of held_out has the prompt of t/0"),
+        ("problems", str(tmp_path / "single.jsonl"), "its test has 1 cases"),
+        ("rounds", 0, r"rl\.rounds\.rounds is 0"),
+        ("keep", dataclasses.replace(Keep(), easy_rate=2.0), r"Keep\.easy_rate is 2"),
+        ("keep", Keep(unsolved_factor=0.5), r"Keep\.unsolved_factor is 0\.5"),
+        ("keep", Keep(unsolved_factor=2.0), r"Keep\.unsolved_factor is 2, .* set accumulate"),
+        ("steps", (2, 1), r"Optimizer\.warmup_steps is 1; expected fewer than steps .1."),
+        ("optimizer", Optimizer(learning_rate=-1.0), r"Optimizer\.learning_rate is -1"),
+        ("compute", Compute(microbatches=3), r"batch_size 8 is not a multiple of"),
+        ("sequence_length", 65, r"rows have 65 tokens, DecoderConfig\.max_length is 64"),
+    ]
     for steps in ([], 0, (2, 0), "many", 2.5):
         with pytest.raises(InputError, match=r"rl\.rounds\.steps is .*; set it to a whole number"):
             run_rounds(**arguments | {"steps": steps})
-    for name, (value, message) in faulty.items():
-        folder = tmp_path / f"faulty-{name}"
+    for number, (name, value, message) in enumerate(faulty):
+        folder = tmp_path / f"faulty-{number}"
         with pytest.raises(InputError, match=message):
             run_rounds(**arguments | {"output": str(folder), name: value})
         assert not folder.exists()
