@@ -7,6 +7,7 @@ import re
 import shlex
 import tempfile
 
+import hypothesis
 import jaxtyping
 import pytest
 
@@ -18,6 +19,12 @@ _cache = pathlib.Path(tempfile.gettempdir()) / f"codex-jax-tests-{os.getuid()}"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+# A busy machine is no fault of the code: no property fails for its time.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 # Every call of these packages in a test's own process checks its annotated types and shapes.
 jaxtyping.install_import_hook(
