@@ -7,6 +7,7 @@ wherever it was; a finished round has a report.json and isn't touched again.
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 import types
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ _KEEP_RANGES = {
     "easy_weight": ranges.real(0, 1),
     "unsolved_factor": ranges.real(1, 100),
 }
+_MOST_WEIGHT = 1e6  # of a program, in f32 beside programs of weight 1
 _OPTIMIZER = Optimizer(learning_rate=1e-4, warmup_steps=5, weight_decay=0.0)
 _RANGES = {
     name: ranges.integer(1)
@@ -127,8 +129,8 @@ def _start(settings: Any) -> list[dict[str, Any]]:
     for steps in _each_steps(settings) or [0]:
         ranges.check("rl.rounds", {"steps": steps}, {"steps": ranges.integer(1)})
     check_sandbox(settings.sandbox)
-    folder = pathlib.Path(settings.output)
     _check_factor(settings)
+    folder = pathlib.Path(settings.output)
     files.claim_folder(folder, _OWN_FILES, "output")
     bpe = Tokenizer.load(settings.tokenizer)
     card = read_card(settings.init_from, None, settings.tokenizer, bpe)
@@ -166,12 +168,17 @@ def _check_training(settings: Any, tokenizer: Tokenizer) -> None:
 
 
 def _check_factor(settings: Any) -> None:
-    """Refuses a factor of weights for problems unsolved before where rounds don't know of them.
+    """Checks the factor by which programs of problems that rounds before didn't solve weigh more.
 
     Raises:
-      InputError: unsolved_factor without accumulate.
+      InputError: unsolved_factor without accumulate, or weights beyond _MOST_WEIGHT.
     """
     factor = settings.keep.unsolved_factor
+    if (settings.rounds - 1) * math.log(factor) > math.log(_MOST_WEIGHT):
+        raise InputError(
+            f"Keep.unsolved_factor is {factor:g}, which in {settings.rounds} rounds makes weights "
+            f"above {_MOST_WEIGHT:g}; set it, or rounds, lower"
+        )
     if factor != 1 and not settings.accumulate:
         raise InputError(
             f"Keep.unsolved_factor is {factor:g}, which weighs what former rounds didn't solve; "

@@ -147,6 +147,9 @@ def test_unusable_input_is_refused_before_anything_is_sampled(arguments, tmp_pat
     for steps in ([], 0, (2, 0), "many", 2.5):
         with pytest.raises(InputError, match=r"rl\.rounds\.steps is .*; set it to a whole number"):
             run_rounds(**arguments | {"steps": steps})
+    many = arguments | {"accumulate": True, "rounds": 1000, "keep": Keep(unsolved_factor=2.0)}
+    with pytest.raises(InputError, match=r"in 1000 rounds makes weights above 1e\+06; set it, or"):
+        run_rounds(**many)
     for number, (name, value, message) in enumerate(faulty):
         folder = tmp_path / f"faulty-{number}"
         with pytest.raises(InputError, match=message):
