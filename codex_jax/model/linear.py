@@ -1,8 +1,12 @@
-"""A product of x and a weight whose gradient has the weight's own layout.
+"""Products of x and a weight, arranged for one CPU where they run on one.
 
-einsum's own derivative computes the gradient transposed and transposes it back, which XLA on a CPU
-folds into a product of two transposed matrices, at two thirds of the rate of others. On one CPU
-device the rows of x are one axis besides: of a product over two axes XLA first copies x transposed.
+einsum's own derivative computes a weight's gradient transposed and transposes it back, which XLA on
+a CPU folds into a product of two transposed matrices, at two thirds of the rate of others. In f32
+the rows of x are one axis besides: of a product over two axes XLA first copies x transposed.
+
+bfloat16 numbers are multiplied by a CPU's matrix units (AMX) only where XLA leaves the product in
+bfloat16: it must yield f32, which is rounded afterwards, and neither side may be transposed in
+place. So the rows are two axes there, of which the copy is made.
 """
 
 import functools
@@ -13,28 +17,61 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+def is_one_cpu() -> bool:
+    """Whether this process has one CPU device; it may still compile for others."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def product(equation: str, x: Float[Array, "..."], y: Float[Array, "..."]) -> Array:
+    """Computes an einsum in x's dtype, with sums in f32."""
+    einsum = functools.partial(jnp.einsum, equation)
+    if x.dtype != jnp.bfloat16 or not is_one_cpu():
+        return einsum(x, y)
+
+    def round_wide(x, y):
+        return einsum(x, y, preferred_element_type=jnp.float32).astype(x.dtype)
+
+    return jax.lax.platform_dependent(x, y, cpu=round_wide, default=einsum)
+
+
+def sum_outer(x: Float[Array, "R I"], y: Float[Array, "R O"]) -> Float[Array, "I O"]:
+    """Σ of the outer products of the rows of x and y, in f32."""
+    einsum = functools.partial(jnp.einsum, "RI,RO->IO", preferred_element_type=jnp.float32)
+    if not is_one_cpu():
+        return einsum(x, y)
+    return jax.lax.platform_dependent(x, y, cpu=_sum_outer_on_cpu, default=einsum)
+
+
+def _sum_outer_on_cpu(x: Float[Array, "R I"], y: Float[Array, "R O"]) -> Float[Array, "I O"]:
+    if x.dtype != jnp.bfloat16 or len(x) % 2:
+        return jnp.matmul(x.T, y, preferred_element_type=jnp.float32)
+    halves = (rows.reshape(2, -1, rows.shape[1]) for rows in (x, y))
+    return jnp.einsum("BRI,BRO->IO", *halves, preferred_element_type=jnp.float32)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def linear(equation: str, x: Float[Array, "..."], weight: Float[Array, "..."]) -> Array:
     """Computes the einsum "RI,IO->RO", where R, I and O are any number of letters each."""
-    return jnp.einsum(equation, x, weight)
+    return product(equation, x, weight)
 
 
 def _forward(equation, x, weight):
-    return jnp.einsum(equation, x, weight), (x, weight)
+    return product(equation, x, weight), (x, weight)
 
 
 def _backward(equation, residuals, d_out):
     (x, weight), (inputs, out) = residuals, equation.split("->")
     x_axes, weight_axes = inputs.split(",")
-    d_x = jnp.einsum(f"{out},{weight_axes}->{x_axes}", d_out, weight)
+    d_x = product(f"{out},{weight_axes}->{x_axes}", d_out, weight)
     width = math.prod(x.shape[x_axes.index(weight_axes[0]) :])  # of x's axes that the weight has
 
     def by_rows(x, d_out):
         rows = x.reshape(-1, width)
-        return (rows.T @ d_out.reshape(len(rows), -1)).reshape(weight.shape)
+        d_weight = _sum_outer_on_cpu(rows, d_out.reshape(len(rows), -1))
+        return d_weight.astype(x.dtype).reshape(weight.shape)
 
     by_axes = functools.partial(jnp.einsum, f"{x_axes},{out}->{weight_axes}")
-    if jax.device_count() > 1:  # one axis of rows can't stay sharded as two are
+    if not is_one_cpu():  # one axis of rows can't stay sharded as two are
         return d_x, by_axes(x, d_out)
     return d_x, jax.lax.platform_dependent(x, d_out, cpu=by_rows, default=by_axes)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.linear import linear
+from codex_jax.model.linear import linear, product
 from codex_jax.model.low_rank import LowRank, low_rank_einsum
 
 # Axes over which a product with a layer's weight sums, by name: the others are outputs.
@@ -72,7 +72,8 @@ def quantized_einsum(
         if options:
             return jnp.einsum(equation, x, weight, **options)
         return linear(equation, x, weight)
-    y = jnp.einsum(equation, x, weight.values.astype(x.dtype), **options)
+    values = weight.values.astype(x.dtype)
+    y = jnp.einsum(equation, x, values, **options) if options else product(equation, x, values)
     return (y.astype(jnp.float32) * weight.scale).astype(y.dtype)
 
 

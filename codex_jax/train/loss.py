@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from codex_jax import sharding
+from codex_jax.model.linear import product, sum_outer
 
 # (table, a chunk's hidden states, its columns …) → (sums, gradient of the logits).
 Terms = Callable[..., tuple[Float[Array, "S"], Float[Array, "C V"]]]
@@ -143,8 +144,8 @@ def _local(hidden, table, *columns, terms: Terms, chunks: int):
         h, *rest = chunk
         chunk_sums, d_logits = terms(table, h, *rest)
         d_logits = d_logits.astype(h.dtype)
-        d_hidden = jnp.einsum("CV,VD->CD", d_logits, table)
-        d_table += jnp.einsum("CV,CD->VD", d_logits, h, preferred_element_type=jnp.float32)
+        d_hidden = product("CV,VD->CD", d_logits, table)
+        d_table += sum_outer(d_logits, h)
         return (sums + chunk_sums, d_table), d_hidden
 
     start = (jnp.zeros(sums.shape, jnp.float32), jnp.zeros(table.shape, jnp.float32))

@@ -25,6 +25,21 @@ def test_rotary_keeps_lengths_and_depends_on_distance_alone():
     assert abs(score(3, 5) - score(3, 9)) > 1e-3
 
 
+def test_one_cpu_computes_angles_once_for_all_heads(monkeypatch):
+    x, positions = jnp.ones((2, 16, 4, 8), jnp.bfloat16), jnp.tile(jnp.arange(16), (2, 1))
+
+    def rotate_twice(x, positions):
+        angles = core.rotary_angles(positions, 8, base=10_000.0, magnitude=1.5)
+        return [core.rotary(y, *angles) for y in (x, -x)]
+
+    expected = rotate_twice(x, positions)  # of several devices
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    compiled = jax.jit(rotate_twice).lower(x, positions).compile()
+    assert compiled.as_text().count(" cosine(") == 1
+    for result, reference in zip(compiled(x, positions), expected, strict=True):
+        np.testing.assert_allclose(result.astype(jnp.float32), reference.astype(jnp.float32))
+
+
 def test_packed_mask_sees_earlier_tokens_of_its_own_segment():
     mask = core.packed_mask(jnp.array([[1, 1, 2, 2]]))[0]
     expected = [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]

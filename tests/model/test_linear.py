@@ -1,11 +1,11 @@
-"""linear: einsum's value and derivatives, without a transposed copy on a CPU."""
+"""linear and sum_outer: values and derivatives of einsum, as one CPU multiplies fast."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from codex_jax.model.linear import linear
+from codex_jax.model.linear import linear, sum_outer
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -49,3 +49,47 @@ def test_one_cpu_copies_nothing_for_the_gradient_of_a_weight(monkeypatch):
     copies = (" copy(", " transpose(")
     assert not any(name in compiled(linear) for name in copies)
     assert any(name in compiled(jnp.einsum) for name in copies)  # what the test looks for exists
+
+
+@pytest.mark.parametrize("rows", [128, 127])
+def test_a_sum_of_outer_products_is_that_of_einsum(rows, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    x, y = (jax.random.normal(jax.random.key(n), (rows, n), jnp.bfloat16) for n in (24, 48))
+    result = sum_outer(x, y)
+    assert result.dtype == jnp.float32
+    expected = jnp.einsum("RI,RO->IO", x.astype(jnp.float32), y.astype(jnp.float32))
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-4)
+
+
+def products_of_bfloat16(platform, devices, monkeypatch):
+    """The types of the products of a bfloat16 linear and its gradients, as a platform gets them."""
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    x, weight = jnp.ones((2, 64, 48), jnp.bfloat16), jnp.ones((48, 96), jnp.bfloat16)
+
+    def gradients(x, weight):
+        y, backward = jax.vjp(lambda x, weight: linear("BTD,DF->BTF", x, weight), x, weight)
+        return backward(y)
+
+    lowered = jax.jit(gradients).trace(x, weight).lower(lowering_platforms=(platform,))
+    lines = [line for line in lowered.as_text().splitlines() if "dot_general" in line]
+    assert len(lines) == 3
+    assert all(line.count("xbf16>") >= 2 for line in lines)
+    return {line.rsplit("x", 1)[1].split(">")[0] for line in lines}
+
+
+def test_one_cpu_multiplies_bfloat16_into_float32(monkeypatch):
+    assert products_of_bfloat16("cpu", 1, monkeypatch) == {"f32"}
+
+
+@pytest.mark.parametrize(("platform", "devices"), [("tpu", 1), ("cuda", 1), ("tpu", 8), ("cpu", 8)])
+def test_others_get_products_of_bfloat16(platform, devices, monkeypatch):
+    assert products_of_bfloat16(platform, devices, monkeypatch) == {"bf16"}
+
+
+def test_one_cpu_copies_bfloat16_rows_before_it_sums_them(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    x, y = jnp.ones((128, 48), jnp.bfloat16), jnp.ones((128, 96), jnp.bfloat16)
+    compiled = jax.jit(sum_outer).lower(x, y).compile().as_text()
+    products = [line for line in compiled.splitlines() if " dot(" in line]
+    assert len(products) == 1
+    assert "lhs_contracting_dims={1}, rhs_contracting_dims={0}" in products[0]

@@ -13,7 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
+from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool, Float, Int
+
+from codex_jax.model.linear import is_one_cpu, product
 
 Attend = Callable[..., tuple[Array, Any]]
 
@@ -55,13 +58,24 @@ def rotary_angles(
       divisors: of the frequencies, from `rotary_scaling`.
       magnitude: multiplies cos and sin.
     """
-    frequencies = base ** (-jnp.arange(size // 2, dtype=jnp.float32) / (size // 2))
-    frequencies = frequencies / jnp.asarray(divisors, jnp.float32)
-    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
-    cos, sin = jnp.cos(angles), jnp.sin(angles)
-    if magnitude != 1:
-        cos, sin = cos * magnitude, sin * magnitude
-    return jax.lax.optimization_barrier((cos, sin))
+
+    def compute(positions):
+        frequencies = base ** (-jnp.arange(size // 2, dtype=jnp.float32) / (size // 2))
+        frequencies = frequencies / jnp.asarray(divisors, jnp.float32)
+        angles = positions[:, :, None, None].astype(jnp.float32) * frequencies
+        cos, sin = jnp.cos(angles), jnp.sin(angles)
+        return (cos, sin) if magnitude == 1 else (cos * magnitude, sin * magnitude)
+
+    def once(positions):
+        return jax.lax.optimization_barrier(compute(positions))
+
+    def once_on_cpu(positions):  # where XLA drops barriers, and would compute them for each head
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(compute)(positions)
+
+    if not is_one_cpu():
+        return once(positions)
+    return jax.lax.platform_dependent(positions, cpu=once_on_cpu, default=once)
 
 
 def rotary(
@@ -94,7 +108,7 @@ def dot_product(
     scores = jnp.einsum("BTKGH,BSKH->BKGTS", grouped, k, preferred_element_type=jnp.float32)
     scores = jnp.where(mask[:, None, None], scores * H**-0.5, MASKED)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-    return jnp.einsum("BKGTS,BSKH->BTKGH", weights, v).reshape(B, T, N, H)
+    return product("BKGTS,BSKH->BTKGH", weights, v).reshape(B, T, N, H)
 
 
 def packed_mask(segment_ids: Int[Array, "B T"]) -> Bool[Array, "B T T"]:
