@@ -28,6 +28,7 @@ find_python() {
 }
 
 scratch=$(mktemp -d)
+chmod 755 "$scratch" # programs in a sandbox, which import its packages, run as another user
 status=0
 for version in ${VERSIONS:-3.11 3.12 3.13}; do
     if ! python=$(find_python "$version"); then

@@ -47,7 +47,6 @@ def test_every_block_is_written_as_it_runs():
         assert candidate("Some words, Here!") == chains.apply((block,), "Some words, Here!")
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(st.permutations(range(13)), st.integers(1, 5), st.integers(0, 99))
 def test_the_reference_passes_its_own_check(order, length, seed):
     chain = tuple(order[:length])

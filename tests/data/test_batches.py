@@ -60,7 +60,7 @@ def test_a_host_reads_any_rows_of_a_batch(rows, stream, rows_of_host):
     assert _hash(itertools.islice(reader.batches(2, rows_of_host), 4)) == _hash(expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @hypothesis.given(start=st.integers(0, 25), seed_of_process=st.integers(0, 2**31))
 def test_resuming_needs_only_the_step(rows, stream, start, seed_of_process):
     np.random.seed(seed_of_process)

@@ -62,7 +62,7 @@ def test_of_one_sample_all_choices_are_the_same():
 
 
 @hypothesis.given(GROUPS)
-@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.settings(max_examples=30)
 def test_no_choice_beats_the_oracle(groups):
     curves = selection_curves(*judged(groups))
     for size, best in curves["oracle"].items():

@@ -48,7 +48,7 @@ def test_what_is_no_literal_is_refused(text):
 
 
 @hypothesis.given(PLAIN)
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 def test_every_literal_is_read_as_it_is_written(value):
     text = repr(value)
     assert read_literal(f"{text}\n") == (value, len(text))

@@ -82,7 +82,7 @@ ROWS = st.lists(st.lists(st.integers(0, 3), min_size=12, max_size=12), min_size=
 
 
 @hypothesis.given(ROWS)
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 def test_lists_hold_the_runs_of_equal_ids_and_choose_the_way(rows):
     rows = np.asarray(rows, np.int32)
     expected = [runs_of(row) for row in rows]

@@ -28,7 +28,7 @@ def test_known_numbers_are_rounded_to_their_largest_over_127():
 
 
 @hypothesis.given(st.integers(0, 2**31), st.sampled_from([0, 1, 2, (0, 1), (1, 2), -1]))
-@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.settings(max_examples=20)
 def test_the_error_is_at_most_half_a_level(seed, axis):
     x = random(3, 4, 5, seed=seed)
     quantized = quantize(x, axis)

@@ -16,7 +16,7 @@ def test_known_sizes():
     assert (shape.dtype, shape.weights_dtype, shape.kv_cache_dtype) == ("float32",) * 3
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 3000))
 def test_the_queue_and_the_prompts_can_keep_every_row_busy(rows, samples, longest):
     for platform in ("cpu", "tpu"):

@@ -63,7 +63,7 @@ def test_a_healed_sample_begins_behind_the_prompt():
     assert set(logprobs["top_logprobs"][1]) == {"x", "\n    ", "\n"}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(
     st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5), st.booleans()
 )

@@ -33,7 +33,7 @@ def test_no_new_tokens_no_samples():
     assert (list(request.samples), list(request.tokens)) == ([], [5])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(st.integers(2, 5000), st.none() | st.integers(2, 5000))
 def test_clamped_limits_never_exceed_the_model(max_length, max_context):
     limits = ServerLimits(max_context=max_context).clamped_to(max_length)

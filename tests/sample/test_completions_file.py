@@ -28,7 +28,7 @@ def test_a_file_and_its_manifest(tmp_path):
     assert json.loads((tmp_path / "new" / "out.jsonl.job.json").read_text()) == {"seed": 0}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(cut=st.integers(0, 400))
 def test_after_any_cut_it_continues_with_what_is_missing(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("cut") / "out.jsonl"

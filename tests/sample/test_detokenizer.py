@@ -11,7 +11,7 @@ words = st.text("ab\né√", min_size=1, max_size=4)
 
 
 @hypothesis.given(st.lists(words, max_size=4), st.text("ab\né√😀", max_size=30), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_pieces_are_the_text_before_its_stop_and_never_taken_back(stops, text, data):
     """Tokens begin anywhere, within characters and stops, and arrive in pieces of any size."""
     encoded = text.encode()

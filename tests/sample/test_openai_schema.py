@@ -28,7 +28,7 @@ def test_zero_temperature_or_top_p_is_greedy():
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "9"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(
     st.dictionaries(st.sampled_from(sorted(openai_schema.FIELDS)), values, max_size=5)
 )

@@ -23,7 +23,7 @@ def test_too_many_biases_are_refused():
         SamplingParams(logit_bias=dict.fromkeys(range(MAX_BIASED_TOKENS + 1), 1.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(
     st.fixed_dictionaries(
         {},

@@ -134,7 +134,7 @@ def test_other_prompts_change_no_bit():
     st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=24, max_size=24),
     st.sampled_from([1, 4]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_tiles_list_every_live_row_once_with_rows_of_its_prompt(rows, tile):
     prompt, live = map(jnp.array, zip(*rows, strict=True))
     length = jnp.array([5, 0, 70, 3, 200, 70, 1])

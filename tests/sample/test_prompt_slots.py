@@ -23,7 +23,7 @@ def test_the_slot_unused_for_longest_is_reused():
     assert slots.acquire([2], 1) is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=60))
 def test_prompts_in_use_have_slots_of_their_own(actions):
     """A dictionary of the prompts in use models the slots."""

@@ -266,9 +266,7 @@ values = st.recursive(
 fields = st.sampled_from([*{name for body, _ in REFUSED for name in body}, "echo"])
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @hypothesis.given(st.dictionaries(fields, values, max_size=5) | values)
 def test_any_body_is_answered_or_refused(server, body):
     content = json.dumps(body).encode()

@@ -202,7 +202,7 @@ def test_parts_of_another_run_are_refused(tmp_path):
         SharedCompletions(str(output), {"seed": 2}).__enter__()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     counts=st.lists(st.integers(0, 5), max_size=8), hosts=st.integers(1, 9), start=st.integers(0, 3)
 )

@@ -17,7 +17,7 @@ words = st.text("ab\né", min_size=1, max_size=5)
 
 
 @hypothesis.given(st.lists(words, min_size=1, max_size=6), st.lists(words, min_size=1, max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_automaton_finds_what_a_search_finds(stops, tokens):
     """Stops inside one token, across several, and of several bytes."""
     vocabulary = [token.encode() for token in sorted(set(tokens))]

@@ -69,7 +69,7 @@ TEXT = st.text(st.sampled_from("def (x):\n\treturnclas é"), max_size=30)
 
 
 @hypothesis.given(TEXT, TEXT)
-@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.settings(max_examples=200)
 def test_every_continuation_begins_with_the_tokens_that_stay(prompt, continuation):
     tokens = BPE.encode(prompt)
     count = TokenHealer.from_tokenizer(BPE).count(prompt, [BPE.eos_id, *tokens])
@@ -112,7 +112,7 @@ def test_text_tokens_are_found_by_their_beginning():
 
 
 @hypothesis.given(st.binary(min_size=1, max_size=4), st.lists(st.text("ab\n", min_size=1)))
-@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.settings(max_examples=100)
 def test_the_table_spells_the_tail_then_stops_as_without_it(tail_bytes, stops):
     token_bytes = [b"!", *(bytes([n]) for n in range(256)), b"ab", b"a\n", b"\nab", b"b\n\n"]
     automata = StopAutomata(token_bytes, eos_ids=[0], states=256)

@@ -14,7 +14,7 @@ def prompt_of(docstring: str, head: str = "def f(s: str):") -> str:
 
 
 @hypothesis.given(st.permutations(range(13)), st.integers(1, 13), st.sampled_from(list(DOMAINS)))
-@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.settings(max_examples=40)
 def test_windows_of_a_chain_are_prompts_of_shorter_chains(order, length, name):
     domain, chain = DOMAINS[name], tuple(order[:length])
     plan = read_plan(chains.prompt(chain, domain), domain.entry_point)

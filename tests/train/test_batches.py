@@ -77,7 +77,7 @@ def test_the_rows_of_a_host_are_no_contiguous_run():
     assert rows.tolist() == [0, 1, 6, 15]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(order=st.permutations(range(8)), shape=st.sampled_from([(2, 4, 1, 1), (2, 2, 1, 2)]))
 def test_global_arrays_hold_every_row_on_any_order_of_devices(order, shape):
     devices = np.array(jax.devices())[list(order)].reshape(shape)
