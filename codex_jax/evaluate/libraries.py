@@ -1,10 +1,14 @@
 """Libraries that problems import themselves: tried before programs are judged.
 
 A program can't pass where its problem's own imports fail, and is not to blame. Such problems are
-left out of pass@k, with the command that installs what is missing.
+left out of pass@k, with the command that installs what is missing. So are problems in Python whose
+tests run beside the program, where the sandbox's python3 is another version and can't import the
+`packages` that are set.
 """
 
-from collections.abc import Iterable, Mapping
+import platform
+import sys
+from collections.abc import Collection, Iterable, Mapping
 
 from codex_jax import records
 from codex_jax.evaluate.judging.pool import Job, Pool
@@ -25,7 +29,8 @@ def missing_libraries(tasks: Mapping[str, records.Problem], pool: Pool) -> dict[
     one by one. If each of them works by itself, the problem is not to blame on this machine. Those
     of all problems in Python whose tests run outside are first tried in one program.
     """
-    imports = {name: _imports(problem) for name, problem in tasks.items()}
+    foreign = _packages_of_another_python(pool)
+    imports = {name: _imports(problem, foreign) for name, problem in tasks.items()}
     keys = {
         name: _key(tasks[name], tuple(statements.values())) for name, statements in imports.items()
     }
@@ -46,14 +51,38 @@ def missing_libraries(tasks: Mapping[str, records.Problem], pool: Pool) -> dict[
         libraries = [n for n, key in single.get(name, {}).items() if key in absent]
         hosted = _absent_here(problem)
         if libraries or hosted:
-            reasons[name] = _reason(_language(problem), libraries, hosted)
+            commands = [_remedy(_language(problem), library, foreign) for library in libraries]
+            reasons[name] = _reason(_language(problem), libraries, commands, hosted)
     return reasons
 
 
-def _imports(problem: records.Problem) -> dict[str, str]:
+def _packages_of_another_python(pool: Pool) -> list[str]:
+    """Returns the packages that are set, if the sandbox's python3 is another version than this."""
+    here = f"Python {sys.version_info.major}.{sys.version_info.minor}."
+    if not pool.limits.packages or registry.tool_version("python").startswith(here):
+        return []
+    return [description.split()[0] for description in pool.limits.packages]
+
+
+def _imports(problem: records.Problem, foreign: Iterable[str]) -> dict[str, str]:
     """Returns the statements that import libraries where the problem's programs run, by name."""
     language, text = _language(problem), problem.prompt
-    return language.imports(f"{text}\n{problem.test}" if problem.extra.get("mode") else text)
+    if not problem.extra.get("mode"):
+        return language.imports(text)
+    statements = language.imports(f"{text}\n{problem.test}")
+    if language.name == "python":
+        statements = {name: f"import {name}" for name in foreign} | statements
+    return statements
+
+
+def _remedy(language: Language, library: str, foreign: Collection[str]) -> str:
+    """Returns what lets programs import a library that they can't import."""
+    if language.name == "python" and library in foreign:
+        return (
+            f"{registry.tool_version(language.name)} runs them, and the package is "
+            f"Python {platform.python_version()}'s; install that one as python3"
+        )
+    return registry.install_command(language, library)
 
 
 def _absent_here(problem: records.Problem) -> list[str]:
@@ -97,10 +126,11 @@ def _job(pool: Pool, key: _Key) -> Job:
     return Job(problem_key, source)
 
 
-def _reason(language: Language, libraries: list[str], hosted: list[str]) -> str:
+def _reason(
+    language: Language, libraries: list[str], commands: list[str], hosted: list[str]
+) -> str:
     parts = []
     if libraries:
-        commands = [registry.install_command(language, name) for name in libraries]
         parts.append(f"{', '.join(libraries)} can't be imported by programs in {language.name}")
         parts += list(dict.fromkeys(commands))
     if hosted:

@@ -1,5 +1,7 @@
 """Imports of problems: found in each language, tried first, and left out where they are absent."""
 
+import platform
+
 import pytest
 
 from codex_jax import records
@@ -126,8 +128,8 @@ def test_imports_that_fail_only_together_leave_nothing_out():
 class CountingPool:
     """Stands in for a Pool: a program fails if it imports what is absent."""
 
-    def __init__(self):
-        self.problems, self.sources = {}, []
+    def __init__(self, packages=()):
+        self.problems, self.sources, self.limits = {}, [], Limits(packages=packages)
 
     def replace(self, problems):
         self.problems |= problems
@@ -146,3 +148,21 @@ def test_imports_of_all_problems_are_tried_in_one_program_first(absent, programs
     pool = CountingPool()
     assert list(missing_libraries(tasks, pool)) == [prompts[1]] * absent
     assert len(pool.sources) == programs + absent
+
+
+@pytest.mark.parametrize(("version", "absent"), [("Python 3.9.2", True), (None, False)])
+def test_packages_of_another_python_that_cannot_be_imported(version, absent, monkeypatch):
+    """They are this Python's; tests beside the program run under the sandbox's own."""
+    version = f"Python {platform.python_version()}" if version is None else version
+    monkeypatch.setattr(registry, "tool_version", {"python": version}.__getitem__)
+    extra = {"language": "python", "mode": "in-process"}
+    beside = {
+        name: records.Problem(task_id=name, prompt="", extra=extra) for name in ("beside", "other")
+    }
+    tasks = {"outside": problem("outside", "", "assert c(1) == 2"), **beside}
+    reasons = missing_libraries(tasks, CountingPool(packages=("zz_absent 1.0",)))
+    assert list(reasons) == list(beside) * absent
+    for reason in reasons.values():
+        assert reason.startswith(f"zz_absent can't be imported by programs in python; {version}")
+        assert reason.endswith(f"Python {platform.python_version()}'s; install that one as python3")
+    assert missing_libraries(tasks, CountingPool(packages=("numpy 2.0",))) == {}
