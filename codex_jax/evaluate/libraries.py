@@ -79,8 +79,8 @@ def _remedy(language: Language, library: str, foreign: Collection[str]) -> str:
     """Returns what lets programs import a library that they can't import."""
     if language.name == "python" and library in foreign:
         return (
-            f"{registry.tool_version(language.name)} runs them, and the package is "
-            f"Python {platform.python_version()}'s; install that one as python3"
+            f"{registry.tool_version(language.name)} runs them, but packages are those of Python "
+            f"{platform.python_version()}; install that Python as python3"
         )
     return registry.install_command(language, library)
 

@@ -28,10 +28,10 @@ def product(equation: str, x: Float[Array, "..."], y: Float[Array, "..."]) -> Ar
     if x.dtype != jnp.bfloat16 or not is_one_cpu():
         return einsum(x, y)
 
-    def round_wide(x, y):
+    def round_product(x, y):
         return einsum(x, y, preferred_element_type=jnp.float32).astype(x.dtype)
 
-    return jax.lax.platform_dependent(x, y, cpu=round_wide, default=einsum)
+    return jax.lax.platform_dependent(x, y, cpu=round_product, default=einsum)
 
 
 def sum_outer(x: Float[Array, "R I"], y: Float[Array, "R O"]) -> Float[Array, "I O"]:

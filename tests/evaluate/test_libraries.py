@@ -164,5 +164,5 @@ def test_packages_of_another_python_that_cannot_be_imported(version, absent, mon
     assert list(reasons) == list(beside) * absent
     for reason in reasons.values():
         assert reason.startswith(f"zz_absent can't be imported by programs in python; {version}")
-        assert reason.endswith(f"Python {platform.python_version()}'s; install that one as python3")
+        assert reason.endswith(f"{platform.python_version()}; install that Python as python3")
     assert missing_libraries(tasks, CountingPool(packages=("numpy 2.0",))) == {}
