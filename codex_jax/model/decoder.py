@@ -336,7 +336,7 @@ def unembed(
     table, equation = params["embedding"], "...D,VD->...V"
     if not config.tied:
         table, equation = params["unembedding"], "...D,DV->...V"
-    logits = quantized_einsum(equation, hidden, table, preferred_element_type=jnp.float32)
+    logits = quantized_einsum(equation, hidden, table, in_f32=True)
     if config.unembedding_bias:
         logits = logits + params["unembedding_bias"].astype(jnp.float32)
     return logits[..., : config.vocab_size]

@@ -6,11 +6,13 @@ the rows of x are one axis besides: of a product over two axes XLA first copies 
 
 bfloat16 numbers are multiplied by a CPU's matrix units (AMX) only where XLA leaves the product in
 bfloat16: it must yield f32, which is rounded afterwards, and neither side may be transposed in
-place. So the rows are two axes there, of which the copy is made.
+place. So the rows are two axes there, of which the copy is made. Where a CPU has no such units, its
+product of bfloat16 takes up to twice as long as f32's, so both sides are converted.
 """
 
 import functools
 import math
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -22,31 +24,52 @@ def is_one_cpu() -> bool:
     return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
+@functools.cache
+def has_bfloat16_units(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether this CPU has matrix units for bfloat16, by the flags in Linux's file `cpuinfo`."""
+    try:
+        return "amx_bf16" in pathlib.Path(cpuinfo).read_text("utf-8").split()
+    except OSError:
+        return False
+
+
 def product(equation: str, x: Float[Array, "..."], y: Float[Array, "..."]) -> Array:
     """Computes an einsum in x's dtype, with sums in f32."""
     einsum = functools.partial(jnp.einsum, equation)
-    if x.dtype != jnp.bfloat16 or not is_one_cpu():
+    if x.dtype != jnp.bfloat16 or not is_one_cpu() or not has_bfloat16_units():
         return einsum(x, y)
 
     def round_product(x, y):
-        return einsum(x, y, preferred_element_type=jnp.float32).astype(x.dtype)
+        return product_in_f32(equation, x, y).astype(x.dtype)
 
     return jax.lax.platform_dependent(x, y, cpu=round_product, default=einsum)
 
 
+def product_in_f32(equation: str, x: Float[Array, "..."], y: Float[Array, "..."]) -> Array:
+    """Computes an einsum in f32 of numbers in f32 or bfloat16."""
+    einsum = functools.partial(jnp.einsum, equation, preferred_element_type=jnp.float32)
+    if x.dtype != jnp.bfloat16 or not is_one_cpu() or has_bfloat16_units():
+        return einsum(x, y)
+
+    def convert(x, y):
+        return einsum(x.astype(jnp.float32), y.astype(jnp.float32))
+
+    return jax.lax.platform_dependent(x, y, cpu=convert, default=einsum)
+
+
 def sum_outer(x: Float[Array, "R I"], y: Float[Array, "R O"]) -> Float[Array, "I O"]:
     """Σ of the outer products of the rows of x and y, in f32."""
-    einsum = functools.partial(jnp.einsum, "RI,RO->IO", preferred_element_type=jnp.float32)
+    einsum = functools.partial(product_in_f32, "RI,RO->IO")
     if not is_one_cpu():
         return einsum(x, y)
     return jax.lax.platform_dependent(x, y, cpu=_sum_outer_on_cpu, default=einsum)
 
 
 def _sum_outer_on_cpu(x: Float[Array, "R I"], y: Float[Array, "R O"]) -> Float[Array, "I O"]:
-    if x.dtype != jnp.bfloat16 or len(x) % 2:
-        return jnp.matmul(x.T, y, preferred_element_type=jnp.float32)
+    if x.dtype != jnp.bfloat16 or not has_bfloat16_units() or len(x) % 2:
+        return product_in_f32("IR,RO->IO", x.T, y)
     halves = (rows.reshape(2, -1, rows.shape[1]) for rows in (x, y))
-    return jnp.einsum("BRI,BRO->IO", *halves, preferred_element_type=jnp.float32)
+    return product_in_f32("BRI,BRO->IO", *halves)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

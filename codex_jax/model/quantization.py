@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from codex_jax.model.linear import linear, product
+from codex_jax.model.linear import linear, product, product_in_f32
 from codex_jax.model.low_rank import LowRank, low_rank_einsum
 
 # Axes over which a product with a layer's weight sums, by name: the others are outputs.
@@ -62,18 +62,16 @@ def round_to_levels(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> tupl
 
 
 def quantized_einsum(
-    equation: str, x: Float[Array, "..."], weight: Array | Int8 | LowRank, **options
+    equation: str, x: Float[Array, "..."], weight: Array | Int8 | LowRank, *, in_f32: bool = False
 ) -> Array:
-    """Computes an einsum of x and a weight in x's dtype; scales an int8 weight's outputs in f32."""
+    """Computes an einsum of x and a weight in x's dtype or f32; scales int8's outputs in f32."""
     if isinstance(weight, LowRank):
         return low_rank_einsum(equation, x, weight)
     if not isinstance(weight, Int8):
-        weight = weight.astype(x.dtype)
-        if options:
-            return jnp.einsum(equation, x, weight, **options)
-        return linear(equation, x, weight)
-    values = weight.values.astype(x.dtype)
-    y = jnp.einsum(equation, x, values, **options) if options else product(equation, x, values)
+        multiply = product_in_f32 if in_f32 else linear
+        return multiply(equation, x, weight.astype(x.dtype))
+    multiply = product_in_f32 if in_f32 else product
+    y = multiply(equation, x, weight.values.astype(x.dtype))
     return (y.astype(jnp.float32) * weight.scale).astype(y.dtype)
 
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from codex_jax import sharding
-from codex_jax.model.linear import product, sum_outer
+from codex_jax.model.linear import product, product_in_f32, sum_outer
 
 # (table, a chunk's hidden states, its columns …) → (sums, gradient of the logits).
 Terms = Callable[..., tuple[Float[Array, "S"], Float[Array, "C V"]]]
@@ -26,7 +26,7 @@ def chunk_logits(
     table: Float[Array, "V D"], vocab_size: int, hidden: Float[Array, "C D"]
 ) -> tuple[Float[Array, "C V"], Float[Array, "C"]]:
     """(logits in f32, their log Z) of a chunk; padding ids have −inf."""
-    logits = jnp.einsum("CD,VD->CV", hidden, table, preferred_element_type=jnp.float32)
+    logits = product_in_f32("CD,VD->CV", hidden, table)
     if table.shape[0] != vocab_size:
         logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)
     return logits, jax.nn.logsumexp(logits, axis=-1)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from codex_jax import model as models
 from codex_jax.model import DecoderConfig
+from codex_jax.model.linear import product_in_f32
 from codex_jax.records import Batch
 from codex_jax.train.attention_choice import Attention, choose_attention
 from codex_jax.train.batches import BatchShape, host_rows, on_global_batches
@@ -65,7 +66,7 @@ def _table(config: DecoderConfig, params: Any) -> Float[Array, "V D"]:
 
 def _logits(config: DecoderConfig, params: Any, hidden: Float[Array, "B D"]) -> Float[Array, "B V"]:
     table = _table(config, params).astype(hidden.dtype)
-    logits = jnp.einsum("BD,VD->BV", hidden, table, preferred_element_type=jnp.float32)
+    logits = product_in_f32("BD,VD->BV", hidden, table)
     is_id = jnp.arange(table.shape[0]) < config.vocab_size  # the others fill up the table
     return jnp.where(is_id, logits, -jnp.inf)
 

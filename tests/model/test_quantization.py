@@ -63,9 +63,7 @@ def test_a_product_without_quantization_has_the_dtype_of_its_input():
     x, weight = random(2, 3, 8), random(8, 5)
     rough = quantized_einsum("BTD,DF->BTF", x.astype(jnp.bfloat16), weight)
     assert rough.dtype == jnp.bfloat16
-    logits = quantized_einsum(
-        "BTD,DF->BTF", x.astype(jnp.bfloat16), weight, preferred_element_type=jnp.float32
-    )
+    logits = quantized_einsum("BTD,DF->BTF", x.astype(jnp.bfloat16), weight, in_f32=True)
     assert logits.dtype == jnp.float32
 
 
