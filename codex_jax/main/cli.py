@@ -25,6 +25,13 @@ _REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link on the way leads to itself",
 }
+# Command → what makes it need less memory.
+_LESS_MEMORY = {
+    "train": "microbatches higher, or remat to full",
+    "sample": "batch_size or max_new_tokens lower",
+    "serve": "batch_size or max_new_tokens lower",
+    "solve": "batch_size or max_new_tokens lower",
+}
 _HELP = {"--help", "-h"}
 _DRY_RUN = {"--dry_run", "--dry-run"}
 
@@ -141,7 +148,8 @@ def _report_errors(act: Callable[[], int], words: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        line = f"not enough memory ({error!s:.150}); set smaller sizes, or use a larger machine"
+        remedy = _LESS_MEMORY.get(words[0], "smaller sizes")
+        line = f"not enough memory ({error!s:.150}); set {remedy}, or use a larger machine"
         return _exit_with(words, " ".join(line.split()), 2)
     except KeyboardInterrupt:
         line = "interrupted; the same command continues from what is finished"
