@@ -78,3 +78,42 @@ def test_trivial_bodies_would_pass(cases, reason):
 def test_cases_that_trivial_bodies_fail():
     usefulness.check_cases([case(n, value=n % 3) for n in range(6)])
     usefulness.check_cases([case([n], value=None, changed=[[n, 1]]) for n in range(6)])
+
+
+ANSWERS = [case("ab", value={"kind": "ab"}), case("c", value={"kind": "c"})]
+CURVE = [case(2.0, value=9.20208e-07), case(1.0, value=4.60104e-07)]
+
+
+def check_stated(docstring: str, body: str, cases) -> None:
+    statements = node(f"def f(x):\n    {body}\n").body
+    usefulness.check_stated(f'def f(x):\n    """{docstring}"""\n', statements, cases)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "body", "cases", "reason"),
+    [
+        ("Describes x.", "return {'kind': x}", ANSWERS, "a text that only the body states"),
+        ("Describes x.", "return f'<kind {x}>'", [case(1, value="<kind 1>")], "a text"),
+        ("Names x.", "return 'it\\'s' + x", [case("a", value="it'sa")], "a text"),
+        ("Fits x.", "return 4.60104123e-07 * x", CURVE, "a number that only the body states"),
+    ],
+)
+def test_what_only_the_body_states(docstring, body, cases, reason):
+    with pytest.raises(RejectedError, match=reason):
+        check_stated(docstring, body, cases)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "body", "cases"),
+    [
+        ("Returns the Kind of x.", "return {'kind': x}", ANSWERS),
+        ("Describes x.", "return {'kind': x['kind']}", [case({"kind": 1}, value={"kind": 1})]),
+        ("Encodes x.", "return x.lower() or 'utf8'", [case("UTF8", value="utf8")]),
+        ("Describes x.", "raise ValueError('not a kind')", ANSWERS),  # in no answer
+        ("Joins x.", "return ', '.join(x)", [case(["a", "b"], value="a, b")]),
+        (r"Is 4.60104123\times 10^{-7} times x.", "return 4.60104123e-07 * x", CURVE),
+        ("Converts x to kelvins.", "return x + 273.15", [case(0.0, value=273.15)]),
+    ],
+)
+def test_what_a_solver_can_know(docstring, body, cases):
+    check_stated(docstring, body, cases)

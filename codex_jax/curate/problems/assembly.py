@@ -62,11 +62,17 @@ def _interleave(cases: Sequence[Case], count: int) -> tuple[list[Case], list[Cas
 def assemble(
     extracted: Extracted, split: Split, *, task_id: str, extra: Mapping[str, Any]
 ) -> records.Problem:
-    """Returns the problem, whose prompt and reference body joined are the extracted program."""
+    """Returns the problem, whose prompt and reference body joined are the extracted program.
+
+    Raises:
+      RejectedError: the text can't be split, or states too little.
+    """
     header, body = split_definition(extracted.definition, split.examples)
     node = _function(extracted.definition)
     is_generator = usefulness.is_generator(node)
     prelude = f"{extracted.prelude}\n\n" if extracted.prelude else ""
+    if ast.get_docstring(node) is not None:  # others get a docstring that may state all
+        usefulness.check_stated(prelude + header, node.body[1:], [*split.test, *split.shadow])
     shadow = case_texts.check_function(split.shadow, is_generator=is_generator)
     return records.Problem(
         task_id=task_id,

@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ _MIN_DOCSTRING_WORDS = 4
 _MAX_SHARE = 0.85  # of the most frequent output
 _MAX_LINES = 60  # of a definition without its docstring
 _MAX_DOCSTRING = 2500
+_MIN_LETTERS = 3  # of a text that can't be guessed
+_MIN_DIGITS = 7  # of such a number
 # Expressions that are as much to write as a statement.
 _RICH = (
     ast.BoolOp | ast.IfExp | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp
@@ -111,6 +114,37 @@ def check_cases(cases: Sequence[Case]) -> None:
             raise RejectedError("returns an argument")
         if all(literals.is_equal(str(argument), value) for argument, value in pairs):
             raise RejectedError("returns an argument's text")
+
+
+def check_stated(prompt: str, body: Sequence[ast.stmt], cases: Sequence[Case]) -> None:
+    """Checks that no answer needs a text or a long number that stands in the body alone.
+
+    Args:
+      prompt: What a solver reads; letters' case doesn't matter.
+      body: Statements of the reference, without its docstring.
+      cases: Calls and answers. A text that the call brings isn't the body's own.
+
+    Raises:
+      RejectedError: it does.
+    """
+    prompt = prompt.lower()
+    digits = re.sub(r"[._,]", "", prompt)
+    parts = (part for statement in body for part in ast.walk(statement))
+    for constant in (part.value for part in parts if isinstance(part, ast.Constant)):
+        if isinstance(constant, str) and _is_unstated(constant.strip(), prompt, cases):
+            raise RejectedError("a text that only the body states")
+        if isinstance(constant, float):
+            number = repr(constant).partition("e")[0].replace(".", "").strip("0")
+            if len(number) >= _MIN_DIGITS and number not in digits:
+                raise RejectedError("a number that only the body states")
+
+
+def _is_unstated(text: str, prompt: str, cases: Sequence[Case]) -> bool:
+    if sum(map(str.isalpha, text)) < _MIN_LETTERS or text.lower() in prompt:
+        return False
+    quoted = repr(text)[1:-1]
+    answers = [case for case in cases if quoted in case.output]
+    return any(quoted.lower() not in case.key.lower() for case in answers)
 
 
 def _argument(case: Case, slot: Any) -> Any:
