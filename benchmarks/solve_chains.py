@@ -1,7 +1,7 @@
 r"""Measures `solve` on chains beside whole samples, at equal numbers of sampled tokens.
 
     codex-jax curate chains --output=chains --seed=1 \
-        --held_out='(0, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60)'
+        --held_out=0,60,60,60,60,60,60,60,60,60,60,60,60
     python benchmarks/solve_chains.py CHECKPOINT TOKENIZER chains OUTPUT
 
 The checkpoint must have been trained on that seed's chains/train: no test chain occurs there. Of a

@@ -6,6 +6,7 @@ uses and a binding that nothing reads pass in gin; here they are errors that nam
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,23 +65,27 @@ class Bindings:
                 raise InputError(f"{source}: imports are not needed here; remove the line")
 
     def read_flag(self, flag: Flag) -> None:
-        """Adds a binding of the command line; a bare word is taken as a string.
+        """Adds a binding of the command line.
+
+        A bare word is taken as a string, and for a sequence as items between commas.
 
         Raises:
           InputError: naming the flag.
         """
-        value = repr(flag.value) if self._is_bare(flag.key, flag.value) else flag.value
+        value = self._to_gin(flag)
         self._bind(gin_files.parse_flag(flag.text, flag.key, value, self), flag.text)
 
-    def _is_bare(self, key: str, value: str) -> bool:
-        owner, _, name = key.rpartition("/")[2].rpartition(".")
+    def _to_gin(self, flag: Flag) -> str:
+        owner, _, name = flag.key.rpartition("/")[2].rpartition(".")
         configurable = self.configurables.get(owner)
-        if value[:1] in ("@", "%", "'", '"') or not value:
-            return not value
         setting = configurable.settings.get(name) if configurable else None
-        if setting and coercion.wants_text(setting.hint):
-            return value != "None"
-        return not gin_files.is_gin_value(value)
+        value = flag.value
+        if value[:1] in ("@", "%", "'", '"') or value == "None":
+            return value
+        if setting and (items := _to_items(value, setting.hint)):
+            return items
+        is_text = setting and coercion.wants_text(setting.hint)
+        return value if value and not is_text and gin_files.is_gin_value(value) else repr(value)
 
     def _bind(self, statement: config_parser.BindingStatement, source: str) -> None:
         scope = f"{statement.scope}/" if statement.scope else ""
@@ -175,6 +180,18 @@ class Bindings:
     def use_macro(self, name: str, source: str) -> None:
         """Records a reference to a macro."""
         self._macro_uses.setdefault(name, source)
+
+
+def _to_items(value: str, hint: Any) -> str:
+    """Returns gin's tuple of the items between commas; empty where the hint wants no sequence."""
+    sequence = coercion.sequence_hint(hint)
+    items = value.split(",")
+    is_one = len(items) == 1 and len(set(coercion.options(hint)) - {sequence, type(None)}) > 0
+    if sequence is None or is_one or not all(items) or value[:1] in "[({":
+        return ""
+    if coercion.wants_text((typing.get_args(sequence) or (str,))[0]):
+        items = list(map(repr, items))
+    return f"({', '.join(items)},)" if all(map(gin_files.is_gin_value, items)) else ""
 
 
 def is_reference(value: Any) -> bool:

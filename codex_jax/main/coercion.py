@@ -39,6 +39,13 @@ def wants_text(hint: Any) -> bool:
     return all(o in _TEXT for o in plain) and all(isinstance(v, str) for v in literals)
 
 
+def sequence_hint(hint: Any) -> Any:
+    """Returns the member that is a sequence; None if there is none, or a text is allowed too."""
+    members = options(hint)
+    sequences = [o for o in members if typing.get_origin(o) in _SEQUENCES]
+    return sequences[0] if sequences and not set(_TEXT) & set(members) else None
+
+
 def _is_literal(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal
 

@@ -128,6 +128,8 @@ class _SyntaxErrors:
             raise InputError(f"{self._source}: too many brackets within each other") from None
         if isinstance(error, SyntaxError | tokenize.TokenError):
             message = getattr(error, "msg", None) or str(error.args[0])
+            if message.startswith("malformed node"):  # which names an object of Python's parser
+                message = "a name that is no value; write texts in quotes"
             number = error.args[1][0] if isinstance(error, tokenize.TokenError) else error.lineno
             line = f":{number}" if self._with_lines and number else ""
             raise InputError(f"{self._source}{line}: {message.splitlines()[0]}") from None

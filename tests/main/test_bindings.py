@@ -1,10 +1,12 @@
 """Names, sources and layers of gin bindings."""
 
 import sys
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from codex_jax import InputError
+from codex_jax.main import bindings
 from codex_jax.main.suggestions import suggest
 
 
@@ -128,12 +130,43 @@ def test_imports_are_not_wanted(fails):
         ("--name=a b", "name", "a b"),
         ("--name=", "name", ""),
         ("--ks=(2, 3)", "ks", (2, 3)),
+        ("--ks=2", "ks", (2,)),
+        ("--ks=2,3", "ks", (2, 3)),
         ("--rate=1e-3", "rate", 1e-3),
         ("--watch=True", "watch", True),
     ],
 )
 def test_the_shell_needs_no_quotes(arguments, flag, name, value):
     assert arguments(None, flag)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "items"),
+    [
+        (Sequence[str], "numpy", "('numpy',)"),
+        (Sequence[str], "a b,1,None", "('a b', '1', 'None',)"),
+        (Sequence[str] | None, "it's", '("it\'s",)'),
+        (Sequence[float], "0.2", "(0.2,)"),
+        (int | Sequence[int] | None, "3,4", "(3, 4,)"),
+        (tuple[float, float], "0.2,0.3", "(0.2, 0.3,)"),
+        (int | Sequence[int], "3", ""),  # a number is allowed
+        (Sequence[str] | str, "a,b", ""),  # and a text, which the command splits
+        (Mapping[str, Sequence[int]], "3", ""),
+        (Sequence[str], "['a,b']", ""),
+        (Sequence[str], "a,,b", ""),
+        (Sequence[str], "", ""),
+        (str, "a,b", ""),
+    ],
+)
+def test_items_of_a_sequence_from_the_shell(hint, value, items):
+    assert bindings._to_items(value, hint) == items
+
+
+def test_items_that_are_none(fails):
+    assert fails(None, "--ks=1,,2") == "--ks=1,,2: work.ks is '1,,2'; expected Sequence[int]"
+    assert fails(None, "--ks=1,x") == "--ks=1,x: work.ks is '1,x'; expected Sequence[int]"
+    expected = "--ks=[1,x]: a name that is no value; write texts in quotes"
+    assert fails(None, "--ks=[1,x]") == expected
 
 
 def test_macros_from_the_shell_need_no_quotes(arguments):
