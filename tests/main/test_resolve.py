@@ -89,7 +89,7 @@ two/Folder.weight = 0.5
             "--family=oval",
             "--family=oval: Shape.family is 'oval'; expected Literal['round', 'square']",
         ),
-        ("--ks=3", "--ks=3: work.ks is 3; expected Sequence[int]"),
+        ("--ks=three", "--ks=three: work.ks is 'three'; expected Sequence[int]"),
     ],
 )
 def test_wrong_types_name_field_value_and_source(configure, flag, line):
