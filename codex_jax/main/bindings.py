@@ -186,8 +186,9 @@ def _to_items(value: str, hint: Any) -> str:
     """Returns gin's tuple of the items between commas; empty where the hint wants no sequence."""
     sequence = coercion.sequence_hint(hint)
     items = value.split(",")
-    is_one = len(items) == 1 and len(set(coercion.options(hint)) - {sequence, type(None)}) > 0
-    if sequence is None or is_one or not all(items) or value[:1] in "[({":
+    if sequence is None or not all(items) or value[:1] in "[({":
+        return ""
+    if len(items) == 1 and set(coercion.options(hint)) - {sequence, type(None)}:
         return ""
     if coercion.wants_text((typing.get_args(sequence) or (str,))[0]):
         items = list(map(repr, items))

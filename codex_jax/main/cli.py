@@ -25,12 +25,12 @@ _REFUSALS = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link on the way leads to itself",
 }
-# Command → what makes it need less memory.
+# Setting → how it is set so that a command needs less memory.
 _LESS_MEMORY = {
-    "train": "microbatches higher, or remat to full",
-    "sample": "batch_size or max_new_tokens lower",
-    "serve": "batch_size or max_new_tokens lower",
-    "solve": "batch_size or max_new_tokens lower",
+    "microbatches": "higher",
+    "remat": "to full",
+    "batch_size": "lower",
+    "max_new_tokens": "lower",
 }
 _HELP = {"--help", "-h"}
 _DRY_RUN = {"--dry_run", "--dry-run"}
@@ -148,12 +148,21 @@ def _report_errors(act: Callable[[], int], words: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        remedy = _LESS_MEMORY.get(words[0], "smaller sizes")
-        line = f"not enough memory ({error!s:.150}); set {remedy}, or use a larger machine"
+        line = f"not enough memory ({error!s:.150}); set {_memory_remedy(words)}"
         return _exit_with(words, " ".join(line.split()), 2)
     except KeyboardInterrupt:
         line = "interrupted; the same command continues from what is finished"
         return _exit_with(words, line, 130)
+
+
+def _memory_remedy(words: Sequence[str]) -> str:
+    """Returns what to set so that a command needs less memory."""
+    from codex_jax.main import schema
+
+    described = schema.describe_command(select_command(words)[0]).values()
+    names = {name for configurable in described for name in configurable.settings}
+    settings = [f"{name} {how}" for name, how in _LESS_MEMORY.items() if name in names]
+    return f"{', or '.join(settings) or 'smaller sizes'}, or use a larger machine"
 
 
 def _exit_with(words: Sequence[str], line: str, status: int) -> int:

@@ -109,6 +109,7 @@ def test_what_only_the_body_states(docstring, body, cases, reason):
         ("Returns the Kind of x.", "return {'kind': x}", ANSWERS),
         ("Describes x.", "return {'kind': x['kind']}", [case({"kind": 1}, value={"kind": 1})]),
         ("Encodes x.", "return x.lower() or 'utf8'", [case("UTF8", value="utf8")]),
+        ("Is x or nothing.", "return None if x == 'None' else x", [case(1, value=None)]),
         ("Describes x.", "raise ValueError('not a kind')", ANSWERS),  # in no answer
         ("Joins x.", "return ', '.join(x)", [case(["a", "b"], value="a, b")]),
         (r"Is 4.60104123\times 10^{-7} times x.", "return 4.60104123e-07 * x", CURVE),

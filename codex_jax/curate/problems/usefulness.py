@@ -3,7 +3,7 @@
 import ast
 import collections
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from codex_jax.curate.inputs import literals
@@ -117,7 +117,7 @@ def check_cases(cases: Sequence[Case]) -> None:
 
 
 def check_stated(prompt: str, body: Sequence[ast.stmt], cases: Sequence[Case]) -> None:
-    """Checks that no answer needs a text or a long number that stands in the body alone.
+    """Checks that no answer needs a text or a long decimal number that stands in the body alone.
 
     Args:
       prompt: What a solver reads; letters' case doesn't matter.
@@ -142,9 +142,23 @@ def check_stated(prompt: str, body: Sequence[ast.stmt], cases: Sequence[Case]) -
 def _is_unstated(text: str, prompt: str, cases: Sequence[Case]) -> bool:
     if sum(map(str.isalpha, text)) < _MIN_LETTERS or text.lower() in prompt:
         return False
-    quoted = repr(text)[1:-1]
-    answers = [case for case in cases if quoted in case.output]
-    return any(quoted.lower() not in case.key.lower() for case in answers)
+    for case in cases:
+        is_answered = any(text in answer for answer in _texts([case.value, case.arguments]))
+        arguments = _texts([list(case.call.arguments), case.call.named])
+        if is_answered and not any(text.lower() in argument.lower() for argument in arguments):
+            return True
+    return False
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yields the texts within a plain value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _texts(item)
 
 
 def _argument(case: Case, slot: Any) -> Any:
