@@ -70,7 +70,11 @@ class Workbench:
         split = assembly.split_cases(cases, wants_examples=wants_examples, rng=rng)
         task_id = f"{self.route}/{archive.name}/{module.name}.{node.name}"
         extra = self._extra(module, node, grown, split)
-        return assembly.assemble(extracted, split, task_id=task_id, extra=extra)
+        problem = assembly.assemble(extracted, split, task_id=task_id, extra=extra)
+        source = problem.prompt + problem.canonical_solution
+        for test in (problem.test, problem.extra["shadow"]):
+            trial.check_test(self.session, source, problem.entry_point, test)
+        return problem
 
     def _check_count(self, grown: growth.Grown) -> None:
         if not grown.cases:

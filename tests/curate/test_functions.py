@@ -36,6 +36,14 @@ def undocumented(text: str):
 OTHER = 'VOWELS = "aeiou"\n'
 
 
+PAIRS = '''
+def by_distance(points: list):
+    """Returns the points, (x, y) each, that aren't the origin, the nearest to it first."""
+    others = [point for point in points if point != (0, 0)]
+    return sorted(others, key=lambda point: point[0] ** 2 + point[1] ** 2)
+'''
+
+
 def make(session, name, recorded=(), route="candidates"):
     package = package_of(a=SOURCE, other=OTHER)
     workbench = functions.Workbench(package, session, route=route, seed=0)
@@ -75,3 +83,15 @@ def test_recorded_answers_must_be_reproduced(session):
     wrong = [Case(Call(("audio",), {}), 3)]
     with pytest.raises(RejectedError, match="recorded answers aren't reproduced"):
         make(session, "count_vowels", wrong, route="traces")
+
+
+def test_answers_that_hold_tuples_of_the_arguments(session):
+    package = package_of(a=PAIRS)
+    module = package.modules["pkg.a"]
+    (node,) = [n for n in module.tree.body if isinstance(n, ast.FunctionDef)]
+    calls = [
+        Call((points,), {}) for points in ([(3, 4), (1, 1)], [(0, 0)], [(2, 0), (0, 0), (1, 0)])
+    ]
+    workbench = functions.Workbench(package, session, route="candidates", seed=0)
+    problem = workbench.make_problem(module, node, calls, [])
+    assert "[(1, 1), (3, 4)]" in problem.prompt + problem.test + problem.extra["shadow"]

@@ -65,3 +65,15 @@ def test_changed_arguments_must_agree(session):
 def test_programs_that_end_early_or_take_long(session, source, reason):
     with pytest.raises(RejectedError, match=reason):
         count(session, source)
+
+
+def test_a_reference_must_pass_its_test_as_it_is_written(session):
+    source = "def f(n):\n    return n * 2\n"
+    trial.check_test(session, source, "f", "def check(candidate):\n    assert candidate(2) == 4\n")
+    for test in (
+        "def check(candidate):\n    assert candidate(2) == 5\n",
+        "def check(candidate):\n    assert hash(str(candidate(2))) % 2 == 0\n",  # by chance
+        "def check(candidate:\n",
+    ):
+        with pytest.raises(RejectedError, match="fails its test"):
+            trial.check_test(session, source, "f", test)

@@ -37,6 +37,55 @@ def test_iterators_become_lists(session):
     assert run.answers == [records.Answer([0, 1, 2])]
 
 
+ANSWERS = """
+class Pair(tuple):
+    def __new__(cls, a, b):
+        return tuple.__new__(cls, (a, b))
+class Namespace(dict):
+    def __getattr__(self, name):
+        return self.setdefault(name, Namespace())
+def f(kind, x):
+    if kind == "cyclic":
+        x.append(x)
+    elif kind == "changed":
+        x[0].append(3)
+    elif kind == "pair":
+        return Pair(*x)
+    elif kind == "namespace":
+        return Namespace(a=x)
+    return iter(x) if kind == "iterator" else x
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "argument", "value"),
+    [
+        ("itself", (1, (2, "a")), (1, (2, "a"))),
+        ("itself", [(1, 2), [(3,)]], [(1, 2), [(3,)]]),
+        ("itself", {(1, 2): frozenset({3})}, {(1, 2): frozenset({3})}),
+        ("iterator", [(1, 2), [3]], [(1, 2), [3]]),
+        ("pair", (1, [2]), (1, [2])),  # a class whose instances can't be copied
+        ("namespace", 1, {"a": 1}),  # a class that to copy an instance changes it
+    ],
+)
+def test_answers_may_hold_what_the_call_has(session, kind, argument, value):
+    run = session.run(ANSWERS, "f", [((kind, argument), {})])
+    assert run.answers == [records.Answer(value)]
+
+
+def test_equal_rows_are_rows_of_their_own(session):
+    """As in a test's text: [[1, 2], [1, 2]] there are two lists."""
+    run = session.run(ANSWERS, "f", [(("changed", [[1, 2]] * 2), {})])
+    assert run.answers[0].value == [[1, 2, 3], [1, 2]]
+    assert run.answers[0].arguments == ["changed", [[1, 2, 3], [1, 2]]]
+
+
+def test_a_list_in_itself_costs_one_answer(session):
+    run = session.run(ANSWERS, "f", [((kind, [1]), {}) for kind in ("cyclic", "itself")])
+    assert run.answers[0].error.startswith("RecursionError")
+    assert run.answers[1].value == [1]
+
+
 def test_hash_seeds_differ(session):
     source = "def f(x):\n    return hash(x)\n"
     values = [session.run(source, "f", [(("a",), {})], index=i).answers[0].value for i in (0, 1)]

@@ -12,7 +12,7 @@ from codex_jax.curate import package_runs
 from codex_jax.curate.contests import growth, judging, stdin_program
 from codex_jax.curate.contests.formats import Contest, read_contests
 from codex_jax.curate.contests.stdin_program import UnsupportedProgramError
-from codex_jax.curate.execution import Call, Runner, Session
+from codex_jax.curate.execution import Runner, Session
 from codex_jax.curate.inputs import literals
 from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.problems import trial
@@ -131,7 +131,7 @@ class _Maker:
         )
         test, shadow = self._split(self.cases, list(filter(_is_short, grown)))
         for check in map(self._check, (test, shadow)):
-            self._try_out(reference, check)
+            trial.check_test(self.session, reference.source, reference.entry_point, check)
         return records.Problem(
             task_id=f"contests/{self.contest.name}",
             prompt=reference.header,
@@ -178,19 +178,6 @@ class _Maker:
         if not self.contest.entry_point or not all(_is_single(output) for output in expected):
             return []
         return [(value, output[0]) for value, output in self.cases]
-
-    def _try_out(self, reference: _Program, check: str) -> None:
-        """Runs the test on the reference under each hash seed.
-
-        Raises:
-          RejectedError: it fails once.
-        """
-        source = f"{reference.source}\n{check}\n"
-        source += f"def _try_out():\n    check({reference.entry_point})\n    return True\n"
-        for index in range(trial.HASH_SEEDS):
-            run = self.session.run(source, "_try_out", [Call((), {})], index=index)
-            if not (run.answers and run.answers[0].value is True):
-                raise RejectedError("its reference fails its test in another run")
 
     def _programs(self, sources: Sequence[str]) -> list[_Program]:
         programs: list[_Program] = []

@@ -5,7 +5,7 @@ The second time the calls come in the opposite order, since the cases of a test 
 
 from collections.abc import Sequence
 
-from codex_jax.curate.execution import Session
+from codex_jax.curate.execution import Call, Session
 from codex_jax.curate.problems.cases import Case, is_same_answer
 from codex_jax.curate.problems.usefulness import RejectedError
 
@@ -33,3 +33,22 @@ def reproduced(
             if not is_same_answer(case, answer):
                 agreeing.discard(case.key)
     return [case for case in cases if case.key in agreeing]
+
+
+def check_test(session: Session, source: str, entry_point: str, test: str) -> None:
+    """Runs a problem's test on its reference, as it is written, under each hash seed.
+
+    Args:
+      session: Where it runs.
+      source: The program with the reference.
+      entry_point: The reference's name.
+      test: Defines check(candidate).
+
+    Raises:
+      RejectedError: it fails once.
+    """
+    program = f"{source}\n{test}\ndef _try_out():\n    check({entry_point})\n    return True\n"
+    for index in range(HASH_SEEDS):
+        run = session.run(program, "_try_out", [Call((), {})], index=index)
+        if not (run.answers and run.answers[0].value is True):
+            raise RejectedError("its reference fails its test in another run")

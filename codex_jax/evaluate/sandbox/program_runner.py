@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from codex_jax import records
 from codex_jax.evaluate.sandbox import python_sandbox
@@ -20,7 +20,7 @@ _MOST_ITEMS = 1 << 20  # of an answer, those of a list as often as it occurs in 
 _PROGRAMS_PER_SANDBOX = 2000
 _MEMORY_LOST = "MemoryError"
 _ANNOUNCEMENTS = {"started", "ready"}  # before the first answer
-# Calls on copies, and answers with copies: nothing in an answer is an argument, or changes one.
+# Calls on copies: what an answer shares with the call is immutable all through.
 _ENTRY_POINT = "_codex_jax_call"
 _DRIVER = """
 {function}
@@ -30,13 +30,18 @@ def _codex_jax_call(*arguments, **named):
     value = {function}(*arguments, **named)
     if isinstance(value, collections.abc.Iterator):
         value = list(itertools.islice(value, 100_000))
-    try:
-        return copy.deepcopy((value, list(arguments)))
-    except Exception:
-        return value, []
+    return value, list(arguments)
 """
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # positional and named arguments
+
+
+class _EncodedCalls(NamedTuple):
+    """Calls as the guest reads them, with their containers by the guest's numbers."""
+
+    calls: Sequence[Call]
+    texts: list[str]
+    decoders: list[value_codec.Decoder]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,7 @@ class RunnerSession:
         self._info: SandboxInfo | None = None
         self._sandboxes: list[python_sandbox.PythonSandbox | None] = [None] * sandboxes
         self._programs = [0] * sandboxes
-        self._encoded: tuple[Sequence[Call], list[str], list[int]] = ((), [], [])
+        self._encoded = _EncodedCalls((), [], [])
         self._scratch = pathlib.Path(tempfile.mkdtemp(prefix="codex-jax-runner-"))
         self._scratch.chmod(0o755)
 
@@ -103,8 +108,9 @@ class RunnerSession:
         Args:
           source: text of the program.
           entry_point: name of its function.
-          calls: positional and named arguments. One and the same sequence for several programs is
-            encoded once: it mustn't change in between.
+          calls: positional and named arguments; a container that occurs twice is two containers
+            for the program. One and the same sequence for several programs is encoded once: it
+            mustn't change in between.
           index: of the sandbox.
 
         Raises:
@@ -127,26 +133,25 @@ class RunnerSession:
     def _run(
         self, sandbox: python_sandbox.PythonSandbox, source: str, calls: Sequence[Call]
     ) -> records.Run:
-        forms, numbered = self._encode(calls)
-        task = {"entry_point": _ENTRY_POINT, "calls": forms, "limits": self.limits._asdict()}
+        encoded = self._encode(calls)
+        limits = self.limits._asdict()
+        task = {"entry_point": _ENTRY_POINT, "calls": encoded.texts, "limits": limits}
         try:
             lines, end = sandbox.run(source, task, within_s=30 + 10 * self.limits.cpu_s)
         except python_sandbox.ProgramRefusedError as error:
             return records.Run([], 0.0, str(error))
         sandbox.tainted = sandbox.tainted or end["dirty"] or end["full"]
-        answers, reason = _decode_answers(lines, calls, numbered)
+        answers, reason = _decode_answers(lines, encoded)
         sandbox.tainted = sandbox.tainted or reason.startswith(_MEMORY_LOST)
         if len(answers) < len(calls):
             reason = reason or f"ended early: {end['reason']}, exit {end['exit']}"
         return records.Run(answers, end["cpu_s"], reason)
 
-    def _encode(self, calls: Sequence[Call]) -> tuple[list[str], list[int]]:
-        """Returns the calls' texts, and how many containers of each have numbers."""
-        if calls is not self._encoded[0]:
-            encoders = [value_codec.Encoder(strict=True) for _ in calls]
-            forms = [_encode_call(e, *call) for e, call in zip(encoders, calls, strict=True)]
-            self._encoded = calls, forms, [len(encoder.objects) for encoder in encoders]
-        return self._encoded[1:]
+    def _encode(self, calls: Sequence[Call]) -> _EncodedCalls:
+        if calls is not self._encoded.calls:
+            forms = [_encode_call(*call) for call in calls]
+            self._encoded = _EncodedCalls(calls, list(map(json.dumps, forms)), _decoders(forms))
+        return self._encoded
 
     def _ensure_open(self, index: int) -> python_sandbox.PythonSandbox:
         sandbox = self._sandboxes[index]
@@ -173,21 +178,42 @@ class RunnerSession:
             sandbox.stop()
 
 
-def _encode_call(
-    encoder: value_codec.Encoder, arguments: tuple[Any, ...], named: dict[str, Any]
-) -> str:
-    return json.dumps([encoder.encode(list(arguments)), encoder.encode(named)])
+def _encode_call(arguments: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    encoder = value_codec.Encoder(strict=True, shared=False)
+    return [encoder.encode(list(arguments)), encoder.encode(named)]
+
+
+def _decoders(forms: Sequence[list[Any]]) -> list[value_codec.Decoder]:
+    """Returns decoders that have numbered the containers of calls as the guest's have."""
+    decoders = []
+    for form in forms:
+        decoder = value_codec.Decoder()
+        value_codec.call_deeply(decoder.items, form)
+        decoder.objects = list(map(_shared_with_answers, decoder.objects))
+        decoders.append(decoder)
+    return decoders
+
+
+def _shared_with_answers(container: Any) -> Any:
+    """Returns a container of a call if answers may hold it: the program got copies of the others.
+
+    A copy of a tuple whose items are immutable all through is the tuple itself.
+    """
+    try:
+        hash(container)
+    except TypeError:
+        return value_codec.Opaque("argument")
+    return container
 
 
 def _decode_answers(
-    lines: Sequence[bytes], calls: Sequence[Call], numbered: Sequence[int]
+    lines: Sequence[bytes], encoded: _EncodedCalls
 ) -> tuple[list[records.Answer], str]:
     """Returns the answers, and the reason if there are too few.
 
     Args:
       lines: Answers as they were sent, after those that say whether the program is there.
-      calls: What they answer.
-      numbered: How many containers of each call have numbers.
+      encoded: What they answer.
     """
     answers: list[records.Answer] = []
     try:
@@ -197,20 +223,28 @@ def _decode_answers(
                 return [], _describe(answer["unready"])
             if not answers and answer.keys() & _ANNOUNCEMENTS:
                 continue
-            if (index := len(answers)) < len(calls):
-                answers.append(_decode_answer(answer, calls[index], numbered[index]))
+            if (index := len(answers)) < len(encoded.calls):
+                (arguments, _), decoder = encoded.calls[index], encoded.decoders[index]
+                answers.append(_decode_answer(answer, arguments, decoder))
     except Exception as error:  # noqa: BLE001 - whatever a forged answer leads to
         return answers, f"an answer that isn't plain data: {error}"[:200]
     return answers, ""
 
 
-def _decode_answer(answer: dict[str, Any], call: Call, count: int) -> records.Answer:
+def _decode_answer(
+    answer: dict[str, Any], arguments: Sequence[Any], of_call: value_codec.Decoder
+) -> records.Answer:
+    """Returns an answer; its error says so where a container holds itself."""
     if "raised" in answer:
         return records.Answer(error=_describe(answer["raised"]))
-    decoder = value_codec.Decoder([value_codec.Opaque("argument")] * count, most_items=_MOST_ITEMS)
+    decoder = value_codec.Decoder(of_call.objects, most_items=_MOST_ITEMS)
+    decoder.weights = list(of_call.weights)
     value, after = value_codec.call_deeply(decoder.decode, answer["value"])
-    value, after = _without_subclasses(value), _without_subclasses(after)
-    return records.Answer(value, None if after == list(call[0]) else after)
+    try:
+        value, after = _without_subclasses(value), _without_subclasses(after)
+        return records.Answer(value, None if after == list(arguments) else after)
+    except RecursionError:
+        return records.Answer(error="RecursionError: a value that is too deep, or in itself")
 
 
 def _without_subclasses(value: Any) -> Any:
