@@ -17,6 +17,7 @@ from codex_jax import InputError
 from codex_jax.compile.sampling_target import SampleTarget, Sampling
 from codex_jax.compile.targets import Pod, Target, TrainTarget
 from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine.capacity import bucket
 from codex_jax.sample.engine.prefill import prefill
 from codex_jax.train import state
 from codex_jax.train.compute import Compute
@@ -102,7 +103,7 @@ class PrefillTarget(SampleTarget):
         replicated = NamedSharding(mesh, PartitionSpec())
         tokens, length = (
             jax.ShapeDtypeStruct(size, jnp.int32, sharding=replicated)
-            for size in ((1, shape.max_prompt_tokens), ())
+            for size in ((1, bucket(shape.max_prompt_tokens)), ())
         )
         dtypes = {"dtype": shape.dtype, "cache_dtype": shape.kv_cache_dtype}
         return prefill.lower(self.model, params, tokens, length, **dtypes)

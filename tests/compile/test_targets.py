@@ -79,7 +79,7 @@ def sampling(**sizes):
 
 def test_the_engine_has_the_sizes_of_the_workload():
     shape = sampling(batch_size=64, samples=10, max_prompt_tokens=100, max_new_tokens=33).shape
-    assert (shape.rows, shape.max_prompt_tokens, shape.max_new_tokens) == (64, 128, 33)
+    assert (shape.rows, shape.max_prompt_tokens, shape.max_new_tokens) == (64, 100, 33)
     assert (shape.dtype, shape.weights_dtype, shape.kv_cache_dtype) == ("bfloat16",) * 3
 
 

@@ -62,6 +62,21 @@ def test_cached_equals_uncached(config):
         np.testing.assert_allclose(sample.logprobs, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_long_prompts_are_read_whole():
+    """Their caches end within the length to which they are padded."""
+    config = dataclasses.replace(models.ROTARY, max_length=2048)
+    params = models.random_params(config)
+    longest = 1030
+    engine = models.start_engine(config, params, rows=4, max_prompt_tokens=longest)
+    assert engine._executor.state.prompts.cache[0].k[-1].shape[-1] == 1536 - 1024
+    prompts = [[n % 50 for n in range(length)] for length in (510, 700, 1020, longest)]
+    for sample in engine.run(models.requests(prompts, n=1, sampling_params=WARM)):
+        prompt = prompts[int(sample.request_id)]
+        all_logprobs = models.teacher_forced(config, params, [*prompt, *sample.tokens[:-1]])
+        expected = all_logprobs[len(prompt) - 1 :][np.arange(len(sample.tokens)), sample.tokens]
+        np.testing.assert_allclose(sample.logprobs, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_in_bfloat16_weights_are_stored_as_they_are_read():
     """Half the bytes a step; log-probabilities stay near those of f32."""
     params = models.random_params()

@@ -12,7 +12,7 @@ import pytest
 
 from codex_jax import sharding
 from codex_jax.model.quantization import quantize
-from codex_jax.sample.engine import decode, gpu_attention
+from codex_jax.sample.engine import decode, flat_cache, gpu_attention
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
 from codex_jax.sample.engine.requests import Request
@@ -67,6 +67,22 @@ def test_it_attends_to_prefix_suffix_and_the_new_token(quantized):
         written = dense(before).copy()
         written[np.arange(B), :, LENGTH] = dense(new)
         np.testing.assert_array_equal(dense(cache), written)
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_prompts_padding_may_exceed_the_cache(quantized):
+    config = dataclasses.replace(counting_model()[0], kv_heads=1)
+    dtype = jnp.int8 if quantized else jnp.bfloat16
+    layer = flat_cache.empty_cache(config, rows=2, positions=130, dtype=dtype)[0]
+    keys, values = (
+        flat_cache.to_cache_dtype(x, jnp.dtype(dtype)) for x in draw((1, 512, 64), (1, 512, 64))
+    )
+    by_head = jax.tree.map(lambda x: x.swapaxes(1, 2) if x.ndim == 3 else x, keys)
+    written = flat_cache.write_prompt(layer, jnp.int32(1), by_head, values)
+    for cache, new in zip(written, (keys, values), strict=True):
+        assert dense(cache).shape == (2, 1, 256, 64)
+        np.testing.assert_array_equal(dense(cache)[1], dense(new)[:, :256])
+        assert not dense(cache)[0].any()
 
 
 def test_one_array_of_queries_keys_and_values_gives_the_same_bits():

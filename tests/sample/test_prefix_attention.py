@@ -86,6 +86,13 @@ def blocks_of(cache, slots):
     return cache[0].k[:many], cache[0].v[:many]
 
 
+def test_bounds_leave_at_most_a_half_unused_behind_long_caches():
+    ends = [end for _, end in kv_cache.block_bounds(4096)]
+    assert ends == [64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096]
+    for positions in range(512, 9000, 7):
+        assert positions <= kv_cache.block_bounds(positions)[-1][1] <= 1.5 * positions
+
+
 def test_unused_blocks_change_no_bit():
     """They may be absent, skipped, or read because a neighbor uses them."""
     rng = np.random.default_rng(0)

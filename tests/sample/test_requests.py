@@ -177,7 +177,7 @@ def test_an_echoed_prompt_is_scored(engine):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"tokens": []}, "prompt of 0 tokens; expected 1 to 256"),
+        ({"tokens": []}, "prompt of 0 tokens; expected 1 to 200"),
         ({"tokens": [1] * 257}, "prompt of 257 tokens"),
         ({"tokens": [1, 64]}, "prompt: token 64; expected 0 to 63"),
         ({"tokens": [-1, 3]}, "prompt: token -1; expected 0 to 63"),

@@ -59,7 +59,7 @@ def plan(
     return EngineShape(
         rows=rows,
         resident_prompts=prompts,
-        max_prompt_tokens=bucket(max_prompt_tokens),
+        max_prompt_tokens=max_prompt_tokens,
         max_new_tokens=max_new_tokens,
         tile=tile,
         group=group,

@@ -28,6 +28,7 @@ from jax.sharding import Mesh
 from codex_jax import InputError, model
 from codex_jax.sample.engine import flat_cache
 from codex_jax.sample.engine.executor import Executor, LoopOutput
+from codex_jax.sample.engine.memory import fit_prompts
 from codex_jax.sample.engine.prefill import PromptScores
 from codex_jax.sample.engine.prompt_slots import PromptSlots
 from codex_jax.sample.engine.requests import (
@@ -67,7 +68,7 @@ class Engine:
         Args:
           config: The model's.
           params: Parameters, or a function that returns them, called in parallel with compilation.
-          shape: Sizes that are compiled in.
+          shape: Sizes that are compiled in; fewer resident prompts if memory doesn't hold them.
           token_bytes: The bytes of each token of the vocabulary.
           eos_ids: Tokens that end a text.
           mesh: Devices.
@@ -78,6 +79,7 @@ class Engine:
         """
         if kernel := flat_cache.choose_kernel(config, shape.dtype, shape.kv_cache_dtype, mesh):
             shape = dataclasses.replace(shape, flat_cache=kernel)
+        shape = fit_prompts(config, shape, mesh)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
         self._automata = StopAutomata(

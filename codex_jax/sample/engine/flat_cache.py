@@ -86,14 +86,18 @@ def write_prompt(
     keys: Float[Array, "K H T"] | Int8,
     values: Float[Array, "K T H"] | Int8,
 ) -> FlatLayer:
-    """The layer with a prompt's keys (K, H, T) and values (K, T, H) in row `slot`."""
+    """The layer with a prompt's keys (K, H, T) and values (K, T, H) in row `slot`.
+
+    Positions beyond the cache are padding.
+    """
     if isinstance(keys, Int8):
         keys = Int8(keys.values.swapaxes(1, 2), keys.scale)
     else:
         keys = keys.swapaxes(1, 2)
 
     def write(cached: Array, new: Array) -> Array:
-        return jax.lax.dynamic_update_slice(cached, new[None], (slot, *[0] * new.ndim))
+        new = new[None, :, : cached.shape[2]]
+        return jax.lax.dynamic_update_slice(cached, new, (slot, *[0] * (new.ndim - 1)))
 
     return FlatLayer(jax.tree.map(write, layer.k, keys), jax.tree.map(write, layer.v, values))
 

@@ -1,4 +1,4 @@
-"""Keys and values in blocks of fixed bounds: 0, 64, 128, 256, 512, ...
+"""Keys and values in blocks of fixed bounds: 0, 64, 128, 256, 512, 768, 1024, 1536, 2048, ...
 
 A block that a row doesn't use changes no bit of its result, so neither the row's neighbors nor the
 cache's capacity do; a block that no row uses isn't read. Keys have their positions last, so that
@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Int
 from codex_jax import model
 from codex_jax.model.quantization import Int8, quantize
 
-_FIRST = 64  # size of the first block; each of the next is as long as all before it
+_FIRST = 64  # size of the first block
+_HALVED = 512  # bounds double up to here; from here on there is one more between each two
 
 Block = Float[Array, "_ K _ _"] | Int8  # int8 with a scale for each head and position
 Blocks = tuple[Block, ...]
@@ -35,8 +36,9 @@ Cache = tuple[Layer, ...]
 def block_bounds(positions: int) -> list[tuple[int, int]]:
     """(first, end) of the blocks for at least so many positions."""
     bounds = [(0, _FIRST)]
-    while bounds[-1][1] < positions:
-        bounds.append((bounds[-1][1], 2 * bounds[-1][1]))
+    while (first := bounds[-1][1]) < positions:
+        power = 1 << first.bit_length() - 1  # the largest of two up to `first`
+        bounds.append((first, first + (power if first < _HALVED else power // 2)))
     return bounds
 
 

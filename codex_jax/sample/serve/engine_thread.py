@@ -115,13 +115,13 @@ class EngineThread:
     def _warm_up(self) -> None:
         """Compiles for any request: each bucket, with and without top log-probabilities."""
         greedy = SamplingParams(temperature=0.0)
+        longest = self._engine.shape.max_prompt_tokens
+        sizes = {min(bucket(1) << n, longest) for n in range(longest.bit_length())}
         for top in (False, True):  # one after the other: together they would run as one program
-            size = bucket(1)
-            while size <= self._engine.shape.max_prompt_tokens:
+            for size in sorted(sizes):
                 request = Request(f"warm-up {size} {top}", [1] * size, sampling_params=greedy)
                 self._engine.submit(
                     request._replace(max_new_tokens=1, want_top_logprobs=top, echo=top)
                 )
-                size *= 2
             while not self._engine.idle:
                 self._engine.step(steps=_STEPS)
