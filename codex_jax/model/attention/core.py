@@ -1,4 +1,4 @@
-"""Rotary positions, and attention over packed rows or over a key/value cache.
+"""Rotary positions, and attention over packed rows.
 
 The decoder attends by a function `attend(q, k, v, cache, layer) -> (out, cache)`: training attends
 within segments and carries no cache; sampling writes its cache and reads it. So a sampler can use
@@ -7,7 +7,7 @@ any cache without changes to the decoder.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -127,39 +127,5 @@ def packed_attention(segment_ids: Int[Array, "B T"]) -> Attend:
         T = mask.shape[1]
         seen = mask & ~jnp.tri(T, k=-window, dtype=bool) if 0 < window < T else mask
         return checkpoint_name(dot_product(q, k, v, seen), ATTENTION), cache
-
-    return attend
-
-
-class KVCache(NamedTuple):
-    """Keys and values of S slots; row b has used the first `length[b]`."""
-
-    k: Float[Array, "L B S K H"]
-    v: Float[Array, "L B S K H"]
-    length: Int[Array, "B"]
-
-
-def empty_cache(config, *, batch: int, slots: int, dtype=jnp.float32) -> KVCache:
-    """An empty cache of `slots` positions for `batch` rows."""
-    shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
-    return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros((batch,), jnp.int32))
-
-
-def cached_attention(cache: KVCache) -> Attend:
-    """Attention that first writes its T new keys after each row's length, then reads all keys.
-
-    The caller advances `length` afterwards: `cache._replace(length=cache.length + T)`.
-    """
-    start = cache.length
-
-    def attend(q, k, v, cache, layer, window=0):
-        rows = jnp.arange(q.shape[0])[:, None]
-        slots = start[:, None] + jnp.arange(q.shape[1])
-        keys = cache.k.at[layer, rows, slots].set(k.astype(cache.k.dtype))
-        values = cache.v.at[layer, rows, slots].set(v.astype(cache.v.dtype))
-        distance = slots[:, :, None] - jnp.arange(keys.shape[2])[None, None, :]
-        mask = (distance >= 0) & (distance < (window or keys.shape[2]))
-        out = dot_product(q, keys[layer], values[layer], mask)
-        return out, cache._replace(k=keys, v=values)
 
     return attend
