@@ -243,7 +243,7 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     for name in (["a"], True, 1.5):
         with pytest.raises(InputError, match="is no name"):
             make(tmp_path, None, apps(problem_id=name))
-    with pytest.raises(InputError, match="contests.jsonl:1: malformed .UnicodeEncodeError"):
+    with pytest.raises(InputError, match=r"contests.jsonl:1: malformed .UnicodeEncodeError"):
         make(tmp_path, None, apps(problem_id="\ud800"))
     with pytest.raises(InputError, match=r"malformed .RecursionError"):
         make(tmp_path, None, apps(input_output="[" * 100_000))

@@ -341,7 +341,7 @@ def test_programs_that_are_too_deep_to_parse_stop_nothing(tmp_path, runner):
     assert "p/below" in names
 
 
-def test_texts_that_utf_8_cannot_hold(tmp_path, runner, capsys):
+def test_texts_that_utf_8_cannot_hold(tmp_path, runner):
     run(tmp_path, runner, [problem("below", license="MIT\ud800|"), problem("total")])
     assert "`p/below (MIT\\ud800\\|)` |" in (tmp_path / "out" / "report.md").read_text()
     path = tmp_path / "b.jsonl"

@@ -83,8 +83,12 @@ def test_the_sandbox_has_a_name(isolation):
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("memory_mb", (-1, 63)), ("tmp_mb", (0, 1 << 40)), ("processes", (0, -1, 10**20))]
-    + [("output_mb", (0, -5))],
+    [
+        ("memory_mb", (-1, 63)),
+        ("tmp_mb", (0, 1 << 40)),
+        ("processes", (0, -1, 10**20)),
+        ("output_mb", (0, -5)),
+    ],
 )
 def test_settings_out_of_range_are_refused(name, values):
     for value in values:
