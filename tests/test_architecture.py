@@ -189,6 +189,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"generate", "review", "serve"},
     ],
     "curate": [
+        {"markdown"},
         {"blocks", "execution", "package_runs", "packages"},
         {"chains"},
         {"inputs"},

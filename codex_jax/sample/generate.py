@@ -69,9 +69,8 @@ def generate(
     """
     bpe = Tokenizer.load(tokenizer)
     ranges.check("sample", locals(), _RANGES)
-    check_stops(stops)
     params, samples = sampling_params or SamplingParams(), range(samples_per_problem)
-    default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
+    default = Request("", (), samples, params, seed, max_new_tokens, check_stops(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
     _check_outputs(output, batch_output or output, step=steps, temperature=temperatures)

@@ -15,8 +15,8 @@ from codex_jax.sample.sampling.token_healing import TextTokens, tail_states
 PAPER_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 
-def check_stops(stops: Sequence[str]) -> None:
-    """Raises InputError for a stop string that is empty or no text of UTF-8."""
+def check_stops(stops: Sequence[str]) -> tuple[str, ...]:
+    """Returns the stops, or raises InputError for one that is empty or no text of UTF-8."""
     for stop in stops:
         if not stop:
             raise InputError("stops contains an empty string, which every text contains; remove it")
@@ -24,6 +24,7 @@ def check_stops(stops: Sequence[str]) -> None:
             stop.encode()
         except UnicodeEncodeError:
             raise InputError(f"stops contains {stop!r}, a lone surrogate; remove it") from None
+    return tuple(stops)
 
 
 def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> Int16[np.ndarray, "states V"]:
