@@ -100,7 +100,13 @@ def with_docstring(
 def _spell(value: str) -> str:
     """Spells a docstring's value as it stands between triple quotes."""
     text = inspect.cleandoc(value).replace("\\", "\\\\").replace(_QUOTES, '\\"\\"\\"')
-    return "".join(c if c >= " " or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return "".join(map(_spell_character, text))
+
+
+def _spell_character(character: str) -> str:
+    if character < " " and character != "\n":
+        return f"\\x{ord(character):02x}"
+    return f"\\u{ord(character):04x}" if "\ud800" <= character <= "\udfff" else character
 
 
 def _indent(solution: str) -> str:

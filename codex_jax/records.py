@@ -168,6 +168,8 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
             raise InputError(
                 f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
             )
+    if _SURROGATE.search(fields["task_id"]):
+        raise InputError(f"{where}: task_id holds a lone surrogate; expected text of UTF-8")
     extra = {name: value for name, value in fields.items() if name not in names}
     values = {name: value for name, value in fields.items() if name in names and name != "extra"}
     return record_type(**values, extra=extra)

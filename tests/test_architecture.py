@@ -80,9 +80,11 @@ ROOMS = {
         ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
-    "evaluate": Room({"records", "files", "progress"}, {"numpy", "matplotlib"}),
+    "evaluate": Room({"records", "files", "progress", "ranges"}, {"numpy", "matplotlib"}),
     # A script of traces runs within a package's own environment, and imports its pytest.
-    "curate": Room({"records", "files", "progress", "problem_texts"}, {"numpy", "pytest"}),
+    "curate": Room(
+        {"records", "files", "progress", "ranges", "problem_texts"}, {"numpy", "pytest"}
+    ),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room(
@@ -187,6 +189,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"generate", "review", "serve"},
     ],
     "curate": [
+        {"markdown"},
         {"blocks", "execution", "package_runs", "packages"},
         {"chains"},
         {"inputs"},

@@ -76,7 +76,14 @@ def test_a_docstring_in_the_header_s_line_gets_a_line():
 
 @pytest.mark.parametrize(
     "value",
-    ["Has \\ and \\n.", 'Has """ and "', "Has \x0c and \r\n ends", "Größe ü", "a\n\n  b\n c"],
+    [
+        "Has \\ and \\n.",
+        'Has """ and "',
+        "Has \x0c and \r\n ends",
+        "Größe ü",
+        "a\n\n  b\n c",
+        "\ud800 \udfff",
+    ],
 )
 def test_any_docstring_s_value_comes_back(value):
     prompt = f"def größe(x):\n    {value!r}\n"

@@ -74,6 +74,7 @@ def test_a_humaneval_line_is_a_completion():
         ("[1]", "f:7: expected a JSON object, found list"),
         ('{"task_id": "a"}', "f:7: Completion lacks completion"),
         ('{"task_id": 3, "completion": ""}', "f:7: task_id must be a string, found int"),
+        (r'{"task_id": "\ud800", "completion": ""}', "f:7: task_id holds a lone surrogate"),
     ],
 )
 def test_malformed_lines_are_refused_by_number(line, message):

@@ -2,13 +2,11 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import random
 
-from codex_jax import InputError
 from codex_jax.curate import functions, package_runs
-from codex_jax.curate.execution import Runner
+from codex_jax.curate.execution import Runner, check_runner
 from codex_jax.curate.inputs import call_sites
 from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.packages import archives, modules
@@ -54,18 +52,21 @@ def write_candidates(
       InputError: unusable settings, or a folder of somebody else's.
     """
     paths = archives.list_archives(packages)
-    if per_package < 0:
-        raise InputError(f"per_package is {per_package}; set per_package to 0 (all) or more")
+    package_runs.check_settings(
+        "curate.candidates",
+        per_package=per_package,
+        workers=workers,
+        package_timeout_s=package_timeout_s,
+    )
+    check_runner(runner)
     settings = _Settings(runner, seed, per_package)
     folder = package_runs.claim(output, ("candidates", settings))
-    with runner.open() as session:  # says at once if no sandbox works here
-        session.run("def f(): pass", "f", [])
     make_result = functools.partial(_make_result, settings)
     package_runs.run(
         paths,
         make_result,
         folder,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers,
         package_timeout_s=package_timeout_s,
     )
 

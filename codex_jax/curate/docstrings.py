@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from codex_jax import InputError, files, problem_texts, records
+from codex_jax.curate import markdown
 from codex_jax.curate.problems import usefulness
 from codex_jax.curate.problems.usefulness import RejectedError
 
@@ -115,7 +116,7 @@ class _Report:
     def table(self) -> str:
         lines = ["| docstring | count | examples |", "|---|---|---|"]
         for reason, count in self.counts.most_common():
-            examples = ", ".join(f"`{name}`" for name in self.examples[reason][:_EXAMPLES])
+            examples = markdown.format_codes(self.examples[reason][:_EXAMPLES])
             lines.append(f"| {reason} | {count} | {examples} |")
         return "\n".join(lines)
 
@@ -178,14 +179,18 @@ def _parse(prompt: str, problem: records.Problem) -> tuple[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # odd escapes in a docstring
             tree = ast.parse(prompt + problem.canonical_solution)
+            docstring = _pop_docstring(tree, problem.entry_point)
+            return docstring, ast.dump(tree)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise RejectedError("isn't Python") from None
-    docstring = ""
-    for node in reversed(tree.body):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if problem.entry_point in ("", node.name):
-            docstring = ast.get_docstring(node) or ""
-            node.body = node.body[ast.get_docstring(node) is not None :]
-            break
-    return docstring, ast.dump(tree)
+
+
+def _pop_docstring(tree: ast.Module, entry_point: str) -> str:
+    """Removes the docstring of the last function, or of the last of that name, and returns it."""
+    functions = (n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    named = [node for node in functions if entry_point in ("", node.name)]
+    docstring = ast.get_docstring(named[-1]) if named else None
+    if docstring is None:
+        return ""
+    del named[-1].body[0]
+    return docstring

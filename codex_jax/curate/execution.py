@@ -28,5 +28,11 @@ class Runner(Protocol):
     """Opens sessions."""
 
     def open(self, sandboxes: int = 1) -> AbstractContextManager[Session]:
-        """Opens a session whose sandboxes have hash seeds of their own."""
+        """Opens a session whose sandboxes have hash seeds of their own; checks the settings."""
         ...
+
+
+def check_runner(runner: Runner) -> None:
+    """Raises InputError where its settings are out of range, or no sandbox works here."""
+    with runner.open() as session:
+        session.run("def f(): pass", "f", [])

@@ -17,8 +17,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from codex_jax import InputError, files, progress, records
+from codex_jax import InputError, files, progress, ranges, records
+from codex_jax.curate import markdown
 
+_MOST_S = 86_400  # clocks can't hold any number
+_RANGES = {
+    "per_package": ranges.integer(0),
+    "workers": ranges.integer(0),
+    "package_timeout_s": ranges.real(0, _MOST_S, excludes_low=True),
+    "tests_timeout_s": ranges.real(0, _MOST_S, excludes_low=True),
+}
 _RESULT = files.has_json_keys("package", "reasons")
 _IS_SETTINGS = files.has_json_keys("settings")
 _IS_PROBLEM = files.is_beside("settings.json", _IS_SETTINGS)
@@ -78,6 +86,11 @@ class Tally:
 MakeResult = Callable[[pathlib.Path, Tally], Result]
 
 
+def check_settings(command: str, **settings: float) -> None:
+    """Raises InputError where a setting of a command is out of its range."""
+    ranges.check(command, settings, {name: _RANGES[name] for name in settings})
+
+
 def claim(output: str, settings: object) -> pathlib.Path:
     """Returns the output folder, or refuses one that holds anything else than such results.
 
@@ -118,17 +131,10 @@ def run(
       make_result: Returns the result of an archive, whose functions it counts in a Tally; called
         in a process of its own. What is counted when a package's time is over stays.
       folder: Output folder, which `claim` has returned.
-      workers: Processes at a time.
+      workers: Processes at a time; 0 means one a core.
       package_timeout_s: Wall time after which a package is given up.
-
-    Raises:
-      InputError: the settings are no positive numbers.
     """
-    if workers < 1 or package_timeout_s <= 0:
-        raise InputError(
-            f"workers={workers}, package_timeout_s={package_timeout_s}; expected positive "
-            "numbers; set them so"
-        )
+    workers = workers or len(os.sched_getaffinity(0))
     archives = list({_stem(path): path for path in reversed(archives)}.values())[::-1]
     paths = {path: folder / "packages" / f"{_stem(path)}.json" for path in archives}
     missing = [path for path in archives if not paths[path].exists()]
@@ -274,12 +280,6 @@ def table(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
     ]
     for reason, count in report["reasons"].items():
-        examples = ", ".join(map(_code, report["examples"].get(reason, [])))
+        examples = markdown.format_codes(report["examples"].get(reason, []))
         lines.append(f"| {reason} | {count} | {100 * count / total:.1f} % | {examples} |")
     return "\n".join([*lines, ""])
-
-
-def _code(text: str) -> str:
-    """Returns a text as code in a cell of a table, whatever is in it."""
-    line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
-    return f"`{line}`"

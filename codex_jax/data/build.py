@@ -15,6 +15,7 @@ from codex_jax.data.corpus import Corpus, Scan, scan
 from codex_jax.data.destination import BuildFolders
 from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.explain import explain_file
+from codex_jax.data.packing.pack import check_sequence_length
 from codex_jax.data.packing.row_store import RowsInfo, read_info
 from codex_jax.data.seqio_tasks.lazy_import import load_cached_task, load_task_shards
 from codex_jax.data.shards.shards import BuildSpec, Shard, manifest_path, plan_shards
@@ -34,7 +35,7 @@ def build(
     modules: Sequence[str] | str = (),
     rates: Mapping[str, float] | None = None,
     cached: str = "",
-    problems: Sequence[str] | str = (),
+    problems: Sequence[str] = (),
     validation_share: float = 0.05,
     tokenizer: pathlib.Path | str,
     output: pathlib.Path | str,
@@ -74,7 +75,7 @@ def build(
     Raises:
       InputError: a directory or the tokenizer is missing or unusable, or no file is usable.
     """
-    _check(sequence_length, indent_split_rate, cached, cleaning, seed)
+    _check(sequence_length, indent_split_rate, workers, cached, cleaning, seed)
     ids = Tokenizer.load(tokenizer)
     files = _to_files(problems, validation_share, sequence_length)
     blend = read_blend(corpus, mixture, modules, ids, rates=rates, cached=cached, problems=files)
@@ -90,7 +91,7 @@ def build(
 
 
 def _to_files(
-    problems: Sequence[str] | str, validation_share: float, sequence_length: int
+    problems: Sequence[str], validation_share: float, sequence_length: int
 ) -> ProblemFiles | None:
     paths = (problems,) if isinstance(problems, str) and problems else tuple(problems)
     files = ProblemFiles(
@@ -120,10 +121,16 @@ def _list_settings(
 
 
 def _check(
-    sequence_length: int, indent_split_rate: float, cached: str, cleaning: Cleaning, seed: int
+    sequence_length: int,
+    indent_split_rate: float,
+    workers: int | None,
+    cached: str,
+    cleaning: Cleaning,
+    seed: int,
 ) -> None:
-    if sequence_length < 2:
-        raise InputError(f"sequence_length is {sequence_length}; expected at least 2")
+    check_sequence_length(sequence_length)
+    if workers is not None and workers < 0:
+        raise InputError(f"workers is {workers}; expected 0 or more, or None")
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
     if cached:
@@ -184,6 +191,6 @@ def _build_missing(spec: BuildSpec, files: Scan, workers: int | None) -> list[st
                 else:
                     progress.update(len(shard.entries))
 
-        for shard in build_shards(spec, missing(), workers):
+        for shard in build_shards(spec, missing(), min(workers, files.files)):
             progress.update(len(shard.entries))
     return names

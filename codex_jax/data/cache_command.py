@@ -17,6 +17,7 @@ from codex_jax.data.blend import check_cleaning, read_blend
 from codex_jax.data.cache_folder import claim_cache, describe
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, no_usable_file_error
+from codex_jax.data.packing.pack import check_sequence_length
 from codex_jax.data.seqio_tasks.lazy_import import load_beam_cache
 from codex_jax.data.stats import FileStats, add_count, count_source, describe_sources
 from codex_jax.tokenizer import Tokenizer
@@ -86,10 +87,9 @@ def _check(cleaning: Cleaning, files: int, sequence_length: int) -> None:
         raise InputError(
             "near_duplicates is set; set it to None: Beam looks for exact duplicates only"
         )
-    if files < 1 or sequence_length < 2:
-        raise InputError(
-            f"files is {files}, sequence_length {sequence_length}; expected at least 1 and 2"
-        )
+    check_sequence_length(sequence_length)
+    if files < 1:
+        raise InputError(f"files is {files}; expected at least 1")
 
 
 def _write(

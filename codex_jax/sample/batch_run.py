@@ -99,9 +99,12 @@ class BatchRun:
                 raise InputError(
                     f"{problem.task_id}: suffix must be a string, found {type(suffix).__name__}"
                 )
-            tokens = encode_prompt(
-                self.tokenizer, problem.prompt, suffix, begin_ids=self.ends.begin_ids
-            )
+            try:
+                tokens = encode_prompt(
+                    self.tokenizer, problem.prompt, suffix, begin_ids=self.ends.begin_ids
+                )
+            except InputError as error:
+                raise InputError(f"{problem.task_id}: {error}") from None
             healed = 0
             if self.token_healing and suffix is None:
                 healed = self._healer.count(problem.prompt, tokens)
@@ -257,6 +260,11 @@ def longest_prompt(requests: list[Request], config: dict[str, Any]) -> int:
     """
     limit, vocab_size = config["max_length"], config["vocab_size"]
     for request in requests:
+        if len(request.tokens) >= limit:
+            raise InputError(
+                f"{request.id}: prompt of {len(request.tokens)} tokens; the model's max_length is "
+                f"{limit}; leave it out, or make it shorter"
+            )
         if len(request.tokens) + _max_new_tokens(request) > limit:
             raise InputError(
                 f"{request.id}: prompt of {len(request.tokens)} tokens and max_new_tokens = "

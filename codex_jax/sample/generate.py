@@ -8,7 +8,7 @@ from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.inputs import read_inputs
 from codex_jax.sample.sampling.params import SamplingParams
-from codex_jax.sample.sampling.stop_strings import PAPER_STOPS
+from codex_jax.sample.sampling.stop_strings import PAPER_STOPS, check_stops
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
@@ -70,7 +70,7 @@ def generate(
     bpe = Tokenizer.load(tokenizer)
     ranges.check("sample", locals(), _RANGES)
     params, samples = sampling_params or SamplingParams(), range(samples_per_problem)
-    default = Request("", (), samples, params, seed, max_new_tokens, tuple(stops))
+    default = Request("", (), samples, params, seed, max_new_tokens, check_stops(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
     _check_outputs(output, batch_output or output, step=steps, temperature=temperatures)

@@ -133,3 +133,5 @@ def _check_lora(lora: Lora, source: Source, optimizer: Optimizer) -> None:
             "Optimizer.algorithm is 'muon', for which LoRA's matrices are too narrow; set it to "
             "'adamw'"
         )
+    if not lora.lora_rank and (lora.names or lora.lora_alpha != Lora.lora_alpha):
+        raise InputError("lora_alpha or lora_targets is set, lora_rank is 0; set lora_rank, too")

@@ -41,10 +41,10 @@ class Lora:
 
     @property
     def names(self) -> list[str]:
-        """The targets, each by itself."""
+        """The targets, each once, in order."""
         targets = self.lora_targets
         text = targets if isinstance(targets, str) else ",".join(targets)
-        return [name.strip() for name in text.split(",") if name.strip()]
+        return sorted({name.strip() for name in text.split(",") if name.strip()})
 
     def settings(self) -> dict[str, Any]:
         """Returns the entries of a run's card; none without a rank."""
@@ -53,7 +53,7 @@ class Lora:
         return {
             "lora.rank": self.lora_rank,
             "lora.alpha": self.lora_alpha,
-            "lora.targets": sorted(self.names),
+            "lora.targets": self.names,
         }
 
 
@@ -61,7 +61,7 @@ def trained_params(config: DecoderConfig, lora: Lora) -> tuple[Params, Params]:
     """Returns shapes and logical axes of the tree that a run trains: all weights, or LoRA's.
 
     Raises:
-      InputError: a target that the model doesn't have.
+      InputError: a target that the model doesn't have, or a rank that none of its matrices has.
     """
     shapes, axes = abstract_params(config)
     if not lora.lora_rank:
@@ -76,6 +76,11 @@ def trained_params(config: DecoderConfig, lora: Lora) -> tuple[Params, Params]:
     if unknown := [name for name in lora.names if name not in names]:
         raise InputError(
             f"Lora.lora_targets names {unknown[0]!r}; this model has {', '.join(names)}"
+        )
+    if lora.lora_rank > config.width:
+        raise InputError(
+            f"Lora.lora_rank is {lora.lora_rank}; no matrix of this model has a rank over "
+            f"{config.width}; set it lower"
         )
     pairs: tuple[Params, Params] = ({}, {})
     for (group, name), (leaf, logical) in matrices.items():

@@ -38,6 +38,13 @@ def test_a_wheel_and_an_sdist(tmp_path):
     assert archives.list_archives(tmp_path) == [wheel, sdist]
 
 
+def test_names_that_are_no_utf_8_become_text(tmp_path):
+    path = write_wheel(tmp_path, {"a.py": "x = 1\n"}).rename(tmp_path / "n\udcff-1.0.whl")
+    assert archives.read_archive(path).name == "n?"
+    sdist = write_sdist(tmp_path, "s", {"\udcff.py": "x = 1\n"})
+    assert list(archives.read_archive(sdist).sources) == ["s-1.0/?.py"]
+
+
 def test_large_tables_and_bombs_are_left_out(tmp_path, monkeypatch):
     path = write_wheel(
         tmp_path, {"a.py": "x = 1\n", "table.py": "T = [" + "1," * (1 << 20) + "]\n"}

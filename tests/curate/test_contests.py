@@ -203,6 +203,21 @@ def test_every_problem_has_a_name_of_its_own(tmp_path, runner, rows, message):
         make(tmp_path, runner, *(apps(**fields) for fields in rows))
 
 
+def test_of_two_definitions_the_last_counts(tmp_path, runner):
+    source = "class f:\n    pass\n\n\ndef f(x):\n    return x\n"
+    tests = {"inputs": [[n] for n in range(4)], "outputs": list(range(4)), "fn_name": "f"}
+    (problem,), _ = make(tmp_path, runner, apps(solutions=[source], input_output=tests))
+    assert load(problem.prompt + problem.canonical_solution, "f")(3) == 3
+
+
+def test_a_contest_that_is_too_deep_to_parse_has_a_reason(tmp_path, runner, monkeypatch):
+    def raise_it(*_, **__):
+        raise RecursionError
+
+    monkeypatch.setattr(contests.growth, "grow_cases", raise_it)
+    assert make(tmp_path, runner, apps()) == ([], {"too deep to parse": 1})
+
+
 def test_a_persons_problems_are_not_replaced(tmp_path):
     path = tmp_path / "problems.jsonl"
     path.write_text('{"task_id": "mine"}\n')
@@ -228,6 +243,8 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     for name in (["a"], True, 1.5):
         with pytest.raises(InputError, match="is no name"):
             make(tmp_path, None, apps(problem_id=name))
+    with pytest.raises(InputError, match=r"contests.jsonl:1: malformed .UnicodeEncodeError"):
+        make(tmp_path, None, apps(problem_id="\ud800"))
     with pytest.raises(InputError, match=r"malformed .RecursionError"):
         make(tmp_path, None, apps(input_output="[" * 100_000))
     for field, value in (

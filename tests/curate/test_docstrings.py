@@ -155,6 +155,14 @@ def test_a_function_with_two_proven_docstrings_is_one_problem(tmp_path, runner):
     assert [row.task_id for row in left] == [rows[0].task_id]
 
 
+@pytest.mark.parametrize("value", ["numbers" + ".x" * 1500, "-" * 20_000 + "1"])
+def test_programs_that_are_too_deep_have_a_reason(tmp_path, capsys, value):
+    rows = [problem(), problem("deep", body=f"    return {value}\n")]
+    made = run(tmp_path, rows, [sample(WORDS), sample(WORDS, name="deep")])
+    assert [row.extra["origin"] for row in made] == ["traces/p/total"]
+    assert "| isn't Python | 1 | `traces/p/deep` |" in capsys.readouterr().out
+
+
 def test_bad_input_is_one_line(tmp_path, capsys):
     with pytest.raises(InputError, match=r"1 of 1 completions are of other problems, 'traces/p/x'"):
         run(tmp_path, [problem()], [sample(WORDS, name="x")])

@@ -11,6 +11,7 @@ import pytest
 from codex_jax import InputError, records
 from codex_jax.curate.execution import Call
 from codex_jax.curate.filters import benchmarks, decontamination, filter
+from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
 from codex_jax.main import cli
 
 SOLUTIONS = {
@@ -328,7 +329,43 @@ def test_a_persons_problems_are_not_replaced(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_programs_that_are_too_deep_to_parse_stop_nothing(tmp_path, runner):
+    deep = f"    return numbers{'.x' * 1500}\n", f"    return {'-' * 20_000}numbers\n"
+    rows = [problem("below"), *(problem(f"f{n}", body) for n, body in enumerate(deep))]
+    calls = "".join(f"    assert candidate({'-' * n}1) == {'-' * n}1\n" for n in (900, 20_000))
+    planted = [json.loads(human_eval("total")) | {"test": f"def check(candidate):\n{calls}"}]
+    planted += [json.loads(human_eval("total")) | {"canonical_solution": body} for body in deep]
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in planted))
+    names, _ = run(tmp_path, runner, rows, benchmarks=[str(path)])
+    assert "p/below" in names
+
+
+def test_texts_that_utf_8_cannot_hold(tmp_path, runner):
+    run(tmp_path, runner, [problem("below", license="MIT\ud800|"), problem("total")])
+    assert "`p/below (MIT\\ud800\\|)` |" in (tmp_path / "out" / "report.md").read_text()
+    path = tmp_path / "b.jsonl"
+    for row in (
+        json.loads(human_eval("total")) | {"task_id": "\ud800"},
+        {"task_id": "\ud800", "test_list": []},
+    ):
+        path.write_text(json.dumps(row) + "\n")
+        with pytest.raises(InputError, match=r"b\.jsonl:1: expected a problem of HumanEval"):
+            run(tmp_path, runner, [problem("below")], benchmarks=[str(path)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"sandbox": "docker"}, "sandbox 'docker'; expected"), ({"timeout_s": -1.0}, "timeout_s=-1")],
+)
+def test_settings_of_the_runner_are_checked_where_no_program_runs(tmp_path, fields, message):
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, ProgramRunner(**fields), [problem("below")])
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
+    with pytest.raises(InputError, match="drop_always_solved is True without verdicts"):
+        run(tmp_path, runner, [problem("below")], drop_always_solved=True)
     with pytest.raises(InputError, match=r"jaccard=0.*set it so"):
         run(tmp_path, runner, [problem("below")], jaccard=0.0)
     (tmp_path / "b.jsonl").write_text("{}\n")

@@ -1,6 +1,7 @@
 """Runs over packages: one that crashes or hangs costs itself alone; a second run does the rest."""
 
 import json
+import math
 import os
 import pathlib
 import signal
@@ -83,9 +84,9 @@ def test_a_package_that_takes_no_alarm_is_killed(tmp_path, monkeypatch):
 
 def test_an_example_is_one_cell_of_a_table():
     tally = package_runs.Tally("p")
-    tally.add("r", "a|b`c\nd")
+    tally.add("r", "a|b`c\nd\ud800")
     table = package_runs.table(package_runs.summarize([tally.result()]))
-    assert table.splitlines()[-1] == "| r | 1 | 100.0 % | `p: a\\|b'c d` |"
+    assert table.splitlines()[-1] == "| r | 1 | 100.0 % | `p: a\\|b'c d\\ud800` |"
 
 
 def test_no_process_outlives_a_killed_parent(tmp_path):
@@ -130,8 +131,12 @@ def test_examples_are_few():
 
 
 def test_bad_settings_and_strange_folders(tmp_path):
-    with pytest.raises(InputError, match=r"workers=0.*set them so"):
-        package_runs.run([], make_result, tmp_path, workers=0, package_timeout_s=1)
+    for name, value in (("workers", -1), ("per_package", -1), ("package_timeout_s", 0.0)):
+        with pytest.raises(InputError, match=rf"a\.{name} is {value}; set it to"):
+            package_runs.check_settings("a", **{name: value})
+    for value in (0.0, -1.0, math.nan, math.inf, 1e10):
+        with pytest.raises(InputError, match=r"tests_timeout_s is .*above 0 and at most 86400"):
+            package_runs.check_settings("a", package_timeout_s=1.0, tests_timeout_s=value)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="which this command didn't write"):
         package_runs.claim(str(tmp_path), "settings")

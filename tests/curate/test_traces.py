@@ -143,5 +143,11 @@ def test_bad_input_is_one_line(tmp_path, capsys, runner):
         traces.write_traces(
             packages=str(tmp_path), output=str(tmp_path / "o"), runner=runner, commander=None
         )
-    assert cli.main(["curate", "traces", f"--packages={tmp_path}", f"--output={tmp_path}/o"]) == 2
+    words = ["curate", "traces", f"--packages={tmp_path}", f"--output={tmp_path}/o"]
+    assert cli.main(words) == 2
     assert "no archives" in capsys.readouterr().err
+    write_sdist(tmp_path, "good", {})
+    for setting in ("tests_timeout_s=-1", "gin.ProgramRunner.timeout_s=0", "tmp_mb=0"):
+        assert cli.main([*words, f"--{setting}"]) == 2
+        assert not (tmp_path / "o").exists()
+    assert "CommandRunner.tmp_mb is 0" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from codex_jax.data.build import build
 from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.packing.row_store import DROPPED, read_info
 from codex_jax.data.seqio_tasks.problem_tasks import add_problem_tasks
+from codex_jax.main import cli
 
 from .conftest import read_rows
 from .test_problem_examples import SECRET, lines, problem
@@ -91,6 +92,10 @@ def test_seqio_reads_the_tasks_by_their_names(problem_file, tokenizer):
         ({}, "problems are set, but no mixture; set mixture to codex_s or codex_d"),
         ({"mixture": "codex_t"}, "'codex_t' is no registered Task or Mixture"),
         ({"mixture": "codex_s", "validation_share": -1}, "validation_share is -1"),
+        ({"mixture": "codex_s", "workers": -1}, "workers is -1; expected 0 or more"),
+        ({"mixture": "codex_s", "sequence_length": 1}, "sequence_length is 1; expected at least 2"),
+        ({"mixture": "codex_s", "sequence_length": 10**10}, "10000000000; .*at most 1,048,576"),
+        ({"mixture": "codex_s", "corpus": {"codex_s": "/usr"}}, "corpus 'codex_s': problems make"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(
@@ -99,6 +104,15 @@ def test_settings_that_do_not_fit_are_refused(
     options = {"tokenizer": tokenizer_file, "output": tmp_path / "rows", **SETTINGS}
     with pytest.raises(InputError, match=message):
         build(problems=[str(problem_file)], **options | settings)
+
+
+def test_several_files_stand_between_commas(problem_file, tokenizer_file, tmp_path, capsys):
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps(problem(77)) + "\n")
+    words = [f"--problems={problem_file},{other}", "--mixture=codex_s", "--sequence_length=64"]
+    words += [f"--tokenizer={tokenizer_file}", f"--output={tmp_path / 'rows'}"]
+    assert cli.main(["data", "build", *words]) == 0
+    assert "Python    42 " in capsys.readouterr().out
 
 
 def test_no_problem_that_fits_is_an_error_with_the_reasons(tokenizer_file, tmp_path):

@@ -74,7 +74,8 @@ def problem(prompt: str, body: str, test: str) -> dict:
 @pytest.fixture(scope="module")
 def plans(run_script):
     problems = [problem(*case[:3]) for case in CASES.values()]
-    problems.append(problem("def f(n):\n", "    return n\n", "def check(c:\n"))
+    broken = "def check(c:\n", f"x = {'-' * 20_000}1\n", f"x = 1{' + 1' * 3500}\n"
+    problems += [problem("def f(n):\n", "    return n\n", test) for test in broken]
     return json.loads(run_script(PLANS.format(problems=json.dumps(problems))))
 
 
@@ -86,4 +87,6 @@ def test_the_reference_shows_which_calls_there_will_be(plans, name):
 
 
 def test_a_test_that_does_not_parse_is_one_line(plans):
-    assert plans[-1].startswith("its test doesn't parse (")
+    for line in plans[len(CASES) :]:
+        assert line.startswith("its test doesn't parse (")
+    assert plans[-2] == "its test doesn't parse (nested too deep)"

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from codex_jax import InputError
 from codex_jax.evaluate.sandbox import python_sandbox
 from codex_jax.evaluate.sandbox.command_runner import CommandRunner
 from codex_jax.evaluate.sandbox.sandbox import SandboxInfo
@@ -78,6 +79,21 @@ def test_output_without_end_is_ended(isolation, files):
 
 def test_the_sandbox_has_a_name(isolation):
     assert CommandRunner(sandbox=isolation).check() == isolation
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("memory_mb", (-1, 63)),
+        ("tmp_mb", (0, 1 << 40)),
+        ("processes", (0, -1, 10**20)),
+        ("output_mb", (0, -5)),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, values):
+    for value in values:
+        with pytest.raises(InputError, match=rf"CommandRunner\.{name} is {value}; set it to"):
+            CommandRunner(**{name: value}).check()
 
 
 def test_a_sandbox_that_does_not_start_leaves_no_folder(files, tmp_path, monkeypatch):

@@ -40,6 +40,13 @@ def test_inputs_come_from_annotations_where_there_is_no_example():
     assert mbr_exec.probe_problems({"t": problem("def f(n: int):\n", mode="in-process")}) == {}
 
 
+@pytest.mark.parametrize("deep", ["-" * 20_000 + "1", "[0] + " * 3500 + "[1]", "x" + ".x" * 900])
+def test_an_example_that_is_too_deep_is_passed_over(deep):
+    prompt = f'def f(n: int):\n    """Like f({deep}), f(2)."""\n'
+    assert list(mbr_exec._examples(problem(prompt))) == [[2]]
+    assert list(mbr_exec._from_annotations(problem(f"def f(n: {deep}):\n"))) == []
+
+
 def test_what_most_answer_is_chosen(tmp_path):
     """The right answer in three guises outvotes two equal wrong ones, an exit and a loop."""
     bodies = ["n + n", "2 * n", "n << 1", "n + 2", "2 + n", "exit()", "[0 for _ in iter(int, 1)]"]

@@ -113,6 +113,7 @@ def test_a_run_of_other_settings_is_refused(trained, tmp_path):
         ({"max_new_tokens": 2**64}, "max_new_tokens is 18446744073709551616; set it to"),
         ({"batch_size": 10**6}, "batch_size is 1000000; set it to"),
         ({"max_new_tokens": 250}, "exceed the model's max_length 256"),
+        ({"stops": ["\n", "\ud800"]}, "stops contains '\\ud800', a lone surrogate; remove it"),
         ({"checkpoint_dir": "nowhere"}, "nowhere: no checkpoint here"),
         ({"problems": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
         ({"step": 9}, "no step 9 here; newest is 5"),
@@ -124,6 +125,23 @@ def test_bad_input_is_one_line(trained, tmp_path, wrong, message):
         generate(**trained | wrong, output=str(tmp_path / "out.jsonl"))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("a\ud800", r"^t/0: text has a lone surrogate"),
+        (
+            "x = 1\n" * 300,
+            r"^t/0: prompt of \d+ tokens; the model's max_length is 256; leave it out",
+        ),
+    ],
+)
+def test_a_prompt_that_fits_no_model_is_named(trained, tmp_path, prompt, message):
+    problems = tmp_path / "one.jsonl"
+    problems.write_text(json.dumps({"task_id": "t/0", "prompt": prompt}) + "\n")
+    with pytest.raises(InputError, match=message):
+        generate(**trained | {"problems": str(problems), "output": str(tmp_path / "o.jsonl")})
 
 
 def test_problems_must_exist_and_differ(trained, tmp_path):

@@ -206,6 +206,9 @@ def test_the_best_of_a_lora_run_stays(source, tmp_path, capsys):
         ({"optimizer": Optimizer(algorithm="muon", warmup_steps=1)}, "LoRA's matrices are too"),
         ({"lora": Lora(lora_rank=2, lora_targets="gate")}, "lora_targets names 'gate'"),
         ({"lora": Lora(lora_rank=-1)}, "Lora.lora_rank is -1; set it to"),
+        ({"lora": Lora(lora_rank=10**5)}, "lora_rank is 100000; no matrix of this model has"),
+        ({"lora": Lora(lora_targets="q")}, "lora_targets is set, lora_rank is 0; set lora_rank"),
+        ({"lora": Lora(lora_alpha=1.0)}, "lora_alpha or lora_targets is set, lora_rank is 0"),
         ({"lora": Lora(lora_rank=1, lora_alpha=0.0)}, "Lora.lora_alpha is 0.0; set it to"),
     ],
 )
@@ -244,4 +247,5 @@ def test_the_flags_are_lora_s(source, configured):
     arguments = configured(f"{line} --steps=2 --lora_targets=q,v").root.arguments
     lora = arguments["lora"].make({})
     assert (lora.lora_rank, lora.names) == (4, ["q", "v"])
+    assert Lora(lora_targets="v,q,q").names == ["q", "v"]
     assert json.dumps(lora.settings())

@@ -91,6 +91,8 @@ def write_contests(
                 tally.add_problem(maker.make(grown_cases, license))
             except RejectedError as error:
                 tally.add(str(error), contest.name)
+            except (RecursionError, MemoryError):
+                tally.add("too deep to parse", contest.name)
     report = package_runs.summarize([tally.result()])
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     records.write_jsonl(folder / "problems.jsonl", tally.problems)
@@ -241,9 +243,9 @@ def _to_program(source: str, contest: Contest) -> _Program:
     else:
         text, name = stdin_program.to_function(source, contest.statement), stdin_program.ENTRY_POINT
     lines = problem_texts.split_lines(text)
-    (node,) = [n for n in ast.parse(text).body if getattr(n, "name", "") == name]
-    assert isinstance(node, ast.FunctionDef)
-    end = node.body[0].end_lineno
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    *_, function = [node for node in functions if node.name == name]
+    end = function.body[0].end_lineno
     return _Program(name, "".join(lines[:end]), "".join(lines[end:]))
 
 

@@ -93,10 +93,13 @@ def _name(value: Any) -> str:
 
     Raises:
       TypeError: it is neither a text nor a number.
+      ValueError: it holds a lone surrogate.
     """
     if value is not None and type(value) not in (str, int):
         raise TypeError(f"{value!r:.60} is no name")
-    return "" if value is None else str(value)
+    name = "" if value is None else str(value)
+    name.encode()
+    return name
 
 
 def _list(value: Any) -> list[Any]:

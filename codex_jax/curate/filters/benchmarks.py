@@ -1,6 +1,7 @@
 """Benchmarks' problems, as far as decontamination needs them: words, code, calls, outputs."""
 
 import ast
+import contextlib
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,9 @@ def _read(path: str) -> Iterator[Benchmark]:
     for where, line in records.read_lines(path, "a benchmark's problems"):
         row = records.parse_object(line, where)
         try:
-            yield _parse(row)
+            benchmark = _parse(row)
+            benchmark.name.encode()  # a lone surrogate is no name
+            yield benchmark
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"{where}: expected a problem of HumanEval, MBPP or MultiPL-E"
@@ -67,9 +70,8 @@ def _parse(row: Mapping[str, Any]) -> Benchmark:
         names = re.findall(r"^def\s+(\w+)", code, re.MULTILINE)
         entry_point = next((name for name in names if f"{name}(" in tests), "")
         text = f"{row.get('text') or row.get('prompt') or ''}\n{code}"
-        return Benchmark(
-            f"MBPP/{row['task_id']}", text, code, entry_point, _calls(tests, entry_point)
-        )
+        name = f"MBPP/{row['task_id']}"
+        return Benchmark(name, text, code, entry_point, _calls(tests, entry_point))
     name = str(row.get("task_id") or row["name"])
     solution = row.get("canonical_solution") or ""
     text = row["prompt"] + solution
@@ -84,7 +86,7 @@ def _calls(test: str, name: str) -> list[Call]:
     """Returns the calls of a function with literal arguments in a test."""
     try:
         tree = ast.parse(test)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     calls: list[Call] = []
     for node in ast.walk(tree):
@@ -116,7 +118,8 @@ def _make_probe(benchmark: Benchmark, session: Session) -> Probe | None:
         if not answer.error and literals.is_plain(answer.value):
             pairs.append((call, answer.value))
     if not _is_telling(pairs):
-        pairs = _grow(benchmark, calls, session)
+        with contextlib.suppress(RecursionError, MemoryError):  # of a program that is deep
+            pairs = _grow(benchmark, calls, session)
     if not _is_telling(pairs):
         return None
     pairs.sort(key=lambda pair: -len(repr(pair[1])))
@@ -136,7 +139,7 @@ def _grow(benchmark: Benchmark, calls: Sequence[Call], session: Session) -> list
     """Returns calls with outputs, none of which is one of its arguments."""
     try:
         tree = ast.parse(benchmark.source)
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError):
         return []
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     node = next((node for node in functions if node.name == benchmark.entry_point), None)

@@ -69,19 +69,21 @@ def _grams(text: str) -> list[tuple[str, ...]]:
 def _function_text(source: str, entry_point: str) -> str:
     """Returns one function's source without its docstring; the complete source without it."""
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError):
+        node = _find_function(source, entry_point)
+        return source if node is None else _unparse_bare(node)
+    except (RecursionError, MemoryError):
         return source
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == entry_point:
-            if ast.get_docstring(node) is not None and len(node.body) > 1:
-                node.body = node.body[1:]
-            node.returns = None
-            for argument in ast.walk(node.args):
-                if isinstance(argument, ast.arg):
-                    argument.annotation = None
-            return ast.unparse(node)
-    return source
+
+
+def _unparse_bare(node: ast.FunctionDef) -> str:
+    """Returns a function's source without its docstring and annotations."""
+    if ast.get_docstring(node) is not None and len(node.body) > 1:
+        node.body = node.body[1:]
+    node.returns = None
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    return ast.unparse(node)
 
 
 class BehaviorIndex:
@@ -148,7 +150,7 @@ def _reorder(probe: Probe) -> Iterator[Probe]:
 def _find_function(source: str, entry_point: str) -> ast.FunctionDef | None:
     try:
         body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     functions = (node for node in body if isinstance(node, ast.FunctionDef))
     return next((node for node in functions if node.name == entry_point), None)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from codex_jax import InputError, files, progress, records
+from codex_jax.curate import markdown
 from codex_jax.curate.docstrings import SAMPLED
 from codex_jax.curate.execution import Runner
 from codex_jax.curate.filters import benchmarks as benchmark_files
@@ -89,6 +90,8 @@ def filter_problems(
         raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
     if wrong := [name for name in licenses if not _LICENSE.fullmatch(name)]:
         raise InputError(f"licenses has {wrong[0]!r}; expected SPDX identifiers; set licenses so")
+    if drop_always_solved and not verdicts:
+        raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
     inputs = (*problems, *verdicts, *benchmarks)
     files.claim_folder(output, _OWN_FILES, "output", inputs)
     listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
@@ -100,15 +103,14 @@ def filter_problems(
     if benchmarks and not tasks:
         raise InputError(f"{', '.join(benchmarks)}: no problem; set benchmarks to files of them")
     steps = _Steps(listed)
-    if licenses:
-        steps.apply("license", _license_rule(frozenset(licenses)))
-    if verdicts:
-        steps.apply("samples", _sample_rule(judged, drop_always_solved=drop_always_solved))
-    steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
-    if tasks:
-        index = TextIndex(tasks)
-        steps.apply("benchmarks: text", index.find)
-        with runner.open() as session:
+    with runner.open() as session:  # checks its settings, also where no program runs
+        if licenses:
+            steps.apply("license", _license_rule(frozenset(licenses)))
+        if verdicts:
+            steps.apply("samples", _sample_rule(judged, drop_always_solved=drop_always_solved))
+        steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
+        if tasks:
+            steps.apply("benchmarks: text", TextIndex(tasks).find)
             behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
             steps.apply("benchmarks: behavior", behavior.find)
     _write(pathlib.Path(output), steps, len(listed), judged.other)
@@ -227,5 +229,5 @@ def _table(rows: Sequence[dict]) -> Iterator[str]:
     yield "| step | before | dropped | examples |"
     yield "|---|---|---|---|"
     for row in rows:
-        examples = ", ".join(f"`{text}`" for text in row["examples"])
+        examples = markdown.format_codes(row["examples"])
         yield f"| {row['step']} | {row['before']} | {row['dropped']} | {examples} |"

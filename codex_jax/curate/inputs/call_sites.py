@@ -45,7 +45,7 @@ def find_doctests(docstring: str) -> Calls:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 body += ast.parse(example.source).body
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     _add_calls(ast.Module(body, []), [_constants(body)], calls)
     return calls

@@ -70,7 +70,7 @@ def read_archive(path: pathlib.Path) -> Archive:
     except _UNREADABLE as error:
         raise ValueError(f"no readable archive: {error}") from None
     fields = email.parser.HeaderParser().parsestr(metadata)
-    stem = path.name.split("-")
+    stem = _as_text(path.name).split("-")
     return Archive(
         str(fields.get("Name") or stem[0]),
         str(fields.get("Version") or (stem[1] if len(stem) > 1 else "")),
@@ -113,7 +113,12 @@ def _members(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
         total += len(content)
         if number >= _MAX_MEMBERS or total > _MAX_TOTAL:
             raise ValueError(f"more than {_MAX_MEMBERS} files or {_MAX_TOTAL >> 20} MiB of sources")
-        yield name, content
+        yield _as_text(name), content
+
+
+def _as_text(name: str) -> str:
+    """Returns the name of a file with a "?" for each byte that is no UTF-8."""
+    return name.encode(errors="replace").decode()
 
 
 def _is_read(name: str, size: int) -> bool:

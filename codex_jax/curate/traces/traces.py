@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import pathlib
 import shutil
 import tempfile
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from codex_jax.curate import functions, package_runs
-from codex_jax.curate.execution import Runner
+from codex_jax.curate.execution import Runner, check_runner
 from codex_jax.curate.inputs import call_sites
 from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.packages import archives, modules
@@ -26,7 +25,7 @@ class Commander(Protocol):
     """Runs a script with files of its own in a sandbox."""
 
     def check(self) -> str:
-        """Returns the name of the sandbox; raises InputError if none works."""
+        """Returns the name of the sandbox; raises InputError if none works as it is set."""
         ...
 
     def lines(
@@ -84,15 +83,22 @@ def write_traces(
     """
     paths = archives.list_archives(packages) if packages or not cpython_tests else []
     paths += [cpython.library()] if cpython_tests else []
+    package_runs.check_settings(
+        "curate.traces",
+        workers=workers,
+        tests_timeout_s=tests_timeout_s,
+        package_timeout_s=package_timeout_s,
+    )
+    check_runner(runner)
+    commander.check()
     settings = _Settings(runner, commander, seed, tests_timeout_s)
     folder = package_runs.claim(output, ("traces", settings))
-    commander.check()
     make_result = functools.partial(_make_result, settings)
     package_runs.run(
         paths,
         make_result,
         folder,
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers,
         package_timeout_s=package_timeout_s,
     )
 

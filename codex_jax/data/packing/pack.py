@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from codex_jax import InputError
 from codex_jax.records import Batch
 
+_LONGEST_ROW = 1 << 20
 _MOST_TRIES = 4096  # rows looked at for a copy of a document, before a new one is opened
 
 
@@ -67,6 +69,14 @@ def _segment_length(line_ends: np.ndarray, sequence_length: int) -> int:
         return len(line_ends)
     tail = line_ends[sequence_length // 2 :][::-1]
     return sequence_length - int(tail.argmax()) if tail.any() else sequence_length
+
+
+def check_sequence_length(sequence_length: int) -> None:
+    """Raises InputError where no row can be of so many tokens."""
+    if not 2 <= sequence_length <= _LONGEST_ROW:
+        raise InputError(
+            f"sequence_length is {sequence_length}; expected at least 2, at most {_LONGEST_ROW:,}"
+        )
 
 
 def pack(

@@ -11,7 +11,7 @@ import seqio
 
 from codex_jax import InputError
 from codex_jax.data.corpus import SourceTree
-from codex_jax.data.examples.problem_examples import ProblemFiles
+from codex_jax.data.examples.problem_examples import TEXTS, ProblemFiles
 from codex_jax.data.seqio_tasks.cached_task import add_cached_task
 from codex_jax.data.seqio_tasks.problem_tasks import add_problem_tasks
 from codex_jax.data.seqio_tasks.sources import TreeRate
@@ -45,6 +45,8 @@ def register(
     Raises:
       InputError: a name isn't seqio's, a module is missing, or it raises an error.
     """
+    if problems and (taken := trees.keys() & TEXTS):
+        raise InputError(f"corpus {min(taken)!r}: problems make a Task of that name; set another")
     for name, tree in trees.items():
         if not name.isidentifier():
             raise InputError(f"corpus {name!r}: expected letters, digits and _ in a Task's name")

@@ -38,6 +38,7 @@ _ANSWERS_CPU_S = 120.0  # for the reference's answers to all inputs of HumanEval
 _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is called live
 _ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import ([\w, ]+))?$")
 _STATM = pathlib.Path("/proc/self/statm")
+_NOT_COMPILED = (SyntaxError, ValueError, RecursionError, MemoryError)  # the last two: too deep
 _TICKS_CLOCK = -8  # CPUCLOCK_PROF of the calling process, by the numbering of clock_gettime(2)
 
 
@@ -59,8 +60,9 @@ class CheckPlan:
         setup, self.setup = _compile_setup(problem)
         try:
             self.test = compile(problem.test, "test", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as error:
-            raise InputError(f"its test doesn't parse ({error})") from None
+        except _NOT_COMPILED as error:
+            reason = str(error) or "nested too deep"
+            raise InputError(f"its test doesn't parse ({reason})") from None
         for text in (setup, problem.test):
             _import_names(text)
         self.defines_check = _has_code("check", self.test) or defines_check(problem.test)
@@ -246,7 +248,7 @@ def _compile_setup(problem: "records.Problem | types.SimpleNamespace") -> tuple[
     suffix = problem.extra.get("suffix", "")
     bodies = [problem.canonical_solution] if problem.canonical_solution else ["    pass\n", ""]
     for body in bodies:
-        with contextlib.suppress(SyntaxError):
+        with contextlib.suppress(*_NOT_COMPILED):
             text = problem.prompt + body + suffix
             return text, compile(text, "prompt", "exec", dont_inherit=True)
     return "", None

@@ -117,12 +117,12 @@ def _examples(problem: records.Problem) -> Iterator[list[Any]]:
         for end in itertools.islice(re.finditer(r"\)", text), 12):
             try:
                 call = ast.parse(text[: end.end()].strip(), mode="eval").body
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
             if isinstance(call, ast.Call) and not call.keywords:
                 try:
                     arguments = [ast.literal_eval(argument) for argument in call.args]
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     break
                 if arguments:
                     yield arguments
@@ -151,9 +151,9 @@ def _from_annotations(problem: records.Problem) -> Iterator[list[Any]]:
         return
     try:
         arguments = ast.parse(heads[-1] + " pass").body[0].args.args
-    except SyntaxError:
+        texts = [ast.unparse(a.annotation) if a.annotation else "" for a in arguments]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    texts = [ast.unparse(a.annotation) if a.annotation else "" for a in arguments]
     annotations = [text.replace("list[", "List[") for text in texts]
     if annotations and all(text in _DEFAULT_ARGUMENTS for text in annotations):
         yield [_DEFAULT_ARGUMENTS[text] for text in annotations]

@@ -11,12 +11,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.evaluate.sandbox import backends, guest_modules, python_sandbox
-from codex_jax.evaluate.sandbox.sandbox import Limits, SandboxInfo
+from codex_jax.evaluate.sandbox.sandbox import LEAST_MB, MOST_MB, Limits, SandboxInfo
 
 _READ_BYTES = 1 << 18
 _LONGEST_LINE = 1 << 16
+_RANGES = {
+    "memory_mb": ranges.integer(LEAST_MB, MOST_MB),
+    "tmp_mb": ranges.integer(1, MOST_MB),
+    "processes": ranges.integer(1),
+    "output_mb": ranges.integer(1, MOST_MB),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,8 +47,9 @@ class CommandRunner:
         """Returns the name of the sandbox.
 
         Raises:
-          InputError: none works here.
+          InputError: none works here, or a setting is out of its range.
         """
+        ranges.check("CommandRunner", self, _RANGES)
         return python_sandbox.choose_backend(self.sandbox).backend.name
 
     def lines(

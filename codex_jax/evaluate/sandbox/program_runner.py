@@ -67,6 +67,7 @@ class ProgramRunner:
         Raises:
           InputError: no sandbox works here, or the settings are out of range.
         """
+        python_sandbox.check_name(self.sandbox)
         check_limits(self.timeout_s, self.memory_mb)
         packages = describe(self.packages)
         limits = Limits(cpu_s=self.timeout_s, memory_mb=self.memory_mb, packages=packages)

@@ -102,15 +102,20 @@ def choose_backend(name: str) -> SandboxInfo:
         return sandbox.info
 
 
-def open_first_working(
-    name: str, folder: pathlib.Path | None = None, limits: Limits = Limits()
-) -> PythonSandbox:
-    """Starts the first sandbox that passes its self-test, as in `choose_backend`."""
+def check_name(name: str) -> None:
+    """Raises InputError unless a person may name a sandbox so."""
     if name != "auto" and name not in backends.BACKENDS:
         expected = ", ".join(["auto", *backends.BACKENDS])
         raise InputError(
             f"sandbox {name!r}; expected one of {expected}; set sandbox to one of them"
         )
+
+
+def open_first_working(
+    name: str, folder: pathlib.Path | None = None, limits: Limits = Limits()
+) -> PythonSandbox:
+    """Starts the first sandbox that passes its self-test, as in `choose_backend`."""
+    check_name(name)
     names = list(backends.BACKENDS) if name == "auto" else [name]
     reasons = []
     for backend in map(backends.BACKENDS.__getitem__, names):

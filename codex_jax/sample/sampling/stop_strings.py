@@ -15,6 +15,18 @@ from codex_jax.sample.sampling.token_healing import TextTokens, tail_states
 PAPER_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 
+def check_stops(stops: Sequence[str]) -> tuple[str, ...]:
+    """Returns the stops, or raises InputError for one that is empty or no text of UTF-8."""
+    for stop in stops:
+        if not stop:
+            raise InputError("stops contains an empty string, which every text contains; remove it")
+        try:
+            stop.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"stops contains {stop!r}, a lone surrogate; remove it") from None
+    return tuple(stops)
+
+
 def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> Int16[np.ndarray, "states V"]:
     """The state after each token, from each state; `STOPPED_STATE` once a stop is complete.
 
@@ -22,10 +34,9 @@ def stop_table(token_bytes: Sequence[bytes], stops: Sequence[str]) -> Int16[np.n
     wherever it begins and ends, across tokens or inside one.
 
     Raises:
-      InputError: an empty stop string.
+      InputError: an empty stop string, or one with a lone surrogate.
     """
-    if "" in stops:
-        raise InputError("stops contains an empty string, which every text contains; remove it")
+    check_stops(stops)
     automaton = make_automaton([stop.encode() for stop in stops])
     return run(automaton, np.arange(len(automaton), dtype=np.int16), token_bytes)
 
@@ -84,6 +95,7 @@ class StopAutomata:
 
     def _add(self, key: _Key) -> bool:
         stops = key[0]
+        check_stops(stops)
         # Every byte of every stop is at most one state: an upper bound without building it.
         if sum(len(stop.encode()) for stop in stops) > 4 * len(self.table):
             return False

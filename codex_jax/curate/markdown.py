@@ -1,0 +1,12 @@
+"""Texts as cells of a Markdown table."""
+
+
+def format_code(text: str) -> str:
+    """Returns a text as code in a cell, whatever is in it; UTF-8 has no form of surrogates."""
+    line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return f"`{line.encode(errors='backslashreplace').decode()}`"
+
+
+def format_codes(texts: list[str]) -> str:
+    """Returns texts as code in one cell."""
+    return ", ".join(map(format_code, texts))
