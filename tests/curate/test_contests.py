@@ -228,6 +228,12 @@ def test_a_persons_problems_are_not_replaced(tmp_path):
     assert path.read_text() == '{"task_id": "mine"}\n'
 
 
+def test_a_license_that_is_no_expression_is_refused(tmp_path, runner):
+    with pytest.raises(InputError, match="license is 'all mine'; expected an SPDX expression"):
+        make(tmp_path, runner, apps(), license="all mine")
+    assert not (tmp_path / "out").exists()
+
+
 def test_bad_input_is_one_line(tmp_path, runner, capsys):
     with pytest.raises(InputError, match="expected the fields of APPS or of CodeContests"):
         make(tmp_path, runner, {"x": 1})

@@ -57,6 +57,16 @@ def test_nested_and_malformed_expressions(expression, expected):
     assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) is expected
 
 
+@pytest.mark.parametrize("text", ["MIT", "CC-BY-4.0", "(MIT or Apache-2.0+) AND X", "A WITH B"])
+def test_expressions_by_their_form(text):
+    assert licenses.is_expression(text)
+
+
+@pytest.mark.parametrize("text", ["not a license(", "MIT OR", "MIT, BSD", "MIT (X11)", "(", ""])
+def test_what_is_no_expression(text):
+    assert not licenses.is_expression(text)
+
+
 def test_a_note_in_parentheses_is_refused_without_a_warning(recwarn):
     assert not licenses.is_allowed("MIT (X11)", frozenset({"MIT"}))
     assert not recwarn.list

@@ -62,6 +62,13 @@ def spdx(metadata: Message) -> str:
     return next((name for pattern, name in _TEXTS if re.search(pattern, text)), "")
 
 
+def is_expression(text: str) -> bool:
+    """Returns whether a text has the form of an SPDX expression; its names may be any."""
+    without = re.sub(r"\s+with\s+[\w.-]+", "", text, flags=re.IGNORECASE)
+    names = re.findall(r"[\w.-]+", without)
+    return is_allowed(without, frozenset(names))
+
+
 def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
     """Whether an SPDX expression can be met by the allowed licenses alone; False if it's malformed.
 
