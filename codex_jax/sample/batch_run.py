@@ -16,7 +16,7 @@ from codex_jax.records import Completion
 from codex_jax.sample.batch_output import check_batch_output, write_batch_output
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
-from codex_jax.sample.engine.load import load_engine, weights_fingerprint
+from codex_jax.sample.engine.load import fit_engine, load_engine, weights_fingerprint
 from codex_jax.sample.engine.requests import Request, Sample, check_tokens
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.inputs import InputLine
@@ -59,7 +59,7 @@ class BatchRun:
         Returns:
           The number of samples in all files.
         """
-        shape = self._plan(card.model)
+        shape = fit_engine(card, self._plan(card.model), self.mesh_shape)
         engine, total = None, 0
         for temperature in temperatures or (self.default.sampling_params.temperature,):
             params = dataclasses.replace(self.default.sampling_params, temperature=temperature)

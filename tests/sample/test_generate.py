@@ -11,6 +11,7 @@ import pytest
 from codex_jax import InputError
 from codex_jax.records import Completion, read_jsonl
 from codex_jax.sample.batch_run import longest_prompt, to_completion
+from codex_jax.sample.engine import memory
 from codex_jax.sample.engine.requests import Request, Sample
 from codex_jax.sample.generate import generate
 from codex_jax.sample.sampling.detokenizer import encode_prompt
@@ -62,6 +63,19 @@ def test_more_samples_extend_a_file(trained, undisturbed, tmp_path):
     lines = [json.loads(line) for line in sorted(output.read_text().splitlines())]
     expected = [json.loads(line) for line in undisturbed]
     assert [line["completion"] for line in lines] == [line["completion"] for line in expected]
+
+
+def test_what_does_not_fit_the_devices_leaves_no_file(trained, tmp_path, monkeypatch):
+    """Otherwise the file would hold the settings that were refused."""
+    output = tmp_path / "completions.jsonl"
+    with pytest.raises(InputError, match="batch_size is 3; set it to a multiple of the 8"):
+        generate(**trained | {"batch_size": 3}, output=str(output))
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "usable_memory", lambda: 1 << 20)
+        with pytest.raises(InputError, match="set batch_size or max_new_tokens lower"):
+            generate(**trained | {"max_new_tokens": 30}, output=str(output))
+    assert list(tmp_path.iterdir()) == []
+    assert generate(**trained, output=str(output)) == 18
 
 
 KILLED = """
