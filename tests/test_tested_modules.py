@@ -45,7 +45,7 @@ COVERED_BY = {
     ],
     "curate/test_contests.py": ["curate.contests.formats", "curate.contests.judging"],
     "curate/test_extraction.py": ["curate.packages.definitions", "curate.packages.purity"],
-    "curate/test_filter.py": ["curate.filters.decontamination"],
+    "curate/test_filter.py": ["curate.filters.decontamination", "curate.markdown"],
     "curate/test_functions.py": ["curate.execution"],
     "curate/test_traces.py": ["curate.traces.cpython", "curate.traces.run_tests"],
     "data/test_build.py": ["data.assemble"],

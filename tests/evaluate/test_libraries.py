@@ -10,6 +10,7 @@ from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.libraries import missing_libraries
 from codex_jax.evaluate.sandbox.sandbox import Limits
 from codex_jax.evaluate.verdicts import Cause, Outcome
+from tests.evaluate.pythons import need_own_packages
 from tests.evaluate.test_references import problem, run
 
 IMPORTS = {
@@ -98,6 +99,7 @@ def test_an_absent_library_is_named_with_its_command_and_no_program_is_judged(
 
 def test_prompts_import_in_the_sandbox_and_tests_outside_import_here(tmp_path, capsys):
     pytest.importorskip("numpy")
+    need_own_packages()
     body = "assert c(1) == 2"
     problems = [
         problem("prompt", "", body, prompt="import numpy as np\n"),

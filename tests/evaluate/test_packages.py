@@ -8,6 +8,7 @@ from codex_jax import InputError, records
 from codex_jax.evaluate.evaluate import evaluate
 from codex_jax.evaluate.languages import registry, spec
 from codex_jax.evaluate.sandbox import packages, protocol
+from tests.evaluate.pythons import need_own_packages
 
 TOTAL = "import numpy as np\n\ndef total(n):\n    return int(np.arange(n).sum()) + {wrong}\n"
 TEST = "def check(candidate):\n    assert candidate(4) == 6\n"
@@ -40,6 +41,7 @@ def system_minor_version() -> tuple[int, ...]:
 
 
 def test_numpy_is_importable_by_setting_and_verdicts_depend_on_it(tmp_path):
+    need_own_packages()
     before = rows(tmp_path)
     assert {row.cause for row in before} == {"exception"}
     message = "No module named 'numpy'; set packages to numpy"

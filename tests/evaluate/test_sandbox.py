@@ -1,11 +1,9 @@
 """Nobody forges a verdict, writes outside, stays alive or harms a neighbour."""
 
-import contextlib
 import os
 import pathlib
 import runpy
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -15,6 +13,7 @@ from codex_jax import InputError, records
 from codex_jax.evaluate.judging.pool import Job, Pool
 from codex_jax.evaluate.sandbox import backends, python_sandbox, sandbox
 from tests.evaluate.processes import processes
+from tests.evaluate.pythons import python_for_all
 
 _LISTED = runpy.run_path(str(pathlib.Path(__file__).with_name("attacks.py")))
 ANY, ATTACKS = _LISTED["ANY"], _LISTED["ATTACKS"]
@@ -186,7 +185,7 @@ def test_an_ordinary_user_can_judge(isolation):
         folder.chmod(0o777)
         root = str(pathlib.Path(__file__).parents[2])
         done = subprocess.run(
-            [_python_for_all(), "-c", script, root, isolation],
+            [python_for_all(), "-c", script, root, isolation],
             check=False,
             user=backends.NOBODY,
             group=backends.NOBODY,
@@ -201,20 +200,6 @@ def test_an_ordinary_user_can_judge(isolation):
     assert {row.isolation for row in verdicts} == {isolation}
     causes = sorted((row.task_id, row.cause) for row in verdicts)
     assert causes == [("b", "passed"), ("secret", "passed"), ("secret", "syntax_or_compile_error")]
-
-
-def _python_for_all() -> str:
-    """A Python of this version that everybody may run."""
-    nobody = {"user": backends.NOBODY, "group": backends.NOBODY, "extra_groups": []}
-    ask = "import sys; print(*sys.version_info[:2])"
-    for python in ("/usr/bin/python3", sys.executable):
-        with contextlib.suppress(OSError):
-            done = subprocess.run(
-                [python, "-c", ask], capture_output=True, text=True, check=False, **nobody
-            )
-            if done.stdout.split() == [str(number) for number in sys.version_info[:2]]:
-                return python
-    pytest.skip("no Python of this version here that an ordinary user may run")
 
 
 def _numpy_folder() -> str:

@@ -135,6 +135,7 @@ def test_subclasses_arrive_as_what_they_extend(value, arrives):
     ],
     ids=repr,
 )
+@pytest.mark.filterwarnings("ignore:The 'u' type code")
 def test_exact_types_arrive_strictly(value):
     arrived = across(value, strict=True)
     assert alike(arrived, value)
