@@ -20,7 +20,8 @@ from starlette.routing import Route
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.serve.app import show_playground
-from codex_jax.sample.serve.serve import _fingerprint
+from codex_jax.sample.serve.completion_request import ServerLimits
+from codex_jax.sample.serve.serve import _fingerprint, _plan
 from codex_jax.tokenizer import Tokenizer
 from tests.sample.server import run_server
 
@@ -180,3 +181,10 @@ def test_a_fingerprint_changes_with_step_dtype_quantization_and_weights(trained,
         _fingerprint(folder, card, plan(**sizes, kv_cache_dtype="int8")),
     }
     assert len(others - {first}) == 5
+
+
+@pytest.mark.parametrize(("most", "positions"), [(300, 360), (500, 512), (750, 768), (768, 768)])
+def test_healing_adds_no_block_to_the_cache(most, positions):
+    limits = ServerLimits(max_prompt_tokens=100, max_new_tokens=most)
+    assert _plan(limits, 2, {"dtype": "float32"}, token_healing=True).positions == positions
+    assert _plan(limits, 2, {"dtype": "float32"}, token_healing=False).positions == most

@@ -17,7 +17,8 @@ from typing import Any
 import uvicorn
 
 from codex_jax import InputError, checkpoint
-from codex_jax.sample.engine.capacity import bucket, plan
+from codex_jax.sample.engine.capacity import plan
+from codex_jax.sample.engine.kv_cache import block_bounds
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
@@ -94,7 +95,7 @@ def _plan(
 ) -> EngineShape:
     """Sizes for the limits.
 
-    The cache isn't doubled for healing: a sample of exactly the limit may end a little earlier.
+    Healing adds no block to the cache: a sample of exactly the limit may end a little earlier.
     """
     shape = plan(
         max_prompt_tokens=limits.max_prompt_tokens,
@@ -104,7 +105,8 @@ def _plan(
         tail_bytes=MAX_TAIL if token_healing else 0,
         **dtypes,
     )
-    spare = min(shape.spare_tokens, bucket(shape.max_new_tokens) - shape.max_new_tokens)
+    _, capacity = block_bounds(shape.max_new_tokens)[-1]
+    spare = min(shape.spare_tokens, capacity - shape.max_new_tokens)
     return dataclasses.replace(shape, spare_tokens=spare)
 
 
