@@ -20,7 +20,7 @@ from typing import Any
 from codex_jax import InputError, files, progress, ranges, records
 from codex_jax.curate import markdown
 
-_MOST_S = 86_400  # clocks can't hold any number
+_MOST_S = 1_000_000  # waiting counts milliseconds in 32 bits
 _RANGES = {
     "per_package": ranges.integer(0),
     "workers": ranges.integer(0),

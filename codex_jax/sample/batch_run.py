@@ -13,10 +13,11 @@ import jax
 
 from codex_jax import InputError, checkpoint, progress
 from codex_jax.records import Completion
+from codex_jax.remote.paths import to_path
 from codex_jax.sample.batch_output import check_batch_output, write_batch_output
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.engine import Engine
-from codex_jax.sample.engine.load import fit_engine, load_engine, weights_fingerprint
+from codex_jax.sample.engine.load import check_devices, load_engine, weights_fingerprint
 from codex_jax.sample.engine.requests import Request, Sample, check_tokens
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.inputs import InputLine
@@ -59,7 +60,7 @@ class BatchRun:
         Returns:
           The number of samples in all files.
         """
-        shape = fit_engine(card, self._plan(card.model), self.mesh_shape)
+        shape = self._plan(card.model)
         engine, total = None, 0
         for temperature in temperatures or (self.default.sampling_params.temperature,):
             params = dataclasses.replace(self.default.sampling_params, temperature=temperature)
@@ -74,6 +75,8 @@ class BatchRun:
                     request.id: _fingerprint(request, self.default, params) for request in requests
                 },
             }
+            if not to_path(path).exists():
+                check_devices(card, shape, self.mesh_shape)
             with SharedCompletions(path, manifest) as file:
                 if share := file.deal(list(_remaining(requests, file.done))):
                     engine = engine or load_engine(

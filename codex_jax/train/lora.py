@@ -41,7 +41,7 @@ class Lora:
 
     @property
     def names(self) -> list[str]:
-        """The targets, each once, in order."""
+        """The targets, each once, sorted."""
         targets = self.lora_targets
         text = targets if isinstance(targets, str) else ",".join(targets)
         return sorted({name.strip() for name in text.split(",") if name.strip()})

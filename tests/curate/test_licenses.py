@@ -57,7 +57,10 @@ def test_nested_and_malformed_expressions(expression, expected):
     assert licenses.is_allowed(expression, frozenset({"MIT", "Apache-2.0"})) is expected
 
 
-@pytest.mark.parametrize("text", ["MIT", "CC-BY-4.0", "(MIT or Apache-2.0+) AND X", "A WITH B"])
+@pytest.mark.parametrize(
+    "text",
+    ["MIT", "CC-BY-4.0", "(MIT or Apache-2.0+) AND X", "A WITH B", "DocumentRef-a:LicenseRef-b"],
+)
 def test_expressions_by_their_form(text):
     assert licenses.is_expression(text)
 

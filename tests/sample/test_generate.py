@@ -72,10 +72,13 @@ def test_what_does_not_fit_the_devices_leaves_no_file(trained, tmp_path, monkeyp
         generate(**trained | {"batch_size": 3}, output=str(output))
     with monkeypatch.context() as patch:
         patch.setattr(memory, "usable_memory", lambda: 1 << 20)
-        with pytest.raises(InputError, match="set batch_size or max_new_tokens lower"):
+        with pytest.raises(InputError, match="set fewer samples at a time"):
             generate(**trained | {"max_new_tokens": 30}, output=str(output))
     assert list(tmp_path.iterdir()) == []
     assert generate(**trained, output=str(output)) == 18
+    with monkeypatch.context() as patch:  # a finished file needs no memory
+        patch.setattr(memory, "usable_memory", lambda: 1 << 20)
+        assert generate(**trained, output=str(output)) == 18
 
 
 KILLED = """

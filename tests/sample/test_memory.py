@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from codex_jax import InputError, host_runtime, sharding
 from codex_jax.sample.engine import memory
 from codex_jax.sample.engine.capacity import plan
-from codex_jax.sample.engine.memory import fit_prompts
+from codex_jax.sample.engine.memory import fit_to_devices
 from codex_jax.sample.sampling.params import SamplingParams
 from tests.sample import models
 
@@ -30,7 +30,7 @@ def _least_memory(mesh):
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            fit_prompts(models.CONFIG, SHAPE, mesh, middle)
+            fit_to_devices(models.CONFIG, SHAPE, mesh, middle)
             high = middle
         except InputError:
             low = middle
@@ -38,28 +38,30 @@ def _least_memory(mesh):
 
 
 def test_all_prompts_stay_where_they_fit():
-    assert fit_prompts(models.CONFIG, SHAPE, _mesh(), 1 << 40) == SHAPE
+    assert fit_to_devices(models.CONFIG, SHAPE, _mesh(), 1 << 40) == SHAPE
 
 
 @pytest.mark.parametrize("tensor", [1, 2])
 def test_memory_is_filled_with_prompts_up_to_three_quarters(tensor):
     mesh = _mesh(tensor=tensor)
-    others = _least_memory(mesh) - PROMPT_BYTES // tensor
+    others, per_prompt = memory._needs(models.CONFIG, SHAPE, mesh)
+    assert per_prompt == PROMPT_BYTES // tensor
     for count in (1, 2, 5):
         room = int((others + (count + 0.5) * PROMPT_BYTES / tensor) / 0.75)
-        fitted = fit_prompts(models.CONFIG, SHAPE, mesh, room)
+        fitted = fit_to_devices(models.CONFIG, SHAPE, mesh, room)
         assert fitted == dataclasses.replace(SHAPE, resident_prompts=count)
 
 
-def test_one_prompt_stays_until_all_memory_is_needed():
+def test_one_prompt_stays_until_nine_tenths_are_needed():
     least = _least_memory(_mesh())
-    assert fit_prompts(models.CONFIG, SHAPE, _mesh(), least).resident_prompts == 1
+    assert least == -(-sum(memory._needs(models.CONFIG, SHAPE, _mesh())) * 10 // 9)
+    assert fit_to_devices(models.CONFIG, SHAPE, _mesh(), least).resident_prompts == 1
     expected = (
-        "batch_size is 16: .* 24 tokens and one prompt of 200 need 0.000.* GB .*; "
-        "set batch_size or max_new_tokens lower"
+        "weights, 16 samples of up to 24 tokens at a time and one prompt of 200 need 0.000.* GB "
+        ".*; set fewer samples at a time"
     )
     with pytest.raises(InputError, match=expected):
-        fit_prompts(models.CONFIG, SHAPE, _mesh(), least - 1)
+        fit_to_devices(models.CONFIG, SHAPE, _mesh(), least - 1)
 
 
 def test_samples_are_the_same_with_one_prompt_at_a_time(monkeypatch):
@@ -90,4 +92,17 @@ def test_an_accelerators_memory_is_its_own(stats, expected):
 
 
 def test_several_hosts_compile_what_was_planned():
-    assert fit_prompts(models.CONFIG, SHAPE, mock.Mock(spec=Mesh, is_multi_process=True)) is SHAPE
+    mesh = _mesh()
+    with mock.patch.object(Mesh, "is_multi_process", property(lambda _: True)):
+        assert memory._device_memory(mesh) is None
+        assert fit_to_devices(models.CONFIG, SHAPE, mesh) == SHAPE
+
+
+def test_a_kernels_cache_is_what_counts(monkeypatch):
+    """It has 256 positions for 200 tokens and 384 for 300, blocks have 256 and 512."""
+    shape = dataclasses.replace(SHAPE, max_prompt_tokens=300)
+    blocks = memory._needs(models.CONFIG, shape, _mesh())[1]
+    monkeypatch.setattr(memory.flat_cache, "choose_kernel", lambda *_: "gpu")
+    chosen = fit_to_devices(models.CONFIG, shape, _mesh(), 1 << 40)
+    assert chosen.flat_cache == "gpu"
+    assert 4 * memory._needs(models.CONFIG, chosen, _mesh())[1] == 3 * blocks

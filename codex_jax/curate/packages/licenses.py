@@ -65,7 +65,7 @@ def spdx(metadata: Message) -> str:
 def is_expression(text: str) -> bool:
     """Returns whether a text has the form of an SPDX expression; its names may be any."""
     without = re.sub(r"\s+with\s+[\w.-]+", "", text, flags=re.IGNORECASE)
-    names = re.findall(r"[\w.-]+", without)
+    names = re.findall(r"[\w.:-]+", without)
     return is_allowed(without, frozenset(names))
 
 

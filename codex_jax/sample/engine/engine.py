@@ -17,7 +17,6 @@ length) alone.
 """
 
 import collections
-import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
@@ -26,9 +25,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from codex_jax import InputError, model
-from codex_jax.sample.engine import flat_cache
 from codex_jax.sample.engine.executor import Executor, LoopOutput
-from codex_jax.sample.engine.memory import fit_prompts
+from codex_jax.sample.engine.memory import fit_to_devices
 from codex_jax.sample.engine.prefill import PromptScores
 from codex_jax.sample.engine.prompt_slots import PromptSlots
 from codex_jax.sample.engine.requests import (
@@ -77,9 +75,7 @@ class Engine:
           prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
           special_ids: Tokens that no text has.
         """
-        if kernel := flat_cache.choose_kernel(config, shape.dtype, shape.kv_cache_dtype, mesh):
-            shape = dataclasses.replace(shape, flat_cache=kernel)
-        shape = fit_prompts(config, shape, mesh)
+        shape = fit_to_devices(config, shape, mesh)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
         self._automata = StopAutomata(

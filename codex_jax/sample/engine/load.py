@@ -10,7 +10,7 @@ from codex_jax.host_runtime import gc_disabled
 from codex_jax.remote.paths import list_files, to_path
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.engine import Engine
-from codex_jax.sample.engine.memory import fit_prompts
+from codex_jax.sample.engine.memory import fit_to_devices
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sharding import MeshShape
@@ -51,20 +51,11 @@ def weights_fingerprint(checkpoint_dir: str, step: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def fit_engine(card: checkpoint.Card, shape: EngineShape, mesh_shape: MeshShape) -> EngineShape:
-    """The sizes that fit this host's devices, before anything is read or written.
-
-    Args:
-      card: The model's.
-      shape: Sizes that were planned.
-      mesh_shape: Devices along each mesh axis.
-
-    Raises:
-      InputError: rows or heads that the devices don't divide, or too little memory.
-    """
+def check_devices(card: checkpoint.Card, shape: EngineShape, mesh_shape: MeshShape) -> None:
+    """Raises InputError where this host's devices don't suit the sizes; reads no weights."""
     config = model.DecoderConfig.from_json(card.model)
     mesh = shardings.make_mesh(mesh_shape, config, shape.rows, jax.local_devices())
-    return fit_prompts(config, shape, mesh)
+    fit_to_devices(config, shape, mesh)
 
 
 def load_engine(

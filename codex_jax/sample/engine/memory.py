@@ -1,4 +1,4 @@
-"""The number of resident prompts that the devices' memory holds."""
+"""Sizes that suit the devices: the attention kernel, and prompts that their memory holds."""
 
 import dataclasses
 import math
@@ -9,18 +9,20 @@ from jax.sharding import Mesh
 
 from codex_jax import InputError, model
 from codex_jax.host_runtime import usable_memory
-from codex_jax.sample.engine import shardings
+from codex_jax.sample.engine import flat_cache, shardings
 from codex_jax.sample.engine.state import EngineShape, init_state
 
-_SHARE = 0.75  # of the memory, for weights and state; the rest is for a program's temporaries
+_SHARE = 0.75  # of the memory, up to which prompts beside weights and rows stay resident
+_MOST = 0.9  # of the memory; the rest is for a program's temporaries
 
 
-def fit_prompts(
+def fit_to_devices(
     config: model.DecoderConfig, shape: EngineShape, mesh: Mesh, memory: int | None = None
 ) -> EngineShape:
-    """Returns the shape with as many of its resident prompts as the memory holds, at least one.
+    """Returns the shape with its kernel and as many prompts as the memory holds, at least one.
 
-    With fewer prompts than fill the rows some rows are idle; samples stay the same.
+    With fewer prompts than fill the rows some rows are idle; samples stay the same. What else lies
+    on the devices, such as a trainer's state, isn't counted.
 
     Args:
       config: The model's.
@@ -29,26 +31,32 @@ def fit_prompts(
       memory: Bytes of each device; None looks them up, and changes nothing where they are unknown.
 
     Raises:
-      InputError: weights and one prompt need more than all memory.
+      InputError: weights, rows and one prompt need too much memory.
     """
+    if kernel := flat_cache.choose_kernel(config, shape.dtype, shape.kv_cache_dtype, mesh):
+        shape = dataclasses.replace(shape, flat_cache=kernel)
     memory = _device_memory(mesh) if memory is None else memory
     if not memory:
         return shape
-    shapes = jax.eval_shape(lambda: init_state(config, shape))
-    state = shardings.with_shardings(shapes, shardings.state_shardings(config, shape, mesh))
-    prompts = _shard_bytes(state.prompts.cache)
-    others = _shard_bytes(shardings.decode_param_shapes(config, shape, mesh))
-    others += _shard_bytes(state) - prompts
-    per_prompt = prompts // shape.resident_prompts
-    if others + per_prompt > memory:
+    others, per_prompt = _needs(config, shape, mesh)
+    if others + per_prompt > _MOST * memory:
         raise InputError(
-            f"batch_size is {shape.rows}: weights, so many samples of {shape.positions} tokens and "
-            f"one prompt of {shape.max_prompt_tokens} need {(others + per_prompt) / 1e9:.3g} GB on "
-            f"a device that has {memory / 1e9:.3g}; set batch_size or max_new_tokens lower, "
-            "weights_dtype to int8, or MeshShape.tensor higher"
+            f"weights, {shape.rows} samples of up to {shape.positions} tokens at a time and one "
+            f"prompt of {shape.max_prompt_tokens} need {(others + per_prompt) / 1e9:.3g} GB of a "
+            f"device's {memory / 1e9:.3g}; set fewer samples at a time, shorter prompts, fewer new "
+            "tokens or a narrower dtype"
         )
     fitting = int(_SHARE * memory - others) // max(1, per_prompt)
     return dataclasses.replace(shape, resident_prompts=min(shape.resident_prompts, max(1, fitting)))
+
+
+def _needs(config: model.DecoderConfig, shape: EngineShape, mesh: Mesh) -> tuple[int, int]:
+    """Bytes on each device: (of all but resident prompts, of one resident prompt)."""
+    shapes = jax.eval_shape(lambda: init_state(config, shape))
+    state = shardings.with_shardings(shapes, shardings.state_shardings(config, shape, mesh))
+    params = shardings.decode_param_shapes(config, shape, mesh)
+    prompts = _shard_bytes(state.prompts.cache)
+    return _shard_bytes((params, state)) - prompts, prompts // shape.resident_prompts
 
 
 def _device_memory(mesh: Mesh) -> int | None:
