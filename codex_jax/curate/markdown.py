@@ -2,7 +2,7 @@
 
 
 def format_code(text: str) -> str:
-    """Returns a text as code in a cell, whatever is in it; UTF-8 has no form of surrogates."""
+    """Returns a text as code in a cell: in one line, a lone surrogate by its number."""
     line = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
     return f"`{line.encode(errors='backslashreplace').decode()}`"
 

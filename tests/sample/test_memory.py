@@ -25,7 +25,7 @@ def _mesh(**shape):
 
 
 def _least_memory(mesh):
-    """Bytes that one prompt needs beside the weights and rows, by the message of its refusal."""
+    """The fewest bytes of a device that aren't refused."""
     low, high = 1, 1 << 40
     while high - low > 1:
         middle = (low + high) // 2

@@ -13,7 +13,7 @@ import numpy as np
 from codex_jax import InputError
 from codex_jax.records import Batch
 
-_LONGEST_ROW = 1 << 20
+_LONGEST_ROW = 1 << 20  # tokens
 _MOST_TRIES = 4096  # rows looked at for a copy of a document, before a new one is opened
 
 

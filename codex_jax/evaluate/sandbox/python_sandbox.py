@@ -103,7 +103,7 @@ def choose_backend(name: str) -> SandboxInfo:
 
 
 def check_name(name: str) -> None:
-    """Raises InputError unless a person may name a sandbox so."""
+    """Raises InputError unless the name is auto or a sandbox's."""
     if name != "auto" and name not in backends.BACKENDS:
         expected = ", ".join(["auto", *backends.BACKENDS])
         raise InputError(

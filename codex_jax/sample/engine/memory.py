@@ -19,10 +19,11 @@ _MOST = 0.9  # of the memory; the rest is for a program's temporaries
 def fit_to_devices(
     config: model.DecoderConfig, shape: EngineShape, mesh: Mesh, memory: int | None = None
 ) -> EngineShape:
-    """Returns the shape with its kernel and as many prompts as the memory holds, at least one.
+    """Returns the shape for these devices: their attention kernel, and the prompts that they hold.
 
-    With fewer prompts than fill the rows some rows are idle; samples stay the same. What else lies
-    on the devices, such as a trainer's state, isn't counted.
+    As many of the planned prompts stay resident as the memory holds, at least one. With fewer than
+    fill the rows some rows are idle; samples stay the same. What else lies on the devices, such as
+    a trainer's state, isn't counted.
 
     Args:
       config: The model's.
