@@ -4,7 +4,6 @@ import asyncio
 import collections
 import hmac
 import itertools
-import json
 import secrets
 import time
 import traceback
@@ -20,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from codex_jax.files import parse_json
 from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve import responses
@@ -216,10 +216,10 @@ class Service:
         except TimeoutError:
             raise ApiError(408, f"the body hasn't arrived within {seconds:g} s") from None
         try:
-            return json.loads(
+            return parse_json(
                 body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_to_object
             )
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ApiError(400, f"the body isn't JSON: {error}") from None
 
     async def _answer(self, request: Request, completion: Completion, arrival: float) -> dict:
