@@ -72,6 +72,10 @@ def trained_params(config: DecoderConfig, lora: Lora) -> tuple[Params, Params]:
         for name, leaf in shapes["blocks"][group].items()
         if "embed" in axes["blocks"][group][name]
     }
+    if lora.lora_targets and not lora.names:
+        raise InputError(
+            f"Lora.lora_targets is {lora.lora_targets!r}, without a name; leave it out for all"
+        )
     names = [name for _, name in matrices]
     if unknown := [name for name in lora.names if name not in names]:
         raise InputError(

@@ -175,3 +175,16 @@ def test_values_of_another_form_are_one_line(folder, tmp_path, name, changes, me
             source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
         )
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize("layers", [1, 10**6, 10**9])
+def test_layers_without_tensors_are_named_at_the_first(folder, tmp_path, layers):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    fields = json.loads((copy / "config.json").read_text())
+    have = fields["num_hidden_layers"]
+    (copy / "config.json").write_text(json.dumps(fields | {"num_hidden_layers": layers + have}))
+    with pytest.raises(InputError, match=rf"no tensor .*\.{have}\."):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )
