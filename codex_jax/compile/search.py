@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from codex_jax import InputError, progress
+from codex_jax import InputError, progress, ranges
 from codex_jax.compile.estimate import Estimate, estimate
 from codex_jax.compile.targets import TrainTarget
 from codex_jax.sharding import MeshShape
@@ -30,6 +30,12 @@ class Search:
     remats: Sequence[str] = PRESETS
     fsdp_sizes: Sequence[int] = (32, 64)
     tensor_sizes: Sequence[int] = (1,)
+
+    def __post_init__(self) -> None:
+        """Refuses sizes of nothing, which would be left out of the front without a word."""
+        for name in ("batch_sizes", "fsdp_sizes", "tensor_sizes"):
+            for size in getattr(self, name):
+                ranges.check("Search", {name: size}, {name: ranges.integer(1)})
 
 
 @dataclasses.dataclass(frozen=True)
