@@ -331,6 +331,9 @@ def test_a_persons_problems_are_not_replaced(tmp_path):
 
 def test_programs_that_are_too_deep_to_parse_stop_nothing(tmp_path, runner):
     deep = f"    return numbers{'.x' * 1500}\n", f"    return {'-' * 20_000}numbers\n"
+    deep += tuple(
+        f"    {before} = 0x{'f' * 4000}\n    return x\n" for before in ("x", "numbers, x")
+    )
     rows = [problem("below"), *(problem(f"f{n}", body) for n, body in enumerate(deep))]
     calls = "".join(f"    assert candidate({'-' * n}1) == {'-' * n}1\n" for n in (900, 20_000))
     planted = [json.loads(human_eval("total")) | {"test": f"def check(candidate):\n{calls}"}]
