@@ -73,3 +73,13 @@ def test_what_is_no_expression(text):
 def test_a_note_in_parentheses_is_refused_without_a_warning(recwarn):
     assert not licenses.is_allowed("MIT (X11)", frozenset({"MIT"}))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["MIT with Commons Clause", "Business Source License (later Apache 2.0)", "CC BY-NC, MIT"],
+)
+def test_a_free_license_that_terms_restrict_is_none(text):
+    assert licenses.spdx(email.parser.HeaderParser().parsestr(f"License: {text}\n")) == (
+        "LicenseRef-Restricted"
+    )

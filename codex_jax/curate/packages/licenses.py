@@ -40,6 +40,11 @@ _TEXTS = (
     (r"\b0bsd\b", "0BSD"),
     (r"\bcc0\b", "CC0-1.0"),
 )
+# Words of terms beyond a free license that the same text names: "MIT with Commons Clause".
+_RESTRICTED = (
+    r"commons clause|business source|\bbusl|non-?commercial|\bnc\b|proprietary|\bsspl"
+    r"|server side public|elastic license|evaluation only|confidential"
+)
 _LICENSE = "License :: "
 
 
@@ -59,6 +64,8 @@ def spdx(metadata: Message) -> str:
     text = " ".join(str(metadata.get("License") or "").split())[:200].lower()
     if re.search(r"\b[al]?gpl|general public", text):
         return "LicenseRef-GPL"
+    if re.search(_RESTRICTED, text):
+        return "LicenseRef-Restricted"
     return next((name for pattern, name in _TEXTS if re.search(pattern, text)), "")
 
 
