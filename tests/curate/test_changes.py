@@ -18,7 +18,14 @@ CHANGED = {
     "in a class": "T = []\nclass C:\n    T.append(3)\n",
     "by setattr": "class T: pass\nsetattr(T, 'k', 3)\n",
     "an attribute of a function": "def T(): pass\nT.k = 3\n",
+    "a method that is passed": "T = []\nK = list(map(T.append, [1, 2]))\n",
+    "by a local's name": "T = {}\ndef fill():\n    t = T\n    t[3] = 1\nfill()\n",
     "deep within": "T = {'a': {}}\nT['a'].setdefault('b', []).append(3)\n",
+}
+PASSED = {
+    "to a function": "def fill(t):\n    t[3] = 1\n    return t\nT = {}\nU = fill(T)\n",
+    "to a class": "class C:\n    def __init__(self, t):\n        t.append(1)\nT = []\nU = C(T)\n",
+    "to the library": "from heapq import heappop\nT = [1, 2]\nU = heappop(T)\n",
 }
 UNCHANGED = {
     "when it is called": "T = {}\ndef f(x):\n    T[x] = 1\n    return T[x]\n",
@@ -57,3 +64,10 @@ def test_another_module_changes_it(text):
 )
 def test_a_module_may_set_any_of_its_constants(text):
     assert ("pkg.a", changes.ANY) in changes.find_changes(package_of(a="K = 1\n" + text)).passed
+
+
+@pytest.mark.parametrize("text", PASSED.values(), ids=PASSED)
+def test_a_global_that_is_passed_to_what_changes_it(text):
+    assert ("pkg.a", "T") in changes.find_changes(package_of(a=text)).passed
+    text = "def read(t):\n    return sorted(t)\nT = []\nU = read(T)\n"
+    assert ("pkg.a", "T") not in changes.find_changes(package_of(a=text)).passed

@@ -306,3 +306,9 @@ def test_a_helper_whose_name_is_part_of_answers_keeps_it(helper, use):
     assert (
         reason(text, b=other.replace("h(x)", "h(x, y=g)")) == "a renamed helper whose name counts"
     )
+
+
+@pytest.mark.parametrize("value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()"])
+def test_a_constant_that_is_used_up(value):
+    text = f"import itertools\nT = {value}\nFIRST = list(T)\ndef f(x):\n    return next(T)\n"
+    assert reason(text) == "a constant that is used up"

@@ -17,6 +17,8 @@ _METHODS = """
     clear sort reverse register __setitem__ __delitem__ __setattr__
 """
 _MUTATORS = frozenset(_METHODS.split())
+_FUNCTIONS = "next heapify heappush heappop heapreplace heappushpop insort shuffle"
+_IN_PLACE = frozenset(_FUNCTIONS.split())
 _NAMESPACES = ("globals", "vars", "locals", "exec")
 _LABELS = [["__doc__"], ["__module__"], ["__name__"], ["__qualname__"], ["__signature__"]]
 _MOST_HOPS = 8  # from module to module
@@ -37,7 +39,8 @@ def find_changes(package: Package) -> Changes:
     """Returns the globals that a package's import changes, in whatever module it does."""
     roots, pieces = import_code.reach(package)
     changed = {found for piece in pieces for found in _changed(package, piece)}
-    passed = {found for piece in roots for found in _passed(package, piece)}
+    changing = _IN_PLACE.union(*(piece.called for piece in pieces if _changes_parameter(piece)))
+    passed = {found for piece in roots for found in _passed(package, piece, changing)}
     aliases = [pair for piece in roots for pair in _aliases(package, piece)]
     for _ in range(_MOST_HOPS):
         changed |= {one for pair in aliases if changed & set(pair) for one in pair}
@@ -45,26 +48,38 @@ def find_changes(package: Package) -> Changes:
 
 
 def _changed(package: Package, piece: import_code.Piece) -> Iterator[Global]:
+    local = {
+        node.targets[0].id: _chain(node.value)
+        for node in piece.nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if node.targets[0].id in piece.local and isinstance(node.value, ast.Name | ast.Attribute)
+    }
     for node in piece.nodes:
         if isinstance(node, ast.Global):
             yield from ((piece.module.name, name) for name in node.names)
         elif (target := _target(node)) is not None:
             root, attributes = _chain(target)
+            root, attributes = local.get(root, (root, attributes))
             if root not in piece.local and attributes[-1:] not in _LABELS:
                 yield from _resolve(package, piece.module, root, attributes)
+
+
+def _changes_parameter(piece: import_code.Piece) -> bool:
+    targets = (target for node in piece.nodes if (target := _target(node)) is not None)
+    return any(_chain(target)[0] in piece.parameters for target in targets)
 
 
 def _target(node: ast.AST) -> ast.expr | None:
     """Returns the expression of what a node changes, if it does."""
     if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
         return node
+    if isinstance(node, ast.Attribute) and node.attr in _MUTATORS:
+        return node.value  # called here, or by what gets the method
     if isinstance(node, ast.Call):
         name = getattr(node.func, "id", "")
         if name in ("setattr", "delattr") and len(node.args) > 1:
             attribute = getattr(node.args[1], "value", "")
             return ast.Attribute(node.args[0], str(attribute), ast.Store())
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
-            return node.func.value
         if name == "exec":
             return node.func
     return None
@@ -102,19 +117,37 @@ def _resolve(
             yield from _resolve(package, target, binding.name, attributes, hops - 1)
 
 
-def _passed(package: Package, piece: import_code.Piece) -> Iterator[Global]:
-    """Yields globals that loops and statements of calls mention, and modules that set any."""
-    for statement in piece.nodes:
-        if isinstance(statement, ast.For | ast.withitem | ast.Expr):
-            fields = ("iter", "context_expr", "value")
-            part = next(getattr(statement, name) for name in fields if hasattr(statement, name))
-            for node in ast.walk(part):
-                if isinstance(node, ast.Name | ast.Attribute):
-                    yield from _resolve(package, piece.module, *_chain(node))
-        if (target := _target(statement)) is not None:
+def _passed(
+    package: Package, piece: import_code.Piece, changing: frozenset[str]
+) -> Iterator[Global]:
+    """Yields globals that loops, statements of calls and calls of `changing` functions mention.
+
+    Also modules that set any of theirs.
+    """
+    for node in piece.nodes:
+        for expression in _mentions(node, changing):
+            for part in ast.walk(expression):
+                if isinstance(part, ast.Name | ast.Attribute):
+                    yield from _resolve(package, piece.module, *_chain(part))
+        if (target := _target(node)) is not None:
             root, attributes = _chain(target)
             if root in _NAMESPACES or (root == "sys" and attributes[:1] == ["modules"]):
                 yield piece.module.name, ANY
+
+
+def _mentions(node: ast.AST, changing: frozenset[str]) -> list[ast.expr]:
+    """Returns the expressions of a node whose objects may change."""
+    if isinstance(node, ast.For):
+        return [node.iter]
+    if isinstance(node, ast.withitem):
+        return [node.context_expr]
+    if isinstance(node, ast.Expr):
+        return [node.value]
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        is_changing = name in changing
+        return [*node.args, *(k.value for k in node.keywords)] if is_changing else []
+    return []
 
 
 def _aliases(package: Package, piece: import_code.Piece) -> Iterator[tuple[Global, Global]]:

@@ -19,6 +19,7 @@ _MAX_CLASS_LINES = 60
 
 _BUILTINS = frozenset(dir(builtins))
 _CONSTANTS = ast.Assign | ast.AnnAssign
+_ITERATORS = frozenset(["iter", "map", "filter", "zip", "reversed", "count", "cycle", "chain"])
 _NAMES_OF_TESTS = frozenset(["abs", "check", "float", "frozenset", "list", "set"])
 
 Key = tuple[str, str]  # module, name; an import's module is ""
@@ -314,10 +315,18 @@ def _text(module: Module, node: ast.stmt, name: str) -> str:
             raise NotSelfContainedError("bound more than once", name)
         if not isinstance(targets[0], ast.Name) or targets[0].id != name:
             raise NotSelfContainedError("bound with other names", name)
+        if _is_iterator(getattr(node, "value", None)):
+            raise NotSelfContainedError("a constant that is used up", name)
     text = definitions.source_text(module, node)
     if not isinstance(node, ast.FunctionDef | ast.ClassDef) and len(text) > _MAX_CONSTANT:
         raise NotSelfContainedError("long constant", name)
     return text
+
+
+def _is_iterator(value: ast.expr | None) -> bool:
+    function = value.func if isinstance(value, ast.Call) else None
+    name = getattr(function, "id", getattr(function, "attr", ""))
+    return isinstance(value, ast.GeneratorExp) or name in _ITERATORS
 
 
 def _import_line(binding: Binding, new_name: str) -> str:

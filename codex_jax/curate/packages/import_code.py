@@ -17,6 +17,8 @@ class Piece(NamedTuple):
     module: Module
     nodes: list[ast.AST]
     local: frozenset[str]
+    called: frozenset[str] = frozenset()  # names by which it is called
+    parameters: frozenset[str] = frozenset()  # but for self and cls
 
     @property
     def names(self) -> set[str]:
@@ -46,8 +48,11 @@ def _add_functions(module: Module, functions: dict[str, list[Piece]]) -> Piece:
         node, owner = stack.pop()
         nodes.append(node)
         if isinstance(node, Function):
-            piece = Piece(module, list(_walk(node.body)), _locals(node))
-            for name in {node.name, owner} - {""}:
+            called = frozenset({node.name, owner} - {""})
+            names = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+            parameters = frozenset(names - {"self", "cls"})
+            piece = Piece(module, list(_walk(node.body)), _locals(node), called, parameters)
+            for name in called:
                 functions.setdefault(name, []).append(piece)
             parts = [
                 *node.decorator_list,

@@ -27,7 +27,7 @@ _CLOCKS = """
     makeLogRecord
 """
 # Where a program stands, which differs between a package and a problem.
-_PLACES = "__module__ __file__ __globals__ __code__ __builtins__"
+_PLACES = "__module__ __file__ __globals__ __code__ __builtins__ __subclasses__"
 
 MODULES = frozenset(_MODULES.split())
 # Modules of which only some attributes are as pure.
