@@ -268,7 +268,7 @@ def summarize(rows: Sequence[Result]) -> dict[str, Any]:
     return {
         "packages": len(rows),
         "packages_with_problems": fruitful,
-        "problems": sum(len(row["problems"]) for row in rows),
+        "problems": len({(p["task_id"], p["documented"]) for row in rows for p in row["problems"]}),
         "reasons": dict(reasons.most_common()),
         "examples": examples,
     }
