@@ -21,7 +21,7 @@ MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
-LEAVES |= {"tokenizer", "sharding", "checkpoint", "model", "hosts"}
+LEAVES |= {"licenses", "tokenizer", "sharding", "checkpoint", "model", "hosts"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
@@ -44,6 +44,7 @@ ROOMS = {
     "remote": Room(set(), {"etils", "fsspec", "tensorstore"}),
     "ranges": Room(set(), set()),
     "problem_texts": Room(set(), set()),
+    "licenses": Room(set(), {"license_expression"}),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
     "hosts": Room(set(), {"jax"}),
@@ -56,13 +57,13 @@ ROOMS = {
         ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
-        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"}
+        | {"licenses"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",
             "detect_secrets",
             "identify",
-            "license_expression",
             "licenseclassifier",
             "pyarrow",
             "rensa",
@@ -83,7 +84,7 @@ ROOMS = {
     "evaluate": Room({"records", "files", "progress", "ranges"}, {"numpy", "matplotlib"}),
     # A script of traces runs within a package's own environment, and imports its pytest.
     "curate": Room(
-        {"records", "files", "progress", "ranges", "problem_texts"}, {"numpy", "pytest"}
+        {"records", "files", "progress", "ranges", "problem_texts", "licenses"}, {"numpy", "pytest"}
     ),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from codex_jax.curate.execution import Runner
 from codex_jax.curate.filters import benchmarks as benchmark_files
 from codex_jax.curate.filters import near_duplicates
 from codex_jax.curate.filters.decontamination import BehaviorIndex, TextIndex
-from codex_jax.curate.packages.licenses import is_allowed
+from codex_jax.licenses import AllowList
 
 LICENSES = (
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC0-1.0", "ISC",
@@ -23,7 +22,6 @@ LICENSES = (
 _EXAMPLES = 3
 _NO_VERDICT = ("left out", "infra_error")  # of `evaluate`, where a program wasn't judged
 _VERDICTS = ("passed", "failed", "timed out", "crashed", *_NO_VERDICT)
-_LICENSE = re.compile(r"[A-Za-z0-9.+-]+")
 _IS_REPORT = files.has_json_keys("steps", "problems")
 _OWN_FILES = {
     "problems.jsonl": files.is_beside("report.json", _IS_REPORT),
@@ -79,7 +77,8 @@ def filter_problems(
       runner: runs programs in sandboxes.
       verdicts: verdicts.jsonl of samples of these problems.
       benchmarks: JSON Lines of HumanEval(+), MBPP(+) or MultiPL-E.
-      licenses: SPDX identifiers that are allowed; none means that every license is.
+      licenses: SPDX identifiers, or LicenseRef-… names, that are allowed; none means that every
+        license is.
       jaccard: similarity of their tokens from which problems are near duplicates.
       drop_always_solved: whether to drop problems that every sample solves.
 
@@ -88,8 +87,7 @@ def filter_problems(
     """
     if not 0 < jaccard <= 1:
         raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
-    if wrong := [name for name in licenses if not _LICENSE.fullmatch(name)]:
-        raise InputError(f"licenses has {wrong[0]!r}; expected SPDX identifiers; set licenses so")
+    allowed = AllowList(licenses)
     if drop_always_solved and not verdicts:
         raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
     inputs = (*problems, *verdicts, *benchmarks)
@@ -105,7 +103,7 @@ def filter_problems(
     steps = _Steps(listed)
     with runner.open() as session:  # checks its settings, also where no program runs
         if licenses:
-            steps.apply("license", _license_rule(frozenset(licenses)))
+            steps.apply("license", _license_rule(allowed))
         if verdicts:
             steps.apply("samples", _sample_rule(judged, drop_always_solved=drop_always_solved))
         steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
@@ -148,10 +146,10 @@ def _check_docstrings(problems: Sequence[records.Problem]) -> None:
         )
 
 
-def _license_rule(allowed: frozenset[str]) -> Rule:
+def _license_rule(allowed: AllowList) -> Rule:
     def rule(problem: records.Problem) -> str:
         expression = problem.extra.get("license") or ""
-        return "" if is_allowed(expression, allowed) else expression or "no license"
+        return "" if allowed.admits(expression) else expression or "no license"
 
     return rule
 

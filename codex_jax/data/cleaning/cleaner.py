@@ -28,7 +28,8 @@ class Cleaning:
       filters: The filters by a file's text.
       exact_duplicates: Whether a text that occurred before is dropped.
       near_duplicates: Jaccard similarity from which a text is dropped; None keeps near ones.
-      licenses: SPDX identifiers allowed; "*" allows any and counts them, None doesn't look.
+      licenses: SPDX identifiers, or LicenseRef-… names, allowed; "*" allows any and counts
+        them, None doesn't look.
       secrets: Whether keys and passwords are replaced.
       decontaminate_against: Problem files in HumanEval's format, whose text the corpus must not
         hold.
