@@ -387,6 +387,9 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
         run(tmp_path, runner, [problem("below", license=["MIT"])])
     with pytest.raises(InputError, match="two problems that differ have the task_id 'p/below'"):
         run(tmp_path, runner, [problem("below"), problem("below", "    return 7\n")])
+    for name in ("verdicts", "benchmarks"):
+        with pytest.raises(InputError, match=f"{name} has 'a.jsonl' twice; set it to distinct"):
+            run(tmp_path, runner, [problem("below")], **{name: ["a.jsonl", "a.jsonl"]})
     with pytest.raises(InputError, match="no problems; expected JSON Lines"):
         run(tmp_path, runner, [])
     with pytest.raises(InputError, match="no such file"):

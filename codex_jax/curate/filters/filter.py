@@ -14,6 +14,7 @@ from codex_jax.curate.filters import benchmarks as benchmark_files
 from codex_jax.curate.filters import near_duplicates
 from codex_jax.curate.filters.decontamination import BehaviorIndex, TextIndex
 from codex_jax.licenses import AllowList
+from codex_jax.list_settings import check_distinct
 
 LICENSES = (
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC0-1.0", "ISC",
@@ -85,14 +86,12 @@ def filter_problems(
     Raises:
       InputError: unusable input or settings.
     """
-    if not 0 < jaccard <= 1:
-        raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
     allowed = AllowList(licenses)
-    if drop_always_solved and not verdicts:
-        raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
+    check_distinct(problems=problems, verdicts=verdicts, benchmarks=benchmarks)
+    _check_rules(jaccard, verdicts, drop_always_solved=drop_always_solved)
     inputs = (*problems, *verdicts, *benchmarks)
     files.claim_folder(output, _OWN_FILES, "output", inputs)
-    listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    listed = [p for path in problems for p in records.read_input(path, records.Problem)]
     _check_problems(listed)
     if not verdicts:
         _check_docstrings(listed)
@@ -112,6 +111,13 @@ def filter_problems(
             behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
             steps.apply("benchmarks: behavior", behavior.find)
     _write(pathlib.Path(output), steps, len(listed), judged.other)
+
+
+def _check_rules(jaccard: float, verdicts: Sequence[str], *, drop_always_solved: bool) -> None:
+    if not 0 < jaccard <= 1:
+        raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
+    if drop_always_solved and not verdicts:
+        raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
 
 
 def _check_problems(problems: Sequence[records.Problem]) -> None:
@@ -170,7 +176,7 @@ def _count_verdicts(paths: Sequence[str], names: frozenset[str]) -> _Verdicts:
     """
     judged, passed = Counter[str](), Counter[str]()
     for path in paths:
-        for verdict in records.read_jsonl(path, records.Verdict):
+        for verdict in records.read_input(path, records.Verdict):
             if verdict.verdict not in _VERDICTS:
                 raise InputError(
                     f"{path}: verdict {verdict.verdict!r}; expected {', '.join(_VERDICTS)}; set "
