@@ -1,4 +1,4 @@
-"""Which SPDX expressions a list of licenses admits, and what is an expression."""
+"""Licenses: the SPDX expressions that a list admits, and what is no expression."""
 
 import pytest
 

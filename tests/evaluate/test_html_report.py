@@ -99,8 +99,8 @@ def test_two_files_of_a_folder_are_two_methods_and_one_file_twice_is_refused(tmp
         records.write_jsonl(path, rows[::2])
     write_report(output=str(page), **paths, others=others)
     assert all(f">{path}</text>" in page.read_text() for path in (*others, paths["verdicts"]))
-    again = f"{tmp_path}/../{tmp_path.name}/a.jsonl"
-    for repeated in ([*others, again], [paths["verdicts"]]):
+    same = f"{tmp_path}/../{tmp_path.name}/a.jsonl"
+    for repeated in ([*others, same], [paths["verdicts"]]):
         with pytest.raises(InputError, match=r"verdicts and others has .* twice; set it to"):
             write_report(output=str(page), **paths, others=repeated)
 

@@ -238,8 +238,8 @@ def test_a_run_whose_base_is_gone_says_so(source, tmp_path, steps, resume_with):
     options["optimizer"] = Optimizer(warmup_steps=1, schedule="constant")
     tune(tmp_path / "run", base, **options)
     shutil.rmtree(base)
-    gone = rf"step 4 holds updates of {base} step 10, which isn't there; put that base back at"
-    with pytest.raises(InputError, match=gone):
+    message = rf"step 4 holds updates of {base} step 10, which isn't there; put that base back at"
+    with pytest.raises(InputError, match=message):
         tune(tmp_path / "run", base, **options | {"steps": steps}, resume_with=resume_with)
 
 
@@ -251,8 +251,8 @@ def test_a_moved_base_is_found_beside_and_a_missing_or_changed_one_refused(sourc
     moved = tmp_path / "there" / "run"
     jax.tree.map(np.testing.assert_array_equal, params_of(moved), expected)
     shutil.rmtree(tmp_path / "there" / "base")
-    gone = rf"step 5 holds updates .*; put that base back at .* or {moved.parent}/base$"
-    with pytest.raises(InputError, match=gone):
+    message = rf"step 5 holds updates .*; put that base back at .* or {moved.parent}/base$"
+    with pytest.raises(InputError, match=message):
         params_of(moved)
     run(tmp_path / "there" / "base", steps=10, save_every=10, seed=1)
     with pytest.raises(InputError, match=r"where another checkpoint is by now; put the first"):

@@ -42,6 +42,10 @@ class Cleaning:
     secrets: bool = False
     decontaminate_against: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        """Refuses names that are no licenses."""
+        Licenses("", self.licenses)
+
 
 class Cleaner:
     """Runs the steps over any number of trees.
@@ -53,7 +57,7 @@ class Cleaner:
         """Reads the problem files, if any.
 
         Raises:
-          InputError: a problem file is missing or malformed, or a license is unknown.
+          InputError: a problem file is missing or malformed.
         """
         self._cleaning = cleaning
         self._dedup = {name: InMemoryDedup(cleaning.near_duplicates) for name in RENDERINGS}
