@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,10 @@ from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
 from codex_jax.train.compute import Compute, jit_step
+from codex_jax.train.job import Job
 from codex_jax.train.lora import Lora, attach, init_trained, trained_params
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.resume import check_resumable
 from codex_jax.train.step import loss_sum
 from codex_jax.train.validation import Validation
 from tests.train.counting import CountingBatches
@@ -241,6 +244,9 @@ def test_a_run_whose_base_is_gone_says_so(source, tmp_path, steps, resume_with):
     message = rf"step 4 holds updates of {base} step 10, which isn't there; put that base back at"
     with pytest.raises(InputError, match=message):
         tune(tmp_path / "run", base, **options | {"steps": steps}, resume_with=resume_with)
+    card = checkpoint.read_card(tmp_path / "run")
+    with pytest.raises(InputError, match=message):  # of a dry run
+        check_resumable(mock.Mock(Job, card=card), str(tmp_path / "run"), ())
 
 
 def test_a_moved_base_is_found_beside_and_a_missing_or_changed_one_refused(source, tmp_path):
