@@ -86,17 +86,26 @@ def _backward(equation, residuals, d_out):
     (x, weight), (inputs, out) = residuals, equation.split("->")
     x_axes, weight_axes = inputs.split(",")
     d_x = product(f"{out},{weight_axes}->{x_axes}", d_out, weight)
+    return d_x, weight_gradient(equation, x, d_out, weight.shape)
+
+
+linear.defvjp(_forward, _backward)
+
+
+def weight_gradient(
+    equation: str, x: Float[Array, "..."], d_out: Float[Array, "..."], shape: tuple[int, ...]
+) -> Array:
+    """Computes a weight's gradient, of its shape, from x and the gradient of `linear`'s result."""
+    inputs, out = equation.split("->")
+    x_axes, weight_axes = inputs.split(",")
     width = math.prod(x.shape[x_axes.index(weight_axes[0]) :])  # of x's axes that the weight has
 
     def by_rows(x, d_out):
         rows = x.reshape(-1, width)
         d_weight = _sum_outer_on_cpu(rows, d_out.reshape(len(rows), -1))
-        return d_weight.astype(x.dtype).reshape(weight.shape)
+        return d_weight.astype(x.dtype).reshape(shape)
 
     by_axes = functools.partial(jnp.einsum, f"{x_axes},{out}->{weight_axes}")
     if not is_one_cpu():  # one axis of rows can't stay sharded as two are
-        return d_x, by_axes(x, d_out)
-    return d_x, jax.lax.platform_dependent(x, d_out, cpu=by_rows, default=by_axes)
-
-
-linear.defvjp(_forward, _backward)
+        return by_axes(x, d_out)
+    return jax.lax.platform_dependent(x, d_out, cpu=by_rows, default=by_axes)
