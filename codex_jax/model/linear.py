@@ -2,7 +2,8 @@
 
 einsum's own derivative computes a weight's gradient transposed and transposes it back, which XLA on
 a CPU folds into a product of two transposed matrices, at two thirds of the rate of others. In f32
-the rows of x are one axis besides: of a product over two axes XLA first copies x transposed.
+the rows of x are one axis besides, and so are a weight's outputs where x's gradient is computed: of
+a product over two axes XLA first copies an array transposed.
 
 bfloat16 numbers are multiplied by a CPU's matrix units (AMX) only where XLA leaves the product in
 bfloat16: it must yield f32, which is rounded afterwards, and neither side may be transposed in
@@ -83,13 +84,29 @@ def _forward(equation, x, weight):
 
 
 def _backward(equation, residuals, d_out):
-    (x, weight), (inputs, out) = residuals, equation.split("->")
-    x_axes, weight_axes = inputs.split(",")
-    d_x = product(f"{out},{weight_axes}->{x_axes}", d_out, weight)
+    x, weight = residuals
+    d_x = input_gradient(equation, d_out, weight)
     return d_x, weight_gradient(equation, x, d_out, weight.shape)
 
 
 linear.defvjp(_forward, _backward)
+
+
+def input_gradient(equation: str, d_out: Float[Array, "..."], weight: Float[Array, "..."]) -> Array:
+    """Computes the gradient by x of `linear`, from that of its result."""
+    inputs, out = equation.split("->")
+    x_axes, weight_axes = inputs.split(",")
+    by_axes = functools.partial(product, f"{out},{weight_axes}->{x_axes}")
+    outputs = sum(axis in out for axis in weight_axes)
+    if not is_one_cpu() or d_out.dtype == jnp.bfloat16:
+        return by_axes(d_out, weight)
+
+    def by_rows(d_out, weight):
+        rows = d_out.reshape(-1, math.prod(weight.shape[-outputs:]))
+        d_x = product("RO,IO->RI", rows, weight.reshape(-1, rows.shape[1]))
+        return d_x.reshape(*d_out.shape[:-outputs], *weight.shape[:-outputs])
+
+    return jax.lax.platform_dependent(d_out, weight, cpu=by_rows, default=by_axes)
 
 
 def weight_gradient(

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from codex_jax.model.linear import linear, product, weight_gradient
+from codex_jax.model.linear import input_gradient, linear, product, weight_gradient
 
 
 @functools.partial(
@@ -80,19 +80,12 @@ def _backward(equation, scale, factors, d_out):
     """Gradients by x, `down` and `up`; the weight has none."""
     x, weight, down, up = factors
     through_down, through_up = _narrow_equations(equation)
-    d_x = _transposed(equation, d_out, _sum(scale, weight, down, up))
-    d_narrow = scale * _transposed(through_up, d_out, up)
+    d_x = input_gradient(equation, d_out, _sum(scale, weight, down, up))
+    d_narrow = scale * input_gradient(through_up, d_out, up)
     d_down = weight_gradient(through_down, x, d_narrow, down.shape)
     narrow = scale * product(through_down, x, down)
     d_up = weight_gradient(through_up, narrow, d_out, up.shape)
     return d_x, None, d_down, d_up
-
-
-def _transposed(equation: str, d_out: Array, weight: Array) -> Array:
-    """Computes the gradient by x of the einsum of x and a weight."""
-    inputs, out = equation.split("->")
-    x, axes = inputs.split(",")
-    return product(f"{out},{axes}->{x}", d_out, weight)
 
 
 _einsum_of_sum.defvjp(_forward, _backward)
