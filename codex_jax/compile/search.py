@@ -9,6 +9,7 @@ from typing import Any, cast
 from codex_jax import InputError, progress
 from codex_jax.compile.estimate import Estimate, estimate
 from codex_jax.compile.targets import TrainTarget
+from codex_jax.list_settings import check_distinct
 from codex_jax.sharding import MeshShape
 from codex_jax.train.remat import PRESETS
 
@@ -30,6 +31,10 @@ class Search:
     remats: Sequence[str] = PRESETS
     fsdp_sizes: Sequence[int] = (32, 64)
     tensor_sizes: Sequence[int] = (1,)
+
+    def __post_init__(self) -> None:
+        """Refuses a list that has an entry twice, since its points would be compiled twice."""
+        check_distinct(**vars(self))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -383,13 +383,16 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     (tmp_path / "b.jsonl").write_text("\n")
     with pytest.raises(InputError, match=r"b.jsonl: no problem; set benchmarks"):
         run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
-    for name in ("", "MIT OR ISC"):
-        with pytest.raises(InputError, match="expected SPDX identifiers; set licenses"):
+    for name in ("", "MIT OR ISC", "MITT"):
+        with pytest.raises(InputError, match=r"isn't an SPDX identifier; .*set licenses"):
             run(tmp_path, runner, [problem("below")], licenses=[name])
     with pytest.raises(InputError, match=r"p/below: license is \['MIT'\]; expected an SPDX"):
         run(tmp_path, runner, [problem("below", license=["MIT"])])
     with pytest.raises(InputError, match="two problems that differ have the task_id 'p/below'"):
         run(tmp_path, runner, [problem("below"), problem("below", "    return 7\n")])
+    for name in ("verdicts", "benchmarks"):
+        with pytest.raises(InputError, match=f"{name} has 'a.jsonl' twice; set it to distinct"):
+            run(tmp_path, runner, [problem("below")], **{name: ["a.jsonl", "a.jsonl"]})
     with pytest.raises(InputError, match="no problems; expected JSON Lines"):
         run(tmp_path, runner, [])
     with pytest.raises(InputError, match="no such file"):

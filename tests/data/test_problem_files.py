@@ -45,6 +45,9 @@ def test_an_array_and_a_compressed_file(tmp_path):
         ("[1]", ":1: expected a JSON object, found int"),
         ("3", ":1: expected a JSON object, found int"),
         ("[{", "expected problems as JSON Lines or an array"),
+        ("[]", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
+        ("", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
+        ("\n \n", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
         (b"\xff", "expected problems as JSON Lines or an array"),
     ],
 )

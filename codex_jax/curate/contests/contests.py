@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import InputError, files, problem_texts, progress, records
+from codex_jax import InputError, files, licenses, problem_texts, progress, records
 from codex_jax.curate import package_runs
 from codex_jax.curate.contests import growth, judging, stdin_program
 from codex_jax.curate.contests.formats import Contest, read_contests
@@ -16,7 +16,6 @@ from codex_jax.curate.contests.stdin_program import UnsupportedProgramError
 from codex_jax.curate.execution import Runner, Session
 from codex_jax.curate.inputs import literals
 from codex_jax.curate.package_runs import Tally
-from codex_jax.curate.packages import licenses
 from codex_jax.curate.problems import attempt, trial
 from codex_jax.curate.problems.usefulness import RejectedError
 
@@ -83,7 +82,8 @@ def write_contests(
     if grown_cases < 0:
         raise InputError(f"grown_cases={grown_cases}; expected 0 or more; set it so")
     if license and not licenses.is_expression(license):
-        raise InputError(f"license is {license!r}; expected an SPDX expression, such as MIT")
+        expected = "an SPDX expression such as MIT, or LicenseRef-Mine"
+        raise InputError(f"license is {license!r}; expected {expected}; set it so")
     files.claim_folder(output, _OWN_FILES, "output", [contests])
     if not sum(1 for _ in read_contests(contests)):  # each line is checked before any program runs
         raise InputError(f"{contests}: no contests; expected JSON Lines of APPS or CodeContests")

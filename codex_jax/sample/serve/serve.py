@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from codex_jax import InputError, checkpoint
+from codex_jax.list_settings import check_distinct, split_names
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.kv_cache import block_bounds
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
@@ -111,10 +112,11 @@ def _plan(
 
 
 def _split_names(model_name: str) -> list[str]:
-    names = [name.strip() for name in model_name.split(",")]
-    if not all(names):
-        raise InputError(f"model_name is {model_name!r}; set it to names split at commas")
-    return names
+    names = split_names("model_name", model_name)
+    if not names:
+        raise InputError("model_name is empty; set it to names with commas between them")
+    check_distinct(model_name=names)
+    return list(names)
 
 
 def _fingerprint(checkpoint_dir: str, card: checkpoint.Card, shape: EngineShape) -> str:
