@@ -149,13 +149,26 @@ def parse_object(line: str, where: str) -> dict[str, Any]:
 
 
 def read_jsonl(path: pathlib.Path | str, record_type: type[Record]) -> Iterator[Record]:
-    """Yields the records of a JSON Lines file; unknown fields go to `extra`.
+    """Yields the records of a JSON Lines file; unknown fields, also one named extra, go to `extra`.
 
     Raises:
       InputError: the file is missing, or a line is malformed (its number is named).
     """
     for where, line in read_lines(path, f"{record_type.__name__}s"):
         yield parse_record(line, record_type, where=where)
+
+
+def read_input(path: pathlib.Path | str, record_type: type[Record]) -> list[Record]:
+    """Returns the records of a file that a person sets.
+
+    Raises:
+      InputError: as `read_jsonl` does; or the file has none.
+    """
+    rows = list(read_jsonl(path, record_type))
+    if not rows:
+        content = f"{record_type.__name__.lower()}s"
+        raise InputError(f"{path}: no {content}; expected JSON Lines of {content}")
+    return rows
 
 
 def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
@@ -178,8 +191,9 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
             )
     if _SURROGATE.search(fields["task_id"]):
         raise InputError(f"{where}: task_id holds a lone surrogate; expected text of UTF-8")
+    names -= {"extra"}  # a line's field of that name is one more that isn't known
     extra = {name: value for name, value in fields.items() if name not in names}
-    values = {name: value for name, value in fields.items() if name in names and name != "extra"}
+    values = {name: value for name, value in fields.items() if name in names}
     return record_type(**values, extra=extra)
 
 

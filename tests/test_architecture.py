@@ -21,7 +21,8 @@ MEDIAN_FILE, NINTH_DECILE_FILE = 120, 250
 LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
-LEAVES |= {"tokenizer", "sharding", "checkpoint", "model", "hosts", "coercion", "suggestions"}
+LEAVES |= {"licenses", "list_settings", "tokenizer", "sharding", "checkpoint", "model", "hosts"}
+LEAVES |= {"coercion", "suggestions"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
@@ -46,6 +47,8 @@ ROOMS = {
     "coercion": Room(set(), set()),
     "suggestions": Room(set(), set()),
     "problem_texts": Room(set(), set()),
+    "list_settings": Room(set(), set()),
+    "licenses": Room(set(), {"license_expression"}),
     "progress": Room(set(), {"tqdm"}),
     "host_runtime": Room(set(), {"jax"}),
     "hosts": Room(set(), {"jax"}),
@@ -58,13 +61,13 @@ ROOMS = {
         ARRAYS | {"gguf", "safetensors", "tokenizers"},
     ),
     "data": Room(
-        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"},
+        {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"}
+        | {"licenses", "list_settings"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",
             "detect_secrets",
             "identify",
-            "license_expression",
             "licenseclassifier",
             "pyarrow",
             "rensa",
@@ -72,30 +75,34 @@ ROOMS = {
         | {"tree_sitter", "tree_sitter_language_pack"},
     ),
     "train": Room(
-        {"records", "files", "progress", "host_runtime", "ranges", "remote"}
+        {"records", "files", "progress", "host_runtime", "ranges", "list_settings", "remote"}
         | {"model", "sharding", "checkpoint", "hosts"},
         ARRAYS | {"flax", "optax"},
     ),
     "sample": Room(
         {"records", "files", "progress", "host_runtime", "ranges", "remote", "hosts"}
-        | {"tokenizer", "model", "sharding", "checkpoint"},
+        | {"list_settings", "tokenizer", "model", "sharding", "checkpoint"},
         ARRAYS | {"jinja2", "prometheus_client", "starlette", "uvicorn"},
     ),
     # The report draws with matplotlib, imported where it draws: judging never loads it.
-    "evaluate": Room({"records", "files", "progress", "ranges"}, {"numpy", "matplotlib"}),
+    "evaluate": Room(
+        {"records", "files", "progress", "ranges", "list_settings"}, {"numpy", "matplotlib"}
+    ),
     # A script of traces runs within a package's own environment, and imports its pytest.
     "curate": Room(
-        {"records", "files", "progress", "ranges", "problem_texts"}, {"numpy", "pytest"}
+        {"records", "files", "progress", "ranges", "problem_texts", "licenses", "list_settings"},
+        {"numpy", "pytest"},
     ),
     # compile draws with matplotlib, imported where it draws.
     "compile": Room(LEAVES | COMPOSED["compile"], ARRAYS | {"flax", "optax", "matplotlib"}),
     "solve": Room(
-        {"records", "files", "progress", "ranges", "problem_texts", "tokenizer"}
+        {"records", "files", "progress", "ranges", "list_settings", "problem_texts", "tokenizer"}
         | COMPOSED["solve"],
         set(),
     ),
     "rl": Room(
-        {"records", "files", "progress", "ranges", "tokenizer", "sharding", "checkpoint", "model"}
+        {"records", "files", "progress", "ranges", "list_settings", "tokenizer", "sharding"}
+        | {"checkpoint", "model"}
         | COMPOSED["rl"],
         ARRAYS,
     ),

@@ -92,6 +92,32 @@ def test_malformed_lines_are_refused_by_number(line, message):
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("record_type", "fields"),
+    [
+        (Problem, {"task_id": "t", "prompt": "p"}),
+        (Completion, {"task_id": "t", "completion": "c"}),
+        (Verdict, {"task_id": "t", "verdict": "passed"}),
+    ],
+)
+@pytest.mark.parametrize("value", [{"prompt": "another", "a": [1]}, "text", [], 0])
+def test_a_field_named_extra_is_kept_as_others_are(record_type, fields, value):
+    row = fields | {"extra": value, "source": "mine"}
+    record = records.parse_record(json.dumps(row), record_type, where="f:1")
+    assert record.extra == {"extra": value, "source": "mine"}
+    assert json.loads(records.to_line(record)).items() >= row.items()
+    assert records.parse_record(records.to_line(record), record_type, where="f:1") == record
+
+
+@pytest.mark.parametrize("text", ["", "\n", " \n\n"])
+@pytest.mark.parametrize("record_type", [Problem, Completion, Verdict])
+def test_an_input_without_records_is_named(tmp_path, text, record_type):
+    (tmp_path / "a.jsonl").write_text(text)
+    nouns = f"{record_type.__name__.lower()}s"
+    with pytest.raises(InputError, match=f"a.jsonl: no {nouns}; expected JSON Lines of {nouns}"):
+        records.read_input(tmp_path / "a.jsonl", record_type)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"no such file; expected JSON Lines of Problems"):
         list(records.read_jsonl(tmp_path / "none.jsonl", Problem))

@@ -10,6 +10,7 @@ from codex_jax.checkpoint.lock import FolderLock as FolderLock
 from codex_jax.checkpoint.low_rank import describe_base as describe_base
 from codex_jax.checkpoint.low_rank import hash_params as hash_params
 from codex_jax.checkpoint.own_files import OWN_FILES as OWN_FILES
+from codex_jax.checkpoint.reader import find_base as find_base
 from codex_jax.checkpoint.reader import has_steps as has_steps
 from codex_jax.checkpoint.reader import latest_step as latest_step
 from codex_jax.checkpoint.reader import read_card as read_card

@@ -1,5 +1,6 @@
 """Reading a directory of checkpoints, beside a run that writes there. Writes nothing."""
 
+import os.path
 import sys
 from typing import Any
 
@@ -138,20 +139,25 @@ def restore_base(card: Card, directory: epath.PathLike, shapes: Any) -> Any:
     Raises:
       InputError: the base is gone, or isn't the one of the card.
     """
-    folder, step = _find_base(card, directory)
+    folder, step = find_base(card, directory)
     dtype = jnp.dtype(card.low_rank["dtype"])
     stored = jax.tree.map(lambda leaf: with_dtype(leaf, dtype), shapes)
     return restore_params(folder, stored, step=step)
 
 
-def _find_base(card: Card, directory: epath.PathLike) -> tuple[str, int]:
-    """(directory, step) of a checkpoint's base."""
+def find_base(card: Card, directory: epath.PathLike) -> tuple[str, int]:
+    """Returns (directory, step) of a checkpoint's base.
+
+    Raises:
+      InputError: the base is gone, or isn't the one of the card.
+    """
     base = card.low_rank["base"]
     paths = low_rank.base_paths(base, directory)
     path = next((path for path in paths if base["step"] in list_steps(path)), None)
     name = f"{directory}: step {card.step} holds updates of {base['directory']} step {base['step']}"
     if path is None:
-        raise InputError(f"{name}, which isn't there; put that checkpoint back")
+        places = dict.fromkeys(p if is_remote(p) else os.path.normpath(p) for p in paths)
+        raise InputError(f"{name}, which isn't there; put that base back at {' or '.join(places)}")
     if low_rank.hash_params(read_card(path, step=base["step"])) != base["hash"]:
         raise InputError(f"{name}, where another checkpoint is by now; put the first one back")
     return path, base["step"]
@@ -173,6 +179,6 @@ def shape_differences(
     folder = StepFolder(directory, latest_step(directory) if step is None else step)
     card = folder.read_card()
     if card.low_rank:
-        base, base_step = _find_base(card, directory)
+        base, base_step = find_base(card, directory)
         return shape_differences(base, shapes, step=base_step)
     return folder.shape_differences("params", shapes)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from codex_jax import InputError, progress, ranges
 from codex_jax.compile.estimate import Estimate, estimate
 from codex_jax.compile.targets import TrainTarget
+from codex_jax.list_settings import check_distinct
 from codex_jax.sharding import MeshShape
 from codex_jax.train.remat import PRESETS
 
@@ -32,7 +33,8 @@ class Search:
     tensor_sizes: Sequence[int] = (1,)
 
     def __post_init__(self) -> None:
-        """Refuses sizes of nothing, which would be left out of the front without a word."""
+        """Refuses sizes of nothing, which no point can have, and an entry twice."""
+        check_distinct(**vars(self))
         for name in ("batch_sizes", "fsdp_sizes", "tensor_sizes"):
             for size in getattr(self, name):
                 ranges.check("Search", {name: size}, {name: ranges.integer(1)})

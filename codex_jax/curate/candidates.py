@@ -10,8 +10,7 @@ from codex_jax.curate.execution import Runner, check_runner
 from codex_jax.curate.inputs import call_sites
 from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.packages import archives, modules
-from codex_jax.curate.problems import trial
-from codex_jax.curate.problems.usefulness import RejectedError
+from codex_jax.curate.problems import attempt, trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +95,6 @@ def _make_result(settings: _Settings, path: pathlib.Path, tally: Tally) -> packa
                 tally.add("not tried: the package has enough", f"{module.name}.{node.name}")
                 continue
             seeds = calls.get(node.name, [])
-            try:
-                tally.add_problem(workbench.make_problem(module, node, seeds, []))
-            except RejectedError as error:
-                tally.add(str(error), f"{module.name}.{node.name}")
-            except (RecursionError, MemoryError):
-                tally.add("too deep to parse", f"{module.name}.{node.name}")
+            make = functools.partial(workbench.make_problem, module, node, seeds, [])
+            attempt.try_problem(tally, make, f"{module.name}.{node.name}")
     return tally.result()

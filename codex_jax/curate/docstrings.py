@@ -17,6 +17,7 @@ from codex_jax import InputError, files, problem_texts, records
 from codex_jax.curate import markdown
 from codex_jax.curate.problems import usefulness
 from codex_jax.curate.problems.usefulness import RejectedError
+from codex_jax.list_settings import check_distinct
 
 SAMPLED = "sampled"  # `extra["docstring"]` of a problem whose docstring a model has written
 _QUOTES = '"""'
@@ -48,8 +49,9 @@ def write_docstrings(
     Raises:
       InputError: unusable input, or docstrings of none of the problems.
     """
+    check_distinct(problems=problems, completions=completions)
     files.claim_folder(output, _OWN_FILES, "output", (*problems, *completions))
-    listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    listed = [p for path in problems for p in records.read_input(path, records.Problem)]
     _check_names(listed)
     prompts = [prompt for problem in listed if (prompt := _make_prompt(problem))]
     if not prompts:
@@ -58,9 +60,7 @@ def write_docstrings(
             "of functions in HumanEval's fields"
         )
     folder = pathlib.Path(output)
-    samples = [c for path in completions for c in records.read_jsonl(path, records.Completion)]
-    if completions and not samples:
-        raise InputError(f"{', '.join(completions)}: no completions; set completions to samples")
+    samples = [c for path in completions for c in records.read_input(path, records.Completion)]
     _check_samples(samples, {prompt.task_id for prompt in prompts})
     records.write_jsonl(folder / "prompts.jsonl", prompts)
     if not completions:

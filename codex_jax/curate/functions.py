@@ -58,8 +58,8 @@ class Workbench:
         )
         doctests = call_sites.find_doctests(ast.get_docstring(node) or "").get(node.name, [])
         calls = [case.call for case in recorded] + doctests + list(seeds)
-        outputs = {case.key: case.output for case in recorded}
-        grower = growth.Growth(self.session, program, node, rng, outputs)
+        values = {case.key: case.value for case in recorded}
+        grower = growth.Growth(self.session, program, node, rng, values)
         grown = grower.grow(calls, _MOST_CASES)
         self._check_count(grown)
         cases = trial.reproduced(self.session, extracted.source, extracted.entry_point, grown.cases)

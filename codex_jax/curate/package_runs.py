@@ -4,6 +4,7 @@ A package that crashes its process or never ends costs itself alone, and its row
 """
 
 import collections
+import hashlib
 import json
 import multiprocessing
 import os
@@ -41,6 +42,7 @@ _OWN_FILES = {
 _POLL_S = 0.2
 _GRACE_S = 30.0  # until a package whose time is over must have written what it has
 _TOO_LONG = "package: took too long"
+_LONGEST_STEM = 200  # bytes; file systems take names of 255
 _EXAMPLES = 3  # of each reason, for the report
 MAKE_PROBLEM = "made a problem"
 
@@ -161,7 +163,10 @@ def run(
 def _stem(path: pathlib.Path) -> str:
     """Returns name and version of an archive; those of one version share a result."""
     parts = re.sub(r"\.(whl|zip|tgz|tar\.\w+)$", "", path.name).split("-")
-    return "-".join(parts[:2]) if path.name.endswith(".whl") else "-".join(parts)
+    stem = "-".join(parts[:2]) if path.name.endswith(".whl") else "-".join(parts)
+    if len(name := os.fsencode(stem)) <= _LONGEST_STEM:
+        return stem
+    return f"{stem[: _LONGEST_STEM // 8]}-{hashlib.sha256(name).hexdigest()}"
 
 
 def _run_package(
@@ -263,7 +268,7 @@ def summarize(rows: Sequence[Result]) -> dict[str, Any]:
     return {
         "packages": len(rows),
         "packages_with_problems": fruitful,
-        "problems": sum(len(row["problems"]) for row in rows),
+        "problems": len({(p["task_id"], p["documented"]) for row in rows for p in row["problems"]}),
         "reasons": dict(reasons.most_common()),
         "examples": examples,
     }

@@ -8,6 +8,7 @@ from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import Corpus, SourceTree, read_corpus
 from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.lazy_import import load_registry, load_task_examples
+from codex_jax.list_settings import split_names
 from codex_jax.tokenizer import Tokenizer
 
 
@@ -59,7 +60,7 @@ def read_blend(
     Raises:
       InputError: neither corpus nor mixture is set, or one of them can't be read.
     """
-    modules = (modules,) if isinstance(modules, str) and modules else tuple(modules)
+    modules = split_names("modules", modules)
     if problems and not (mixture or rates):
         raise InputError(
             "problems are set, but no mixture; set mixture to codex_s or codex_d, or set rates"

@@ -21,6 +21,7 @@ from codex_jax.data.seqio_tasks.lazy_import import load_cached_task, load_task_s
 from codex_jax.data.shards.shards import BuildSpec, Shard, manifest_path, plan_shards
 from codex_jax.data.shards.worker_pool import available_cpus, build_shards
 from codex_jax.data.stats import describe
+from codex_jax.list_settings import split_names
 from codex_jax.progress import bar
 from codex_jax.tokenizer import Tokenizer
 
@@ -93,7 +94,7 @@ def build(
 def _to_files(
     problems: Sequence[str], validation_share: float, sequence_length: int
 ) -> ProblemFiles | None:
-    paths = (problems,) if isinstance(problems, str) and problems else tuple(problems)
+    paths = split_names("problems", problems)
     files = ProblemFiles(
         paths=paths, validation_share=validation_share, sequence_length=sequence_length
     )

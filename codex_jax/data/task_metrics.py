@@ -5,6 +5,7 @@ from typing import Any
 
 from codex_jax import InputError
 from codex_jax.data.seqio_tasks.lazy_import import load_task_evaluators
+from codex_jax.list_settings import split_names
 
 
 class TaskMetrics:
@@ -35,7 +36,7 @@ class TaskMetrics:
             raise InputError(
                 f"examples is {examples}, new_tokens {new_tokens}; expected at least 1"
             )
-        modules = (modules,) if isinstance(modules, str) and modules else tuple(modules)
+        modules = split_names("modules", modules)
         self._library = load_task_evaluators()
         self._evaluators = self._library.TaskEvaluators(mixture, modules, examples)
         self._new_tokens = new_tokens

@@ -12,6 +12,7 @@ from codex_jax import InputError, files, progress, records
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.metrics.mbr_exec import probe_problems, vote_counts
+from codex_jax.evaluate.metrics.pass_at_k import check_ks
 from codex_jax.evaluate.metrics.selection import paired_bootstrap, selection
 from codex_jax.evaluate.metrics.summary import count_passes, markdown, summary, table
 from codex_jax.evaluate.problems import formats
@@ -125,8 +126,7 @@ def _check_settings(
     check_limits(timeout_s, memory_mb)
     if not 0 <= workers <= _MAX_WORKERS:
         raise InputError(f"workers is {workers}; set workers to 0 to {_MAX_WORKERS}")
-    if not ks or min(ks) < 1:
-        raise InputError(f"ks={tuple(ks)}; expected positive numbers; set ks to (1, 10), say")
+    check_ks(ks)
 
 
 def _select(
@@ -179,7 +179,7 @@ def _frozen_heap() -> Iterator[None]:
 
 def _difference(baseline: str, verdicts: Sequence[records.Verdict]) -> dict[str, Any]:
     """Compares verdicts with those of another run, problem by problem."""
-    counts = count_passes(records.read_jsonl(baseline, records.Verdict))
+    counts = count_passes(records.read_input(baseline, records.Verdict))
     return paired_bootstrap(counts, count_passes(verdicts))
 
 

@@ -300,7 +300,6 @@ _PACKAGES = {
             "detect_secrets",
             "identify",
             "IPython",
-            "license_expression",
             "licenseclassifier",
             "pyarrow",
             "rensa",

@@ -21,9 +21,10 @@ docstrings:
 A flag `--NAME=VALUE` sets a command's own setting, or that of the only class in its list which
 has the name; `--gin.OWNER.NAME=VALUE` names the owner. In a gin file the line is
 `OWNER.NAME = VALUE`. A sequence's items may stand between commas in a flag, without brackets and
-quotes: `--temperatures=0.2,0.8`. Flags win over files, later files over earlier ones. A misspelt
-name, an unset required setting and a setting that nothing reads are errors. `--dry_run` prints the
-result.
+quotes: `--temperatures=0.2,0.8`. An empty item is an error, and so is one that stands there twice
+where items are counted or name a result each. Flags win over files, later files over earlier ones.
+A misspelt name, an unset required setting and a setting that nothing reads are errors. `--dry_run`
+prints the result.
 """
 
 

@@ -87,11 +87,14 @@ class Resolver:
         if isinstance(plain, Node) and plain.configurable.name == inner:
             return plain
         try:
-            return coercion.fit(plain, setting.hint)
+            fitted = coercion.fit(plain, setting.hint)
         except coercion.MismatchError:
             raise InputError(
                 f"{source}: {setting.key} is {to_gin(plain)}; expected {setting.type_name}"
             ) from None
+        if isinstance(fitted, list | tuple) and "" in fitted:
+            raise InputError(f"{source}: {setting.key} has an empty entry; set it without that one")
+        return fitted
 
     def _expand_entries(self, setting: Parameter, value: Any, source: str) -> Any:
         """Replaces plain entries of a mapping by nodes, where settings are bound for their class.

@@ -2,7 +2,8 @@
 
 einsum's own derivative computes a weight's gradient transposed and transposes it back, which XLA on
 a CPU folds into a product of two transposed matrices, at two thirds of the rate of others. In f32
-the rows of x are one axis besides: of a product over two axes XLA first copies x transposed.
+the rows of x are one axis besides, and so are a weight's outputs where x's gradient is computed: of
+a product over two axes XLA first copies an array transposed.
 
 bfloat16 numbers are multiplied by a CPU's matrix units (AMX) only where XLA leaves the product in
 bfloat16: it must yield f32, which is rounded afterwards, and neither side may be transposed in
@@ -83,20 +84,45 @@ def _forward(equation, x, weight):
 
 
 def _backward(equation, residuals, d_out):
-    (x, weight), (inputs, out) = residuals, equation.split("->")
+    x, weight = residuals
+    d_x = input_gradient(equation, d_out, weight)
+    return d_x, weight_gradient(equation, x, d_out, weight.shape)
+
+
+linear.defvjp(_forward, _backward)
+
+
+def input_gradient(equation: str, d_out: Float[Array, "..."], weight: Float[Array, "..."]) -> Array:
+    """Computes the gradient by x of `linear`, from that of its result."""
+    inputs, out = equation.split("->")
     x_axes, weight_axes = inputs.split(",")
-    d_x = product(f"{out},{weight_axes}->{x_axes}", d_out, weight)
+    by_axes = functools.partial(product, f"{out},{weight_axes}->{x_axes}")
+    outputs = sum(axis in out for axis in weight_axes)
+    if not is_one_cpu() or d_out.dtype == jnp.bfloat16:
+        return by_axes(d_out, weight)
+
+    def by_rows(d_out, weight):
+        rows = d_out.reshape(-1, math.prod(weight.shape[-outputs:]))
+        d_x = product("RO,IO->RI", rows, weight.reshape(-1, rows.shape[1]))
+        return d_x.reshape(*d_out.shape[:-outputs], *weight.shape[:-outputs])
+
+    return jax.lax.platform_dependent(d_out, weight, cpu=by_rows, default=by_axes)
+
+
+def weight_gradient(
+    equation: str, x: Float[Array, "..."], d_out: Float[Array, "..."], shape: tuple[int, ...]
+) -> Array:
+    """Computes a weight's gradient, of its shape, from x and the gradient of `linear`'s result."""
+    inputs, out = equation.split("->")
+    x_axes, weight_axes = inputs.split(",")
     width = math.prod(x.shape[x_axes.index(weight_axes[0]) :])  # of x's axes that the weight has
 
     def by_rows(x, d_out):
         rows = x.reshape(-1, width)
         d_weight = _sum_outer_on_cpu(rows, d_out.reshape(len(rows), -1))
-        return d_weight.astype(x.dtype).reshape(weight.shape)
+        return d_weight.astype(x.dtype).reshape(shape)
 
     by_axes = functools.partial(jnp.einsum, f"{x_axes},{out}->{weight_axes}")
     if not is_one_cpu():  # one axis of rows can't stay sharded as two are
-        return d_x, by_axes(x, d_out)
-    return d_x, jax.lax.platform_dependent(x, d_out, cpu=by_rows, default=by_axes)
-
-
-linear.defvjp(_forward, _backward)
+        return by_axes(x, d_out)
+    return jax.lax.platform_dependent(x, d_out, cpu=by_rows, default=by_axes)

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from codex_jax import InputError, ranges
+from codex_jax import InputError, list_settings, ranges
 from codex_jax.checkpoint import Checkpoints, FolderLock, Retention
 from codex_jax.model import DecoderConfig
 from codex_jax.rl import watch
@@ -29,6 +29,7 @@ from codex_jax.rl.sampler import Sampler, SamplerSettings, check_sizes
 from codex_jax.rl.watch import StopRules, Watch
 from codex_jax.sample.batch_run import longest_prompt
 from codex_jax.sample.engine.load import read_card
+from codex_jax.sample.engine.memory import shard_bytes
 from codex_jax.sample.engine.requests import Request
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.sample.sampling.text_ends import TextEnds, read_ends
@@ -43,6 +44,7 @@ from codex_jax.train.resume import restore_or_init, split_names
 from codex_jax.train.run_records import open_records
 from codex_jax.train.setting_ranges import check_ranges
 from codex_jax.train.stability import Stability
+from codex_jax.train.state import TrainState
 
 _RANGES = {
     name: ranges.integer(1, ranges.INT32_MAX) for name in ("steps", "log_every", "save_every")
@@ -114,7 +116,7 @@ def learn(
 
 def _start(settings: Any) -> dict[str, Any]:
     """Reads what the settings name, and runs."""
-    rewards = {name: find_reward(name) for name in _split(settings.rewards)}
+    rewards = {name: find_reward(name) for name in _reward_names(settings)}
     source = Source(settings.init_from, settings.init_step)
     bpe = Tokenizer.load(settings.tokenizer)
     ends = read_ends(read_card(source.directory, source.step, settings.tokenizer, bpe), bpe)
@@ -174,7 +176,7 @@ def _run(
         path = records / "metrics.jsonl"
         begin = restore_or_init(checkpoints, job, split_names(settings.resume_with))
         _check_weights(begin.state.params, folder if begin.step else settings.init_from)
-        sampler = _make_sampler(job, begin.state.params, tokenizer, ends, prompts, settings)
+        sampler = _make_sampler(job, begin.state, tokenizer, ends, prompts, settings)
         sizes = {"prompts_per_batch": rollout.prompts_per_batch, "refills": rollout.refills}
         history = watch.read_history(path, begin.step)
         run = Run(
@@ -204,11 +206,6 @@ def _check_weights(params: Any, directory: str) -> None:
         )
 
 
-def _split(names: Sequence[str] | str) -> list[str]:
-    text = names if isinstance(names, str) else ",".join(names)
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _check_settings(settings: Any) -> None:
     """Checks the settings that need no model.
 
@@ -236,17 +233,20 @@ def _check_settings(settings: Any) -> None:
         raise InputError("Compute.z_loss is set; set it to 0: a policy gradient has no such term")
 
 
+def _reward_names(settings: Any) -> tuple[str, ...]:
+    return list_settings.split_names("rewards", settings.rewards)
+
+
 def _check_samples(settings: Any) -> None:
     """Checks rewards' names, and that samples of a prompt differ.
 
     Raises:
       InputError: the first setting that is of no use.
     """
-    names = _split(settings.rewards)
+    names = _reward_names(settings)
     if not names:
         raise InputError("rewards is empty; set it to passes, share_of_cases, parses or your own")
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"rewards names {repeated[0]} twice; set it to distinct names")
+    list_settings.check_distinct(rewards=names)
     if settings.sampling_params.temperature == 0:
         raise InputError(
             "SamplingParams.temperature is 0, with which all samples of a prompt are equal; set it "
@@ -267,7 +267,7 @@ def _describe(job: Job, settings: Any, source: Source) -> Job:
     for name in ("rollout", "sampling_params", "sandbox"):
         fields = dataclasses.asdict(getattr(settings, name))
         run |= {f"{name}.{k}": v for k, v in fields.items() if k != "workers"}
-    run["rewards"] = _split(settings.rewards)
+    run["rewards"] = list(_reward_names(settings))
     card = dataclasses.replace(
         job.card,
         run=json.loads(json.dumps(run)),
@@ -278,7 +278,12 @@ def _describe(job: Job, settings: Any, source: Source) -> Job:
 
 
 def _make_sampler(
-    job: Job, params: Any, tokenizer: Tokenizer, ends: TextEnds, prompts: Prompts, settings: Any
+    job: Job,
+    state: TrainState,
+    tokenizer: Tokenizer,
+    ends: TextEnds,
+    prompts: Prompts,
+    settings: Any,
 ) -> Sampler:
     rollout = settings.rollout
     sizes = SamplerSettings(
@@ -289,5 +294,6 @@ def _make_sampler(
         params=settings.sampling_params,
         dtype=rollout.sampler_dtype,
     )
-    longest = prompts.longest
-    return Sampler(job.model, params, job.mesh, tokenizer, ends, sizes, longest_prompt=longest)
+    held = shard_bytes((state, state.params))  # gradients are as large as the parameters
+    options = {"longest_prompt": prompts.longest, "held": held}
+    return Sampler(job.model, state.params, job.mesh, tokenizer, ends, sizes, **options)

@@ -50,6 +50,7 @@ class Sampler:
         settings: SamplerSettings,
         *,
         longest_prompt: int,
+        held: int = 0,
     ):
         """Places the engine's arrays on the mesh.
 
@@ -61,6 +62,7 @@ class Sampler:
           ends: Tokens that begin and end a text.
           settings: Sizes and parameters.
           longest_prompt: Tokens of the longest prompt.
+          held: Bytes of each device that the trainer takes.
         """
         self._settings, self._tokenizer, self._ends = settings, tokenizer, ends
         token_bytes = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
@@ -80,6 +82,7 @@ class Sampler:
             special_ids=tokenizer.special_ids,
             mesh=mesh,
             prompt_tokens=longest_prompt,
+            held=held,
         )
 
     def replace_params(self, params: Any) -> None:

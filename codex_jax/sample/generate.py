@@ -1,8 +1,9 @@
 """`codex-jax sample`: problems in, completions out; an interrupted run resumes."""
 
+import itertools
 from collections.abc import Sequence
 
-from codex_jax import InputError, ranges
+from codex_jax import InputError, list_settings, ranges
 from codex_jax.sample.batch_run import BatchRun, format_output
 from codex_jax.sample.engine.load import read_card
 from codex_jax.sample.engine.requests import Request
@@ -73,7 +74,7 @@ def generate(
     default = Request("", (), samples, params, seed, max_new_tokens, check_stops(stops))
     lines = read_inputs(problems, default)
     steps = step if isinstance(step, Sequence) else (step,)
-    _check_outputs(output, batch_output or output, step=steps, temperature=temperatures)
+    _check_outputs(output, batch_output or output, steps, temperatures)
     cards = [read_card(checkpoint_dir, number, tokenizer, bpe) for number in steps]
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     ends = read_ends(cards[0], bpe, prepend_eos)
@@ -82,13 +83,17 @@ def generate(
     return sum(run.sample(checkpoint_dir, card, temperatures) for card in cards)
 
 
-def _check_outputs(output: str, batch_output: str, **lists: Sequence[object]) -> None:
+def _check_outputs(
+    output: str, batch_output: str, steps: Sequence[int | None], temperatures: Sequence[float]
+) -> None:
     """Checks that every file of a run has a name of its own."""
+    list_settings.check_distinct(step=steps, temperatures=temperatures)
+    pairs = list(itertools.product(steps, temperatures or (0.0,)))
     for setting, path in {"output": output, "batch_output": batch_output}.items():
-        format_output(path, 0, 0.0, setting)
-        for name, values in lists.items():
-            if len(values) > 1 and f"{{{name}}}" not in path:
-                raise InputError(
-                    f"{setting} is {path}; with {len(values)} {name}s set it to a name with "
-                    f"{{{name}}}"
-                )
+        names = {format_output(path, step or 0, number, setting) for step, number in pairs}
+        if len(names) < len(pairs):
+            braces = "{step}" * (len(steps) > 1) + "{temperature}" * (len(temperatures) > 1)
+            raise InputError(
+                f"{setting} is {path}, one name for two of {len(pairs)} files; set it to a name "
+                f"with {braces.replace('}{', '} and {')}"
+            )

@@ -58,8 +58,8 @@ def review(
     files.claim_file(output, _IS_REVIEWED, "output", [problems, completions])
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
-    prompts = {p.task_id: p.prompt for p in records.read_jsonl(problems, records.Problem)}
-    samples = list(records.read_jsonl(completions, records.Completion))
+    prompts = {p.task_id: p.prompt for p in records.read_input(problems, records.Problem)}
+    samples = records.read_input(completions, records.Completion)
     _check(samples, prompts, completions)
     begin_ids = read_ends(card, bpe).begin_ids
     texts = {
@@ -92,8 +92,6 @@ def _plan_shape(texts: Collection["Text"], dtype: str) -> EngineShape:
 def _check(
     samples: Sequence[records.Completion], prompts: Mapping[str, str], completions: str
 ) -> None:
-    if not samples:
-        raise InputError(f"{completions}: no completions in it; set completions to samples")
     if unknown := [s.task_id for s in samples if s.task_id not in prompts]:
         raise InputError(
             f"{completions}: {unknown[0]!r} is no problem; set problems to the file that was "

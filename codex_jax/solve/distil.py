@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from codex_jax import InputError, files, problem_texts, records
 from codex_jax.evaluate.select.behaviors import Call
+from codex_jax.list_settings import check_distinct
 from codex_jax.solve import search, source_text
 from codex_jax.solve.plan import Plan
 from codex_jax.solve.solver import Runner, Task, read_tasks
@@ -69,6 +70,7 @@ def distil(
 def _check_forms(forms: Sequence[str]) -> None:
     if not forms or isinstance(forms, str) or not all(form in FORMS for form in forms):
         raise InputError(f"forms is {forms!r}; set it to one or both of {FORMS}")
+    check_distinct(forms=forms)
 
 
 def _read_solved(path: str, tasks: Mapping[str, Task]) -> list[records.Completion]:
@@ -77,9 +79,7 @@ def _read_solved(path: str, tasks: Mapping[str, Task]) -> list[records.Completio
     Raises:
       InputError: no completions, one of no task, or two first ones of a task.
     """
-    rows = list(records.read_jsonl(path, records.Completion))
-    if not rows:
-        raise InputError(f"{path}: no completions; set completions to what solve wrote")
+    rows = records.read_input(path, records.Completion)
     solved: dict[str, records.Completion] = {}
     for row in rows:
         if row.task_id not in tasks:

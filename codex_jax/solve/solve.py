@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 
 from codex_jax import InputError, files, progress, ranges, records
+from codex_jax.list_settings import check_distinct
 from codex_jax.sample.sampling.params import SamplingParams
 from codex_jax.solve import helper_rounds
 from codex_jax.solve.helper_rounds import MOST_OUTLINES, HelperRounds
@@ -125,6 +126,7 @@ def _check_sandbox(runner: Runner) -> None:
 def _check_windows(windows: Sequence[int]) -> None:
     if 1 not in windows or not all(1 <= length <= 5 for length in windows):
         raise InputError(f"windows is {tuple(windows)}; set it to lengths from 1 to 5, 1 included")
+    check_distinct(windows=windows)
 
 
 def _search_all(

@@ -62,7 +62,7 @@ def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
         lone surrogate.
     """
     tasks: dict[str, Task] = {}
-    for problem in records.read_jsonl(path, records.Problem):
+    for problem in records.read_input(path, records.Problem):
         name = problem.task_id
         if name in tasks:
             raise InputError(f"{path}: {name} occurs twice; expected distinct task_ids")
@@ -74,8 +74,6 @@ def read_tasks(path: str, *, by_statements: bool = False) -> dict[str, Task]:
             )
         bare = records.Problem(task_id=name, prompt=problem.prompt, entry_point=problem.entry_point)
         tasks[name] = read_task(bare, by_statements=by_statements)
-    if not tasks:
-        raise InputError(f"{path}: no problems in it; expected JSON Lines with a prompt")
     return tasks
 
 

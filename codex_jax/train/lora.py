@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from codex_jax import InputError
+from codex_jax.list_settings import split_names
 from codex_jax.model import DecoderConfig, LowRank, Params, abstract_params, init
 
 _GROUPS = ("attention", "mlp")
@@ -42,9 +43,7 @@ class Lora:
     @property
     def names(self) -> list[str]:
         """The targets, each once, sorted."""
-        targets = self.lora_targets
-        text = targets if isinstance(targets, str) else ",".join(targets)
-        return sorted({name.strip() for name in text.split(",") if name.strip()})
+        return sorted({*split_names("lora_targets", self.lora_targets)})
 
     def settings(self) -> dict[str, Any]:
         """Returns the entries of a run's card; none without a rank."""
@@ -72,10 +71,6 @@ def trained_params(config: DecoderConfig, lora: Lora) -> tuple[Params, Params]:
         for name, leaf in shapes["blocks"][group].items()
         if "embed" in axes["blocks"][group][name]
     }
-    if lora.lora_targets and not lora.names:
-        raise InputError(
-            f"Lora.lora_targets is {lora.lora_targets!r}, without a name; leave it out for all"
-        )
     names = [name for _, name in matrices]
     if unknown := [name for name in lora.names if name not in names]:
         raise InputError(

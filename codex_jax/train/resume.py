@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import InputError
+from codex_jax import InputError, list_settings
 from codex_jax.checkpoint import (
     Card,
     Checkpoints,
     describe_base,
+    find_base,
     has_steps,
     read_card,
     restore_base,
@@ -36,10 +37,9 @@ def split_names(resume_with: Sequence[str] | str) -> list[str]:
     """Returns the names in resume_with, a list or a text with commas.
 
     Raises:
-      InputError: a setting that can't change on the way.
+      InputError: a setting that can't change on the way, or an empty entry.
     """
-    text = resume_with if isinstance(resume_with, str) else ",".join(resume_with)
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = list(list_settings.split_names("resume_with", resume_with))
     if unknown := [name for name in names if name not in CHANGEABLE]:
         raise InputError(
             f"resume_with names {unknown[0]!r}, which can't change within a run; set it to names "
@@ -96,7 +96,7 @@ def restore_or_init(
         job.card, eos_ids=saved.eos_ids, changes=record, validation_losses=losses
     )
     card = dataclasses.replace(card, low_rank=saved.low_rank, origin=saved.origin)
-    base = _restore_base(card, job, checkpoints)
+    base = _restore_base(dataclasses.replace(card, step=step), job, checkpoints)
     return Beginning(rest._replace(params=params), step, card, base)
 
 
@@ -154,11 +154,13 @@ def check_resumable(job: Job, directory: str, resume_with: Sequence[str]) -> Non
     """Checks, by cards alone, that the newest checkpoint in a directory, if any, is of this run.
 
     Raises:
-      InputError: it isn't; every difference is named.
+      InputError: it isn't, and every difference is named, or the base of its LoRA is gone.
     """
     if has_steps(directory):
         saved = read_card(directory, check_content=False)
         check_same_run(saved, job.card, resume_with, directory)
+        if saved.low_rank:
+            find_base(saved, directory)
 
 
 def _check_steps(saved: Card, card: Card, directory: str) -> None:

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from codex_jax import InputError
 from codex_jax.compile import estimate, hlo, search
 from codex_jax.compile.estimate import Estimate
 from codex_jax.compile.search import Point, Search
@@ -168,6 +169,12 @@ def test_a_search_tries_each_with_each():
     space = Search(batch_sizes=(8, 16), remats=("none", "full"), fsdp_sizes=(2, 4))
     settings = [(j.batch_size, j.compute.remat, j.mesh.fsdp) for j in search.targets(space, TINY)]
     assert settings == list(itertools.product((8, 16), ("none", "full"), (2, 4)))
+
+
+@pytest.mark.parametrize("name", ["batch_sizes", "fsdp_sizes", "tensor_sizes"])
+def test_a_search_refuses_a_size_twice(name):
+    with pytest.raises(InputError, match=f"{name} has 8 twice; set it to distinct entries"):
+        Search(**{name: (8, 4, 8)})
 
 
 def test_the_name_of_a_result_is_that_of_its_job():

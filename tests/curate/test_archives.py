@@ -1,5 +1,6 @@
 """Archives are read in memory, within limits, and unpacked within their folder."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -86,3 +87,59 @@ def test_nothing_lands_outside_the_folder(tmp_path):
 def test_an_empty_folder_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"no archives; expected sdists or wheels; set packages"):
         archives.list_archives(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("# -*- coding: latin-1 -*-\nK = 'é'\n".encode("latin-1"), "é"),
+        ("\ufeffK = 'é'\n".encode(), "é"),
+        ("#!/bin/python\n# vim: set fileencoding=cp1251 :\nK = 'ж'\n".encode("cp1251"), "ж"),
+        ("K = 'é'\r\n\rL = 2\r".encode(), "é'\n\nL = 2\n"),
+    ],
+)
+def test_a_source_is_read_in_its_own_encoding(content, expected):
+    text = archives.decode_source(content)
+    assert expected in text
+    compile(text, "a.py", "exec")
+
+
+@pytest.mark.parametrize(
+    "content", [b"K = '\xe9'\n", b"# coding: nonsense\nK = 1\n", b"# coding: zlib\nK = 1\n"]
+)
+def test_a_source_that_python_refuses_is_empty(content):
+    assert archives.decode_source(content) == ""
+
+
+@pytest.mark.parametrize("others", [["pkg/METADATA"], ["METADATA"], ["pkg/x.dist-info/METADATA"]])
+def test_a_wheel_s_license_is_of_its_own_metadata(tmp_path, others):
+    own = {"demo-2.0.dist-info/METADATA": METADATA.format(name="demo").replace("MIT", "GPL-3.0")}
+    stray = dict.fromkeys(others, METADATA.format(name="stray"))
+    for files in (own | stray, stray | own):
+        archive = archives.read_archive(write_wheel(tmp_path, files))
+        assert (archive.name, archive.license) == ("demo", "GPL-3.0")
+
+
+@pytest.mark.parametrize("other", ["METADATA", "tests/data/PKG-INFO", "pkg/METADATA"])
+def test_an_sdist_s_license_is_of_its_own_metadata(tmp_path, other):
+    path = write_sdist(tmp_path, "demo", {other: METADATA.format(name="stray")})
+    assert archives.read_archive(path).name == "demo"
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_of_a_tar_archive_takes_no_memory(tmp_path, kind):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 5 << 20
+    path = tmp_path / "bomb-1.0.tar.gz"
+    path.write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + b"0" * info.size))
+    for read in (archives.read_archive, lambda path: archives.unpack(path, tmp_path / "out")):
+        with pytest.raises(ValueError, match="a header of 5242880 bytes"):
+            read(path)
+
+
+def test_entries_of_a_tar_archive_are_counted(tmp_path, monkeypatch):
+    path = write_sdist(tmp_path, "demo", dict.fromkeys(map(str, range(9)), ""))
+    monkeypatch.setattr(archives, "_MAX_ENTRIES", 5)
+    for read in (archives.read_archive, lambda path: archives.unpack(path, tmp_path / "out")):
+        with pytest.raises(ValueError, match="more than 5 files and folders"):
+            read(path)

@@ -116,3 +116,25 @@ def test_no_docstring():
     header, body = assembly.split_definition("def f(\n    n,\n):\n    # note\n    return n\n")
     assert header + body == "def f(\n    n,\n):\n    # note\n    return n\n"
     assert body == "    return n\n"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "def f(x, y): return x + y\n",
+        "def f(x,\n      y): return x + y\n",
+        "def f(x, y): x += 1; return x\n",
+    ],
+)
+def test_signature_and_body_on_one_line(definition):
+    with pytest.raises(RejectedError, match="signature and body on one line"):
+        assembly.split_definition(definition)
+
+
+@pytest.mark.parametrize(
+    "inner", ["@cache\n    def g(): pass", "@a\n    @b(\n    1)\n    class G: pass"]
+)
+def test_a_decorator_begins_the_body(inner):
+    header, body = assembly.split_definition(f"def f(x):\n    {inner}\n    return x\n")
+    assert header == "def f(x):\n"
+    assert body.startswith("    @")

@@ -1,5 +1,7 @@
 """Assertions of cases pass on the reference and fail on another answer."""
 
+import doctest
+
 import pytest
 
 from codex_jax import records
@@ -63,3 +65,27 @@ def test_lines_of_a_docstring():
     assert cases.doctest_lines("f", Case(Call((1,), {}), "a")) == [">>> f(1)", "'a'"]
     assert cases.doctest_lines("f", Case(Call((1,), {}), None)) == []
     assert cases.doctest_lines("f", Case(Call(("x" * 99,), {}), 1)) == []
+
+
+@pytest.mark.parametrize("name", ["class", "data-id", "ﬁ", "x=1, y", ""])
+def test_a_name_that_no_program_can_spell_makes_no_case(name):
+    call = Call((1,), {name: 2})
+    with pytest.raises(ValueError, match="is no name of an argument"):
+        cases.call_text("f", call)
+    assert cases.case_of(call, records.Answer(value=3)) is None
+
+
+@pytest.mark.parametrize(
+    "value", [{1, 2}, [{"a", "b"}], {"k": frozenset("xy")}, 1e999, [2.5], -0.0]
+)
+def test_examples_are_what_the_prompt_shows(value):
+    lines = cases.doctest_lines("f", Case(Call((), {}), value))
+    examples = doctest.DocTestParser().get_doctest(
+        "\n".join(lines), {"f": lambda: value}, "x", None, 0
+    )
+    assert doctest.DocTestRunner(verbose=False).run(examples) == (0, 1)
+
+
+def test_examples_of_a_generator_list_it():
+    lines = cases.doctest_lines("f", Case(Call((3,), {}), [0, 1]), is_generator=True)
+    assert lines == [">>> list(f(3))", "[0, 1]"]

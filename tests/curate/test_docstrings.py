@@ -170,7 +170,7 @@ def test_bad_input_is_one_line(tmp_path, capsys):
         run(tmp_path, [problem(), problem()])
     with pytest.raises(InputError, match=r"no Python function with its body among 1 problems"):
         run(tmp_path, [problem(body="")])
-    with pytest.raises(InputError, match="no completions; set completions to samples"):
+    with pytest.raises(InputError, match="no completions; expected JSON Lines of completions"):
         run(tmp_path, [problem()], [])
     (tmp_path / "samples.jsonl").unlink()
     path = tmp_path / "undocumented.jsonl"

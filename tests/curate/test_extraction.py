@@ -170,3 +170,145 @@ def test_a_submodule_of_the_library_is_as_pure_as_its_parent():
     assert not purity.is_pure_module("urllib.request")
     assert not purity.is_pure_import("os", "path")  # its uses would not be looked at
     assert purity.impure_use(ast.parse("o.path.exists(x)"), "o", "os") == "os.path.exists"
+
+
+HIDDEN = {
+    "a star of the library": "from math import *\ndef f(x):\n    return pow(x, 2)\n",
+    "a star of the package": "from .other import *\ndef f(x):\n    return sorted(x)\n",
+    "a star of a stranger": "from strange import *\ndef f(x):\n    return sum(x)\n",
+    "a tuple": "max, min = min, max\ndef f(x):\n    return max(x)\n",
+    "a condition": "if len('') > 3:\n    str = bytes\ndef f(x):\n    return str(x)\n",
+    "a handler": "try:\n    t\nexcept NameError:\n    str = bytes\ndef f(x):\n    return str(x)\n",
+    "a walrus": "if (abs := len): pass\ndef f(x):\n    return abs(x)\n",
+    "a loop": "for abs in (len,): pass\ndef f(x):\n    return abs(x)\n",
+    "a match": "match len:\n    case abs: pass\ndef f(x):\n    return abs(x)\n",
+    "finally": "try: pass\nfinally:\n    abs = len\ndef f(x):\n    return abs(x)\n",
+    "globals()": "globals()['abs'] = len\ndef f(x):\n    return abs(x)\n",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_a_builtin_that_a_module_may_hide_is_no_builtin(text):
+    other = "def sorted(x):\n    return x\n"
+    with pytest.raises(NotSelfContainedError):
+        cut(a=text, other=other)
+
+
+def test_a_star_hides_nothing_that_it_has_not():
+    assert "abs(x)" in cut(a="from math import *\ndef f(x):\n    return abs(x)\n").source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from html import escape\ndef escape(x):\n    return x\ndef f(x):\n    return escape(x)\n",
+        "from os.path import join\nfrom .u import join\ndef f(x):\n    return join(x, x)\n",
+        "import json\ntry:\n    import fast as json\nexcept ImportError: pass\n"
+        "def f(x):\n    return json.dumps(x)\n",
+    ],
+)
+def test_a_later_binding_is_none_that_stands_in_for_the_library(text):
+    assert reason(text, u="def join(a, b):\n    return b + a\n") == "bound more than once"
+
+
+def test_an_import_that_is_there_twice_is_one():
+    text = "import json\nimport json\ndef f(x):\n    return json.dumps(x)\n"
+    assert cut(a=text).prelude == "import json\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .b import sum as total\ndef f(x):\n    return total(x), sum(x)\n",
+        "from .b import g\ndef f(x):\n    return g(x), pow(x, 2)\n",
+        "from .b import g\nfrom math import pow\ndef f(x):\n    return pow(x, 2), h(x)\n"
+        "def h(x):\n    return g(x)\n",
+    ],
+)
+def test_a_helper_hides_no_builtin_of_another_module(text):
+    others = "from math import pow\ndef sum(x):\n    return -1\ndef g(x):\n    return pow(x, 3)\n"
+    if "def h" in text:
+        others = "def g(x):\n    return pow(x, 3)\n"
+    assert reason(text, b=others) == "a helper hides a builtin"
+
+
+@pytest.mark.parametrize("name", ["abs", "list", "set"])
+def test_a_name_that_its_test_needs(name):
+    text = f"def {name}(x):\n    return x\n"
+    with pytest.raises(NotSelfContainedError, match="a name that its test needs"):
+        cut(name, a=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(x):\n    return __name__ + x\n",
+        "def f(x):\n    return f.__module__ + x\n",
+        "def f(x):\n    return f.__code__.co_filename + x\n",
+    ],
+)
+def test_a_function_that_reads_where_it_stands(text):
+    assert reason(text) == "an attribute of its module"
+    assert reason("def f(x):\n    return str(__doc__) + x\n") == "impure builtin"
+    logger = "import logging\nlog = logging.getLogger(__name__)\n"
+    logger += "def f(x):\n    log.info(x)\n    return x\n"
+    assert "getLogger(__name__)" in cut(a=logger).source
+
+
+@pytest.mark.parametrize("use", ["u.k = x", "u.k += x", "del u.k"])
+def test_a_function_that_sets_a_module_changes_globals(use):
+    text = f"from . import u\ndef f(x):\n    {use}\n    return x\n"
+    assert reason(text, u="k = 1\n") == "changes globals"
+
+
+@pytest.mark.parametrize(
+    "hider", ["lambda scale: scale * 2", "lambda u: u.real", "[g for scale in [1]]"]
+)
+def test_a_local_that_is_named_as_a_renamed_global(hider):
+    text = f"from .b import g\nfrom .c import scale\nfrom . import u\ndef f(x):\n    h = {hider}\n"
+    text += "    return g(x) + scale(x) + u.real(x)\n"
+    others = {"b": "def scale(x):\n    return 1\ndef g(x):\n    return scale(1)\n"}
+    others |= {"c": "def scale(x):\n    return x\n", "u": "def real(x):\n    return x\n"}
+    assert reason(text, **others) == "a local hides a helper"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from email.utils import formatdate\ndef f(x):\n    return x + formatdate()\n",
+        "import email.utils\ndef f(x):\n    return x + email.utils.formatdate()\n",
+        "import logging\ndef f(x):\n    return logging.makeLogRecord({'a': x}).created\n",
+    ],
+)
+def test_clocks_within_pure_modules(text):
+    assert reason(text) in ("impure import", "impure method")
+
+
+@pytest.mark.parametrize(
+    "line", [f"K = {'1 + ' * 1500}1", f"if len('') == 0x{'f' * 4000}: pass", f"K = x{'.y' * 1500}"]
+)
+def test_deep_or_long_code_elsewhere_in_a_module_costs_nothing(line):
+    assert cut(a=f"{line}\ndef f(x):\n    return x\n").source == "def f(x):\n    return x\n"
+
+
+@pytest.mark.parametrize(
+    ("helper", "use"),
+    [
+        ("def g(x):\n    return x\n", "g.__name__"),
+        ("class g:\n    pass\n", "repr(g)"),
+        ("class g(str):\n    pass\n", "type(g()).__name__"),
+    ],
+)
+def test_a_helper_whose_name_is_part_of_answers_keeps_it(helper, use):
+    text = f"from .b import h\n{helper}def f(x):\n    return h(x) + {use}\n"
+    other = f"{helper}def h(x):\n    return x + {use}\n"
+    assert reason(text, b=other) == "a renamed helper whose name counts"
+    assert (
+        reason(text, b=other.replace("h(x)", "h(x, y=g)")) == "a renamed helper whose name counts"
+    )
+
+
+@pytest.mark.parametrize("value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()"])
+def test_a_constant_that_is_used_up(value):
+    text = f"import itertools\nT = {value}\nFIRST = list(T)\ndef f(x):\n    return next(T)\n"
+    assert reason(text) == "a constant that is used up"

@@ -331,6 +331,9 @@ def test_a_persons_problems_are_not_replaced(tmp_path):
 
 def test_programs_that_are_too_deep_to_parse_stop_nothing(tmp_path, runner):
     deep = f"    return numbers{'.x' * 1500}\n", f"    return {'-' * 20_000}numbers\n"
+    deep += tuple(
+        f"    {before} = 0x{'f' * 4000}\n    return x\n" for before in ("x", "numbers, x")
+    )
     rows = [problem("below"), *(problem(f"f{n}", body) for n, body in enumerate(deep))]
     calls = "".join(f"    assert candidate({'-' * n}1) == {'-' * n}1\n" for n in (900, 20_000))
     planted = [json.loads(human_eval("total")) | {"test": f"def check(candidate):\n{calls}"}]
@@ -380,13 +383,16 @@ def test_bad_input_is_one_line(tmp_path, runner, capsys):
     (tmp_path / "b.jsonl").write_text("\n")
     with pytest.raises(InputError, match=r"b.jsonl: no problem; set benchmarks"):
         run(tmp_path, runner, [problem("below")], benchmarks=[str(tmp_path / "b.jsonl")])
-    for name in ("", "MIT OR ISC"):
-        with pytest.raises(InputError, match="expected SPDX identifiers; set licenses"):
+    for name in ("", "MIT OR ISC", "MITT"):
+        with pytest.raises(InputError, match=r"isn't an SPDX identifier; .*set licenses"):
             run(tmp_path, runner, [problem("below")], licenses=[name])
     with pytest.raises(InputError, match=r"p/below: license is \['MIT'\]; expected an SPDX"):
         run(tmp_path, runner, [problem("below", license=["MIT"])])
     with pytest.raises(InputError, match="two problems that differ have the task_id 'p/below'"):
         run(tmp_path, runner, [problem("below"), problem("below", "    return 7\n")])
+    for name in ("verdicts", "benchmarks"):
+        with pytest.raises(InputError, match=f"{name} has 'a.jsonl' twice; set it to distinct"):
+            run(tmp_path, runner, [problem("below")], **{name: ["a.jsonl", "a.jsonl"]})
     with pytest.raises(InputError, match="no problems; expected JSON Lines"):
         run(tmp_path, runner, [])
     with pytest.raises(InputError, match="no such file"):

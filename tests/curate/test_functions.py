@@ -95,3 +95,31 @@ def test_answers_that_hold_tuples_of_the_arguments(session):
     workbench = functions.Workbench(package, session, route="candidates", seed=0)
     problem = workbench.make_problem(module, node, calls, [])
     assert "[(1, 1), (3, 4)]" in problem.prompt + problem.test + problem.extra["shadow"]
+
+
+def test_recorded_calls_of_a_function_that_changes_its_arguments(session):
+    package = package_of(
+        a='def drain(xs, n=2):\n    """Takes n items from the front of a list of items."""\n'
+        "    out = []\n    while xs and len(out) < n:\n        out.append(xs.pop(0))\n"
+        "    return out\n"
+    )
+    module = package.modules["pkg.a"]
+    recorded = [
+        Case(Call((list(range(n)),), {}), list(range(n))[:2], is_recorded=True) for n in range(5)
+    ]
+    wrong = Case(Call(([7, 8],), {}), [8], is_recorded=True)
+    workbench = functions.Workbench(package, session, route="traces", seed=0)
+    problem = workbench.make_problem(module, module.tree.body[0], [], [*recorded, wrong])
+    assert problem.extra["recorded_cases"] == 5
+    assert "[[7, 8]]" not in problem.test + problem.extra["shadow"]
+
+
+def test_a_function_with_a_number_of_too_many_digits_is_refused(session):
+    text = (
+        f'def f(x: int):\n    """Masks a number by another long one."""\n    y = 0x{"f" * 4000}\n'
+    )
+    package = package_of(a=f"{text}    return x & y\n")
+    module = package.modules["pkg.a"]
+    workbench = functions.Workbench(package, session, route="traces", seed=0)
+    with pytest.raises(ValueError, match="digits"):
+        workbench.make_problem(module, module.tree.body[0], [], [])

@@ -54,7 +54,7 @@ def test_all_types_of_a_union_are_tried_and_constants_of_the_source(session):
 def test_recorded_calls_come_first_and_others_than_their_outputs_are_dropped(session):
     source = "def f(x):\n    return x + 1\n"
     calls = [Call((n,), {}) for n in (5, 6, 7, 8)]
-    recorded = {"(5)": "6 ", "(6)": "999 "}
+    recorded = {"(5)": 6, "(6)": 999}
     grown = grow(session, source, calls, most=4, recorded=recorded)
     assert grown.cases[0].call == Call((5,), {})
     assert grown.cases[0].is_recorded

@@ -74,3 +74,12 @@ def test_parsing():
     assert literals.parse(ast.parse("{'a': (1, -2)}", mode="eval").body) == {"a": (1, -2)}
     with pytest.raises(ValueError, match="malformed"):
         literals.parse(ast.parse("f(x)", mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    "value", [1 << 20_000, [-(1 << 20_000)], {"k": 1 << 20_000}], ids=["int", "list", "dict"]
+)
+def test_a_number_that_python_cannot_write_is_not_plain(value):
+    assert not literals.is_plain(value)
+    with pytest.raises(ValueError, match="isn't plain data"):
+        literals.literal(value)

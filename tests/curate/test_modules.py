@@ -78,3 +78,42 @@ def test_functions_with_docstrings():
     assert [node.name for node in modules.documented_functions(module)] == ["f"]
     table = modules.top_level_functions(package_of(m="def f(): pass\n", test_m="def t(): pass\n"))
     assert set(table) == {("pkg.m", "f")}
+
+
+def test_two_files_of_one_name_are_found_by_none():
+    sources = {"p/a/helpers.py": "X = 1\n", "p/b/helpers.py": "X = 2\n", "p/a/one.py": "Y = 1\n"}
+    sources["p/b/one.py"] = sources["p/a/one.py"]
+    found = modules.Package(archives.Archive("p", "1", "", sources))
+    assert found.find("helpers") is None
+    assert found.find("one").text == "Y = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from .json import x", ".json"),
+        ("from ..json import x", ".json"),
+        ("from . import json", "."),
+    ],
+)
+def test_a_relative_import_without_a_package_above_names_no_library(text, expected):
+    sources = {"space/a.py": text + "\n"}
+    module = modules.Package(archives.Archive("p", "1", "", sources)).modules["a"]
+    assert module.absolute(module.tree.body[0]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a, (b, *c) = x", "for a in x: b = c = 1", "with x as (a, b): c = 1",
+        "try: a = 1\nexcept E as b: pass\nfinally: c = 1", "while (a := x): b = c = 1",
+        "match x:\n    case [a, *b]: pass\n    case {'k': 1, **c}: pass", "del a, b, c",
+    ],
+)  # fmt: skip
+def test_names_are_bound_by_whatever_syntax(text):
+    assert set(package_of(a=text).modules["pkg.a"].bindings) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("text", ["x: int", "[a for a in x]", "f(lambda a: a)", "class C: a = 1"])
+def test_names_that_a_module_doesn_t_bind(text):
+    assert not set(package_of(a=text).modules["pkg.a"].bindings) & {"a", "x"}

@@ -146,3 +146,25 @@ def test_versions_of_a_package_have_results_of_their_own(tmp_path):
     names = ["a-1.0.tar.gz", "a-2.0.tar.gz", "a-1.0-py3-none-any.whl"]
     stems = [package_runs._stem(tmp_path / name) for name in names]
     assert stems == ["a-1.0", "a-2.0", "a-1.0"]
+
+
+def test_a_long_name_has_a_result_of_its_own(tmp_path):
+    names = [f"{'n' * 240}{end}.zip" for end in "ab"] + [f"{'é' * 120}-1.0.whl", "\udcff-1.0.zip"]
+    stems = [package_runs._stem(tmp_path / name) for name in names]
+    assert len(set(stems)) == 4
+    for stem in stems:
+        package_runs._write(tmp_path / f"{stem}.json", {"package": "p"})
+    assert len(list(tmp_path.glob("*.json"))) == 4
+
+
+@pytest.mark.parametrize(("documented", "counts"), [(True, (1, 0)), (False, (0, 1))])
+def test_problems_of_two_versions_count_as_they_are_written(tmp_path, documented, counts):
+    fields = {"task_id": "a/f", "prompt": "def f(): pass\n", "documented": documented}
+    row = {"package": "a", "reasons": {}, "examples": {}, "problems": [fields]}
+    paths = [tmp_path / f"a-{version}.json" for version in (1, 2)]
+    for path in paths:
+        package_runs._write(path, row)
+    package_runs.write_joined(tmp_path, paths)
+    files = [tmp_path / name for name in ("problems.jsonl", "undocumented.jsonl")]
+    assert tuple(path.read_text().count("\n") for path in files) == counts
+    assert json.loads((tmp_path / "report.json").read_text())["problems"] == 1

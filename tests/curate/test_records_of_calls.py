@@ -37,6 +37,7 @@ def test_lines_that_are_no_records():
     lines = [
         b"?", b"[]", b"{}", b"1", b"\xff", b"x" * 50_000, line(name="g"), line(module="os"),
         line(arguments=["__import__('os')"]), line(value="f()"), line(value="1" * 9000),
+        line(named={"class": "1"}), line(named={"data-id": "1"}), line(named={"x=1, y": "1"}),
         line(arguments=None), line(arguments=["(" * 3000]), line(named=[1]),
     ]  # fmt: skip
     assert records_of_calls.read_cases(lines, package_of(m=SOURCE)) == {}
@@ -45,3 +46,10 @@ def test_lines_that_are_no_records():
 def test_a_function_has_so_many_cases_at_most():
     lines = [line(arguments=[str(n)]) for n in range(99)]
     assert len(records_of_calls.read_cases(lines, package_of(m=SOURCE))["pkg.m", "f"]) == 40
+
+
+def test_a_named_argument_of_a_positional_one_s_name_is_another():
+    source = "def f(a=1, /, **more):\n    return len(more)\n"
+    fields = {"arguments": ["1"], "named": {"a": "1"}}
+    cases = records_of_calls.read_cases([line(**fields)], package_of(m=source))
+    assert cases["pkg.m", "f"] == [Case(Call((), {"a": 1}), 2, is_recorded=True)]

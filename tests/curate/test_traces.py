@@ -50,6 +50,7 @@ HOSTILE = {
     "patches": "import builtins, json\nbuiltins.repr = None\njson.dumps = None\n",
     "prints": "def test_z():\n    for _ in range(1 << 10): print('x' * (1 << 20))\n",
     "forges": "import os\ndef test_z():\n    os.write(3, b'{\"module\": 1}\\n?' * 9 + b'\\n')\n",
+    "closes": "import os\nos.closerange(0, 100)\n",
     "raises": "1 / 0\n",
     "spoils": "import builtins\nbuiltins.type = builtins.list = None\n",
     "leaves": "raise SystemExit(3)\n",
@@ -106,6 +107,8 @@ def test_a_hostile_suite_is_used_up_to_where_it_ends(tmp_path, settings, name):
     """Its tests run before or after the good ones; nothing of ours is harmed."""
     settings = traces.dataclasses.replace(settings, tests_timeout_s=8.0)
     files = {"tests/test_a.py": TESTS, "tests/test_b.py": HOSTILE[name]}
+    if name == "closes":  # before the others, whose records would go into another file
+        files["tests/test_0.py"] = files.pop("tests/test_b.py")
     if name == "configures":
         files |= {"conftest.py": "pytest_plugins = ['missing']\n", "pytest.ini": "[pytest\n"}
     result = trace(tmp_path, settings, **files)

@@ -119,6 +119,26 @@ def test_mixtures_within_a_mixture_share_its_rate(
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("modules", ["blend_one,blend_two", " blend_one , blend_two"])
+def test_modules_are_a_list(blend, tmp_path, monkeypatch, modules):
+    pytest.importorskip("seqio")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "blend_one.py").write_text("")
+    mixture = "import seqio\nseqio.MixtureRegistry.add('blend_of_two', [('big', 0.8)])\n"
+    (tmp_path / "blend_two.py").write_text(mixture)
+    monkeypatch.delitem(sys.modules, "blend_two", raising=False)
+    pytest.importorskip("seqio").MixtureRegistry.remove("blend_of_two")
+    members = blend("blend_of_two", modules)
+    assert members.modules == ("blend_one", "blend_two")
+    assert list(members.trees) == ["big"]
+
+
+@pytest.mark.parametrize("modules", [",", "a,", "a,,b", ("a", "")])
+def test_an_empty_module_is_refused(blend, modules):
+    with pytest.raises(InputError, match=r"modules is .*, which has an empty entry; set it to"):
+        blend("mixture", modules)
+
+
 def test_a_module_s_mixture_may_have_trees_of_the_corpus(corpus, tokenizer_file, tmp_path):
     pytest.importorskip("seqio")
     (tmp_path / "blend_of_trees.py").write_text(

@@ -1,5 +1,8 @@
 """The steps after reading: duplicates, contamination, secrets, licenses; and their explanation."""
 
+import pytest
+
+from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaner, Cleaning
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.stats import FileStats
@@ -26,3 +29,14 @@ def test_every_file_is_kept_or_dropped_for_one_reason(tmp_path, problems):
     assert stats.redacted == {"EMAIL": 1}
     assert stats.licenses == {"MIT": 4}
     assert stats.contaminated_tasks == {"T/1": 1}
+
+
+@pytest.mark.parametrize("names", [["MITT"], ["MIT", "all"], [""], ["Classpath-exception-2.0"]])
+def test_names_that_are_no_licenses_are_refused_at_once(names):
+    with pytest.raises(InputError, match="which isn't an SPDX identifier"):
+        Cleaning(licenses=names)
+
+
+@pytest.mark.parametrize("names", [None, [], ["*"], ["unknown", "mit", "LicenseRef-Ours"]])
+def test_licenses_that_can_be_allowed(names):
+    assert Cleaning(licenses=names).licenses == names

@@ -78,8 +78,16 @@ def test_allow_lists_read_expressions(tmp_path, license, allowed):
     assert Licenses(tmp_path, ["*"]).allows(license)
 
 
+@pytest.mark.parametrize(
+    ("license", "allowed"),
+    [("mit", True), ("Apache-2.0+", True), ("LicenseRef-Ours", True), ("LicenseRef-Mine", False)],
+)
+def test_an_allow_list_reads_names_as_curate_filter_does(tmp_path, license, allowed):
+    assert Licenses(tmp_path, ["MIT", "apache-2.0", "LicenseRef-Ours"]).allows(license) is allowed
+
+
 def test_an_unknown_identifier_is_refused(tmp_path):
-    with pytest.raises(InputError, match="'MITT' isn't an SPDX identifier"):
+    with pytest.raises(InputError, match="'MITT', which isn't an SPDX identifier"):
         Licenses(tmp_path, ["MITT"])
 
 

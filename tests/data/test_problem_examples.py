@@ -151,6 +151,23 @@ def test_a_bad_row_is_refused_in_a_line(read, row, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "none.jsonl: no problems; expected JSON Lines of problems"),
+        ("\n \n", "none.jsonl: no problems; expected JSON Lines of problems"),
+        ("[]", "none.jsonl:1: expected a JSON object, found list"),
+    ],
+)
+def test_a_file_without_problems_is_named(tokenizer, tmp_path, text, message):
+    (tmp_path / "none.jsonl").write_text(text)
+    files = ProblemFiles(
+        paths=(str(tmp_path / "none.jsonl"),), validation_share=0.0, sequence_length=64
+    )
+    with pytest.raises(InputError, match=message):
+        read_problem_examples("codex_s", files, tokenizer)
+
+
 def test_a_missing_file_and_a_share_that_is_none_are_refused(tokenizer):
     files = {"paths": ("nowhere.jsonl",), "sequence_length": 64}
     with pytest.raises(InputError, match=r"nowhere.jsonl: no such file"):

@@ -46,6 +46,9 @@ def test_an_array_and_a_compressed_file(tmp_path):
         ("3", ":1: expected a JSON object, found int"),
         ('{"task_id": 1, "prompt": ' + "[" * 100_000, ":1: not JSON"),
         ("[{", "expected problems as JSON Lines or an array"),
+        ("[]", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
+        ("", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
+        ("\n \n", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
         (b"\xff", "expected problems as JSON Lines or an array"),
     ],
 )

@@ -91,6 +91,27 @@ def test_methods_are_plotted_by_blocks(tmp_path):
         write_report(output=str(page), **paths, others=(str(search / "verdicts.jsonl"),))
 
 
+def test_two_files_of_a_folder_are_two_methods_and_one_file_twice_is_refused(tmp_path):
+    page, paths = tmp_path / "report.html", files(tmp_path)
+    rows = list(records.read_jsonl(paths["verdicts"], records.Verdict))
+    others = [str(tmp_path / name) for name in ("a.jsonl", "b.jsonl")]
+    for path in others:
+        records.write_jsonl(path, rows[::2])
+    write_report(output=str(page), **paths, others=others)
+    assert all(f">{path}</text>" in page.read_text() for path in (*others, paths["verdicts"]))
+    same = f"{tmp_path}/../{tmp_path.name}/a.jsonl"
+    for repeated in ([*others, same], [paths["verdicts"]]):
+        with pytest.raises(InputError, match=r"verdicts and others has .* twice; set it to"):
+            write_report(output=str(page), **paths, others=repeated)
+
+
+@pytest.mark.parametrize("ks", [(1, 1), (0,)])
+def test_a_list_of_k_that_is_none_is_refused(tmp_path, ks):
+    with pytest.raises(InputError, match="ks"):
+        write_report(output=str(tmp_path / "report.html"), **files(tmp_path), ks=ks)
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_hostile_samples_stay_text(tmp_path):
     page = tmp_path / "report.html"
     hostile = "    x = '</script><script>document.title = \"taken\"</script>'\n"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codex_jax.evaluate.metrics.pass_at_k import estimate, pass_at_k
+from codex_jax import InputError
+from codex_jax.evaluate.metrics.pass_at_k import check_ks, estimate, pass_at_k
 
 
 def test_known_answers():
@@ -78,6 +79,12 @@ def test_intervals_are_the_same_for_a_seed():
     counts = {str(i): (4, i % 5) for i in range(30)}
     assert estimate(counts, (1, 2)) == estimate(counts, (1, 2))
     assert estimate(counts, (1,))[1] != estimate(counts, (1,), seed=1)[1]
+
+
+@pytest.mark.parametrize("ks", [(), (0, 1), (1, 10, 1), (-1,)])
+def test_a_list_of_k_that_is_none_is_refused(ks):
+    with pytest.raises(InputError, match=r"^ks(=.*; expected positive| has 1 twice; set it)"):
+        check_ks(ks)
 
 
 def test_nonsense_is_refused():

@@ -98,6 +98,19 @@ def test_wrong_types_name_field_value_and_source(configure, flag, line):
     assert str(caught.value) == line
 
 
+@pytest.mark.parametrize("value", ["['a', '']", "('',)", "['', 'b']"])
+def test_an_empty_entry_of_a_list_is_refused(configure, tmp_path, value):
+    line = r"a.gin:1: work.names has an empty entry; set it without that one"
+    with pytest.raises(InputError, match=line):
+        configure(f"work.names = {value}", path=tmp_path / "a.gin")
+
+
+@pytest.mark.parametrize("value", [",", "a,", "a,,b"])
+def test_commas_without_a_name_between_them_are_refused(configure, value):
+    with pytest.raises(InputError, match=f"--names={value}: work.names is .*; expected Sequence"):
+        configure(None, f"--names={value}")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

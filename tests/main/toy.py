@@ -68,6 +68,7 @@ def work(
     extra: Policy | None = None,
     sources: Mapping[str, Folder | str | Sequence[Any]] = dataclasses.field(default_factory=dict),
     ks: Sequence[int] = (1, 10),
+    names: Sequence[str] = (),
     rate: float = 0.5,
     name: str | None = None,
     watch: bool = False,
@@ -85,6 +86,7 @@ def work(
       extra: A second policy.
       sources: Folders by name.
       ks: Numbers.
+      names: Its names.
       rate: How fast.
       name: A name.
       watch: Whether to watch.

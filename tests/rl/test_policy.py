@@ -14,7 +14,9 @@ from codex_jax.rl import run
 from codex_jax.rl.judging import Judge, Sandbox
 from codex_jax.rl.policy import learn
 from codex_jax.rl.watch import StopRules
+from codex_jax.sample.engine import memory
 from codex_jax.sample.sampling.params import SamplingParams
+from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 from codex_jax.train import step_loop
 from codex_jax.train.compute import Compute
@@ -186,8 +188,9 @@ def faulty_settings(run_settings, tmp_path):
             "2 or more",
         ),
         "unknown reward": ({"rewards": "passse"}, "no reward 'passse'"),
+        "empty reward": ({"rewards": "passes,,parses"}, "which has an empty entry"),
         "no reward": ({"rewards": ()}, "rewards is empty"),
-        "equal rewards": ({"rewards": "passes,parses,passes"}, "rewards names passes twice"),
+        "equal rewards": ({"rewards": "passes,parses,passes"}, "rewards has 'passes' twice"),
         "greedy": ({"sampling_params": SamplingParams(temperature=0.0)}, "temperature is 0"),
         "absent function": (
             {"problems": str(tmp_path / "absent_function.jsonl")},
@@ -203,6 +206,16 @@ def faulty_settings(run_settings, tmp_path):
             "6 problems; set prompts_per_batch",
         ),
     }
+
+
+def test_what_the_trainer_holds_is_counted(run_settings, monkeypatch):
+    """Parameters, Adam's two moments and the gradients, in float32."""
+    monkeypatch.setattr(memory, "usable_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"^[\d.e-]+ GB of training, weights, ") as error:
+        learn(**run_settings | {"mesh": MeshShape(replica=-1, fsdp=1)})
+    config = model.DecoderConfig.from_json(checkpoint.read_card(run_settings["init_from"]).model)
+    size = sum(leaf.size for leaf in jax.tree.leaves(model.abstract_params(config)[0]))
+    assert float(str(error.value).split()[0]) == pytest.approx(4 * 4 * size / 1e9, rel=0.01)
 
 
 def test_bad_input_is_a_line_each(run_settings, tmp_path):

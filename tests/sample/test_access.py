@@ -39,10 +39,10 @@ def test_keys_that_are_set_but_empty_let_nobody_in(monkeypatch, tmp_path, value)
 
 
 def test_names_are_split_at_commas():
-    assert access.split_names("a, b") == ["a", "b"]
+    assert access.model_names("a, b") == ("a", "b")
     for name in ("", "a,,b", "a\udcff", "a\nb"):
         with pytest.raises(InputError, match="model_name is"):
-            access.split_names(name)
+            access.model_names(name)
 
 
 def test_origins_are_those_that_browsers_send():

@@ -234,6 +234,26 @@ def test_each_temperature_has_a_file(trained, undisturbed, tmp_path):
         generate(**trained, output=str(tmp_path / "one.jsonl"), temperatures=(1.0, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"step": (5, 5)}, "step has 5 twice; set it to distinct entries"),
+        ({"temperatures": (0.2, 0.20)}, "temperatures has 0.2 twice"),
+        ({"temperatures": (0, 0.5, 0.0)}, "temperatures has 0.0 twice"),
+        ({"output": "{step}-{temperature:.1f}", "temperatures": (0.21, 0.24)},
+         "output is .*, one name for two of 2 files; set it to a name with {temperature}$"),
+        ({"output": "{step}", "step": (5, 6), "temperatures": (0.2, 0.4)},
+         "of 4 files; set it to a name with {step} and {temperature}$"),
+        ({"batch_output": "{step}", "temperatures": (0.2, 0.4)}, "batch_output is {step}, one"),
+    ],
+)  # fmt: skip
+def test_two_files_of_one_name_are_refused(trained, tmp_path, monkeypatch, settings, line):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=line):
+        generate(**trained, **{"output": "{step}-{temperature}"} | settings)
+    assert not list(tmp_path.iterdir())
+
+
 def batch_line(name, **body):
     return {"custom_id": name, "method": "POST", "url": "/v1/completions", "body": body}
 

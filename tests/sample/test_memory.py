@@ -4,6 +4,7 @@ import dataclasses
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import pytest
 from jax.sharding import Mesh
 
@@ -50,6 +51,26 @@ def test_memory_is_filled_with_prompts_up_to_three_quarters(tensor):
         room = int((others + (count + 0.5) * PROMPT_BYTES / tensor) / 0.75)
         fitted = fit_to_devices(models.CONFIG, SHAPE, mesh, room)
         assert fitted == dataclasses.replace(SHAPE, resident_prompts=count)
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+@pytest.mark.parametrize("held", [1, 1000, 10**9])
+def test_a_trainer_leaves_less(tensor, held):
+    mesh = _mesh(tensor=tensor)
+    others, per_prompt = memory._needs(models.CONFIG, SHAPE, mesh)
+    room = -(-4 * (others + held + 2 * per_prompt) // 3)
+    assert fit_to_devices(models.CONFIG, SHAPE, mesh, room, held=held).resident_prompts == 2
+    least = -(-10 * (others + held + per_prompt) // 9)
+    assert fit_to_devices(models.CONFIG, SHAPE, mesh, least, held=held).resident_prompts == 1
+    with pytest.raises(InputError, match=r"^[\d.e-]+ GB of training, weights, 16 samples .* need"):
+        fit_to_devices(models.CONFIG, SHAPE, mesh, least - 1, held=held)
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_bytes_of_arrays_are_those_of_a_device(tensor):
+    split = jax.sharding.NamedSharding(_mesh(tensor=tensor), jax.P("tensor"))
+    tree = {"a": jax.device_put(jnp.zeros((4, 3)), split), "b": jnp.zeros((), jnp.int32)}
+    assert memory.shard_bytes(tree) == 4 * 12 // tensor + 4
 
 
 def test_one_prompt_stays_until_nine_tenths_are_needed():

@@ -90,7 +90,7 @@ def test_completions_of_other_problems_are_refused(files, tmp_path):
     with pytest.raises(InputError, match="'h' is no problem; set problems to the file"):
         review(**settings | {"completions": str(tmp_path / "other.jsonl")})
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(InputError, match="no completions in it"):
+    with pytest.raises(InputError, match="no completions; expected JSON Lines of completions"):
         review(**settings | {"completions": str(tmp_path / "empty.jsonl")})
     with pytest.raises(InputError, match="output"):
         review(**files | {"output": files["completions"]})

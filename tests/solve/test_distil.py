@@ -151,7 +151,7 @@ def test_errors_are_one_line(tmp_path):
         distil(tmp_path, stranger)
     with pytest.raises(InputError, match="chain has two completions of sample_index 0"):
         distil(tmp_path, composed((0, 4)), composed((0, 4)))
-    with pytest.raises(InputError, match="no completions; set completions to what solve wrote"):
+    with pytest.raises(InputError, match="no completions; expected JSON Lines of completions"):
         distil(tmp_path)
     (tmp_path / "distilled.jsonl").write_text(json.dumps({"task_id": "mine"}) + "\n")
     with pytest.raises(InputError, match="set output to a new file"):
@@ -172,8 +172,8 @@ def test_one_form_alone(tmp_path, form):
     assert list(rows) == [form]
 
 
-@pytest.mark.parametrize("forms", [(), ("hole",), ("whole", "both"), "whole", ""])
+@pytest.mark.parametrize("forms", [(), ("hole",), ("whole", "both"), "whole", "", ("whole",) * 2])
 def test_other_forms_are_refused_before_anything_is_written(tmp_path, forms):
-    with pytest.raises(InputError, match=r"forms is .*; set it to one or both of"):
+    with pytest.raises(InputError, match=r"forms (is .*; set it to one or both of|has .* twice)"):
         distil(tmp_path, composed((0, 2), (2, 4)), forms=forms)
     assert not (tmp_path / "distilled.jsonl").exists()

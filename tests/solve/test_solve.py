@@ -287,6 +287,7 @@ def test_without_a_sandbox_nothing_is_sampled(tmp_path, known_samples):
     [
         ({"windows": (2, 3)}, "windows is .2, 3.; set it to lengths from 1 to 5, 1 included"),
         ({"windows": (1, 9)}, "lengths from 1 to 5"),
+        ({"windows": (1, 2, 1)}, "windows has 1 twice; set it to distinct entries"),
         ({"beam": 0}, "beam is 0; set it to a whole number, 1 or more and at most 10000"),
         ({"samples_per_window": 0}, "samples_per_window is 0"),
         ({"candidates": -1}, "candidates is -1"),

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +19,10 @@ from codex_jax.sharding import MeshShape
 from codex_jax.train import optimizer as optimizers
 from codex_jax.train import state as states
 from codex_jax.train.compute import Compute, jit_step
+from codex_jax.train.job import Job
 from codex_jax.train.lora import Lora, attach, init_trained, trained_params
 from codex_jax.train.optimizer import Optimizer
+from codex_jax.train.resume import check_resumable
 from codex_jax.train.step import loss_sum
 from codex_jax.train.validation import Validation
 from tests.train.counting import CountingBatches
@@ -80,6 +83,12 @@ def test_every_matrix_of_the_blocks_gets_a_pair_sharded_as_it_is(config):
             assert together == full_axes["blocks"][group][name]
     names = {name for pairs in shapes["blocks"].values() for name in pairs}
     assert names == {"q", "k", "v", "out", "up", "down"} | ({"gate"} if config.is_gated else set())
+
+
+@pytest.mark.parametrize("targets", [",", "q,", "q,,v", ("q", ""), [""]])
+def test_an_empty_target_is_refused(targets):
+    with pytest.raises(InputError, match=r"lora_targets is .*, which has an empty entry; set"):
+        trained_params(CONFIG, dataclasses.replace(LORA, lora_targets=targets))
 
 
 def test_targets_choose_matrices_and_unknown_ones_are_refused():
@@ -207,9 +216,15 @@ def test_the_best_of_a_lora_run_stays(source, tmp_path, capsys):
         ({"lora": Lora(lora_rank=2, lora_targets="gate")}, "lora_targets names 'gate'"),
         ({"lora": Lora(lora_rank=-1)}, "Lora.lora_rank is -1; set it to"),
         ({"lora": Lora(lora_rank=10**5)}, "lora_rank is 100000; no matrix of this model has"),
-        ({"lora": Lora(lora_rank=2, lora_targets=",")}, "lora_targets is ',', without a name"),
-        ({"lora": Lora(lora_rank=2, lora_targets=" ")}, "lora_targets is ' ', without a name"),
-        ({"lora": Lora(lora_rank=2, lora_targets=("",))}, "without a name; leave it out for all"),
+        (
+            {"lora": Lora(lora_rank=2, lora_targets=",")},
+            "lora_targets is ',', which has an",
+        ),
+        (
+            {"lora": Lora(lora_rank=2, lora_targets=" ")},
+            "lora_targets is ' ', which has an",
+        ),
+        ({"lora": Lora(lora_rank=2, lora_targets=("",))}, "which has an empty entry"),
         ({"lora": Lora(lora_targets="q")}, "lora_targets is set, lora_rank is 0; set lora_rank"),
         ({"lora": Lora(lora_alpha=1.0)}, "lora_alpha or lora_targets is set, lora_rank is 0"),
         ({"lora": Lora(lora_rank=1, lora_alpha=0.0)}, "Lora.lora_alpha is 0.0; set it to"),
@@ -229,6 +244,20 @@ def test_another_rank_is_another_run(source, tmp_path):
         tune(tmp_path / "run", source, steps=5, lora=Lora())
 
 
+@pytest.mark.parametrize(("steps", "resume_with"), [(4, ()), (8, ("steps",))])
+def test_a_run_whose_base_is_gone_says_so(source, tmp_path, steps, resume_with):
+    base, options = shutil.copytree(source, tmp_path / "base"), {"steps": 4}
+    options["optimizer"] = Optimizer(warmup_steps=1, schedule="constant")
+    tune(tmp_path / "run", base, **options)
+    shutil.rmtree(base)
+    message = rf"step 4 holds updates of {base} step 10, which isn't there; put that base back at"
+    with pytest.raises(InputError, match=message):
+        tune(tmp_path / "run", base, **options | {"steps": steps}, resume_with=resume_with)
+    card = checkpoint.read_card(tmp_path / "run")
+    with pytest.raises(InputError, match=message):  # of a dry run
+        check_resumable(mock.Mock(Job, card=card), str(tmp_path / "run"), ())
+
+
 def test_a_moved_base_is_found_beside_and_a_missing_or_changed_one_refused(source, tmp_path):
     shutil.copytree(source, tmp_path / "here" / "base")
     tune(tmp_path / "here" / "run", tmp_path / "here" / "base", steps=5)
@@ -237,7 +266,8 @@ def test_a_moved_base_is_found_beside_and_a_missing_or_changed_one_refused(sourc
     moved = tmp_path / "there" / "run"
     jax.tree.map(np.testing.assert_array_equal, params_of(moved), expected)
     shutil.rmtree(tmp_path / "there" / "base")
-    with pytest.raises(InputError, match=r"step 5 holds updates of .*which isn't there; put"):
+    message = rf"step 5 holds updates .*; put that base back at .* or {moved.parent}/base$"
+    with pytest.raises(InputError, match=message):
         params_of(moved)
     run(tmp_path / "there" / "base", steps=10, save_every=10, seed=1)
     with pytest.raises(InputError, match=r"where another checkpoint is by now; put the first"):

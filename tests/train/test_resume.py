@@ -121,6 +121,8 @@ def test_other_settings_never_change_within_a_run(tmp_path, names):
 
 
 def test_names():
+    with pytest.raises(InputError, match="resume_with is 'steps,', which has an empty entry"):
+        split_names("steps,")
     assert split_names("") == split_names([]) == []
-    assert split_names(" steps,learning_rate ,") == ["steps", "learning_rate"]
+    assert split_names(" steps,learning_rate ") == ["steps", "learning_rate"]
     assert split_names(tuple(CHANGEABLE)) == list(CHANGEABLE)

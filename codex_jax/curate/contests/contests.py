@@ -1,13 +1,14 @@
 """The `curate contests` command: problems of contests, from files of APPS or CodeContests."""
 
 import ast
+import functools
 import json
 import pathlib
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import InputError, files, problem_texts, progress, records
+from codex_jax import InputError, files, licenses, problem_texts, progress, records
 from codex_jax.curate import package_runs
 from codex_jax.curate.contests import growth, judging, stdin_program
 from codex_jax.curate.contests.formats import Contest, read_contests
@@ -15,8 +16,7 @@ from codex_jax.curate.contests.stdin_program import UnsupportedProgramError
 from codex_jax.curate.execution import Runner, Session
 from codex_jax.curate.inputs import literals
 from codex_jax.curate.package_runs import Tally
-from codex_jax.curate.packages import licenses
-from codex_jax.curate.problems import trial
+from codex_jax.curate.problems import attempt, trial
 from codex_jax.curate.problems.usefulness import RejectedError
 
 _IS_REPORT = files.has_json_keys("packages", "reasons")
@@ -82,7 +82,8 @@ def write_contests(
     if grown_cases < 0:
         raise InputError(f"grown_cases={grown_cases}; expected 0 or more; set it so")
     if license and not licenses.is_expression(license):
-        raise InputError(f"license is {license!r}; expected an SPDX expression, such as MIT")
+        expected = "an SPDX expression such as MIT, or LicenseRef-Mine"
+        raise InputError(f"license is {license!r}; expected {expected}; set it so")
     files.claim_folder(output, _OWN_FILES, "output", [contests])
     if not sum(1 for _ in read_contests(contests)):  # each line is checked before any program runs
         raise InputError(f"{contests}: no contests; expected JSON Lines of APPS or CodeContests")
@@ -90,12 +91,8 @@ def write_contests(
     with runner.open(trial.HASH_SEEDS) as session:
         for contest, _ in progress.bar(read_contests(contests), desc="contests", unit="problem"):
             maker = _Maker(session, contest, random.Random(f"{seed}/{contest.name}"))
-            try:
-                tally.add_problem(maker.make(grown_cases, license))
-            except RejectedError as error:
-                tally.add(str(error), contest.name)
-            except (RecursionError, MemoryError):
-                tally.add("too deep to parse", contest.name)
+            make = functools.partial(maker.make, grown_cases, license)
+            attempt.try_problem(tally, make, contest.name)
     report = package_runs.summarize([tally.result()])
     files.atomic_write(folder / "report.json", json.dumps(report, indent=1) + "\n")
     records.write_jsonl(folder / "problems.jsonl", tally.problems)
@@ -109,7 +106,7 @@ class _Maker:
     def __init__(self, session: Session, contest: Contest, rng: random.Random):
         self.session, self.contest, self.rng = session, contest, rng
         cases = filter(_is_short, contest.cases)  # a public case is often a private one, too
-        keys = ((repr(value if contest.checker else (value, e)), (value, e)) for value, e in cases)
+        keys = ((_key(case, has_checker=bool(contest.checker)), case) for case in cases)
         self.cases = list(dict(keys).values())
 
     def make(self, grown_cases: int, license: str) -> records.Problem:
@@ -190,7 +187,7 @@ class _Maker:
             if len(programs) < _MOST_PROGRAMS:
                 try:
                     programs.append(_to_program(source, self.contest))
-                except (UnsupportedProgramError, RecursionError, MemoryError):
+                except (UnsupportedProgramError, ValueError, RecursionError, MemoryError):
                     continue
         return programs
 
@@ -224,6 +221,15 @@ def _is_short(case: judging.Case) -> bool:
         return len(literals.literal(tuple(case))) <= _MAX_CASE
     except ValueError:
         return False
+
+
+def _key(case: judging.Case, *, has_checker: bool) -> str:
+    """Returns a text that is equal for equal cases; ends of lines and texts don't part them."""
+    value, expected = (
+        [line.rstrip() for line in part.rstrip().split("\n")] if isinstance(part, str) else part
+        for part in case
+    )
+    return repr(value if has_checker else (value, expected))
 
 
 def _is_single(output: Any) -> bool:

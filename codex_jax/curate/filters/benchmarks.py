@@ -118,7 +118,7 @@ def _make_probe(benchmark: Benchmark, session: Session) -> Probe | None:
         if not answer.error and literals.is_plain(answer.value):
             pairs.append((call, answer.value))
     if not _is_telling(pairs):
-        with contextlib.suppress(RecursionError, MemoryError):  # of a program that is deep
+        with contextlib.suppress(ValueError, RecursionError, MemoryError):  # a deep program
             pairs = _grow(benchmark, calls, session)
     if not _is_telling(pairs):
         return None

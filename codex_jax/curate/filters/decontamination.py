@@ -71,7 +71,7 @@ def _function_text(source: str, entry_point: str) -> str:
     try:
         node = _find_function(source, entry_point)
         return source if node is None else _unparse_bare(node)
-    except (RecursionError, MemoryError):
+    except (ValueError, RecursionError, MemoryError):  # the first: a number of too many digits
         return source
 
 

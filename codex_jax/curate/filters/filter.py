@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +13,8 @@ from codex_jax.curate.execution import Runner
 from codex_jax.curate.filters import benchmarks as benchmark_files
 from codex_jax.curate.filters import near_duplicates
 from codex_jax.curate.filters.decontamination import BehaviorIndex, TextIndex
-from codex_jax.curate.packages.licenses import is_allowed
+from codex_jax.licenses import AllowList
+from codex_jax.list_settings import check_distinct
 
 LICENSES = (
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC0-1.0", "ISC",
@@ -23,7 +23,6 @@ LICENSES = (
 _EXAMPLES = 3
 _NO_VERDICT = ("left out", "infra_error")  # of `evaluate`, where a program wasn't judged
 _VERDICTS = ("passed", "failed", "timed out", "crashed", *_NO_VERDICT)
-_LICENSE = re.compile(r"[A-Za-z0-9.+-]+")
 _IS_REPORT = files.has_json_keys("steps", "problems")
 _OWN_FILES = {
     "problems.jsonl": files.is_beside("report.json", _IS_REPORT),
@@ -79,22 +78,20 @@ def filter_problems(
       runner: runs programs in sandboxes.
       verdicts: verdicts.jsonl of samples of these problems.
       benchmarks: JSON Lines of HumanEval(+), MBPP(+) or MultiPL-E.
-      licenses: SPDX identifiers that are allowed; none means that every license is.
+      licenses: SPDX identifiers, or LicenseRef-… names, that are allowed; none means that every
+        license is.
       jaccard: similarity of their tokens from which problems are near duplicates.
       drop_always_solved: whether to drop problems that every sample solves.
 
     Raises:
       InputError: unusable input or settings.
     """
-    if not 0 < jaccard <= 1:
-        raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
-    if wrong := [name for name in licenses if not _LICENSE.fullmatch(name)]:
-        raise InputError(f"licenses has {wrong[0]!r}; expected SPDX identifiers; set licenses so")
-    if drop_always_solved and not verdicts:
-        raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
+    allowed = AllowList(licenses)
+    check_distinct(problems=problems, verdicts=verdicts, benchmarks=benchmarks)
+    _check_rules(jaccard, verdicts, drop_always_solved=drop_always_solved)
     inputs = (*problems, *verdicts, *benchmarks)
     files.claim_folder(output, _OWN_FILES, "output", inputs)
-    listed = [p for path in problems for p in records.read_jsonl(path, records.Problem)]
+    listed = [p for path in problems for p in records.read_input(path, records.Problem)]
     _check_problems(listed)
     if not verdicts:
         _check_docstrings(listed)
@@ -105,7 +102,7 @@ def filter_problems(
     steps = _Steps(listed)
     with runner.open() as session:  # checks its settings, also where no program runs
         if licenses:
-            steps.apply("license", _license_rule(frozenset(licenses)))
+            steps.apply("license", _license_rule(allowed))
         if verdicts:
             steps.apply("samples", _sample_rule(judged, drop_always_solved=drop_always_solved))
         steps.apply("near duplicates", _near_duplicate_rule(steps.problems, jaccard))
@@ -114,6 +111,13 @@ def filter_problems(
             behavior = BehaviorIndex(benchmark_files.make_probes(tasks, session), session)
             steps.apply("benchmarks: behavior", behavior.find)
     _write(pathlib.Path(output), steps, len(listed), judged.other)
+
+
+def _check_rules(jaccard: float, verdicts: Sequence[str], *, drop_always_solved: bool) -> None:
+    if not 0 < jaccard <= 1:
+        raise InputError(f"jaccard={jaccard}; expected more than 0, up to 1; set it so")
+    if drop_always_solved and not verdicts:
+        raise InputError("drop_always_solved is True without verdicts; set verdicts, too")
 
 
 def _check_problems(problems: Sequence[records.Problem]) -> None:
@@ -148,10 +152,10 @@ def _check_docstrings(problems: Sequence[records.Problem]) -> None:
         )
 
 
-def _license_rule(allowed: frozenset[str]) -> Rule:
+def _license_rule(allowed: AllowList) -> Rule:
     def rule(problem: records.Problem) -> str:
         expression = problem.extra.get("license") or ""
-        return "" if is_allowed(expression, allowed) else expression or "no license"
+        return "" if allowed.admits(expression) else expression or "no license"
 
     return rule
 
@@ -172,7 +176,7 @@ def _count_verdicts(paths: Sequence[str], names: frozenset[str]) -> _Verdicts:
     """
     judged, passed = Counter[str](), Counter[str]()
     for path in paths:
-        for verdict in records.read_jsonl(path, records.Verdict):
+        for verdict in records.read_input(path, records.Verdict):
             if verdict.verdict not in _VERDICTS:
                 raise InputError(
                     f"{path}: verdict {verdict.verdict!r}; expected {', '.join(_VERDICTS)}; set "

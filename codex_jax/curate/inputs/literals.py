@@ -2,15 +2,19 @@
 
 import ast
 import math
+from collections.abc import Iterator
 from typing import Any
 
 _SCALARS = (type(None), bool, int, float, str, bytes)
 _MAX_DEPTH = 8
 MAX_TEXT = 2000  # characters of a literal
+_MAX_BITS = 8192  # Python writes no number of more than 4,300 digits
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is made of builtins only, is equal to itself, and isn't deep."""
+    """Whether a value is made of builtins only, is equal to itself, isn't deep, and has a text."""
+    if type(value) is int:
+        return value.bit_length() <= _MAX_BITS
     if type(value) in _SCALARS:
         return not (type(value) is float and math.isnan(value))
     if depth >= _MAX_DEPTH:
@@ -22,6 +26,16 @@ def is_plain(value: Any, depth: int = 0) -> bool:
     else:
         return False
     return all(is_plain(item, depth + 1) for item in items)
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """Yields a plain value and all that is in it."""
+    yield value
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from parts(item)
 
 
 def literal(value: Any) -> str:

@@ -1,13 +1,15 @@
 """Sdists and wheels, read in memory: their Python sources and their metadata. Nothing is run."""
 
 import email.parser
+import io
 import lzma
 import pathlib
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from codex_jax import InputError
 from codex_jax.curate.packages import licenses
@@ -16,7 +18,8 @@ SUFFIXES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _MAX_FILE = 1 << 20  # bytes of a source; longer ones are tables
 _MAX_TOTAL = 64 << 20
 _MAX_UNPACKED = 256 << 20
-_MAX_MEMBERS = 20_000
+_MAX_MEMBERS = 20_000  # sources
+_MAX_ENTRIES = 100_000  # of a tar archive, folders included
 _METADATA = ("METADATA", "PKG-INFO")
 _UNREADABLE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
@@ -59,13 +62,15 @@ def read_archive(path: pathlib.Path) -> Archive:
     """
     sources: dict[str, str] = {}
     metadata = pyproject = ""
+    rank = 0
     try:
         for name, content in _members(path):
             if name.endswith(".py"):
-                sources[name] = content.decode("utf-8", "replace").replace("\r\n", "\n")
+                sources[name] = decode_source(content)
             elif name.endswith("pyproject.toml"):
                 pyproject = pyproject or content.decode("utf-8", "replace")
-            elif not metadata or name.count("/") < 2:
+            elif _metadata_rank(name, path) > rank:
+                rank = _metadata_rank(name, path)
                 metadata = content.decode("utf-8", "replace")
     except _UNREADABLE as error:
         raise ValueError(f"no readable archive: {error}") from None
@@ -81,6 +86,25 @@ def read_archive(path: pathlib.Path) -> Archive:
     )
 
 
+def decode_source(content: bytes) -> str:
+    """Returns the text of a source as Python reads it; "" for one that Python refuses."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding)
+    except (SyntaxError, LookupError, ValueError):  # an unknown encoding, or another one
+        return ""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _metadata_rank(name: str, path: pathlib.Path) -> int:
+    """Returns how surely a file is the archive's own metadata: not at all is 0."""
+    *folders, file = name.split("/")
+    if path.name.endswith(".whl"):
+        return 2 * (file == "METADATA" and len(folders) == 1 and folders[0].endswith(".dist-info"))
+    is_at_top = file == "PKG-INFO" and len(folders) == 1
+    return 2 if is_at_top else int(bool(folders) and folders[-1].endswith(".egg-info"))
+
+
 def unpack(path: pathlib.Path, folder: pathlib.Path) -> None:
     """Unpacks an archive into a folder; nothing lands outside it, and links stay within.
 
@@ -93,8 +117,8 @@ def unpack(path: pathlib.Path, folder: pathlib.Path) -> None:
                 _check_size(sum(info.file_size for info in archive.infolist()))
                 archive.extractall(folder)  # drops ".." and absolute paths
             return
-        with tarfile.open(path) as archive:
-            _check_size(sum(info.size for info in archive))
+        with tarfile.open(path, tarinfo=_TarInfo) as archive:
+            _check_size(sum(info.size for info in _entries(archive)))
             archive.extractall(folder, filter="data")
     except _UNREADABLE as error:
         raise ValueError(f"no readable archive: {error}") from None
@@ -113,7 +137,7 @@ def _members(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
         total += len(content)
         if number >= _MAX_MEMBERS or total > _MAX_TOTAL:
             raise ValueError(f"more than {_MAX_MEMBERS} files or {_MAX_TOTAL >> 20} MiB of sources")
-        yield _as_text(name), content
+        yield _as_text(name).removeprefix("./"), content
 
 
 def _as_text(name: str) -> str:
@@ -135,9 +159,28 @@ def _zip_members(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
                     yield info.filename, file.read(_MAX_FILE)
 
 
+class _TarInfo(tarfile.TarInfo):
+    """An entry of a tar archive, which is read into memory where it only describes the next."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Refuses a description of many megabytes."""
+        info = super().frombuf(buf, encoding, errors)
+        if not info.isreg() and info.size > _MAX_FILE:
+            raise tarfile.ReadError(f"a header of {info.size} bytes")
+        return info
+
+
+def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for number, info in enumerate(archive):
+        if number >= _MAX_ENTRIES:
+            raise ValueError(f"more than {_MAX_ENTRIES} files and folders")
+        yield info
+
+
 def _tar_members(path: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path) as archive:
-        for info in archive:
+    with tarfile.open(path, tarinfo=_TarInfo) as archive:
+        for info in _entries(archive):
             if info.isfile() and _is_read(info.name, info.size):
                 file = archive.extractfile(info)
                 yield info.name, file.read(_MAX_FILE) if file else b""

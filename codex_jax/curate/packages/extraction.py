@@ -9,7 +9,7 @@ import builtins
 import sys
 from typing import NamedTuple
 
-from codex_jax.curate.packages import definitions, purity
+from codex_jax.curate.packages import changes, definitions, purity
 from codex_jax.curate.packages.modules import Binding, Module, Package
 
 _MAX_DEFINITIONS = 16
@@ -18,8 +18,12 @@ _MAX_CONSTANT = 3000
 _MAX_CLASS_LINES = 60
 
 _BUILTINS = frozenset(dir(builtins))
+_CONSTANTS = ast.Assign | ast.AnnAssign
+_ITERATORS = frozenset(["iter", "map", "filter", "zip", "reversed", "count", "cycle", "chain"])
+_NAMES_OF_TESTS = frozenset(["abs", "check", "float", "frozenset", "list", "set"])
 
 Key = tuple[str, str]  # module, name; an import's module is ""
+_BUILTIN: Key = ("", "")
 
 
 class NotSelfContainedError(Exception):
@@ -53,6 +57,8 @@ def extract(package: Package, module: Module, name: str) -> Extracted:
         raise NotSelfContainedError("bound more than once", name)
     extraction = _Extraction(package)
     new_name = extraction.require(module, name)
+    if hidden := extraction.names & _NAMES_OF_TESTS:
+        raise NotSelfContainedError("a name that its test needs", min(hidden))
     *helpers, definition = extraction.definitions
     imports = sorted(extraction.imports, key=lambda line: (line.startswith("from"), line))
     if extraction.lazy_annotations:
@@ -89,21 +95,32 @@ class _Extraction:
 
     def __init__(self, package: Package):
         self.package = package
+        self._changes = changes.find_changes(package)
         self.imports: dict[str, None] = {}
         self.definitions: list[str] = []
         self.lazy_annotations = False
         self._new_names: dict[Key, str] = {}
         self._taken: dict[str, Key] = {}
 
+    @property
+    def names(self) -> set[str]:
+        """Globals of the problem, builtins left out."""
+        return {name for name, key in self._taken.items() if key != _BUILTIN}
+
     def require(self, module: Module, name: str) -> str:
-        """Returns the name under which a global of the module is available; "" for a builtin."""
+        """Returns the name under which a global of the module is available."""
         bindings = module.bindings.get(name, [])
+        self._check_unhidden(module, name, bindings)
         if not bindings:
             return self._require_builtin(module, name)
         binding = self._choose(bindings, name)
         if binding.source:
             return self._require_import(module, binding, name)
         key = (module.name, name)
+        if key in self._changes.changed or isinstance(binding.node, _CONSTANTS) & (
+            key in self._changes.passed
+        ):
+            raise NotSelfContainedError("a constant that statements change", name)
         if key in self._new_names:
             return self._new_names[key]
         if len(self._new_names) >= _MAX_DEFINITIONS:
@@ -112,19 +129,41 @@ class _Extraction:
         self._define(module, binding.node, name, new_name)
         return new_name
 
+    def _check_unhidden(self, module: Module, name: str, bindings: list[Binding]) -> None:
+        """Refuses a name that may have another value than what its bindings say."""
+        is_constant = name in _BUILTINS or any(isinstance(b.node, _CONSTANTS) for b in bindings)
+        if is_constant and (module.name, changes.ANY) in self._changes.passed:
+            raise NotSelfContainedError("a constant that statements change", name)
+        if name in _BUILTINS and any(binding.outer for binding in bindings):
+            raise NotSelfContainedError("a builtin under a condition", name)
+        last = max((binding.node.lineno for binding in bindings), default=0)
+        stars = [star for star in module.bindings.get("*", []) if star.node.lineno > last]
+        for source in (star.source for star in stars):
+            if self.package.exports(source, name) or (
+                name in _BUILTINS and not self.package.find(source) and purity.exports(source, name)
+            ):
+                raise NotSelfContainedError("star import", source)
+
     def _require_builtin(self, module: Module, name: str) -> str:
-        if name in purity.BUILTINS or name in purity.MODULE_NAMES:
-            return name
-        reason = "impure builtin" if name in _BUILTINS else "unresolved name"
-        raise NotSelfContainedError(reason, f"{name} in {module.name}")
+        if name not in purity.BUILTINS and name not in purity.MODULE_NAMES:
+            reason = "impure builtin" if name in _BUILTINS else "unresolved name"
+            raise NotSelfContainedError(reason, f"{name} in {module.name}")
+        if self._taken.setdefault(name, _BUILTIN) != _BUILTIN:
+            raise NotSelfContainedError("a helper hides a builtin", name)
+        return name
 
     def _choose(self, bindings: list[Binding], name: str) -> Binding:
         """Returns the only binding; of imports that stand in for one another, the library's."""
-        if len(bindings) == 1:
+        if (
+            len({(id(b.node), b.name) if not b.source else (b.source, b.name) for b in bindings})
+            == 1
+        ):
             return bindings[0]
-        for binding in bindings:
-            if binding.source and self._is_library(binding):
-                return binding
+        outer = bindings[0].outer
+        if outer is not None and all(binding.outer is outer for binding in bindings):
+            for binding in bindings:
+                if binding.source and self._is_library(binding):
+                    return binding
         raise NotSelfContainedError("bound more than once", name)
 
     @staticmethod
@@ -178,6 +217,8 @@ class _Extraction:
             raise NotSelfContainedError("impure method", method)
         if source := purity.impure_inner_import(tree):
             raise NotSelfContainedError("an import within a function", source)
+        if attribute := purity.module_attribute(tree):
+            raise NotSelfContainedError("an attribute of its module", attribute)
         names = {name: new_name}
         attributes: dict[str, str] = {}
         for other in needed:
@@ -189,11 +230,13 @@ class _Extraction:
             self._check_use(module, tree, other)
             names[other] = self.require(module, other)
         self._require_annotations(module, annotations, names, isinstance(node, ast.ClassDef))
-        changed = {new for old, new in names.items() if new != old} | set(attributes.values())
-        if changed & local:
-            raise NotSelfContainedError(
-                "a local hides a helper", ", ".join(sorted(changed & local))
-            )
+        renamed = {name for pair in names.items() if len(set(pair)) > 1 for name in pair}
+        renamed |= {name.partition(".")[0] for name in attributes} | set(attributes.values())
+        is_named = any(getattr(part, "attr", "") == "__name__" for part in ast.walk(tree))
+        if (new_name != name and isinstance(node, ast.ClassDef)) or (renamed and is_named):
+            raise NotSelfContainedError("a renamed helper whose name counts", name)
+        if hidden := renamed & local:
+            raise NotSelfContainedError("a local hides a helper", ", ".join(sorted(hidden)))
         self.definitions.append(definitions.rename(text, names, attributes))
 
     def _require_annotations(
@@ -206,6 +249,7 @@ class _Extraction:
         for name in annotations:
             bindings = module.bindings.get(name, [])
             if not bindings and name in purity.BUILTINS:
+                self._taken.setdefault(name, _BUILTIN)
                 continue
             source = bindings[0].source if bindings else ""
             if is_class or (source and _is_stdlib(source)):
@@ -236,6 +280,8 @@ class _Extraction:
             if isinstance(node, ast.Attribute) and node not in inner:
                 parts = ast.unparse(node).split(".") if _is_dotted(node) else []
                 if parts[:1] == [name]:
+                    if not isinstance(node.ctx, ast.Load):
+                        raise NotSelfContainedError("changes globals", ".".join(parts))
                     inner.update(ast.walk(node))
                     attributes |= self._require_dotted(parts, target)
         bare = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == name]
@@ -264,14 +310,23 @@ def _text(module: Module, node: ast.stmt, name: str) -> str:
         if node.end_lineno - node.lineno > _MAX_CLASS_LINES:
             raise NotSelfContainedError("long class", name)
     elif not isinstance(node, ast.FunctionDef):
-        if isinstance(node, ast.Assign) and len(node.targets) > 1:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if not isinstance(node, _CONSTANTS) or len(targets) > 1:
             raise NotSelfContainedError("bound more than once", name)
-        if name in module.changed:
-            raise NotSelfContainedError("a constant that statements change", name)
+        if not isinstance(targets[0], ast.Name) or targets[0].id != name:
+            raise NotSelfContainedError("bound with other names", name)
+        if _is_iterator(getattr(node, "value", None)):
+            raise NotSelfContainedError("a constant that is used up", name)
     text = definitions.source_text(module, node)
     if not isinstance(node, ast.FunctionDef | ast.ClassDef) and len(text) > _MAX_CONSTANT:
         raise NotSelfContainedError("long constant", name)
     return text
+
+
+def _is_iterator(value: ast.expr | None) -> bool:
+    function = value.func if isinstance(value, ast.Call) else None
+    name = getattr(function, "id", getattr(function, "attr", ""))
+    return isinstance(value, ast.GeneratorExp) or name in _ITERATORS
 
 
 def _import_line(binding: Binding, new_name: str) -> str:

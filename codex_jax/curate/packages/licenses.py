@@ -1,7 +1,6 @@
 """SPDX identifiers of licenses, from a package's metadata."""
 
 import re
-import warnings
 from email.message import Message
 
 _CLASSIFIERS = {
@@ -40,6 +39,11 @@ _TEXTS = (
     (r"\b0bsd\b", "0BSD"),
     (r"\bcc0\b", "CC0-1.0"),
 )
+# Words of terms beyond a free license that the same text names: "MIT with Commons Clause".
+_RESTRICTED = (
+    r"commons clause|business source|\bbusl|non-?commercial|\bnc\b|proprietary|\bsspl"
+    r"|server side public|elastic license|evaluation only|confidential"
+)
 _LICENSE = "License :: "
 
 
@@ -59,28 +63,6 @@ def spdx(metadata: Message) -> str:
     text = " ".join(str(metadata.get("License") or "").split())[:200].lower()
     if re.search(r"\b[al]?gpl|general public", text):
         return "LicenseRef-GPL"
+    if re.search(_RESTRICTED, text):
+        return "LicenseRef-Restricted"
     return next((name for pattern, name in _TEXTS if re.search(pattern, text)), "")
-
-
-def is_expression(text: str) -> bool:
-    """Returns whether a text has the form of an SPDX expression; its names may be any."""
-    without = re.sub(r"\s+with\s+[\w.-]+", "", text, flags=re.IGNORECASE)
-    names = re.findall(r"[\w.:-]+", without)
-    return is_allowed(without, frozenset(names))
-
-
-def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
-    """Whether an SPDX expression can be met by the allowed licenses alone; False if it's malformed.
-
-    SPDX has case in none of its words, and a "+" for later versions, of which the stated one will
-    do. Exceptions (WITH) aren't known here, so what has one isn't allowed.
-    """
-    words = {"and": "and", "or": "or", "(": "(", ")": ")"}
-    names = {name.lower() for name in allowed}
-    tokens = re.findall(r"[()]|[^\s()]+", expression.lower())
-    text = " ".join(words.get(token) or str(token.removesuffix("+") in names) for token in tokens)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # "MIT (X11)" looks like a call
-            return bool(eval(text, {"__builtins__": {}}))  # of True, False, and, or, parentheses
-    except (SyntaxError, TypeError, RecursionError, MemoryError):
-        return False

@@ -15,6 +15,7 @@ _TEST_PATH = re.compile(
 )
 _VENDOR_PATH = re.compile(r"(^|/)(_?vendor(ed)?|_?extern(als?)?|third_party|_libs)(/|$)")
 
+_MOST_HOPS = 4  # from star to star
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -28,6 +29,7 @@ class Binding(NamedTuple):
     node: ast.stmt
     source: str = ""
     name: str = ""
+    outer: ast.stmt | None = None  # the statement of the top level that it stands in, if another
 
 
 class Module:
@@ -63,34 +65,18 @@ class Module:
 
     @functools.cached_property
     def bindings(self) -> dict[str, list[Binding]]:
-        """Name → its top-level bindings, in order; those in `try` and `if` too."""
+        """Name → its top-level bindings, in order; those in `try`, `if` and their like too."""
         names: dict[str, list[Binding]] = {}
-        for node in _statements(self.tree.body):
-            for name, binding in self._bind(node):
-                names.setdefault(name, []).append(binding)
+        for top in self.tree.body:
+            for node in _statements(top):
+                for name, binding in self._bind(node):
+                    outer = None if node is top else top
+                    names.setdefault(name, []).append(binding._replace(outer=outer))
         return names
-
-    @functools.cached_property
-    def changed(self) -> frozenset[str]:
-        """Names of constants that other statements of the top level may change."""
-        names: set[str] = set()
-        for node in self.tree.body:
-            if isinstance(node, ast.For | ast.While | ast.AugAssign | ast.Delete | ast.With):
-                names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-                names |= {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
-            elif isinstance(node, ast.Assign):
-                targets = [t for t in node.targets if not isinstance(t, ast.Name)]
-                names |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        return frozenset(names)
 
     def _bind(self, node: ast.stmt) -> Iterator[tuple[str, Binding]]:
         if isinstance(node, Function | ast.ClassDef):
             yield node.name, Binding(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = (target.id for target in targets if isinstance(target, ast.Name))
-            yield from ((name, Binding(node)) for name in names)
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 source = alias.name if alias.asname else alias.name.partition(".")[0]
@@ -99,13 +85,20 @@ class Module:
             source = self.absolute(node)
             for alias in node.names:
                 yield alias.asname or alias.name, Binding(node, source, alias.name)
+        else:
+            yield from ((name, Binding(node)) for name in _stored_names(node))
 
     def absolute(self, node: ast.ImportFrom) -> str:
-        """Returns the full name of the module that a `from` names."""
+        """Returns the full name of the module that a `from` names.
+
+        It begins with a dot, as no module's does, where the folders above are of unknown names.
+        """
         if not node.level:
             return node.module or ""
         parts = self.name.split(".")
         parts = parts if self.is_package else parts[:-1]
+        if node.level > len(parts):
+            return "." + (node.module or "")
         parts = parts[: len(parts) - node.level + 1]
         return ".".join([*parts, *filter(None, [node.module])])
 
@@ -116,15 +109,27 @@ class Package:
     def __init__(self, archive: Archive):
         self.archive = archive
         self.modules: dict[str, Module] = {}
+        self._ambiguous: set[str] = set()  # names of two files that differ
         folders = {path.rpartition("/")[0] for path in archive.sources if _is_init(path)}
         for path, text in archive.sources.items():
             name = _module_name(path, folders)
             if name and name not in self.modules:
                 self.modules[name] = Module(name, path, text, is_package=_is_init(path))
+            elif name and self.modules[name].text != text:
+                self._ambiguous.add(name)
 
     def find(self, name: str) -> Module | None:
-        """Returns the package's module of that name."""
-        return self.modules.get(name)
+        """Returns the package's only module of that name."""
+        return None if name in self._ambiguous else self.modules.get(name)
+
+    def exports(self, source: str, name: str, hops: int = _MOST_HOPS) -> bool:
+        """Whether `from source import *` may bind a name, of a module of the package."""
+        module = self.find(source) if hops else None
+        if module is None:
+            return False
+        stars = module.bindings.get("*", [])
+        is_deep = any(self.exports(star.source, name, hops - 1) for star in stars)
+        return is_deep or name in module.bindings
 
     @functools.cached_property
     def roots(self) -> frozenset[str]:
@@ -147,15 +152,37 @@ def _module_name(path: str, folders: set[str]) -> str:
     return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
 
 
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for node in body:
-        if isinstance(node, ast.If | ast.Try):
-            inner = [*node.body, *node.orelse]
-            for handler in getattr(node, "handlers", []):
-                inner += handler.body
+def _statements(node: ast.stmt) -> Iterator[ast.stmt]:
+    """Yields a statement and those in it that run with it, not those of functions and classes."""
+    yield node
+    if not isinstance(node, Function | ast.ClassDef):
+        for inner in _inner_statements(node):
             yield from _statements(inner)
-        else:
-            yield node
+
+
+def _inner_statements(node: ast.AST) -> Iterator[ast.stmt]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            yield from _inner_statements(child)
+
+
+def _stored_names(statement: ast.stmt) -> Iterator[str]:
+    """Yields the names that a statement binds or deletes itself, by whatever syntax."""
+    if isinstance(statement, ast.AnnAssign) and statement.value is None:
+        return
+    stack: list[ast.AST] = [statement]  # of expressions, which may be deep
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        for field in ("name", "rest"):  # of handlers and patterns
+            if isinstance(name := getattr(node, field, None), str):
+                yield name
+        own = node.target if isinstance(node, ast.comprehension) else None
+        children = (child for child in ast.iter_child_nodes(node) if child is not own)
+        stack += (child for child in children if not isinstance(child, ast.stmt | ast.Lambda))
 
 
 def documented_functions(module: Module) -> Iterator[ast.FunctionDef]:

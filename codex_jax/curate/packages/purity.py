@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import importlib
 
 # Modules without files, clocks, processes, networks or randomness; their submodules too.
 _MODULES = """
@@ -21,7 +22,12 @@ _IMPURE_BUILTINS = """
     __import__ breakpoint compile copyright credits delattr eval exec exit globals help id input
     license locals open print quit vars
 """
-_CLOCKS = "now today utcnow fromtimestamp"
+_CLOCKS = """
+    now today utcnow fromtimestamp formatdate localtime make_msgid formatTime LogRecord
+    makeLogRecord
+"""
+# Where a program stands, which differs between a package and a problem.
+_PLACES = "__module__ __file__ __globals__ __code__ __builtins__ __subclasses__"
 
 MODULES = frozenset(_MODULES.split())
 # Modules of which only some attributes are as pure.
@@ -36,8 +42,9 @@ _ATTRIBUTES = {
 }
 _IMPURE_NAMES = frozenset(_IMPURE_BUILTINS.split())
 _IMPURE_METHODS = frozenset(_CLOCKS.split())
-BUILTINS = frozenset(dir(builtins)) - _IMPURE_NAMES
-MODULE_NAMES = frozenset(["__name__", "__doc__", "__debug__"])
+_PLACE_NAMES = frozenset(_PLACES.split())
+MODULE_NAMES = frozenset(["__name__", "__debug__", "__build_class__"])
+BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("__")) - _IMPURE_NAMES
 
 
 def is_pure_module(name: str) -> bool:
@@ -48,7 +55,16 @@ def is_pure_module(name: str) -> bool:
 
 def is_pure_import(source: str, name: str) -> bool:
     """Whether `from source import name` may be used."""
-    return is_pure_module(source) or name in _ATTRIBUTES.get(source, ())
+    is_clock = name in _IMPURE_METHODS
+    return not is_clock and (is_pure_module(source) or name in _ATTRIBUTES.get(source, ()))
+
+
+def exports(module: str, name: str) -> bool:
+    """Whether `from module import *` may bind the name of a builtin; of strangers' it may."""
+    if not is_pure_module(module):
+        return True
+    library = importlib.import_module(module)
+    return name in getattr(library, "__all__", dir(library))
 
 
 def impure_inner_import(tree: ast.AST) -> str:
@@ -92,3 +108,16 @@ def impure_method(tree: ast.AST) -> str:
     """Returns the name of a method that reads a clock, or ""."""
     names = (node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return next((name for name in names if name in _IMPURE_METHODS), "")
+
+
+def module_attribute(tree: ast.AST) -> str:
+    """Returns what a program reads of the module that it stands in, or ""; loggers may be named."""
+    loggers: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
+            loggers.update(node.args)
+        elif isinstance(node, ast.Attribute) and node.attr in _PLACE_NAMES:
+            return node.attr
+        elif isinstance(node, ast.Name) and node.id == "__name__" and node not in loggers:
+            return node.id
+    return ""

@@ -88,12 +88,16 @@ def split_definition(definition: str, examples: Sequence[Case] = ()) -> tuple[st
     """Returns (signature with docstring, body) of a function's text.
 
     Raises:
-      RejectedError: the docstring and the body share a line, or there is no body.
+      RejectedError: two of signature, docstring and body share a line, or there is no body.
     """
     node = _function(definition)
     lines = problem_texts.split_lines(definition)
     if ast.get_docstring(node) is None:
-        start = node.body[0].lineno - 1
+        first = node.body[0]
+        decorators = [decorator.lineno for decorator in getattr(first, "decorator_list", [])]
+        start = min([first.lineno, *decorators]) - 1
+        if lines[start].encode()[: first.col_offset].strip():
+            raise RejectedError("signature and body on one line")
         return "".join(lines[:start]), "".join(lines[start:])
     docstring, *body = node.body
     assert docstring.end_lineno is not None
@@ -101,7 +105,7 @@ def split_definition(definition: str, examples: Sequence[Case] = ()) -> tuple[st
         raise RejectedError("docstring and body on one line")
     header = "".join(lines[: docstring.end_lineno])
     if examples:
-        header = _add_examples(header, docstring, node.name, examples)
+        header = _add_examples(header, docstring, node, examples)
     return header, "".join(lines[docstring.end_lineno :])
 
 
@@ -111,7 +115,9 @@ def _function(definition: str) -> ast.FunctionDef:
     return node
 
 
-def _add_examples(header: str, docstring: ast.stmt, name: str, examples: Sequence[Case]) -> str:
+def _add_examples(
+    header: str, docstring: ast.stmt, node: ast.FunctionDef, examples: Sequence[Case]
+) -> str:
     """Returns the header with examples at the docstring's end; unchanged if its quotes are odd."""
     text = header.rstrip()
     quotes = text[-3:]
@@ -120,7 +126,12 @@ def _add_examples(header: str, docstring: ast.stmt, name: str, examples: Sequenc
     start = sum(map(len, problem_texts.split_lines(header)[: docstring.lineno - 1]))
     is_raw = text[start:].lstrip()[:1] in "rR"
     indent = " " * docstring.col_offset
-    lines = [line for case in examples for line in case_texts.doctest_lines(name, case)]
+    is_generator = usefulness.is_generator(node)
+    lines = [
+        line
+        for case in examples
+        for line in case_texts.doctest_lines(node.name, case, is_generator=is_generator)
+    ]
     if any(quotes in line for line in lines):
         return header
     if not is_raw:

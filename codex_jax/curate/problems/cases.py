@@ -1,6 +1,8 @@
 """Cases of a problem: a call, what the reference answered, and assertions that say so."""
 
+import keyword
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -36,11 +38,19 @@ def call_text(function: str, call: Call) -> str:
     """Returns a call as an expression.
 
     Raises:
-      ValueError: an argument isn't plain or is too long.
+      ValueError: an argument isn't plain or is too long, or has a name that no program can spell.
     """
+    if strange := [name for name in call.named if not _is_name(name)]:
+        raise ValueError(f"{strange[0]!r} is no name of an argument")
     texts = list(map(literals.literal, call.arguments))
     texts += [f"{name}={literals.literal(value)}" for name, value in call.named.items()]
     return f"{function}({', '.join(texts)})"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a program reads the text as this very name: `class` and the ligature `ﬁ` are none."""
+    is_spelled = unicodedata.normalize("NFKC", text) == text
+    return text.isidentifier() and is_spelled and not keyword.iskeyword(text)
 
 
 def case_of(call: Call, answer: records.Answer, branches: Iterable[int] = ()) -> Case | None:
@@ -94,9 +104,16 @@ def _comparison(call: str, value: Any, *, is_generator: bool) -> str:
     return f"{call} == {literals.literal(value)}"
 
 
-def doctest_lines(function: str, case: Case) -> list[str]:
-    """Returns the case as lines of a docstring's example; none if it has no plain form there."""
+def doctest_lines(function: str, case: Case, *, is_generator: bool = False) -> list[str]:
+    """Returns the case as Python's prompt shows it; none if it has no plain form there.
+
+    Sets are shown in any order, so that a call with one is compared.
+    """
     if case.arguments is not None or case.value is None:
         return []
-    lines = [f">>> {call_text(function, case.call)}", literals.literal(case.value)]
+    call = call_text(function, case.call)
+    call = f"list({call})" if is_generator else call
+    text = literals.literal(case.value)
+    has_set = any(isinstance(part, set | frozenset) for part in literals.parts(case.value))
+    lines = [f">>> {call} == {text}", "True"] if has_set else [f">>> {call}", repr(case.value)]
     return lines if all(len(line) < 90 for line in lines) else []

@@ -33,7 +33,8 @@ class Growth:
       program: its instrumented source.
       node: its definition.
       rng: source of chance.
-      recorded: outputs that tests saw, by key of a case; a case of another output is dropped.
+      recorded: values that tests saw, by key of a case; a case of another value is dropped. What
+        the call did to its arguments isn't recorded.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Growth:
         program: branches.Instrumented,
         node: ast.FunctionDef,
         rng: random.Random,
-        recorded: Mapping[str, str] | None = None,
+        recorded: Mapping[str, Any] | None = None,
     ):
         self.session, self.program, self.node, self.rng = session, program, node, rng
         self.recorded = recorded or {}
@@ -89,9 +90,12 @@ class Growth:
                 continue
             value, taken = answer.value
             case = cases.case_of(call, answer._replace(value=value), taken)
-            if case is not None and self.recorded.get(case.key, case.output) == case.output:
+            if case is not None and self._is_as_recorded(case):
                 is_recorded = case.key in self.recorded
                 self.accepted[case.key] = case._replace(is_recorded=is_recorded)
+
+    def _is_as_recorded(self, case: Case) -> bool:
+        return literals.is_equal(self.recorded.get(case.key, case.value), case.value)
 
     def _generate(self) -> None:
         """Tries values by annotation and name, then of other types; keeps the best types."""

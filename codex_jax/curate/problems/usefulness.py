@@ -152,13 +152,7 @@ def _is_unstated(text: str, prompt: str, cases: Sequence[Case]) -> bool:
 
 def _texts(value: Any) -> Iterator[str]:
     """Yields the texts within a plain value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from _texts([*value, *value.values()])
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _texts(item)
+    yield from (part for part in literals.parts(value) if isinstance(part, str))
 
 
 def _argument(case: Case, slot: Any) -> Any:

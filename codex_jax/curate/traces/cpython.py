@@ -5,7 +5,7 @@ import sys
 import sysconfig
 
 from codex_jax.curate.packages import purity
-from codex_jax.curate.packages.archives import Archive
+from codex_jax.curate.packages.archives import Archive, decode_source
 
 NAME = "cpython"
 _NO_SOURCES = """
@@ -29,7 +29,7 @@ def read_library(folder: pathlib.Path) -> Archive:
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder).parts
         if not _SKIPPED & set(parts) and path.stat().st_size <= _MAX_FILE:
-            sources["/".join(parts)] = path.read_text("utf-8", "replace")
+            sources["/".join(parts)] = decode_source(path.read_bytes())
     return Archive(NAME, sys.version.split()[0], "PSF-2.0", sources)
 
 

@@ -67,6 +67,7 @@ class Recorder:
 
     def __init__(self, roots, write=None):
         self.roots = frozenset(roots)
+        self.results = RESULTS
         self.write = write or _write_all
         self.functions = {}  # id of a code → [module, name, seen, texts], or None
         self.codes = []  # whose ids stay theirs; equal codes of two modules are two

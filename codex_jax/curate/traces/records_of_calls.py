@@ -62,6 +62,7 @@ def drop_defaults(call: Call, node: ast.FunctionDef) -> Call:
             except ValueError:
                 continue
     names = [parameter.arg for parameter in [*node.args.posonlyargs, *node.args.args]]
+    positional_only = {parameter.arg for parameter in node.args.posonlyargs}  # another in **named
     arguments = list(call.arguments)
     while arguments and len(arguments) <= len(names):
         name = names[len(arguments) - 1]
@@ -71,6 +72,8 @@ def drop_defaults(call: Call, node: ast.FunctionDef) -> Call:
     named = {
         name: value
         for name, value in call.named.items()
-        if name not in defaults or not literals.is_equal(value, defaults[name])
+        if name not in defaults
+        or name in positional_only
+        or not literals.is_equal(value, defaults[name])
     }
     return Call(tuple(arguments), named)

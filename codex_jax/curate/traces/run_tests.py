@@ -62,11 +62,12 @@ def run_pytest(recorder, folder, paths):
     import pytest
 
     has_written = mmap.mmap(-1, 1)  # shared with the forks
-    write = recorder.write
+    write, host = recorder.write, os.fstat(recorder.results)
 
     def mark_and_write(data):
-        has_written[0] = 1
-        write(data)
+        if os.path.samestat(os.fstat(recorder.results), host):  # closed, it may be another file
+            write(data)
+            has_written[0] = 1
 
     recorder.write = mark_and_write
     flags = ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:faulthandler"]

@@ -13,8 +13,7 @@ from codex_jax.curate.execution import Runner, check_runner
 from codex_jax.curate.inputs import call_sites
 from codex_jax.curate.package_runs import Tally
 from codex_jax.curate.packages import archives, modules
-from codex_jax.curate.problems import trial
-from codex_jax.curate.problems.usefulness import RejectedError
+from codex_jax.curate.problems import attempt, trial
 from codex_jax.curate.traces import cpython, environments, records_of_calls
 
 Prepared = tuple[modules.Package, list[str], str]
@@ -177,9 +176,5 @@ def _make_problems(
         for (module_name, name), cases in recorded.items():
             module, node = package.modules[module_name], nodes[module_name, name]
             seeds = calls.get(name, [])
-            try:
-                tally.add_problem(workbench.make_problem(module, node, seeds, cases))
-            except RejectedError as error:
-                tally.add(str(error), f"{module_name}.{name}")
-            except (RecursionError, MemoryError):
-                tally.add("too deep to parse", f"{module_name}.{name}")
+            make = functools.partial(workbench.make_problem, module, node, seeds, cases)
+            attempt.try_problem(tally, make, f"{module_name}.{name}")

@@ -28,7 +28,8 @@ class Cleaning:
       filters: The filters by a file's text.
       exact_duplicates: Whether a text that occurred before is dropped.
       near_duplicates: Jaccard similarity from which a text is dropped; None keeps near ones.
-      licenses: SPDX identifiers allowed; "*" allows any and counts them, None doesn't look.
+      licenses: SPDX identifiers, or LicenseRef-… names, allowed; "*" allows any and counts
+        them, None doesn't look.
       secrets: Whether keys and passwords are replaced.
       decontaminate_against: Problem files in HumanEval's format, whose text the corpus must not
         hold.
@@ -41,6 +42,10 @@ class Cleaning:
     secrets: bool = False
     decontaminate_against: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        """Refuses names that are no licenses."""
+        Licenses("", self.licenses)
+
 
 class Cleaner:
     """Runs the steps over any number of trees.
@@ -52,7 +57,7 @@ class Cleaner:
         """Reads the problem files, if any.
 
         Raises:
-          InputError: a problem file is missing or malformed, or a license is unknown.
+          InputError: a problem file is missing or malformed.
         """
         self._cleaning = cleaning
         self._dedup = {name: InMemoryDedup(cleaning.near_duplicates) for name in RENDERINGS}

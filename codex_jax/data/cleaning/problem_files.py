@@ -31,12 +31,15 @@ def read_problems(path: pathlib.Path | str) -> Iterator[ProblemText]:
     """Yields the problems of a file of JSON Lines, gzipped if it ends in .gz, or of a JSON array.
 
     Raises:
-      InputError: the file is missing, or a problem has no identifier or no text.
+      InputError: the file is missing or has no problems, or one has no identifier or no text.
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"{path}: no such file; expected problems as JSON Lines")
+    number = 0
     for number, fields in _read_objects(path):
         yield _to_problem(fields, f"{path}:{number}")
+    if not number:
+        raise InputError(f"{path}: no problems; expected problems as JSON Lines or an array")
 
 
 def _read_objects(path: pathlib.Path | str) -> Iterator[tuple[int, Any]]:

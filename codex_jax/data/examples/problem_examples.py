@@ -9,7 +9,7 @@ from codex_jax.data.corpus import is_validation
 from codex_jax.data.documents import Example, Span
 from codex_jax.data.examples.encode import encode_jointly
 from codex_jax.problem_texts import Continuation, to_code_text, to_docstring_text
-from codex_jax.records import Problem, read_jsonl
+from codex_jax.records import Problem, read_input
 from codex_jax.tokenizer import Tokenizer
 
 LANGUAGE = "Python"
@@ -112,7 +112,7 @@ def _fault(
 
 def _read(paths: Sequence[str]) -> Iterator[Problem]:
     for path in paths:
-        for problem in read_jsonl(path, Problem):
+        for problem in read_input(path, Problem):
             solution = problem.canonical_solution
             where = f"{path}: problem {problem.task_id}"
             if not isinstance(solution, str) or not solution.strip():

@@ -2,8 +2,9 @@
 
 import re
 
-import license_expression
 import licenseclassifier
+
+from codex_jax import licenses
 
 LONGEST = 200_000  # bytes of a license's text that are read
 _FILES_ALL = re.compile(
@@ -13,8 +14,6 @@ _GNU = re.compile(
     r"(?i)\b([AL]?GPL)[- ]?v?(\d)(?:\.(\d))?(?:\.0)?( ?\+|-or-later| or later|-only)?(?![\w.+-])"
 )
 _OPERATORS = {"and": "AND", "or": "OR", "with": "WITH"}
-SPDX = license_expression.get_spdx_licensing()
-_SYMBOLS = {name.lower(): name for name in SPDX.known_symbols}
 _ALIASES = {
     "MIT": r"(?:the )?mit(?: license)?|expat(?: license)?|mit/x11",
     "Apache-2.0": r"(?:the )?(?:apache|asl)(?: software)?(?: license)?,?[ -]?(?:v|version )?2"
@@ -53,15 +52,7 @@ def to_spdx(name: str) -> str:
     name = " ".join(name.split()).removesuffix(".")
     if match := _ALIAS.fullmatch(name.lower()):
         return _canonical(match)
-    expression = _GNU.sub(_to_gnu, name).replace("/", " OR ")
-    words = re.findall(r"[()]|[^\s()]+", expression)
-    words = [_OPERATORS.get(word.lower(), _SYMBOLS.get(word.lower(), word)) for word in words]
-    expression = " ".join(words).replace("( ", "(").replace(" )", ")")
-    try:
-        parsed = SPDX.parse(expression, validate=True)
-    except (license_expression.ExpressionError, IndexError):  # such as "()"
-        return ""
-    return str(parsed) if parsed is not None else ""
+    return licenses.canonical(_GNU.sub(_to_gnu, name).replace("/", " OR "))
 
 
 def named_at(text: str) -> str:
@@ -84,8 +75,8 @@ def debian_license(content: bytes) -> str:
     if not (match := _FILES_ALL.search(text)):
         return identify(content)
     expression = _GNU.sub(_to_gnu, match[1]).replace(",", "").replace("Expat", "MIT")
-    words = [_OPERATORS.get(word, _SYMBOLS.get(word.lower(), word)) for word in expression.split()]
-    return " ".join(words)
+    words = [_OPERATORS.get(word, word) for word in expression.split()]
+    return " ".join(licenses.SPELLINGS.get(word.lower(), word) for word in words)
 
 
 def _to_gnu(name: re.Match[str]) -> str:

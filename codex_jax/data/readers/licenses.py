@@ -7,19 +7,16 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
-import license_expression
-
-from codex_jax import InputError
 from codex_jax.data.readers.license_files import is_license_file, rank, read_license
 from codex_jax.data.readers.license_names import (
     LONGEST,
-    SPDX,
     debian_license,
     identify,
     named_at,
     to_spdx,
 )
 from codex_jax.data.readers.open_file import read_head
+from codex_jax.licenses import AllowList
 
 UNKNOWN, ANY = "unknown", "*"
 _SPDX_LINE = re.compile(r"SPDX-License-Identifier:\s*([\w.+() -]+?)\s*(?:\*/|-->|\n|$)")
@@ -48,16 +45,14 @@ class Licenses:
     """Licenses of the files below a directory."""
 
     def __init__(self, root: pathlib.Path | str, allowed: Sequence[str] | None):
-        """`allowed` are SPDX identifiers, "unknown", or "*" for all; None asks nothing.
+        """`allowed` are names of an AllowList, "unknown", or "*" for all; None asks nothing.
 
         Raises:
-          InputError: an identifier isn't SPDX's.
+          InputError: a name is none of these.
         """
         self._root = pathlib.Path(root)
-        valid = {*SPDX.known_symbols, UNKNOWN, ANY}
-        if invalid := [name for name in allowed or () if name not in valid]:
-            raise InputError(f"license {invalid[0]!r} isn't an SPDX identifier; e.g. Apache-2.0")
-        self._allowed = set(allowed or ())
+        self._words = {UNKNOWN, ANY}.intersection(allowed or ())
+        self._allowed = AllowList(name for name in allowed or () if name not in self._words)
         self._declared_in = functools.cache(_declared_in)
 
     def license_of(self, path: str, text: str, declared: str = "") -> str:
@@ -65,20 +60,8 @@ class Licenses:
         return license_in_head(text) or declared or self._nearest(path)
 
     def allows(self, license: str) -> bool:
-        """Tells whether the list admits the expression: one side of an OR, both of an AND."""
-        if license == UNKNOWN or ANY in self._allowed:
-            return not self._allowed.isdisjoint({license, ANY})
-        try:
-            return self._is_satisfied(SPDX.parse(license))
-        except (license_expression.ExpressionError, IndexError):  # such as "()"
-            return False
-
-    def _is_satisfied(self, expression: license_expression.LicenseExpression) -> bool:
-        if isinstance(expression, license_expression.AND):
-            return all(map(self._is_satisfied, expression.args))
-        if isinstance(expression, license_expression.OR):
-            return any(map(self._is_satisfied, expression.args))
-        return str(expression) in self._allowed
+        """Returns whether the list admits the expression."""
+        return not self._words.isdisjoint({license, ANY}) or self._allowed.admits(license)
 
     def _nearest(self, path: str) -> str:
         """Returns the license that the nearest folder above a file declares."""

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from codex_jax import InputError
+from codex_jax.list_settings import check_distinct
+
 
 @functools.lru_cache(maxsize=65536)
 def pass_at_k(samples: int, correct: int, k: int) -> float | None:
@@ -37,6 +40,17 @@ class Estimate:
     def __str__(self) -> str:
         """Formats it in percent."""
         return f"{self.mean:.1%} ({self.low:.1%}-{self.high:.1%})"
+
+
+def check_ks(ks: Sequence[int]) -> None:
+    """Refuses a list without a k, with one below 1, or with one twice.
+
+    Raises:
+      InputError: it is such.
+    """
+    if not ks or min(ks) < 1:
+        raise InputError(f"ks={tuple(ks)}; expected positive numbers; set ks to (1, 10), say")
+    check_distinct(ks=ks)
 
 
 def estimate(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from codex_jax import records
-from codex_jax.evaluate.metrics.pass_at_k import Estimate, estimate
+from codex_jax.evaluate.metrics.pass_at_k import Estimate, check_ks, estimate
 from codex_jax.evaluate.verdicts import Cause
 
 PROBLEM_GROUPS = ("blocks", "language")  # fields of problems by which pass@k is grouped
@@ -26,7 +26,11 @@ def summary(
       verdicts: the verdicts.
       ks: the k of pass@k.
       samples: the judged samples in the order of the verdicts; empty for no groups of samples.
+
+    Raises:
+      InputError: no list of k, or one with a repeat.
     """
+    check_ks(ks)
     counts = count_passes(verdicts)
     groups: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
     for field in PROBLEM_GROUPS:

@@ -13,6 +13,7 @@ from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.report import plots
 from codex_jax.evaluate.select.curve import selection_curves
+from codex_jax.list_settings import check_distinct
 
 _PAGE = pathlib.Path(__file__).with_name("page.html")
 _MARK = '<meta name="generator" content="codex-jax report">'
@@ -118,21 +119,20 @@ def _curve_section(curve: Mapping[str, Any]) -> str:
 
 
 def _decay_section(tasks: Mapping[str, records.Problem], paths: Sequence[str]) -> str:
-    """Plots pass@1 by blocks for each file of verdicts, which its folder names."""
+    """Plots pass@1 by blocks for each file of verdicts, named by its folder, else its path."""
     methods = {}
-    folders = [pathlib.Path(path).resolve().parent for path in paths]
-    names = [folder.name for folder in folders]
-    are_distinct = len(set(names)) == len(names)
-    for folder, path in zip(folders, paths, strict=True):
+    resolved = [pathlib.Path(path).resolve() for path in paths]
+    check_distinct(**{"verdicts and others": list(map(str, resolved))})
+    folders = {path.parent.name for path in resolved}
+    names = [p.parent.name if len(folders) == len(paths) else str(p) for p in resolved]
+    for name, path in zip(names, paths, strict=True):
         rows = [row for row in records.read_jsonl(path, records.Verdict) if row.task_id in tasks]
         blocks = summary(tasks, rows, (1,))["groups"].get("blocks")
         if not blocks:
             raise InputError(
                 f"{path}: no verdicts on problems with blocks; set others to verdicts on chains"
             )
-        methods[folder.name if are_distinct else str(folder)] = {
-            n: row["1"] for n, row in blocks.items()
-        }
+        methods[name] = {n: row["1"] for n, row in blocks.items()}
     return _figure("pass@1 by the number of blocks and by method", plots.decay_curves(methods))
 
 

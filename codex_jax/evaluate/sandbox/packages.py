@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from codex_jax import InputError
 from codex_jax.evaluate.sandbox import protocol
+from codex_jax.list_settings import split_names
 
 
 def describe(names: Sequence[str]) -> tuple[str, ...]:
@@ -18,8 +19,8 @@ def describe(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
       InputError: one isn't installed.
     """
-    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-    return tuple(f"{name} {_version(name)}" for name in dict.fromkeys(names))
+    distinct = dict.fromkeys(split_names("packages", names))
+    return tuple(f"{name} {_version(name)}" for name in distinct)
 
 
 def sources(descriptions: Sequence[str]) -> dict[str, str]:

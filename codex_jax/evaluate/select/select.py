@@ -76,7 +76,7 @@ def select_programs(
 ) -> list[records.Completion]:
     """Returns the chosen completions, in the prompts' order, and writes them; see `select`."""
     files.claim_file(output, IS_SELECTION, "output")
-    own_tests = records.read_jsonl(model_tests, records.Completion) if model_tests else ()
+    own_tests = records.read_input(model_tests, records.Completion) if model_tests else ()
     tests_by_task = read_tests(prompts, own_tests)
     tasks = [
         Candidates(prompts[name], group, tests_by_task.get(name, ()))

@@ -60,6 +60,7 @@ class Engine:
         stop_states: int = STOP_STATES,
         prompt_tokens: int = 1,
         special_ids: Collection[int] = (),
+        held: int = 0,
     ):
         """Compiles the loop and places the parameters.
 
@@ -74,8 +75,9 @@ class Engine:
             the host, after each call of the loop.
           prompt_tokens: Length of a prompt to compile for in advance, such as the first one's.
           special_ids: Tokens that no text has.
+          held: Bytes of each device that something else takes, such as a trainer.
         """
-        shape = fit_to_devices(config, shape, mesh)
+        shape = fit_to_devices(config, shape, mesh, held=held)
         self.config, self.shape = config, shape
         self._token_bytes = token_bytes
         self._automata = StopAutomata(

@@ -17,19 +17,24 @@ _MOST = 0.9  # of the memory; the rest is for a program's temporaries
 
 
 def fit_to_devices(
-    config: model.DecoderConfig, shape: EngineShape, mesh: Mesh, memory: int | None = None
+    config: model.DecoderConfig,
+    shape: EngineShape,
+    mesh: Mesh,
+    memory: int | None = None,
+    *,
+    held: int = 0,
 ) -> EngineShape:
     """Returns the shape for these devices: their attention kernel, and the prompts that they hold.
 
     As many of the planned prompts stay resident as the memory holds, at least one. With fewer than
-    fill the rows some rows are idle; samples stay the same. What else lies on the devices, such as
-    a trainer's state, isn't counted.
+    fill the rows some rows are idle; samples stay the same.
 
     Args:
       config: The model's.
       shape: Sizes that `plan` chose.
       mesh: Devices.
       memory: Bytes of each device; None looks them up, and changes nothing where they are unknown.
+      held: Bytes of each device that something else takes, such as a trainer.
 
     Raises:
       InputError: weights, rows and one prompt need too much memory.
@@ -40,9 +45,11 @@ def fit_to_devices(
     if not memory:
         return shape
     others, per_prompt = _needs(config, shape, mesh)
+    others += held
     if others + per_prompt > _MOST * memory:
+        parts = f"{held / 1e9:.3g} GB of training, weights" if held else "weights"
         raise InputError(
-            f"weights, {shape.rows} samples of up to {shape.positions} tokens at a time and one "
+            f"{parts}, {shape.rows} samples of up to {shape.positions} tokens at a time and one "
             f"prompt of {shape.max_prompt_tokens} need {(others + per_prompt) / 1e9:.3g} GB of a "
             f"device's {memory / 1e9:.3g}; set fewer samples at a time, shorter prompts, fewer new "
             "tokens or a narrower dtype"
@@ -56,8 +63,8 @@ def _needs(config: model.DecoderConfig, shape: EngineShape, mesh: Mesh) -> tuple
     shapes = jax.eval_shape(lambda: init_state(config, shape))
     state = shardings.with_shardings(shapes, shardings.state_shardings(config, shape, mesh))
     params = shardings.decode_param_shapes(config, shape, mesh)
-    prompts = _shard_bytes(state.prompts.cache)
-    return _shard_bytes((params, state)) - prompts, prompts // shape.resident_prompts
+    prompts = shard_bytes(state.prompts.cache)
+    return shard_bytes((params, state)) - prompts, prompts // shape.resident_prompts
 
 
 def _device_memory(mesh: Mesh) -> int | None:
@@ -73,8 +80,8 @@ def _device_memory(mesh: Mesh) -> int | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def _shard_bytes(tree: Any) -> int:
-    """Bytes of a tree of shapes on each device."""
+def shard_bytes(tree: Any) -> int:
+    """Bytes of a tree of arrays, or of their shapes, on each device."""
     return sum(
         leaf.dtype.itemsize * math.prod(leaf.sharding.shard_shape(leaf.shape))
         for leaf in jax.tree.leaves(tree)

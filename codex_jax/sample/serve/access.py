@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from codex_jax import InputError
+from codex_jax import InputError, list_settings
 
 _KEYS = "CODEX_JAX_API_KEYS"
 _KEY = re.compile("[!-~]+")  # what a header holds as it is
@@ -42,15 +42,18 @@ def _read_text(path: str) -> str:
         raise InputError(f"api_keys: {path} can't be read: {error}") from None
 
 
-def split_names(model_name: str) -> list[str]:
+def model_names(model_name: str) -> tuple[str, ...]:
     """Returns the names that clients call the model.
 
     Raises:
-      InputError: an empty one, or one with a character that can't be printed.
+      InputError: none, an empty one, one twice, or one with a character that can't be printed.
     """
-    names = [name.strip() for name in model_name.split(",")]
-    if not all(name and name.isprintable() for name in names):
-        raise InputError(f"model_name is {model_name!r}; set it to names split at commas")
+    names = list_settings.split_names("model_name", model_name)
+    if not names or not all(map(str.isprintable, names)):
+        raise InputError(
+            f"model_name is {model_name!r}; set it to names in letters, with commas between them"
+        )
+    list_settings.check_distinct(model_name=names)
     return names
 
 

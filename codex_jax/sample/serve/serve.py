@@ -22,7 +22,7 @@ from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerp
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sample.sampling.token_healing import MAX_TAIL
-from codex_jax.sample.serve.access import check_origins, read_keys, split_names
+from codex_jax.sample.serve.access import check_origins, model_names, read_keys
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
@@ -76,7 +76,7 @@ def serve(
     """
     ranges.check("serve", locals(), _RANGES)
     check_origins(cors_origins)
-    model, *aliases = split_names(model_name)
+    model, *aliases = model_names(model_name)
     keys = read_keys(api_keys)
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)

@@ -1,0 +1,90 @@
+"""Code that runs at the import of a package: of its modules, and of functions that these reach.
+
+A function is reached where its name, or its class's, is mentioned; which object has the name isn't
+known, so that some are taken for reached that aren't.
+"""
+
+import ast
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from codex_jax.curate.packages.modules import Function, Module, Package
+
+
+class Piece(NamedTuple):
+    """Code that runs at once: a module's at its import, or a function's."""
+
+    module: Module
+    nodes: list[ast.AST]
+    local: frozenset[str]
+    called: frozenset[str] = frozenset()  # names by which it is called
+    parameters: frozenset[str] = frozenset()  # but for self and cls
+
+    @property
+    def names(self) -> set[str]:
+        """Names and attributes that it mentions."""
+        return {str(getattr(node, "id", getattr(node, "attr", ""))) for node in self.nodes}
+
+
+def reach(package: Package) -> tuple[list[Piece], list[Piece]]:
+    """Returns the code of modules that are no tests, and this with the functions it reaches."""
+    functions: dict[str, list[Piece]] = {}
+    modules = [module for module in package.modules.values() if not module.is_test]
+    roots = [_add_functions(module, functions) for module in modules]
+    pieces, names = list(roots), set[str]().union(*(piece.names for piece in roots))
+    while reached := names & functions.keys():
+        more = [piece for name in reached for piece in functions.pop(name)]
+        pieces += more
+        names = names.union(*(piece.names for piece in more))
+    return roots, pieces
+
+
+def _add_functions(module: Module, functions: dict[str, list[Piece]]) -> Piece:
+    """Adds the module's functions by name, methods by their class's too; returns the rest."""
+    nodes: list[ast.AST] = []
+    stack: list[tuple[ast.AST, str]] = [(module.tree, "")]
+    parts: list[Any]
+    while stack:
+        node, owner = stack.pop()
+        nodes.append(node)
+        if isinstance(node, Function):
+            called = frozenset({node.name, owner} - {""})
+            names = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+            parameters = frozenset(names - {"self", "cls"})
+            piece = Piece(module, list(_walk(node.body)), _locals(node), called, parameters)
+            for name in called:
+                functions.setdefault(name, []).append(piece)
+            parts = [
+                *node.decorator_list,
+                *node.args.defaults,
+                *filter(None, node.args.kw_defaults),
+            ]
+        elif isinstance(node, ast.If) and _asks_for_script(node.test):
+            parts = node.orelse  # runs where the module is a script
+        else:
+            parts = list(ast.iter_child_nodes(node))
+        owner = node.name if isinstance(node, ast.ClassDef) else owner
+        stack += [(part, owner) for part in parts]
+    return Piece(module, nodes, frozenset())
+
+
+def _asks_for_script(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
+
+
+def _walk(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    for statement in body:
+        yield from ast.walk(statement)
+
+
+def _locals(function: ast.AST) -> frozenset[str]:
+    names: set[str] = set()
+    shared: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Global):
+            shared.update(node.names)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return frozenset(names - shared)
