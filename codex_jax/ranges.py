@@ -50,6 +50,7 @@ class Range:
 FLOAT32_MAX = 3.4e38
 FLOAT32_TINY = 1.17e-38  # smaller ones are 0 on the devices
 INT32_MAX = 2**31 - 1
+_MOST_WORKERS = 1024
 
 
 def integer(low: int, high: float = INT32_MAX, *, is_optional: bool = False) -> Range:
@@ -60,6 +61,11 @@ def integer(low: int, high: float = INT32_MAX, *, is_optional: bool = False) -> 
 def real(low: float, high: float = FLOAT32_MAX, **options: bool) -> Range:
     """Returns the range of the numbers from `low` to `high`, by default a float32's largest."""
     return Range(False, low, high, **options)
+
+
+def workers(*, is_optional: bool = False) -> Range:
+    """Returns the range of a number of workers; what 0 means is the setting's own matter."""
+    return integer(0, _MOST_WORKERS, is_optional=is_optional)
 
 
 def check(owner: str, settings: Any, ranges: Mapping[str, Range]) -> None:

@@ -99,6 +99,7 @@ Record = TypeVar("Record", Problem, Completion, Verdict)
 _TEXTS = ("task_id", "prompt", "completion", "test", "entry_point", "verdict", "canonical_solution")
 _NUMBERS = ("mean_logprob", "sum_logprob", "seconds")
 _LARGEST = sys.float_info.max
+_LARGEST_INDEX = 2**31 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -179,6 +180,8 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
         raise InputError(f"{where}: {record_type.__name__} lacks {', '.join(missing)}")
     if fields.get("canonical_solution", "") is None:  # of a problem without a reference
         del fields["canonical_solution"]
+    if fields.get("sample_index", 0) is None:  # as pandas writes what is absent
+        del fields["sample_index"]
     for name in _TEXTS:
         if name in names and not isinstance(fields.get(name, ""), str):
             raise InputError(
@@ -189,6 +192,11 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
             raise InputError(
                 f"{where}: {name} is {fields[name]!r:.40}; expected a finite number, or null"
             )
+    if "sample_index" in names and not _is_index(fields.get("sample_index", 0)):
+        raise InputError(
+            f"{where}: sample_index is {fields['sample_index']!r:.40}; expected a whole number "
+            f"from 0 to {_LARGEST_INDEX}, or none"
+        )
     if _SURROGATE.search(fields["task_id"]):
         raise InputError(f"{where}: task_id holds a lone surrogate; expected text of UTF-8")
     names -= {"extra"}  # a line's field of that name is one more that isn't known
@@ -202,6 +210,11 @@ def _is_finite(value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return value is None
     return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
+
+
+def _is_index(value: Any) -> bool:
+    """Whether a value is a sample's index, from 0."""
+    return type(value) is int and 0 <= value <= _LARGEST_INDEX
 
 
 def _fields(record_type: type[Record]) -> tuple[frozenset[str], list[str]]:

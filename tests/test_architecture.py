@@ -62,7 +62,7 @@ ROOMS = {
     ),
     "data": Room(
         {"records", "files", "progress", "host_runtime", "problem_texts", "remote", "tokenizer"}
-        | {"licenses", "list_settings"},
+        | {"licenses", "list_settings", "ranges"},
         {"numpy", "seqio", "tensorflow", "tensorstore", "grain", "apache_beam"}
         | {
             "IPython",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codex_jax import InputError
-from codex_jax.ranges import check, integer, real
+from codex_jax.ranges import check, integer, real, workers
 
 
 @pytest.mark.parametrize("value", [0, 5, np.int64(3), 2**31 - 1])
@@ -19,6 +19,13 @@ def test_whole_numbers(value):
 )
 def test_what_is_no_whole_number_of_zero_or_more(value):
     assert value not in integer(0)
+
+
+@pytest.mark.parametrize("value", [-1, 1025, True, 1.0, 10**30, "2", None])
+def test_workers_are_0_to_1024(value):
+    assert value not in workers()
+    assert {0, 1, 1024} <= {n for n in range(2000) if n in workers()}
+    assert None in workers(is_optional=True)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 1, np.float32(0.25), np.int32(1), 1e-300])

@@ -67,6 +67,22 @@ def test_a_humaneval_line_is_a_completion():
     assert json.loads(records.to_line(completion)).keys() >= {"task_id", "completion"}
 
 
+@pytest.mark.parametrize("value", ["-1", "true", "3.0", "2147483648", '"1"', "[0]", "NaN", "1e999"])
+@pytest.mark.parametrize("row_type", [Completion, records.Verdict])
+def test_a_sample_index_is_a_whole_number_from_0(value, row_type):
+    line = f'{{"task_id": "a", "completion": "", "verdict": "", "sample_index": {value}}}'
+    with pytest.raises(
+        InputError, match=r"f:7: sample_index is .*; expected a whole number from 0"
+    ):
+        records.parse_record(line, row_type, where="f:7")
+
+
+def test_a_sample_index_of_null_is_none_at_all():
+    line = '{"task_id": "a", "completion": "", "sample_index": null}'
+    row = records.parse_record(line, Completion, where="f:7")
+    assert row.sample_index is records.UNNUMBERED
+
+
 LOGPROB = '{"task_id": "a", "completion": "", "mean_logprob": %s}'
 
 

@@ -96,8 +96,8 @@ COVERED_BY = {
     "evaluate/test_value_codec.py": [
         "evaluate.sandbox.guest.module_types",
     ],
-    "main/test_cli.py": ["main.help_text"],
-    "main/test_run.py": ["main.dry_run"],
+    "main/test_cli.py": ["main.command_line", "main.help_text"],
+    "main/test_run.py": ["main.bind", "main.dry_run"],
     "main/test_bindings.py": ["suggestions"],
     "main/test_resolve.py": ["main.config_text"],
     "api/test_python_interface.py": ["api.completion", "api.judging", "api.training"],

@@ -127,6 +127,8 @@ def test_bad_input_is_one_line(tokenizer: Tokenizer, tmp_path):
         tokenizer.decode([tokenizer.vocab_size])
     with pytest.raises(InputError, match="vocab_size is 100"):
         Tokenizer.train(TEXTS, vocab_size=100)
+    with pytest.raises(InputError, match="vocab_size is 4000000000; set it to 343 or more and at"):
+        Tokenizer.train(TEXTS, vocab_size=4_000_000_000)  # aborted the process
 
 
 def _gpt2_style(folder):

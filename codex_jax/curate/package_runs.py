@@ -24,7 +24,7 @@ from codex_jax.curate import markdown
 _MOST_S = 1_000_000  # waiting counts milliseconds in 32 bits
 _RANGES = {
     "per_package": ranges.integer(0),
-    "workers": ranges.integer(0),
+    "workers": ranges.workers(),
     "package_timeout_s": ranges.real(0, _MOST_S, excludes_low=True),
     "tests_timeout_s": ranges.real(0, _MOST_S, excludes_low=True),
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaning
+from codex_jax.data.cleaning.problem_files import read_problems
 from codex_jax.data.corpus import Corpus, SourceTree, read_corpus
 from codex_jax.data.examples.problem_examples import ProblemFiles
 from codex_jax.data.seqio_tasks.lazy_import import load_registry, load_task_examples
@@ -108,13 +109,16 @@ def check_cleaning(cleaning: Cleaning, blend: Blend, cached: str = "") -> None:
     """Refuses a cleaning that nothing heeds; a cache's is compared with it elsewhere.
 
     Raises:
-      InputError: it is set, and no member is a tree of files.
+      InputError: it is set, and no member is a tree of files; or a problem file is unusable.
     """
     if not (blend.trees or cached) and cleaning != Cleaning():
         raise InputError(
             "cleaning is set, but it holds for trees of files, and none is read here; unset it, "
             "and clean in the Task's preprocessors"
         )
+    for path in cleaning.decontaminate_against:
+        for _ in read_problems(path):  # read here, before anything is written
+            pass
 
 
 def _blend_tasks(

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.data.assemble import Assembler
 from codex_jax.data.blend import Blend, check_cleaning, read_blend
 from codex_jax.data.cleaning.cleaner import Cleaning
@@ -130,8 +130,7 @@ def _check(
     seed: int,
 ) -> None:
     check_sequence_length(sequence_length)
-    if workers is not None and workers < 0:
-        raise InputError(f"workers is {workers}; expected 0 or more, or None")
+    ranges.check("data.build", {"workers": workers}, {"workers": ranges.workers(is_optional=True)})
     if not 0 <= indent_split_rate <= 1:
         raise InputError(f"indent_split_rate is {indent_split_rate}; expected 0 to 1")
     if cached:

@@ -77,6 +77,7 @@ class Entry(NamedTuple):
     reason: str = ""
 
 
+_MOST_COPIES = 1000  # of a document, each of which is tokenized by itself
 Corpus = Mapping[str, SourceTree | str | pathlib.Path | Sequence[Any]]
 
 
@@ -102,12 +103,16 @@ def _check(name: str, tree: SourceTree) -> None:
             raise InputError(
                 f"corpus {name!r}: {setting} is {value!r}; set {setting} to [{value!r}]"
             )
-    if not tree.weight > 0:
-        raise InputError(f"corpus {name!r}: weight is {tree.weight}; expected more than 0")
+    if not 0 < tree.weight <= _MOST_COPIES:
+        raise InputError(
+            f"corpus {name!r}: weight is {tree.weight}; expected more than 0 and at most "
+            f"{_MOST_COPIES}"
+        )
     for language, weight in tree.language_weights.items():
-        if not weight >= 0:
+        if not 0 <= tree.weight * weight <= _MOST_COPIES:
             raise InputError(
-                f"corpus {name!r}: language_weights of {language} is {weight}; expected ≥ 0"
+                f"corpus {name!r}: language_weights of {language} is {weight}; expected ≥ 0, "
+                f"and, times weight, at most {_MOST_COPIES}"
             )
     if not 0 <= tree.infilling <= 1:
         raise InputError(f"corpus {name!r}: infilling is {tree.infilling}; expected 0 to 1")

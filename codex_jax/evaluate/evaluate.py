@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError, files, progress, records
+from codex_jax import InputError, files, progress, ranges, records
 from codex_jax.evaluate.judging.pool import Pool
 from codex_jax.evaluate.languages import registry
 from codex_jax.evaluate.metrics.mbr_exec import probe_problems, vote_counts
@@ -26,7 +26,6 @@ from codex_jax.evaluate.select.prompts import read_prompts
 from codex_jax.evaluate.select.select import IS_SELECTION, select_programs
 from codex_jax.evaluate.verdict_log import VerdictLog
 
-_MAX_WORKERS = 1024
 _VERDICTS = files.has_json_keys("task_id", "verdict", lines=True)
 _OWN_FILES = {
     "verdicts.jsonl": _VERDICTS,
@@ -124,8 +123,7 @@ def _check_settings(
     if unused_tests:
         raise InputError("model_tests is for select; set select to True, or leave model_tests out")
     check_limits(timeout_s, memory_mb)
-    if not 0 <= workers <= _MAX_WORKERS:
-        raise InputError(f"workers is {workers}; set workers to 0 to {_MAX_WORKERS}")
+    ranges.check("evaluate", {"workers": workers}, {"workers": ranges.workers()})
     check_ks(ks)
 
 

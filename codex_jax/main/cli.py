@@ -5,11 +5,11 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import codex_jax
 from codex_jax import InputError, host_runtime
 from codex_jax.main import help_text
+from codex_jax.main.command_line import HELP, Request, parse
 from codex_jax.main.commands import GROUPS, Command, missing_package, select_command
 
 # What a machine refuses without being a bug of ours.
@@ -32,17 +32,6 @@ _LESS_MEMORY = {
     "batch_size": "lower",
     "max_new_tokens": "lower",
 }
-_HELP = {"--help", "-h"}
-_DRY_RUN = {"--dry_run", "--dry-run"}
-
-
-class Request(NamedTuple):
-    """The words after a command, sorted."""
-
-    files: list[str]
-    flags: list[tuple[str, str, str | None]]  # (as typed, name, value)
-    help: bool
-    dry_run: bool
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,54 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     first, rest = (words or ["--help"])[0], words[1:]
-    if first in (*_HELP, "help"):
+    if first in (*HELP, "help"):
         print(help_text.all_commands())
     elif first == "--version":
         print(codex_jax.__version__)
-    elif first in GROUPS and (not rest or rest[0] in _HELP):
+    elif first in GROUPS and (not rest or rest[0] in HELP):
         print(help_text.one_group(first))
     else:
         command, rest = select_command(words)
         _run(command, parse(rest, command.operand))
     sys.stdout.flush()  # here, where a closed pipe can still be answered
     return 0
-
-
-def parse(argv: Sequence[str], operand: str = "") -> Request:
-    """Sorts words: --NAME=VALUE or --NAME VALUE is a flag, a bare word a gin file.
-
-    Another bare word is the value of `operand`, the name of a setting, where there is one.
-
-    Raises:
-      InputError: a word that is no gin file.
-    """
-    request = Request([], [], bool(_HELP & set(argv)), bool(_DRY_RUN & set(argv)))
-    words = [word for word in argv if word not in _HELP | _DRY_RUN]
-    while words:
-        word = words.pop(0)
-        if not word.startswith("--"):
-            if operand and not word.endswith(".gin"):
-                for _, name, former in request.flags:
-                    if name == operand:
-                        raise InputError(f"{operand} is {former!r} and {word!r}; set it once")
-                request.flags.append((word, operand, word))
-                continue
-            if not word.endswith(".gin"):
-                raise InputError(f"{word!r}: expected FILE.gin or --NAME=VALUE")
-            request.files.append(word)
-            continue
-        name, equals, text = word[2:].partition("=")
-        value: str | None = text
-        if not equals:  # `run` knows whether it is a switch
-            value = words.pop(0) if words and not words[0].startswith("--") else None
-        name = name if name.startswith("gin.") else name.replace("-", "_")
-        if name == "gin_file":
-            if not value:
-                raise InputError(f"{word} has no value; write --gin_file=FILE.gin")
-            request.files.append(value)
-        else:
-            request.flags.append((word, name, value))
-    return request
 
 
 def _run(command: Command, request: Request) -> None:

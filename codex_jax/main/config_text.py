@@ -61,6 +61,15 @@ def config_text(root: Node) -> str:
     return "\n".join(lines) + "\n"
 
 
+def set_values(root: Node) -> dict[str, str]:
+    """Returns the values that are set, as gin, by the names of their settings."""
+    values = {f"{root.name}.{name}": to_gin(value) for name, value in root.arguments.items()}
+    for value in root.arguments.values():
+        for inner in _nodes(value):
+            values |= set_values(inner)
+    return values
+
+
 def _write(node: Node, lines: dict[str, None]) -> None:
     for name, setting in node.configurable.settings.items():
         value, key = node.arguments.get(name, REQUIRED), f"{node.name}.{name}"

@@ -11,13 +11,12 @@ import absl.logging
 
 from codex_jax import InputError
 from codex_jax.main import dry_run, resolve
-from codex_jax.main.bindings import Bindings, Flag
+from codex_jax.main.bind import bind_settings
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import config_text
 from codex_jax.main.first_host import run_on_hosts
 from codex_jax.main.remote_settings import check_paths, localized
 from codex_jax.main.schema import Configurable
-from codex_jax.suggestions import suggest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,38 +79,6 @@ def bind(
     Raises:
       InputError: an unknown name, a value of the wrong type, an unset or an unread parameter.
     """
-    bindings = Bindings(configurables)
-    for path in files:
-        bindings.read_file(path)
-    for typed, name, value in flags:
-        is_qualified = name.startswith("gin.")
-        key = name.removeprefix("gin.") if is_qualified else qualify(name, configurables)
-        text = flag_value(typed, key, configurables) if value is None else value
-        bindings.read_flag(Flag(typed, key, text))
-    root = resolve.Resolver(command, bindings).resolve()
+    root = bind_settings(command, configurables, files, flags)
     check_paths(root)
     return BoundCommand(command, root)
-
-
-def flag_value(typed: str, key: str, configurables: dict[str, Configurable]) -> str:
-    """Returns the value of a flag typed without one: only a bool may come so."""
-    owner, _, name = key.rpartition(".")
-    setting = configurables[owner].settings.get(name) if owner in configurables else None
-    if setting is None or setting.hint is not bool:
-        raise InputError(f"{typed} has no value; write {typed}=VALUE")
-    return "True"
-
-
-def qualify(name: str, configurables: dict[str, Configurable]) -> str:
-    """Returns a plain flag's NAME as OWNER.NAME: the command's own, or of its only owner."""
-    own, *others = configurables.values()
-    if name in own.settings and name not in own.inner:
-        return f"{own.name}.{name}"
-    owners = [other.name for other in others if name in other.settings]
-    if len(owners) == 1:
-        return f"{owners[0]}.{name}"
-    if owners:
-        choices = " or ".join(f"--gin.{owner}.{name}" for owner in owners)
-        raise InputError(f"--{name} is ambiguous; write {choices}")
-    names = {setting for each in configurables.values() for setting in each.settings}
-    raise InputError(f"no setting --{name}{suggest(name, names)}")

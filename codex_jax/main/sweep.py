@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError, files
+from codex_jax.main.bind import bind_words
 from codex_jax.main.commands import select_command
+from codex_jax.main.config_text import set_values
 
 PROGRAM = (sys.executable, "-P", "-m", "codex_jax")
 PREEMPTED = 75  # of a command that saved everything and wants to be run again: docs/pods.md
@@ -72,10 +74,11 @@ def sweep(
       metric: Name in a run's metrics.jsonl by which the table is sorted, smallest first.
 
     Raises:
-      InputError: an empty grid, a setting without values, no such command, or an output that
-        can't be created or holds something else.
+      InputError: an empty grid, a setting without values, no such command, a setting or value
+        that it doesn't take, or an output that can't be created or holds something else.
     """
     runs = make_runs(command, grid, pathlib.Path(output), folder_flag)
+    check_settings(runs, folder_flag)
     files.claim_folder(output, _OWN_FILES, "output")
     failures = run_all(runs, PROGRAM)
     print(write_results(runs, pathlib.Path(output), metric))
@@ -93,6 +96,7 @@ def preview(
 ) -> str:
     """Returns the commands that a sweep runs, a line for each."""
     runs = make_runs(command, grid, pathlib.Path(output), folder_flag)
+    check_settings(runs, folder_flag)
     return "\n".join(f"codex-jax {shlex.join(run.words)}" for run in runs)
 
 
@@ -131,6 +135,28 @@ def make_runs(
     if len({run.name for run in runs}) < len(runs):
         raise InputError("two points of the grid have the same name; make their values distinct")
     return runs
+
+
+def check_settings(runs: Sequence[Run], folder_flag: str) -> None:
+    """Binds each run's command before the first one runs.
+
+    Raises:
+      InputError: a setting or value that the command doesn't take, or two runs with equal ones.
+    """
+    names: dict[frozenset[tuple[str, str]], str] = {}
+    for run in runs:
+        try:
+            root = bind_words(run.words)
+        except InputError as error:
+            raise InputError(f"the run {run.name}: {error}") from None
+        values = set_values(root).items()
+        own = frozenset(
+            (key, value) for key, value in values if not key.endswith(f".{folder_flag}")
+        )
+        if (former := names.setdefault(own, run.name)) != run.name:
+            raise InputError(
+                f"the runs {former} and {run.name} are one; make their values distinct"
+            )
 
 
 def _file_name(value: Any) -> str:

@@ -42,7 +42,7 @@ class Sandbox:
 _RANGES = {
     "timeout_s": ranges.real(0, MOST_S, excludes_low=True),
     "memory_mb": ranges.integer(LEAST_MB, MOST_MB),
-    "workers": ranges.integer(0, 1024),
+    "workers": ranges.workers(),
 }
 
 

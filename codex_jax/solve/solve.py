@@ -23,7 +23,7 @@ _RANGES = {
     "candidates": ranges.integer(1, 10_000),
     "statements": ranges.integer(0, MOST_ROUNDS),
     "outlines": ranges.integer(0, MOST_OUTLINES),
-    "workers": ranges.integer(0, 1024),
+    "workers": ranges.workers(),
 }
 _STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 _SAMPLED = ("windows", "whole", "helpers", *map(name_round, range(1, MOST_ROUNDS)))

@@ -26,6 +26,8 @@ from codex_jax.tokenizer.whitespace import PATTERN, WHITESPACE_RUNS
 # GPT-2's, with quantifiers that don't back-track.
 _GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
+_LARGEST_SIZE = 2**20  # the library takes memory for all at once
+
 
 class Tokenizer:
     """A vocabulary; make one by `train`, `load`, or one of the readers of foreign files."""
@@ -59,11 +61,15 @@ class Tokenizer:
         tokens.
 
         Raises:
-          InputError: `vocab_size` has no space beyond bytes, whitespace runs and special tokens.
+          InputError: `vocab_size` has no space beyond bytes, whitespace runs and special tokens,
+            or is beyond what the library has memory for.
         """
         smallest = 256 + len(WHITESPACE_RUNS) + len(SPECIALS)
-        if vocab_size < smallest:
-            raise InputError(f"vocab_size is {vocab_size}; expected at least {smallest}")
+        if not smallest <= vocab_size <= _LARGEST_SIZE:
+            raise InputError(
+                f"vocab_size is {vocab_size}; set it to {smallest} or more and at most "
+                f"{_LARGEST_SIZE:,}"
+            )
         engine = tokenizers.Tokenizer(models.BPE(ignore_merges=True))
         split = pre_tokenizers.Split(tokenizers.Regex(PATTERN), behavior="isolated")
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -167,6 +167,20 @@ def test_a_task_of_the_users_own_module_is_packed(tokenizer_file, tokenizer, tmp
         ({"corpus": {"gone": "absent"}}, "absent isn't a directory"),
         ({"corpus": {"bad": "binaries"}}, "no usable file in bad: 1 binary"),
         ({"corpus": {"none": "empty"}}, "nothing is in a selected language"),
+        (
+            {"corpus": {"a": ("empty", 1e999)}},
+            "weight is inf; expected more than 0 and at most 1000",
+        ),
+        ({"corpus": {"a": ("empty", 1e12)}}, "weight is 1000000000000.0; expected more than 0"),
+        (
+            {"corpus": {"a": SourceTree(path="empty", weight=9, language_weights={"Python": 200})}},
+            "language_weights of Python is 200; expected ≥ 0, and, times weight, at most 1000",
+        ),
+        ({"workers": -1}, r"data\.build\.workers is -1; set it to a whole number, 0 or more"),
+        ({"workers": 1.5}, r"data\.build\.workers is 1\.5"),
+        ({"cleaning": Cleaning(decontaminate_against=("absent.jsonl",))}, "absent.jsonl: no such"),
+        ({"cleaning": Cleaning(decontaminate_against=("empty/a.txt",))}, "a.txt: no problems"),
+        ({"cleaning": Cleaning(decontaminate_against=("binaries/a.py",))}, "a.py:1: not JSON"),
     ],
 )
 def test_bad_input_is_one_line(tree, tokenizer_file, tmp_path, monkeypatch, settings, message):
@@ -177,6 +191,8 @@ def test_bad_input_is_one_line(tree, tokenizer_file, tmp_path, monkeypatch, sett
         build(**{**good, **settings}, output=tmp_path / "c")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "c").exists()
+    if "cleaning" in settings or "workers" in settings:  # seen before anything is begun
+        assert not list(tmp_path.glob("partial*"))
 
 
 def test_the_page_is_json_that_names_what_it_came_from(rows):

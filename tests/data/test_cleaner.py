@@ -40,3 +40,9 @@ def test_names_that_are_no_licenses_are_refused_at_once(names):
 @pytest.mark.parametrize("names", [None, [], ["*"], ["unknown", "mit", "LicenseRef-Ours"]])
 def test_licenses_that_can_be_allowed(names):
     assert Cleaning(licenses=names).licenses == names
+
+
+@pytest.mark.parametrize("similarity", [0.0, -1.0, 2.0, float("nan")])
+def test_a_similarity_that_tells_no_texts_apart_is_refused(similarity):
+    with pytest.raises(InputError, match=r"Cleaning\.near_duplicates is .*above 0 and at most 1"):
+        Cleaning(near_duplicates=similarity)

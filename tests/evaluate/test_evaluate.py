@@ -373,7 +373,9 @@ def test_bad_settings_are_one_line(tmp_path):
         evaluate(**arguments, timeout_s=0)
     with pytest.raises(InputError, match=r"timeout_s=inf.*at most 86,400 s"):
         evaluate(**arguments, timeout_s=float("inf"))
-    with pytest.raises(InputError, match="workers is -1; set workers to 0 to 1024"):
+    with pytest.raises(
+        InputError, match=r"evaluate\.workers is -1; set it to a whole number, 0 or more"
+    ):
         evaluate(**arguments, workers=-1)
 
 

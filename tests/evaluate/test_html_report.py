@@ -204,6 +204,9 @@ def test_a_selection_of_other_samples_is_refused(tmp_path):
     selected = str(tmp_path / "selection.jsonl")
     with pytest.raises(InputError, match="sample 9 has no verdict; set selected"):
         write_report(output=output, selected=selected, **files(tmp_path))
+    (tmp_path / "selection.jsonl").write_text("\n")  # no plot could be made of it
+    with pytest.raises(InputError, match=r"selection\.jsonl: no completions"):
+        write_report(output=output, selected=selected, **files(tmp_path))
 
 
 def test_methods_in_folders_of_one_name_have_a_line_each(tmp_path):

@@ -158,7 +158,9 @@ def test_another_file_is_not_replaced(tmp_path, runner):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="set output to a new file"):
         selecting.select(**write(tmp_path), output=str(tmp_path / "notes.txt"), runner=runner)
-    with pytest.raises(InputError, match="workers is -1; set workers to 0 or more"):
+    with pytest.raises(
+        InputError, match=r"select\.workers is -1; set it to a whole number, 0 or more"
+    ):
         selecting.select(**write(tmp_path), output="x", runner=runner, workers=-1)
 
 

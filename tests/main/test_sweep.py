@@ -29,6 +29,7 @@ def toy(tmp_path, monkeypatch):
     path = tmp_path / "toy.py"
     path.write_text(TOY)
     monkeypatch.setattr(sweep, "PROGRAM", (sys.executable, str(path)))
+    monkeypatch.setattr(sweep, "check_settings", lambda *_: None)  # those of no command of ours
     return tmp_path / "runs"
 
 
@@ -127,6 +128,34 @@ def test_what_is_no_number_comes_last_and_an_absent_metric_is_told(tmp_path, cap
     assert [line.split()[0] for line in lines] == ["run", "1", "0", "2"]
     sweep.write_results(runs, tmp_path, "accuracy")
     assert "no run has 'accuracy' in its metrics.jsonl" in capsys.readouterr().out
+
+
+CHAINS = "curate chains --seed=1 --train_chains=2"
+
+
+@pytest.mark.parametrize(
+    ("command", "grid", "line"),
+    [
+        (CHAINS, {"train_chains": (1, 1.0)}, "the run train_chains=1.0: --train_chains=1.0: "),
+        (CHAINS, {"train_chain": (1, 2)}, "no setting --train_chain; did you mean train_chains?"),
+        (f"{CHAINS} --help", {"seed": (1, 2)}, "has --help or --dry_run, and would do nothing"),
+        (f"{CHAINS} x", {"seed": (1, 2)}, "the run seed=1: 'x': expected FILE.gin"),
+        ("evaluate --timeout_s=2", {"timeout_s": (1, 1.0)}, "not set: evaluate.problems"),
+        (
+            "evaluate --problems=p --completions=c",
+            {"timeout_s": (2, 1, 1.0)},
+            "the runs timeout_s=1 and timeout_s=1.0 are one; make their values distinct",
+        ),
+    ],
+)
+@pytest.mark.parametrize("switches", [[], ["--dry_run"]])
+def test_what_a_run_would_refuse_is_refused_before_the_first(
+    tmp_path, capfd, command, grid, line, switches
+):
+    flags = [f"--command={command}", f"--grid={grid!r}", f"--output={tmp_path / 'runs'}"]
+    assert cli.main(["sweep", *flags, "--folder_flag=output", *switches]) == 2
+    assert line in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_dry_run_prints_the_commands(toy, capsys):

@@ -5,6 +5,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from codex_jax import ranges
 from codex_jax.data.cleaning.decontamination import Decontaminator
 from codex_jax.data.cleaning.filters import CheckResult, Filters, run_checks
 from codex_jax.data.cleaning.pii import redact
@@ -17,6 +18,7 @@ from codex_jax.data.readers.licenses import Licenses
 from codex_jax.data.stats import FileStats
 from codex_jax.progress import bar
 
+_SIMILARITY = ranges.real(0, 1, excludes_low=True, is_optional=True)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -43,7 +45,8 @@ class Cleaning:
     decontaminate_against: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Refuses names that are no licenses."""
+        """Refuses names that are no licenses, and a similarity that no two texts are below."""
+        ranges.check("Cleaning", self, {"near_duplicates": _SIMILARITY})
         Licenses("", self.licenses)
 
 

@@ -6,9 +6,11 @@ the last.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 
+from codex_jax import ranges
 from codex_jax.data.languages import parse_error_fraction
 
 _GENERATED = re.compile(
@@ -19,6 +21,12 @@ _GENERATED = re.compile(
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
 _OTHER_ASCII = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _HEAD_LINES = 10
+_RANGES = {
+    "mean_line": ranges.real(0, math.inf, excludes_low=True),
+    "longest_line": ranges.integer(1, math.inf),
+    "alphanumeric": ranges.real(0, 1),
+    "broken": ranges.real(0, 1, is_optional=True),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,10 @@ class Filters:
     longest_line: int = 1000
     alphanumeric: float = 0.25
     broken: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses thresholds that every file passes, or none, whatever it holds."""
+        ranges.check("Filters", self, _RANGES)
 
 
 @dataclasses.dataclass(frozen=True)

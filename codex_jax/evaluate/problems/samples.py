@@ -26,11 +26,6 @@ def load_completions(path: str, tasks: Mapping[str, records.Problem]) -> list[re
     names = _other_names(tasks)
     by_task: dict[str, list[records.Completion]] = collections.defaultdict(list)
     for where, fields in formats.read_rows(pathlib.Path(path), "Completions"):
-        if fields.get("sample_index", 0) is None:  # as pandas writes what is absent
-            del fields["sample_index"]
-        elif type(fields.get("sample_index", 0)) is not int:
-            index = fields["sample_index"]
-            raise InputError(f"{where}: sample_index is {index!r}; expected an integer")
         line = json.dumps(_rename_fields(fields))
         completion = records.parse_record(line, records.Completion, where=where)
         task_id = completion.task_id

@@ -139,7 +139,7 @@ def _decay_section(tasks: Mapping[str, records.Problem], paths: Sequence[str]) -
 def _selection_section(path: str, rows: Sequence[records.Verdict]) -> str:
     if not path:
         return ""
-    chosen = list(records.read_jsonl(path, records.Completion))
+    chosen = records.read_input(path, records.Completion)
     if missing := next((row for row in chosen if "evidence" not in row.extra), None):
         raise InputError(
             f"{path}: {missing.task_id} lacks evidence; set selected to what evaluate select wrote"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError, files, progress, records
+from codex_jax import files, progress, ranges, records
 from codex_jax.evaluate.problems import formats
 from codex_jax.evaluate.problems.samples import load_completions
 from codex_jax.evaluate.sandbox.program_runner import ProgramRunner
@@ -52,8 +52,7 @@ def select(
     Raises:
       InputError: unusable input, or no sandbox works here.
     """
-    if workers < 0:
-        raise InputError(f"workers is {workers}; set workers to 0 or more")
+    ranges.check("select", {"workers": workers}, {"workers": ranges.workers()})
     tasks = formats.read_problems(problems)
     samples = load_completions(completions, tasks)
     prompts = read_prompts(tasks.values())
