@@ -133,7 +133,7 @@ def _write_field(family: str, field: str, key: Any, config: DecoderConfig) -> di
         for foreign_value, our_value in key.to_ours.items():
             if our_value == value:
                 return {key.name: foreign_value}
-        names = " or ".join(map(repr, key.to_ours.values()))
+        names = " or ".join(map(repr, dict.fromkeys(key.to_ours.values())))
         raise InputError(f"DecoderConfig.{field} is {value!r}; {family} has {names}")
     if isinstance(key, FractionOfHead):
         return {key.name: value / config.head_size}

@@ -12,11 +12,12 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from codex_jax import InputError, files, records
+from codex_jax import InputError, files, ranges, records
 from codex_jax.curate.blocks import DOMAINS, STRINGS, Domain
 
 LENGTHS = (1, 2, 3, 4, 5)  # of chains that are trained on
 MAX_LENGTH = 13
+_RANGES = {"train_chains": ranges.integer(0)}
 
 Chain = tuple[int, ...]
 
@@ -166,7 +167,8 @@ def write_chains(
       output: folder to write into.
       seed: decides which chains are held out and what the tests' values are.
       domain: "strings" (the paper's blocks) or "lists" (of integers).
-      train_chains: how many chains of one to five blocks are for training.
+      train_chains: how many chains of one to five blocks are for training; all of one or two are,
+        also where that is more.
       held_out: how many test chains there are of one block, two, and so on; at most 13 counts.
       held_out_pairs: how many pairs of blocks follow one another in no training chain. Test
         problems say how many of them they contain.
@@ -176,10 +178,16 @@ def write_chains(
     """
     if domain not in DOMAINS:
         raise InputError(f"domain is {domain!r}; set it to one of {', '.join(DOMAINS)}")
+    ranges.check("curate.chains", {"train_chains": train_chains}, _RANGES)
     table = DOMAINS[domain]
     _check_counts(held_out, held_out_pairs, table)
     settings: dict[str, Any] = {"held_out": held_out, "held_out_pairs": held_out_pairs}
     train, test = split(seed=seed, train_chains=train_chains, domain=table, **settings)
+    if len(train) < train_chains:
+        raise InputError(
+            f"train_chains is {train_chains}, and only {len(train)} were found, in equal parts of "
+            "three, four and five blocks after those of one and two; set train_chains lower"
+        )
     pairs = held_out_pairs_of(seed, held_out_pairs, table)
     folder = pathlib.Path(output)
     _claim(folder, table)

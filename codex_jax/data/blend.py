@@ -100,7 +100,9 @@ def check_rates(mixture: str, rates: Mapping[str, float]) -> None:
     """
     for name, rate in rates.items():
         if not 0 <= rate < float("inf"):
-            raise InputError(f"mixture {mixture!r}: the rate of {name} is {rate}; set ≥ 0")
+            raise InputError(
+                f"mixture {mixture!r}: the rate of {name} is {rate}; set it finite, ≥ 0"
+            )
     if rates and not any(rates.values()):
         raise InputError(f"mixture {mixture!r}: all rates are 0; set one above 0")
 

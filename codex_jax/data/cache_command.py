@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.data.blend import check_cleaning, read_blend
 from codex_jax.data.cache_folder import claim_cache, describe
 from codex_jax.data.cleaning.cleaner import Cleaning
@@ -21,6 +21,8 @@ from codex_jax.data.packing.pack import check_sequence_length
 from codex_jax.data.seqio_tasks.lazy_import import load_beam_cache
 from codex_jax.data.stats import FileStats, add_count, count_source, describe_sources
 from codex_jax.tokenizer import Tokenizer
+
+_FILES = ranges.integer(1, 100_000)  # each is a file that a worker sorts
 
 
 def cache_on_beam(
@@ -88,8 +90,7 @@ def _check(cleaning: Cleaning, files: int, sequence_length: int) -> None:
             "near_duplicates is set; set it to None: Beam looks for exact duplicates only"
         )
     check_sequence_length(sequence_length)
-    if files < 1:
-        raise InputError(f"files is {files}; expected at least 1")
+    ranges.check("data.cache", {"files": files}, {"files": _FILES})
 
 
 def _write(

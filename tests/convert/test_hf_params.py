@@ -1,4 +1,5 @@
 import functools
+import dataclasses
 import json
 
 import jax
@@ -93,6 +94,9 @@ def test_a_word_that_is_not_ours_is_one_line():
         hf_params.read_config("gpt_neox", words | {"hidden_act": "relu"})
     with pytest.raises(InputError, match="'shared'; gpt_neox has 'parallel' or 'sequential'"):
         hf_params.write_config("gpt_neox", small("gptj"))
+    config = dataclasses.replace(small("gpt2"), activation="swiglu")
+    with pytest.raises(InputError, match="'swiglu'; gpt2 has 'gelu' or 'gelu_exact' or 'quick_"):
+        hf_params.write_config("gpt2", config)  # each word once
 
 
 THEIRS = [family for family in hf_params.FAMILIES if ":" not in family]

@@ -102,6 +102,11 @@ def test_writing_again_with_another_seed_leaves_nothing_of_the_first(tmp_path):
 def test_impossible_counts_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"held_out=\(13, 1\); expected 5 to 13 .*set held_out"):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))
+    with pytest.raises(InputError, match=r"curate\.chains\.train_chains is -1; set it to a whole"):
+        chains.write_chains(output=str(tmp_path), train_chains=-1)
+    with pytest.raises(InputError, match=r"train_chains is 1000000, and only \d+ were found"):
+        chains.write_chains(output=str(tmp_path), train_chains=1_000_000)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from codex_jax import InputError
+from codex_jax.data.cache_command import cache_on_beam
 from codex_jax.data.cache_folder import (
     FORMAT,
     check_settings,
@@ -105,3 +106,10 @@ def test_a_tree_s_path_is_the_same_from_any_folder(tmp_path, monkeypatch):
     settings = describe(SourceTree(path=str(tmp_path)))
     monkeypatch.chdir(tmp_path)
     assert describe(SourceTree(path=".")) == settings
+
+
+@pytest.mark.parametrize("files", [0, -1, 10**9, 1.5])
+def test_a_number_of_files_that_no_worker_writes_is_refused(tmp_path, files):
+    with pytest.raises(InputError, match=r"data\.cache\.files is .*1 or more and at most 100000"):
+        cache_on_beam(tokenizer="absent.json", output=str(tmp_path / "a"), files=files)
+    assert not (tmp_path / "a").exists()
