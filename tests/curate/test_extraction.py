@@ -194,6 +194,14 @@ def test_a_builtin_that_a_module_may_hide_is_no_builtin(text):
         cut(a=text, other=other)
 
 
+@pytest.mark.parametrize("text", ["__all__ = ['k']\nk = 1\ndef sum(x): return 3\n", "_g = 3\n"])
+def test_a_star_hides_nothing_that_it_leaves_out(text):
+    star = "def _g(x):\n    return sum(x)\ndef f(x):\n    return _g(x)\nfrom .b import *\n"
+    assert "def _g(x):" in cut(a=star, b=text).source
+    listed = text + "__all__ = ['sum', '_g']\n"
+    assert reason(star, b=listed + "def sum(x): return 3\n") == "star import"
+
+
 def test_a_star_hides_nothing_that_it_has_not():
     assert "abs(x)" in cut(a="from math import *\ndef f(x):\n    return abs(x)\n").source
 
@@ -245,14 +253,26 @@ def test_a_name_that_its_test_needs(name):
         "def f(x):\n    return __name__ + x\n",
         "def f(x):\n    return f.__module__ + x\n",
         "def f(x):\n    return f.__code__.co_filename + x\n",
+        "def f(x):\n    return str(__doc__) + x\n",
     ],
 )
 def test_a_function_that_reads_where_it_stands(text):
     assert reason(text) == "an attribute of its module"
-    assert reason("def f(x):\n    return str(__doc__) + x\n") == "impure builtin"
     logger = "import logging\nlog = logging.getLogger(__name__)\n"
     logger += "def f(x):\n    log.info(x)\n    return x\n"
     assert "getLogger(__name__)" in cut(a=logger).source
+
+
+def test_a_function_may_set_where_it_seems_to_stand():
+    text = "def named(g):\n    g.__module__ = 'a'\n    return g\n"
+    assert "__module__ = 'a'" in cut(a=text + "@named\ndef f(x):\n    return x\n").source
+
+
+@pytest.mark.parametrize("value", ["'ab' + 'c'", "(1, -2)", "re.compile('b')", "str(3)"])
+def test_what_no_function_can_change_may_be_passed_to_one(value):
+    text = f"import re\nT = {value}\nprint(T)\ndef f(x):\n    return x, T\n"
+    assert f"T = {value}" in cut(a=text).source
+    assert reason(text.replace(value, f"[{value}]")) == "a constant that statements change"
 
 
 @pytest.mark.parametrize("use", ["u.k = x", "u.k += x", "del u.k"])
@@ -308,7 +328,9 @@ def test_a_helper_whose_name_is_part_of_answers_keeps_it(helper, use):
     )
 
 
-@pytest.mark.parametrize("value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()"])
+@pytest.mark.parametrize(
+    "value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()", "enumerate('abc')"]
+)
 def test_a_constant_that_is_used_up(value):
     text = f"import itertools\nT = {value}\nFIRST = list(T)\ndef f(x):\n    return next(T)\n"
     assert reason(text) == "a constant that is used up"

@@ -19,7 +19,13 @@ _MAX_CLASS_LINES = 60
 
 _BUILTINS = frozenset(dir(builtins))
 _CONSTANTS = ast.Assign | ast.AnnAssign
-_ITERATORS = frozenset(["iter", "map", "filter", "zip", "reversed", "count", "cycle", "chain"])
+_ITERATOR_FUNCTIONS = """
+    iter map filter zip reversed enumerate count cycle repeat chain from_iterable accumulate starmap
+    takewhile dropwhile islice groupby pairwise product permutations combinations finditer
+"""
+_ITERATORS = frozenset(_ITERATOR_FUNCTIONS.split())
+_IMMUTABLE = ast.Constant | ast.JoinedStr | ast.UnaryOp | ast.Compare | ast.Lambda
+_IMMUTABLE_CALLS = ("bool", "bytes", "compile", "float", "int", "join", "object", "str")
 _NAMES_OF_TESTS = frozenset(["abs", "check", "float", "frozenset", "list", "set"])
 
 Key = tuple[str, str]  # module, name; an import's module is ""
@@ -117,9 +123,8 @@ class _Extraction:
         if binding.source:
             return self._require_import(module, binding, name)
         key = (module.name, name)
-        if key in self._changes.changed or isinstance(binding.node, _CONSTANTS) & (
-            key in self._changes.passed
-        ):
+        is_passed = key in self._changes.passed and _is_changeable(binding.node)
+        if is_passed or key in self._changes.changed:
             raise NotSelfContainedError("a constant that statements change", name)
         if key in self._new_names:
             return self._new_names[key]
@@ -154,10 +159,7 @@ class _Extraction:
 
     def _choose(self, bindings: list[Binding], name: str) -> Binding:
         """Returns the only binding; of imports that stand in for one another, the library's."""
-        if (
-            len({(id(b.node), b.name) if not b.source else (b.source, b.name) for b in bindings})
-            == 1
-        ):
+        if len({(b.source or id(b.node), b.name) for b in bindings}) == 1:
             return bindings[0]
         outer = bindings[0].outer
         if outer is not None and all(binding.outer is outer for binding in bindings):
@@ -323,10 +325,22 @@ def _text(module: Module, node: ast.stmt, name: str) -> str:
     return text
 
 
+def _is_changeable(node: ast.AST | None) -> bool:
+    """Whether a statement binds, or an expression is, what a function that gets it may change."""
+    if isinstance(node, _CONSTANTS):
+        return _is_changeable(node.value)
+    if isinstance(node, ast.Tuple):
+        return any(map(_is_changeable, node.elts))
+    if isinstance(node, ast.BinOp):
+        return _is_changeable(node.left) or _is_changeable(node.right)
+    if isinstance(node, ast.Call):
+        return purity.called_name(node) not in _IMMUTABLE_CALLS
+    return isinstance(node, ast.expr) and not isinstance(node, _IMMUTABLE)
+
+
 def _is_iterator(value: ast.expr | None) -> bool:
-    function = value.func if isinstance(value, ast.Call) else None
-    name = getattr(function, "id", getattr(function, "attr", ""))
-    return isinstance(value, ast.GeneratorExp) or name in _ITERATORS
+    is_call = isinstance(value, ast.Call) and purity.called_name(value) in _ITERATORS
+    return is_call or isinstance(value, ast.GeneratorExp)
 
 
 def _import_line(binding: Binding, new_name: str) -> str:
