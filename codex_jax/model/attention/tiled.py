@@ -86,7 +86,8 @@ def _backward(residuals, d_out):
     """
     q, k, v, segments, out, log_total = residuals
     delta = _einsum("BKGTH,BKGTH->BKGT", d_out, out)[..., None]
-    d_q, d_k, d_v = [], *(jnp.zeros_like(x.swapaxes(2, 3), jnp.float32) for x in (k, v))
+    d_q = []
+    d_k, d_v = (jnp.zeros_like(x.swapaxes(2, 3), jnp.float32) for x in (k, v))
     for tile in _tiles(q.shape[3]):
         keys, queries = (slice(None), slice(None), slice(tile.stop)), (..., tile, slice(None))
         weights = jnp.exp(_scores(q, k, segments, tile) - log_total[queries])
