@@ -24,6 +24,7 @@ CHANGED = {
     "a part of it": "T = {'a': {}}\np = T['a']\np['b'] = 1\n",
     "in a loop": "class T: pass\nfor t in [T]:\n    t.k = 1\n",
     "in a function's loop": "T = {1: {}}\ndef g():\n    for t in T.values(): t[3] = 4\ng()\n",
+    "in a condition": "T = {}\nif (t := T) is not None:\n    t[3] = 1\n",
     "in a comprehension": "T = [{}]\n_ = [t.update(a=1) for t in T]\n",
     "deep within": "T = {'a': {}}\nT['a'].setdefault('b', []).append(3)\n",
 }
@@ -33,6 +34,8 @@ PASSED = {
     "by a function": "def fill(t):\n    t[3] = 1\nT = {}\ndef g():\n    fill(T)\ng()\n",
     "under another name": "def fill(t):\n    t[3] = 1\nT = {}\nU = T\nK = fill(U)\n",
     "by a parameter's loop": "def fill(t):\n    for x in t: x[3] = 1\nT = [{}]\nK = fill(T)\n",
+    "to what adds to it": "def add(t):\n    t += [3]\nT = []\nK = add(T)\n",
+    "by an addition": "T = {}\nU = T\nU |= {3: 4}\n",
     "to the library": "from heapq import heappop\nT = [1, 2]\nU = heappop(T)\n",
 }
 UNCHANGED = {
@@ -65,6 +68,8 @@ def test_a_global_that_stays(text):
         "import pkg.a as q\nq.T[1] = 2\n",
         "from .a import *\nT[3] = 5\n",
         "from .c import *\nT[3] = 5\n",
+        "def g():\n    from .a import T\n    T[3] = 5\ng()\n",
+        "def g():\n    from . import a\n    a.T[3] = 5\ng()\n",
     ],
 )
 def test_another_module_changes_it(text):

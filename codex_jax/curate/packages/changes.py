@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from codex_jax.curate.packages import import_code, purity
-from codex_jax.curate.packages.modules import Module, Package
+from codex_jax.curate.packages.modules import Binding, Module, Package
 
 _METHODS = """
     append appendleft add update setdefault extend extendleft insert remove discard pop popitem
@@ -44,10 +44,14 @@ def find_changes(package: Package) -> Changes:
         for name, whole in _aliases(package, piece):
             edges.setdefault(name, set()).add(whole)
     changed = _follow(edges, (key for piece in pieces for key in _changed(package, piece)))
+    added = _follow(edges, (key for piece in pieces for key in _added_to(package, piece)))
+    may_change = changed | added
     changing = _IN_PLACE.union(
-        *(piece.called for piece in pieces if changed & _parameters(piece)),
+        *(piece.called for piece in pieces if may_change & _parameters(piece)),
     )
-    passed = _follow(edges, (key for piece in pieces for key in _passed(package, piece, changing)))
+    passed = added | _follow(
+        edges, (key for piece in pieces for key in _passed(package, piece, changing))
+    )
     rebound = {key for piece in pieces for key in _rebound(piece)}
     return Changes(frozenset(changed | rebound), frozenset(passed))
 
@@ -68,6 +72,13 @@ def _changed(package: Package, piece: import_code.Piece) -> Iterator[Global]:
             root, attributes = _chain(target)
             if attributes[-1:] not in _LABELS:
                 yield from _resolve(package, piece, root, attributes)
+
+
+def _added_to(package: Package, piece: import_code.Piece) -> Iterator[Global]:
+    """Yields names that `+=` and its like give another value, or change where it is a list."""
+    for node in piece.nodes:
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            yield from _resolve(package, piece, node.target.id, [])
 
 
 def _rebound(piece: import_code.Piece) -> Iterator[Global]:
@@ -117,27 +128,36 @@ def _resolve(
     """Yields what a name, or an attribute of a module of that name, stands for."""
     if name in piece.local:
         yield piece.scope, name
+    elif binding := piece.imports.get(name):
+        yield from _follow_import(package, binding, attributes, _MOST_HOPS)
     elif name:
-        yield from _resolve_global(package, piece.module, name, attributes)
+        yield from _resolve_global(package, piece.module, name, attributes, _MOST_HOPS)
 
 
 def _resolve_global(
-    package: Package, module: Module, name: str, attributes: list[str], hops: int = _MOST_HOPS
+    package: Package, module: Module, name: str, attributes: list[str], hops: int
 ) -> Iterator[Global]:
     yield module.name, name
     for owner in package.owners(module, name) if hops else ():
         for binding in owner.bindings[name]:
-            full = f"{binding.source}.{binding.name}" if binding.name else binding.source
-            if not binding.source:
+            if binding.source:
+                yield from _follow_import(package, binding, attributes, hops)
+            else:
                 yield owner.name, name
-            elif (target := package.find(full)) is not None:
-                rest = list(attributes)
-                while rest and (deeper := package.find(f"{target.name}.{rest[0]}")) is not None:
-                    target, rest = deeper, rest[1:]
-                if rest:
-                    yield from _resolve_global(package, target, rest[0], rest[1:], hops - 1)
-            elif (target := package.find(binding.source)) is not None:
-                yield from _resolve_global(package, target, binding.name, attributes, hops - 1)
+
+
+def _follow_import(
+    package: Package, binding: Binding, attributes: list[str], hops: int
+) -> Iterator[Global]:
+    full = f"{binding.source}.{binding.name}" if binding.name else binding.source
+    if (target := package.find(full)) is not None:
+        rest = list(attributes)
+        while rest and (deeper := package.find(f"{target.name}.{rest[0]}")) is not None:
+            target, rest = deeper, rest[1:]
+        if rest:
+            yield from _resolve_global(package, target, rest[0], rest[1:], hops - 1)
+    elif (target := package.find(binding.source)) is not None:
+        yield from _resolve_global(package, target, binding.name, attributes, hops - 1)
 
 
 def _passed(
@@ -183,7 +203,7 @@ def _resolve_all(
 def _aliases(package: Package, piece: import_code.Piece) -> Iterator[tuple[Global, Global]]:
     """Yields pairs (name, what it stands for or is a part of), of assignments and loops."""
     for node in piece.nodes:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_part(node.value):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and _is_part(node.value):
             assert node.value is not None
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             wholes = list(_resolve(package, piece, *_chain(node.value)))

@@ -5,10 +5,10 @@ known, so that some are taken for reached that aren't.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from codex_jax.curate.packages.modules import Function, Module, Package
+from codex_jax.curate.packages.modules import Binding, Function, Module, Package
 
 
 class Piece(NamedTuple):
@@ -20,6 +20,7 @@ class Piece(NamedTuple):
     local: frozenset[str]
     called: frozenset[str] = frozenset()  # names by which it is called
     parameters: frozenset[str] = frozenset()  # but for self and cls
+    imports: Mapping[str, Binding] = {}  # a function's own
 
     @property
     def is_module(self) -> bool:
@@ -70,13 +71,16 @@ def _add_functions(module: Module, functions: dict[str, list[Piece]]) -> Piece:
 
 def _function_piece(module: Module, node: Function, owner: str) -> Piece:
     names = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+    nodes = list(_walk(node.body))
+    imports = (part for part in nodes if isinstance(part, ast.Import | ast.ImportFrom))
     return Piece(
         module,
         f"{module.name}:{node.lineno}",
-        list(_walk(node.body)),
+        nodes,
         _locals(node),
         called=frozenset({node.name, owner} - {""}),
         parameters=frozenset(names - {"self", "cls"}),
+        imports=dict(pair for part in imports for pair in module.bind(part)),
     )
 
 

@@ -69,7 +69,7 @@ class Module:
         names: dict[str, list[Binding]] = {}
         for top in self.tree.body:
             for node in _statements(top):
-                for name, binding in self._bind(node):
+                for name, binding in self.bind(node):
                     outer = None if node is top else top
                     names.setdefault(name, []).append(binding._replace(outer=outer))
         return names
@@ -90,7 +90,8 @@ class Module:
         except (ValueError, TypeError):
             return None
 
-    def _bind(self, node: ast.stmt) -> Iterator[tuple[str, Binding]]:
+    def bind(self, node: ast.stmt) -> Iterator[tuple[str, Binding]]:
+        """Yields the names that a statement binds itself, each with its binding."""
         if isinstance(node, Function | ast.ClassDef):
             yield node.name, Binding(node)
         elif isinstance(node, ast.Import):
