@@ -124,9 +124,9 @@ def test_an_annotation_of_somebody_elses_stays_text():
         ("def f(x):\n    return missing(x)\n", "unresolved name"),
         ("N = 0\ndef f(x):\n    global N\n    N += x\n    return N\n", "changes globals"),
         ("T = {}\nfor i in range(3):\n    T[i] = i\ndef f(x):\n    return T[x]\n",
-         "a constant that statements change"),
+         "a global that the import changes"),
         ("T = {}\nT.update(a=1)\ndef f(x):\n    return T[x]\n",
-         "a constant that statements change"),
+         "a global that the import changes"),
         (f"T = {list(range(2000))}\ndef f(x):\n    return T[x]\n", "long constant"),
         ("from . import other\ndef f(x):\n    return repr(other)[x]\n", "a module as a value"),
         ("import datetime\ndef f(x):\n    return datetime.datetime.now() - x\n", "impure method"),
@@ -272,7 +272,7 @@ def test_a_function_may_set_where_it_seems_to_stand():
 def test_what_no_function_can_change_may_be_passed_to_one(value):
     text = f"import re\nT = {value}\nprint(T)\ndef f(x):\n    return x, T\n"
     assert f"T = {value}" in cut(a=text).source
-    assert reason(text.replace(value, f"[{value}]")) == "a constant that statements change"
+    assert reason(text.replace(value, f"[{value}]")) == "a global that the import changes"
 
 
 @pytest.mark.parametrize("use", ["u.k = x", "u.k += x", "del u.k"])

@@ -98,7 +98,7 @@ class _Extraction:
         key = (module.name, name)
         is_passed = key in self._changes.passed and constants.is_changeable(binding.node)
         if is_passed or key in self._changes.changed:
-            raise NotSelfContainedError("a constant that statements change", name)
+            raise NotSelfContainedError("a global that the import changes", name)
         if key in self._new_names:
             return self._new_names[key]
         if len(self._new_names) >= _MAX_DEFINITIONS:
@@ -113,7 +113,7 @@ class _Extraction:
             isinstance(b.node, constants.ASSIGNMENT) for b in bindings
         )
         if is_constant and (module.name, changes.ANY) in self._changes.passed:
-            raise NotSelfContainedError("a constant that statements change", name)
+            raise NotSelfContainedError("a global that the import changes", name)
         if name in _BUILTINS and any(binding.outer for binding in bindings):
             raise NotSelfContainedError("a builtin under a condition", name)
         last = max((binding.node.lineno for binding in bindings), default=0)
