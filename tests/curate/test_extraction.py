@@ -305,7 +305,13 @@ def test_clocks_within_pure_modules(text):
 
 
 @pytest.mark.parametrize(
-    "line", [f"K = {'1 + ' * 1500}1", f"if len('') == 0x{'f' * 4000}: pass", f"K = x{'.y' * 1500}"]
+    "line",
+    [
+        f"K = {'1 + ' * 1500}1",
+        f"if len('') == 0x{'f' * 4000}: pass",
+        f"K = x{'.y' * 1500}",
+        "if 0: pass\n" + "elif 0: pass\n" * 2500,
+    ],
 )
 def test_deep_or_long_code_elsewhere_in_a_module_costs_nothing(line):
     assert cut(a=f"{line}\ndef f(x):\n    return x\n").source == "def f(x):\n    return x\n"

@@ -183,18 +183,15 @@ def _module_name(path: str, folders: set[str]) -> str:
 
 def _statements(node: ast.stmt) -> Iterator[ast.stmt]:
     """Yields a statement and those in it that run with it, not those of functions and classes."""
-    yield node
-    if not isinstance(node, Function | ast.ClassDef):
-        for inner in _inner_statements(node):
-            yield from _statements(inner)
-
-
-def _inner_statements(node: ast.AST) -> Iterator[ast.stmt]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):
-            yield child
-        elif isinstance(child, ast.ExceptHandler | ast.match_case):
-            yield from _inner_statements(child)
+    stack: list[ast.AST] = [node]  # a chain of `elif` may be deep
+    while stack:
+        part = stack.pop()
+        if isinstance(part, ast.stmt):
+            yield part
+        if not isinstance(part, Function | ast.ClassDef):
+            parts = ast.iter_child_nodes(part)
+            kinds = ast.stmt | ast.ExceptHandler | ast.match_case
+            stack += reversed([inner for inner in parts if isinstance(inner, kinds)])
 
 
 def _stored_names(statement: ast.stmt) -> Iterator[str]:
