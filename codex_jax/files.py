@@ -211,6 +211,19 @@ def resolve_output(path: pathlib.Path | str, setting: str) -> pathlib.Path:
     return pathlib.Path(path).resolve()
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """Parses JSON; a ValueError also where it is nested too deep for Python.
+
+    Args:
+      text: of JSON.
+      options: of json.loads.
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def has_json_keys(*keys: str, lines: bool = False) -> Check:
     """Returns a check for an object of JSON that has all these keys.
 
@@ -225,8 +238,8 @@ def has_json_keys(*keys: str, lines: bool = False) -> Check:
             if lines and not content.endswith(b"\n"):
                 start = f'{{"{keys[0]}"'.encode()
                 return content.startswith(start) or start.startswith(content)
-            fields = json.loads(content)
-        except (OSError, ValueError, RecursionError):
+            fields = parse_json(content)
+        except (OSError, ValueError):
             return False
         return isinstance(fields, dict) and fields.keys() >= set(keys)
 

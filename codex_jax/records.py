@@ -5,6 +5,7 @@ import gzip
 import json
 import pathlib
 import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -96,6 +97,8 @@ Record = TypeVar("Record", Problem, Completion, Verdict)
 
 
 _TEXTS = ("task_id", "prompt", "completion", "test", "entry_point", "verdict", "canonical_solution")
+_NUMBERS = ("mean_logprob", "sum_logprob", "seconds")
+_LARGEST = sys.float_info.max
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -181,12 +184,24 @@ def parse_record(line: str, record_type: type[Record], *, where: str) -> Record:
             raise InputError(
                 f"{where}: {name} must be a string, found {type(fields[name]).__name__}"
             )
+    for name in _NUMBERS:
+        if name in names and not _is_finite(fields.get(name)):
+            raise InputError(
+                f"{where}: {name} is {fields[name]!r:.40}; expected a finite number, or null"
+            )
     if _SURROGATE.search(fields["task_id"]):
         raise InputError(f"{where}: task_id holds a lone surrogate; expected text of UTF-8")
     names -= {"extra"}  # a line's field of that name is one more that isn't known
     extra = {name: value for name, value in fields.items() if name not in names}
     values = {name: value for name, value in fields.items() if name in names}
     return record_type(**values, extra=extra)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value is a number that a float holds, or None."""
+    if value is None or isinstance(value, bool):
+        return value is None
+    return isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST
 
 
 def _fields(record_type: type[Record]) -> tuple[frozenset[str], list[str]]:

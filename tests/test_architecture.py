@@ -22,6 +22,7 @@ LEAST_TEST_SHARE = 0.75  # lines of tests by lines of source
 
 LEAVES = {"records", "files", "progress", "host_runtime", "ranges", "problem_texts", "remote"}
 LEAVES |= {"licenses", "list_settings", "tokenizer", "sharding", "checkpoint", "model", "hosts"}
+LEAVES |= {"coercion", "suggestions"}
 STAGES = {"data", "train", "sample", "evaluate", "curate", "convert"}
 # The Python interface imports a stage within the function that needs it: importing it is cheap.
 INTERFACE = {"data", "train", "sample", "evaluate"}
@@ -43,6 +44,8 @@ ROOMS = {
     "files": Room({"remote"}, set()),
     "remote": Room(set(), {"etils", "fsspec", "tensorstore"}),
     "ranges": Room(set(), set()),
+    "coercion": Room(set(), set()),
+    "suggestions": Room(set(), set()),
     "problem_texts": Room(set(), set()),
     "list_settings": Room(set(), set()),
     "licenses": Room(set(), {"license_expression"}),
@@ -103,7 +106,11 @@ ROOMS = {
         | COMPOSED["rl"],
         ARRAYS,
     ),
-    "api": Room({"records", "tokenizer", "model", "sharding"} | INTERFACE, set()),
+    "api": Room(
+        {"records", "ranges", "coercion", "suggestions", "tokenizer", "model", "sharding"}
+        | INTERFACE,
+        set(),
+    ),
     "main": Room(
         LEAVES | STAGES | {"compile", "solve", "rl"}, {"gin", "matplotlib", "absl", "jax", "numpy"}
     ),

@@ -155,3 +155,10 @@ def test_a_file_without_the_mark_is_refused(tmp_path):
             files.claim_file(path, check, "out")
     with pytest.raises(InputError, match="exists"):
         files.claim_file(tmp_path, check, "output")
+
+
+def test_what_is_nested_too_deep_is_no_json():
+    assert files.parse_json(b'{"a": [1]}') == {"a": [1]}
+    for text in ("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000):
+        with pytest.raises(ValueError, match=r"too deep|Expecting|delimiter"):
+            files.parse_json(text)

@@ -67,6 +67,9 @@ def test_a_humaneval_line_is_a_completion():
     assert json.loads(records.to_line(completion)).keys() >= {"task_id", "completion"}
 
 
+LOGPROB = '{"task_id": "a", "completion": "", "mean_logprob": %s}'
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -75,6 +78,12 @@ def test_a_humaneval_line_is_a_completion():
         ('{"task_id": "a"}', "f:7: Completion lacks completion"),
         ('{"task_id": 3, "completion": ""}', "f:7: task_id must be a string, found int"),
         (r'{"task_id": "\ud800", "completion": ""}', "f:7: task_id holds a lone surrogate"),
+        (LOGPROB % "NaN", "f:7: mean_logprob is nan; expected a finite number, or null"),
+        (LOGPROB % "-Infinity", "f:7: mean_logprob is -inf; expected a finite number, or null"),
+        (LOGPROB % "1e999", "f:7: mean_logprob is inf; expected a finite number, or null"),
+        (LOGPROB % '"-1"', "f:7: mean_logprob is '-1'; expected a finite number, or null"),
+        (LOGPROB % "true", "f:7: mean_logprob is True; expected a finite number, or null"),
+        (LOGPROB % ("-1" + "0" * 400), "f:7: mean_logprob is -1000000"),
     ],
 )
 def test_malformed_lines_are_refused_by_number(line, message):

@@ -98,7 +98,7 @@ COVERED_BY = {
     ],
     "main/test_cli.py": ["main.help_text"],
     "main/test_run.py": ["main.dry_run"],
-    "main/test_bindings.py": ["main.suggestions"],
+    "main/test_bindings.py": ["suggestions"],
     "main/test_resolve.py": ["main.config_text"],
     "api/test_python_interface.py": ["api.completion", "api.judging", "api.training"],
     "model/test_attention.py": ["model.attention.core"],

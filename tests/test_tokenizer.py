@@ -105,6 +105,7 @@ def _altered(content: str) -> str:
     [
         (_altered, "altered"),
         (lambda content: content[:-20], "not a tokenizer's JSON"),
+        (lambda _: "[" * 100_000, "not a tokenizer's JSON"),
         (lambda _: "[1, 2]", "not a tokenizer of ours"),
         (lambda _: json.dumps({"model": {}}), "not a tokenizer of ours"),
     ],

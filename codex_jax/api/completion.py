@@ -1,17 +1,25 @@
 """Completions of prompts by a checkpoint."""
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
+from codex_jax.api import arguments
 
 if TYPE_CHECKING:
     from codex_jax.sample.engine.engine import Engine
     from codex_jax.sample.sampling.text_ends import TextEnds
     from codex_jax.sample.sampling.token_healing import TokenHealer
     from codex_jax.tokenizer import Tokenizer
+
+_NUMBERS = itertools.count()
+_RANGES = {
+    "n": ranges.integer(0, 1_000_000),
+    "seed": ranges.integer(-(1 << 63), (1 << 64) - 1),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +65,23 @@ class Model:
         from codex_jax.sample.engine.requests import Request
         from codex_jax.sample.sampling.detokenizer import encode_prompt
         from codex_jax.sample.sampling.params import SamplingParams
+        from codex_jax.sample.sampling.stop_strings import check_stops
 
+        params = SamplingParams(**arguments.fit_settings(SamplingParams, sampling))
+        ranges.check("complete", {"n": n, "seed": seed}, _RANGES)
+        most = arguments.fit("max_new_tokens", max_new_tokens, int | None)
+        stops = check_stops(arguments.fit("stops", stops, Sequence[str]))
+        if not isinstance(prompt, str):
+            raise InputError(f"prompt is {prompt!r:.60}; set it to the text to continue")
         tokens = encode_prompt(self.tokenizer, prompt, None, begin_ids=self.ends.begin_ids)
-        params = SamplingParams(**sampling)
-        request = Request("prompt", tokens, range(n), params, seed, max_new_tokens, tuple(stops))
+        name = f"prompt {next(_NUMBERS)}"  # a call that was interrupted may have left samples
+        request = Request(name, tokens, range(n), params, int(seed), most, stops)
         request = request._replace(healed=self.healer.count(prompt, tokens))
-        samples = [sample for batch in self.engine.batches([request]) for sample in batch]
+        try:
+            batches = list(self.engine.batches([request] if n else []))
+        finally:
+            self.engine.cancel(name)
+        samples = [sample for batch in batches for sample in batch if sample.request_id == name]
         samples.sort(key=lambda sample: sample.sample_index)
         return [
             to_completion(sample, self.tokenizer, self.ends.eos_ids, stops).completion
@@ -104,11 +123,15 @@ def load(
     from codex_jax.sharding import MeshShape
     from codex_jax.tokenizer import Tokenizer
 
+    arguments.check_path("checkpoint", checkpoint)
+    arguments.check_path("tokenizer", tokenizer)
+    arguments.fit("step", step, int | None)
+    ranges.check("load", {"batch_size": batch_size}, {"batch_size": ranges.integer(1, 65_536)})
     vocabulary = Tokenizer.load(tokenizer)
     card = read_card(str(checkpoint), step, str(tokenizer), vocabulary)
     context = card.model["max_length"]
-    if not 1 <= max_new_tokens < context:
-        raise InputError(f"max_new_tokens is {max_new_tokens}; expected 1 to {context - 1}")
+    sizes = {"max_new_tokens": ranges.integer(1, context - 1)}
+    ranges.check("load", {"max_new_tokens": max_new_tokens}, sizes)
     shape = plan(
         max_prompt_tokens=context - max_new_tokens,
         samples_per_prompt=1,

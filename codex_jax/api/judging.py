@@ -2,12 +2,24 @@
 
 import contextlib
 import io
+import json
 import pathlib
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from codex_jax.records import Completion, Problem, Verdict, read_jsonl, write_jsonl
+from codex_jax import InputError, ranges
+from codex_jax.api import arguments
+from codex_jax.records import (
+    Completion,
+    Problem,
+    Verdict,
+    parse_record,
+    read_jsonl,
+    to_line,
+    write_jsonl,
+)
 
 if TYPE_CHECKING:
     from codex_jax.evaluate.metrics.pass_at_k import Estimate
@@ -39,10 +51,13 @@ def judge(
     """
     from codex_jax.evaluate.evaluate import evaluate
 
-    record = problem if isinstance(problem, Problem) else Problem(**problem)
+    own = ("problems", "completions", "output")
+    settings = arguments.fit_settings(evaluate, settings, taken=own)
+    record = _to_problem(problem)
+    texts = arguments.list_items("completions", completions, str, "texts")
     samples = [
         Completion(task_id=record.task_id, completion=text, sample_index=index)
-        for index, text in enumerate(completions)
+        for index, text in enumerate(texts)
     ]
     if not samples:
         return []
@@ -61,6 +76,17 @@ def judge(
     return sorted(verdicts, key=lambda verdict: verdict.sample_index)
 
 
+def _to_problem(problem: Problem | Mapping[str, Any]) -> Problem:
+    """The record of its fields, checked as a file's are; unknown ones are `extra`."""
+    if not isinstance(problem, Problem | Mapping):
+        raise InputError(f"problem is {problem!r:.60}; set it to a Problem or its fields")
+    try:
+        line = to_line(problem) if isinstance(problem, Problem) else json.dumps(dict(problem))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"problem: {error}; set its fields to JSON's values") from None
+    return parse_record(line, Problem, where="problem")
+
+
 def pass_at_k(
     verdicts: Iterable[Verdict], ks: Sequence[int] = (1, 10, 100)
 ) -> "dict[int, Estimate | None]":
@@ -73,6 +99,9 @@ def pass_at_k(
     Returns:
       k → mean over problems with a 95 % interval; None if no problem has k samples.
 
+    Raises:
+      InputError: no verdicts, or a k that is no whole number above 0.
+
     Example:
       >>> estimates = cj.pass_at_k(verdicts, ks=(1, 10))
       >>> estimates[1].mean, estimates[10]
@@ -81,4 +110,7 @@ def pass_at_k(
     from codex_jax.evaluate.metrics.pass_at_k import estimate
     from codex_jax.evaluate.metrics.summary import count_passes
 
-    return estimate(count_passes(verdicts), ks)
+    rows = arguments.list_items("verdicts", verdicts, Verdict, "Verdicts")
+    numbers = arguments.list_items("ks", ks, Integral, "whole numbers")
+    ranges.check("pass_at_k", {"ks": min(numbers, default=1)}, {"ks": ranges.integer(1)})
+    return estimate(count_passes(rows), [int(k) for k in numbers])

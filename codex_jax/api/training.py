@@ -4,6 +4,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from codex_jax import InputError
+from codex_jax.api import arguments
+
 if TYPE_CHECKING:
     from codex_jax.data.packing.batches import BatchReader
     from codex_jax.data.packing.row_store import RowsInfo
@@ -36,7 +39,9 @@ def train_tokenizer(
     from codex_jax.data.train_tokenizer import learn_tokenizer
     from codex_jax.tokenizer import Tokenizer
 
-    learn_tokenizer(corpus=corpus, output=output, vocab_size=vocab_size, **settings)
+    own = {"corpus": corpus, "output": output, "vocab_size": vocab_size}
+    arguments.check_path("output", output)
+    learn_tokenizer(**arguments.fit_settings(learn_tokenizer, own | settings))
     return Tokenizer.load(output)
 
 
@@ -67,13 +72,11 @@ def build_rows(
     """
     from codex_jax.data.build import build
 
-    info = build(
-        corpus=corpus,
-        tokenizer=tokenizer,
-        output=output,
-        sequence_length=sequence_length,
-        **settings,
-    )
+    own: dict[str, Any] = {"corpus": corpus, "tokenizer": tokenizer, "output": output}
+    for name in ("tokenizer", "output"):
+        arguments.check_path(name, own[name])
+    own["sequence_length"] = sequence_length
+    info = build(**arguments.fit_settings(build, own | settings, taken=["explain"]))
     assert info is not None  # None only with `explain`
     return info
 
@@ -93,7 +96,11 @@ def read_rows(folder: pathlib.Path | str, *, batch_size: int = 8, seed: int = 0)
     """
     from codex_jax.data.packing.batches import BatchReader
 
-    return BatchReader(folder, batch_size=batch_size, seed=seed)
+    arguments.check_path("folder", folder)
+    size, seed = (
+        arguments.fit(*pair, int) for pair in (("batch_size", batch_size), ("seed", seed))
+    )
+    return BatchReader(folder, batch_size=size, seed=seed)
 
 
 def train_decoder(
@@ -130,19 +137,20 @@ def train_decoder(
       >>> metrics["loss"] > 0
       True
     """
+    from codex_jax.data.packing.batches import BatchReader
     from codex_jax.model import DecoderConfig
     from codex_jax.train.loop import train
     from codex_jax.train.optimizer import Optimizer
 
+    if not isinstance(rows, BatchReader):
+        raise InputError(f"rows is {rows!r:.60}; set it to what cj.read_rows returns")
+    arguments.check_path("checkpoint", checkpoint)
     if isinstance(decoder, Mapping):
-        decoder = DecoderConfig(**{"vocab_size": rows.vocab_size, **decoder})
-    if not isinstance(optimizer, Optimizer):
-        optimizer = Optimizer(**(optimizer or {}))
-    return train(
-        batches=rows,  # type: ignore[arg-type]  # its properties are read-only, as train reads them
-        model=decoder,
-        checkpoint_dir=str(checkpoint),
-        steps=steps,
-        optimizer=optimizer,
-        **settings,
-    )
+        fields = {"vocab_size": rows.vocab_size, **decoder}
+        decoder = DecoderConfig(**arguments.fit_settings(DecoderConfig, fields))
+    if optimizer is None or isinstance(optimizer, Mapping):
+        optimizer = Optimizer(**arguments.fit_settings(Optimizer, optimizer or {}))
+    own: dict[str, Any] = {"model": decoder, "steps": steps, "optimizer": optimizer}
+    own |= {"checkpoint_dir": str(checkpoint)}
+    own |= arguments.fit_settings(train, own | settings, taken=["batches", "operative_config"])
+    return train(batches=rows, **own)  # type: ignore[arg-type]  # train only reads its properties

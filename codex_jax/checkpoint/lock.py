@@ -224,7 +224,7 @@ class FolderLock:
         """Returns the owner; empty where there is none, or a killed process left half a line."""
         try:
             fields = json.loads(self._read_text())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
         return fields if isinstance(fields, dict) else {}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from codex_jax import InputError, files
+from codex_jax import InputError, files, ranges
 from codex_jax.compile import joint, report
 from codex_jax.compile import search as searches
 from codex_jax.compile.estimate import estimate
@@ -27,6 +27,7 @@ _OWN_FILES = {
     "points.json": files.has_text('"target": {'),
     "front.png": files.has_text(searches.MARK),
 }
+_RANGES = {name: ranges.integer(1) for name in ("slices", "batch_size", "sequence_length")}
 
 
 def compile_for(
@@ -70,6 +71,7 @@ def compile_for(
       output: Folder for a search's points.json and front.png; empty writes none.
     """
     settings = types.SimpleNamespace(**locals())
+    ranges.check("compile", settings, _RANGES)
     target = _make_target(settings)
     _use_host()
     files.check_creatable(pathlib.Path(cache_dir).expanduser(), "cache_dir")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.compile.sampling_target import SampleTarget, Sampling
 from codex_jax.compile.targets import Pod, Target, TrainTarget
 from codex_jax.sample.engine import shardings
@@ -37,6 +37,10 @@ class Policy:
     """
 
     prompts_per_batch: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuses a batch of nothing."""
+        ranges.check("Policy", self, {"prompts_per_batch": ranges.integer(1)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,13 +175,7 @@ class JointTarget(Pod):
         }
 
     def _check(self) -> None:
-        sizes = {"Policy.prompts_per_batch": self.policy.prompts_per_batch}
-        names = ("batch_size", "samples", "max_prompt_tokens", "max_new_tokens")
-        sizes |= {f"Sampling.{name}": getattr(self.sampling, name) for name in names}
-        for name, size in sizes.items():
-            least = 2 if name == "Sampling.samples" else 1
-            if size < least:
-                raise InputError(f"{name} is {size}; set it to {least} or more")
+        ranges.check("Sampling", self.sampling, {"samples": ranges.integer(2)})
         if self.mesh.context != 1:
             raise InputError(
                 f"MeshShape.context is {self.mesh.context}; set it to 1: samples are too short to "

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from codex_jax import ranges
 from codex_jax.compile.targets import Target
 from codex_jax.sample.engine import shardings
 from codex_jax.sample.engine.capacity import plan
@@ -15,6 +16,8 @@ from codex_jax.sample.engine.decode import jit_decode
 from codex_jax.sample.engine.engine import STOP_STATES
 from codex_jax.sample.engine.flat_cache import choose_kernel
 from codex_jax.sample.engine.state import EngineShape, LoopInputs, empty_inputs, init_state
+
+_SIZES = ("batch_size", "samples", "max_prompt_tokens", "max_new_tokens")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,10 @@ class Sampling:
     max_new_tokens: int = 512
     weights_dtype: str | None = None
     kv_cache_dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses sizes of nothing."""
+        ranges.check("Sampling", self, dict.fromkeys(_SIZES, ranges.integer(1)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

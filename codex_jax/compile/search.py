@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from codex_jax import InputError, progress
+from codex_jax import InputError, progress, ranges
 from codex_jax.compile.estimate import Estimate, estimate
 from codex_jax.compile.targets import TrainTarget
 from codex_jax.list_settings import check_distinct
@@ -33,8 +33,11 @@ class Search:
     tensor_sizes: Sequence[int] = (1,)
 
     def __post_init__(self) -> None:
-        """Refuses a list that has an entry twice, since its points would be compiled twice."""
+        """Refuses sizes of nothing, which no point can have, and an entry twice."""
         check_distinct(**vars(self))
+        for name in ("batch_sizes", "fsdp_sizes", "tensor_sizes"):
+            for size in getattr(self, name):
+                ranges.check("Search", {name: size}, {name: ranges.integer(1)})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from codex_jax import InputError, checkpoint, model
 from codex_jax.convert import hf_params
@@ -82,11 +83,28 @@ def _write_tensors(
     shapes, _ = model.abstract_params(config)
     params = checkpoint.restore_params(checkpoint_dir, shapes, step=step)
     tensors = hf_params.write_params(family, config, params)
-    stored = {name: tensor.astype(jnp.dtype(dtype)) for name, tensor in tensors.items()}
+    stored = {name: _to_dtype(name, tensor, dtype) for name, tensor in tensors.items()}
     try:
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from None  # as other files of a full disk
+
+
+def _to_dtype(name: str, tensor: np.ndarray, dtype: str) -> np.ndarray:
+    """The tensor as it is stored.
+
+    Raises:
+      InputError: a value that isn't finite, or isn't in that dtype.
+    """
+    with np.errstate(over="ignore"):
+        stored = tensor.astype(jnp.dtype(dtype))
+    if count := int((~np.isfinite(stored)).sum()):
+        largest = np.abs(tensor.astype(np.float32)).max()
+        raise InputError(
+            f"{count} of the {stored.size} values of {name} are NaN or infinite in {dtype} (the "
+            f"largest is {largest:g}); set dtype to a wider one, or step to another"
+        )
+    return stored
 
 
 def _write_json(path: pathlib.Path, fields: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Hugging Face folders: config.json, the tokenizer's files, and the weights."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -9,6 +8,7 @@ from codex_jax.convert.foreign import ForeignCheckpoint
 from codex_jax.convert.hf_weights import open_weights
 from codex_jax.convert.text_ends import read_eos_ids
 from codex_jax.convert.tokenizers import ForeignTokenizer
+from codex_jax.files import parse_json
 
 
 def open_folder(folder: pathlib.Path) -> ForeignCheckpoint:
@@ -54,7 +54,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
       InputError: there is none.
     """
     try:
-        fields = json.loads(path.read_text("utf-8"))
+        fields = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}; expected a Hugging Face folder") from None
     if not isinstance(fields, dict):

@@ -65,7 +65,7 @@ def read_params(
             raise InputError(f"{family} has no weight for {path}; import another model")
         weight, shape = table[path], leaf.shape
         if path.startswith("blocks/"):
-            names = [weight.name.format(n) for n in range(config.layers)]
+            names = (weight.name.format(n) for n in range(config.layers))  # the first may lack
             layers = [_to_ours(read_tensor(n), weight, path, shape[1:], config) for n in names]
             params[path] = np.stack(layers)
         else:

@@ -232,7 +232,8 @@ def no_usable_file_error(
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
     if not reasons and {*names} <= {*tasks}:
         return InputError(
-            f"no example in the split train of {', '.join(tasks)}; check source and preprocessors"
+            f"no example in the split train of {', '.join(tasks)}; check source, preprocessors and "
+            "validation_share, which may take all packages"
         )
     cause = reasons or "nothing is in a selected language; check path, languages and exclude"
     return InputError(f"no usable file in {', '.join(names)}: {cause}")

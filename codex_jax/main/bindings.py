@@ -14,10 +14,10 @@ import gin
 from gin import config as gin_config
 from gin import config_parser
 
-from codex_jax import InputError
-from codex_jax.main import coercion, gin_files
+from codex_jax import InputError, coercion
+from codex_jax.main import gin_files
 from codex_jax.main.schema import Configurable
-from codex_jax.main.suggestions import suggest
+from codex_jax.suggestions import suggest
 
 _MODULE = "codex_jax"
 

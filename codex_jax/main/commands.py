@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from codex_jax import InputError
-from codex_jax.main.suggestions import suggest
+from codex_jax.suggestions import suggest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from codex_jax.main import coercion
+from codex_jax import coercion
 from codex_jax.main.schema import REQUIRED, Configurable
 
 

@@ -5,9 +5,8 @@ import pathlib
 import re
 from typing import Any
 
-from codex_jax import InputError
+from codex_jax import InputError, coercion
 from codex_jax.main import bindings as gins
-from codex_jax.main import coercion
 from codex_jax.main.bindings import Bindings
 from codex_jax.main.commands import Command
 from codex_jax.main.config_text import Node, to_gin

@@ -17,7 +17,7 @@ from codex_jax.main.config_text import config_text
 from codex_jax.main.first_host import run_on_hosts
 from codex_jax.main.remote_settings import check_paths, localized
 from codex_jax.main.schema import Configurable
-from codex_jax.main.suggestions import suggest
+from codex_jax.suggestions import suggest
 
 
 @dataclasses.dataclass(frozen=True)

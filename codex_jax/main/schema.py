@@ -10,7 +10,8 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from codex_jax.main import coercion, commands
+from codex_jax import coercion
+from codex_jax.main import commands
 from codex_jax.main.commands import Command
 
 REQUIRED = inspect.Parameter.empty
@@ -37,7 +38,7 @@ class Parameter:
     @property
     def type_name(self) -> str:
         """Its type as help prints it, without module names."""
-        return re.sub(r"\b(?:\w+\.)+", "", inspect.formatannotation(self.hint))
+        return coercion.describe(self.hint)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -197,8 +197,8 @@ def read_curve(path: pathlib.Path, metric: str) -> list[tuple[int, float]]:
     curve: list[tuple[int, float]] = []
     if path.exists():
         for line in path.read_text("utf-8").splitlines():
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                fields = json.loads(line)
+            with contextlib.suppress(ValueError, TypeError, KeyError, OverflowError):
+                fields = files.parse_json(line)
                 curve.append((int(fields["step"]), float(fields[metric])))
     return curve
 

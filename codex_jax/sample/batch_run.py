@@ -259,7 +259,7 @@ def longest_prompt(requests: list[Request], config: dict[str, Any]) -> int:
     """The number of tokens of the longest prompt.
 
     Raises:
-      InputError: a prompt that the model can't complete.
+      InputError: a prompt that the model can't complete, or a bias of a token that it hasn't.
     """
     limit, vocab_size = config["max_length"], config["vocab_size"]
     for request in requests:
@@ -274,6 +274,8 @@ def longest_prompt(requests: list[Request], config: dict[str, Any]) -> int:
                 f"{request.max_new_tokens} exceed the model's max_length {limit}; set "
                 "max_new_tokens lower"
             )
+        biased = request.sampling_params.logit_bias or ()
+        check_tokens(biased, vocab_size, where=f"{request.id}: logit_bias")
         try:
             check_tokens(request.tokens, vocab_size, where=f"{request.id}: prompt")
         except InputError as error:

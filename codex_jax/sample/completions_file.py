@@ -9,7 +9,14 @@ import zlib
 from typing import Any
 
 from codex_jax import InputError
-from codex_jax.files import atomic_write, claim_file, has_json_keys, repair_gzip, repair_jsonl
+from codex_jax.files import (
+    atomic_write,
+    claim_file,
+    has_json_keys,
+    parse_json,
+    repair_gzip,
+    repair_jsonl,
+)
 from codex_jax.records import Completion, read_jsonl, to_line
 
 
@@ -85,7 +92,7 @@ class CompletionsFile:
 
     def _read_manifest(self, path: pathlib.Path) -> dict[str, Any]:
         try:
-            manifest = json.loads(path.read_text("utf-8"))
+            manifest = parse_json(path.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
             manifest = None
         if not isinstance(manifest, dict):

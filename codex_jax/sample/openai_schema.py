@@ -3,6 +3,7 @@
 An unknown field is refused, never ignored. These checks need neither a model nor a server.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -144,7 +145,7 @@ def _logit_bias(name: str, value: Any) -> Mapping[int, float]:
         raise FieldError(f"{name}: {len(value)} tokens; expected at most {MAX_BIASED_TOKENS}", name)
     to_number, biases = _number(-100, 100), {}
     for token, bias in value.items():
-        if not (token.isascii() and token.isdigit() and len(token) <= 12):
+        if not re.fullmatch("0|[1-9][0-9]{0,11}", token):  # "05" would be another 5
             raise _error(name, "token ids as keys", token)
         biases[int(token)] = to_number(name, bias)
     return biases

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from codex_jax import InputError
+from codex_jax.files import parse_json
 from codex_jax.tokenizer.byte_alphabet import spell, unspell
 
 END_OF_TEXT = "<|endoftext|>"
@@ -60,7 +61,7 @@ def read_content(path: pathlib.Path) -> dict[str, Any]:
       InputError: the file is missing, of another format, or differs from its hash.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such tokenizer; make one by `tokenizer`") from None
     except (OSError, ValueError) as error:
@@ -83,7 +84,7 @@ def read_gpt2(path: pathlib.Path) -> Vocabulary:
       InputError: the file is missing or of another form.
     """
     try:
-        numbers = json.loads(path.read_text("utf-8"))
+        numbers = parse_json(path.read_text("utf-8"))
         eos_id = numbers.pop(END_OF_TEXT, None)
         ids = {unspell(spelling): int(number) for spelling, number in numbers.items()}
         return Vocabulary(_check_complete(ids), eos_id)

@@ -296,3 +296,21 @@ def test_what_cannot_be_compiled_is_one_line(flags, words, tmp_path, capsys):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert words in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--batch_size=0", "compile.batch_size is 0"),
+        ("--batch_size=-4", "compile.batch_size is -4"),
+        ("--sequence_length=0", "compile.sequence_length is 0"),
+        ("--slices=-1", "compile.slices is -1"),
+        ("--gin.Sampling.batch_size=0", "Sampling.batch_size is 0"),
+        ("--gin.Policy.prompts_per_batch=0", "Policy.prompts_per_batch is 0"),
+        ("--gin.Search.batch_sizes=(0, 8)", "Search.batch_sizes is 0"),
+        ("--gin.Search.fsdp_sizes=(-1,)", "Search.fsdp_sizes is -1"),
+    ],
+)
+def test_sizes_of_nothing_are_a_line(tmp_path, capsys, flag, message):
+    assert cli.main(command(tmp_path, flag)) == 2
+    assert message in capsys.readouterr().err

@@ -80,15 +80,18 @@ def test_the_weights_that_are_handed_over_are_those_that_the_loop_takes():
 @pytest.mark.parametrize(
     ("part", "changes", "words"),
     [
-        ("policy", {"prompts_per_batch": 0}, "Policy.prompts_per_batch is 0; set it to 1 or more"),
-        ("sampling", {"samples": 1}, "Sampling.samples is 1; set it to 2 or more"),
-        ("sampling", {"batch_size": 0}, "Sampling.batch_size is 0; set it to 1 or more"),
+        ("policy", {"prompts_per_batch": 0}, "Policy.prompts_per_batch is 0; set it to a"),
+        ("sampling", {"samples": 1}, "Sampling.samples is 1; .* 2 or more"),
+        ("sampling", {"batch_size": 0}, "Sampling.batch_size is 0; .* 1 or more"),
         ("sampling", {"max_new_tokens": -3}, "Sampling.max_new_tokens is -3"),
         ("mesh", {"context": 2}, "MeshShape.context is 2; set it to 1"),
         ("compute", {"z_loss": 1e-4}, "Compute.z_loss is set; set it to 0"),
     ],
 )
 def test_sizes_that_no_batch_has_are_refused(part, changes, words):
-    settings = dataclasses.replace(getattr(TARGET, part), **changes)
+    def make():
+        settings = dataclasses.replace(getattr(TARGET, part), **changes)
+        return dataclasses.replace(TARGET, **{part: settings}).parts()
+
     with pytest.raises(InputError, match=words):
-        dataclasses.replace(TARGET, **{part: settings}).parts()
+        make()

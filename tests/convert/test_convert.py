@@ -69,6 +69,7 @@ def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):
     ("change", "message"),
     [
         (lambda f: (f / "config.json").unlink(), "expected a Hugging Face folder"),
+        (lambda f: (f / "config.json").write_text("[" * 100_000), "nested too deep; expected a"),
         (lambda f: (f / "model.safetensors").unlink(), "no \\*.safetensors in it"),
         (lambda f: (f / "config.json").write_text('{"model_type": "mamba"}'), "family 'mamba'"),
         (lambda f: write_tokenizer(f, decoder={"type": "WordPiece"}), "can't be read"),
@@ -76,7 +77,7 @@ def test_the_tokenizer_splits_digits_and_keeps_ids(folder, tmp_path):
         (lambda f: (f / "tokenizer.json").write_text("[1]"), "expected an object"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), "it has no model"),
     ],
-    ids=["config", "weights", "family", "tokenizer", "word-piece", "list", "empty"],
+    ids=["config", "deep", "weights", "family", "tokenizer", "word-piece", "list", "empty"],
 )
 def test_an_incomplete_folder_is_one_line(folder, tmp_path, change, message):
     copy = tmp_path / "copy"
@@ -174,3 +175,16 @@ def test_values_of_another_form_are_one_line(folder, tmp_path, name, changes, me
             source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
         )
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize("layers", [1, 10**6, 10**9])
+def test_layers_without_tensors_are_named_at_the_first(folder, tmp_path, layers):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "theirs", copy)
+    fields = json.loads((copy / "config.json").read_text())
+    have = fields["num_hidden_layers"]
+    (copy / "config.json").write_text(json.dumps(fields | {"num_hidden_layers": layers + have}))
+    with pytest.raises(InputError, match=rf"no tensor .*\.{have}\."):
+        import_weights(
+            source=str(copy), output=str(tmp_path / "c"), tokenizer=str(tmp_path / "t.json")
+        )

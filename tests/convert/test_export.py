@@ -150,3 +150,24 @@ def test_a_config_that_a_family_cannot_express_is_refused(folder, tmp_path):
         export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), family="bert")
     with pytest.raises(InputError, match="dtype is 'int8'"):
         export_weights(checkpoint_dir=str(folder / "ours"), output=str(tmp_path), dtype="int8")
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "largest"),
+    [(1e6, "float16", "1e+06"), (3.4028e38, "bfloat16", "3.4028e+38"), (np.nan, "float32", "nan")],
+)
+def test_values_that_the_dtype_has_not_are_refused_and_leave_no_folder(
+    folder, tmp_path, monkeypatch, value, dtype, largest
+):
+    restore = checkpoint.restore_params
+
+    def restore_with_value(*arguments, **settings):
+        params = restore(*arguments, **settings)
+        return params | {"norm": {"scale": params["norm"]["scale"].at[1].set(value)}}
+
+    monkeypatch.setattr(checkpoint, "restore_params", restore_with_value)
+    settings = {"checkpoint_dir": str(folder / "ours"), "output": str(tmp_path / "out")}
+    with pytest.raises(InputError, match=f"1 of the .* in {dtype}") as error:
+        export_weights(**settings, dtype=dtype)
+    assert f"the largest is {largest}" in str(error.value)
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The process pool, seqio and Beam encode a document to the same tokens."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ from codex_jax import InputError
 from codex_jax.data.cleaning.cleaner import Cleaning
 from codex_jax.data.corpus import SourceTree
 from codex_jax.data.documents import Document, Span
-from codex_jax.data.examples.encode import DocumentEncoder, encode_spans
+from codex_jax.data.examples.encode import DocumentEncoder, encode_jointly, encode_spans
 from codex_jax.data.shards.shard_files import read_block
 from codex_jax.data.shards.shards import BuildSpec, plan_shards
 from codex_jax.data.shards.worker_pool import build_shards
-from codex_jax.tokenizer import SPECIALS
+from codex_jax.tokenizer import SPECIALS, Tokenizer
 
 from .conftest import write_tree
 
@@ -111,3 +112,35 @@ def test_a_document_is_encoded_as_often_as_its_weight_says(tokenizer):
 def test_an_unknown_special_token_is_an_error(tokenizer):
     with pytest.raises(InputError, match="<no_such_token>"):
         encode_spans((Span("<no_such_token>", special=True),), tokenizer)
+
+
+class ComposingTokenizer(Tokenizer):
+    """Bytes of text whose letters are composed with their accents, behind a space, perhaps."""
+
+    def __init__(self, space: str = ""):
+        self._space = space
+
+    def encode(self, text, *, specials=False):
+        del specials
+        return list(unicodedata.normalize("NFC", self._space * bool(text) + text).encode())
+
+    def token_bytes(self, token):
+        return bytes([token])
+
+
+@pytest.mark.parametrize("space", ["", " "])
+@pytest.mark.parametrize(
+    ("prompt", "solution"),
+    [
+        ("def f():\n", "  return 'e\u0301e\u0301e\u0301'\n"),
+        ("'''e\u0301e\u0301e\u0301'''\n", "  return 1\n"),
+        ("'''e\u0301'''\n", "  return 'e\u0301'\n"),
+        ("", "  return 'e\u0301'\n"),
+        ("def f():\n", "  return 1\n"),
+    ],
+)
+def test_the_border_is_where_the_tokens_have_it(prompt, solution, space):
+    spans = (Span(prompt, weight=0.0), Span(solution))
+    ids, weights = encode_jointly(spans, ComposingTokenizer(space))
+    weighed = bytes(ids[weights == 1].tolist()).decode()
+    assert weighed == unicodedata.normalize("NFC", (space if not prompt else "") + solution)

@@ -140,6 +140,9 @@ def test_a_text_that_fills_a_row_exactly_stays(read, tokenizer):
         (json.dumps(problem(1, canonical_solution=["x"])), "canonical_solution must be a string"),
         (json.dumps(problem(1, canonical_solution=None)), "t/1 has no canonical_solution"),
         (json.dumps(problem(1, canonical_solution="\ud800")), "t/1 holds a lone surrogate"),
+        (json.dumps(problem(1, package=["a"])), r"t/1 has package \['a'\]; expected its name"),
+        (json.dumps(problem(1, package={"a": 1})), "t/1 has package {'a': 1}; expected its name"),
+        (json.dumps(problem(1, package=0.5)), r"t/1 has package 0\.5; expected its name"),
     ],
 )
 def test_a_bad_row_is_refused_in_a_line(read, row, message):

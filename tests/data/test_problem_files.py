@@ -44,6 +44,7 @@ def test_an_array_and_a_compressed_file(tmp_path):
         ('{"task_id": 1, "prompt": "p"}\n{', ":2: not JSON"),
         ("[1]", ":1: expected a JSON object, found int"),
         ("3", ":1: expected a JSON object, found int"),
+        ('{"task_id": 1, "prompt": ' + "[" * 100_000, ":1: not JSON"),
         ("[{", "expected problems as JSON Lines or an array"),
         ("[]", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
         ("", "problems.jsonl: no problems; expected problems as JSON Lines or an array"),
@@ -56,3 +57,11 @@ def test_what_is_no_problem_is_refused(tmp_path, content, message):
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         list(read_problems(path))
+
+
+def test_solutions_that_are_nested_too_deep_are_a_program(tmp_path):
+    path = tmp_path / "apps.jsonl"
+    deep = "[" * 100_000
+    path.write_text(json.dumps({"task_id": 1, "prompt": "p", "solutions": deep}))
+    (problem,) = read_problems(path)
+    assert problem.solutions == (deep,)

@@ -174,6 +174,8 @@ def test_a_completion_without_a_verdict_is_one_line(tmp_path):
         (None, "No such file"),
         ("", "empty"),
         ('{"step": 1, "loss": 2}\n{"step": 2}\n', ":2: expected"),
+        ('{"step": 1e999, "loss": 2}\n', ":1: expected"),
+        ("[" * 100_000, ":1: expected"),
     ],
 )
 def test_bad_metrics_are_one_line(tmp_path, content, message):

@@ -7,7 +7,7 @@ import pytest
 
 from codex_jax import InputError
 from codex_jax.main import bindings
-from codex_jax.main.suggestions import suggest
+from codex_jax.suggestions import suggest
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from codex_jax import InputError
 from codex_jax.sample.serve.completion_request import ServerLimits, parse_request
 from codex_jax.sample.serve.errors import ApiError
 from tests.sample import models
@@ -61,3 +62,19 @@ def test_errors_name_the_field(body, param, message):
         parse(**body)
     assert (error.value.status, error.value.param) == (400, param)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_prompt_tokens": -5}, "ServerLimits.max_prompt_tokens is -5"),
+        ({"max_new_tokens": 0}, "ServerLimits.max_new_tokens is 0"),
+        ({"max_context": 1}, "ServerLimits.max_context is 1"),
+        ({"max_requests": 0}, "ServerLimits.max_requests is 0"),
+        ({"max_body_bytes": 0}, "ServerLimits.max_body_bytes is 0"),
+        ({"max_client_seconds": 0.0}, "ServerLimits.max_client_seconds is 0.0"),
+    ],
+)
+def test_limits_that_admit_nothing_are_refused(limits, message):
+    with pytest.raises(InputError, match=message):
+        ServerLimits(**limits)

@@ -344,3 +344,19 @@ def test_healing_changes_nothing_where_no_token_crosses_the_end(trained, tmp_pat
         generate(**settings, output=str(output), ordered=True)
         lines.append(output.read_text())
     assert (lines[0] != lines[1]) == differs
+
+
+@pytest.mark.parametrize("token", [400, 10**9, 10**12])
+def test_a_bias_of_no_token_is_refused_before_the_output_is_begun(trained, tmp_path, token):
+    body = {"prompt": "def f(x):", "max_tokens": 4}
+    rows = [body, body | {"logit_bias": {str(token): 1}}]
+    lines = [
+        json.dumps({"custom_id": str(n), "url": "/v1/completions", "body": row}) + "\n"
+        for n, row in enumerate(rows)
+    ]
+    (tmp_path / "batch.jsonl").write_text("".join(lines))
+    output = tmp_path / "out" / "c.jsonl"
+    settings = trained | {"problems": str(tmp_path / "batch.jsonl"), "output": str(output)}
+    with pytest.raises(InputError, match=r"1: logit_bias: token \d+; expected|token ids"):
+        generate(**settings)
+    assert not output.parent.exists()

@@ -56,6 +56,8 @@ def test_a_body_is_refused_by_a_field_of_its_own_or_makes_valid_params(body):
         ({"prompt": "\ud800"}, "prompt: a lone surrogate can't be encoded"),
         ({"prompt": []}, "prompt: an empty list has no prompt"),
         ({"logit_bias": {"-1": 1}}, "logit_bias: expected token ids as keys, found '-1'"),
+        ({"logit_bias": {"05": 1}}, "logit_bias: expected token ids as keys, found '05'"),
+        ({"logit_bias": {"٥": 1}}, "logit_bias: expected token ids as keys, found '٥'"),
         ({"best_of": 3, "stream": True}, "best_of can't be streamed"),
     ],
 )

@@ -286,6 +286,20 @@ def test_tokens_that_are_no_characters_are_named_by_bytes():
     assert token_string(b"\xc3") == "bytes:\\xc3"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"model": "counts", "prompt": "1", "max_tokens": 1, "max_tokens": 2}',
+        b'{"model": "counts", "prompt": "1", "logit_bias": {"5": 1, "5": -1}}',
+        b'{"model": "counts", "prompt": "1", "\\ud800": 1, "\\ud800": 2}',
+    ],
+)
+def test_a_name_that_occurs_twice_is_refused(server, content):
+    status, answer, _ = server.send("POST", "/v1/completions", content)
+    assert status == 400
+    assert "occurs twice in an object" in answer["error"]["message"]
+
+
 @pytest.mark.parametrize("field", ["model", "\ud800"])
 def test_half_a_surrogate_pair_is_refused_in_text(server, field):
     body = {"model": "counts", "prompt": "0", field: "\ud800"}

@@ -1,6 +1,6 @@
 """The completions server's life: keys, limits, disconnects, metrics, failure, shutdown."""
 
-import dataclasses
+import asyncio
 import http.client
 import json
 import re
@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from codex_jax.sample.engine.requests import Request
+from codex_jax.sample.serve import responses
 from tests.sample.server import run_server
 
 
@@ -110,11 +111,12 @@ def test_keys_let_in():
 
 
 def test_too_many_and_too_much_are_refused():
-    with run_server(limits={"max_requests": 0, "max_body_bytes": 100}) as server:
+    with run_server(limits={"max_requests": 1, "max_body_bytes": 100}) as server:
+        server.service.active = 1
         status, answer, headers = server.send("POST", "/v1/completions", {"model": "counts"})
         assert (status, headers["retry-after"]) == (429, "1")
         assert answer["error"]["code"] == "rate_limit_exceeded"
-        server.service.limits = dataclasses.replace(server.service.limits, max_requests=1)
+        server.service.active = 0
         assert server.send("POST", "/v1/completions", b" " * 101)[0] == 413
 
 
@@ -204,3 +206,57 @@ def test_a_draining_server_answers_requests_in_progress():
         assert not ended.is_set()
         server.service._end_request()
         assert ended.is_set()
+
+
+def _open_request(port, rest=b"{"):
+    """A connection whose request's body never arrives."""
+    client = socket.create_connection(("127.0.0.1", port))
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n"
+    client.sendall(head + rest)
+    return client
+
+
+def test_a_body_that_never_arrives_is_refused_and_gives_its_place_back():
+    limits = {"max_requests": 1, "max_client_seconds": 0.5}
+    with run_server(limits=limits) as running, _open_request(running.port) as client:
+        while not running.service.active:
+            time.sleep(0.01)
+        running.refuse(429, prompt="1")
+        answer = b""
+        while chunk := client.recv(65536):  # up to the end: the connection is closed
+            answer += chunk
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"the body hasn't arrived within 0.5 s" in answer
+        assert running.complete(prompt="1", max_tokens=1)
+
+
+def test_a_body_that_never_arrives_ends_a_drain():
+    with run_server(limits={"max_client_seconds": 0.5}) as running, _open_request(running.port):
+        while not running.service.active:
+            time.sleep(0.01)
+        drained = threading.Event()
+        running.service.drain(drained.set)
+        assert not drained.is_set()
+        assert drained.wait(10)
+
+
+def test_a_client_that_takes_nothing_of_its_stream_has_disconnected():
+    closed, ended = [], []
+
+    async def events():
+        try:
+            while True:
+                yield "data: 1\n\n"
+        finally:
+            closed.append(True)
+
+    async def receive():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    stream = responses.EventStreamResponse(events(), "id", lambda: ended.append(True), 0.1)
+    asyncio.run(asyncio.wait_for(stream({"type": "http"}, receive, send), 10))
+    assert closed == ended == [True]

@@ -216,6 +216,15 @@ def test_the_best_of_a_lora_run_stays(source, tmp_path, capsys):
         ({"lora": Lora(lora_rank=2, lora_targets="gate")}, "lora_targets names 'gate'"),
         ({"lora": Lora(lora_rank=-1)}, "Lora.lora_rank is -1; set it to"),
         ({"lora": Lora(lora_rank=10**5)}, "lora_rank is 100000; no matrix of this model has"),
+        (
+            {"lora": Lora(lora_rank=2, lora_targets=",")},
+            "lora_targets is ',', which has an",
+        ),
+        (
+            {"lora": Lora(lora_rank=2, lora_targets=" ")},
+            "lora_targets is ' ', which has an",
+        ),
+        ({"lora": Lora(lora_rank=2, lora_targets=("",))}, "which has an empty entry"),
         ({"lora": Lora(lora_targets="q")}, "lora_targets is set, lora_rank is 0; set lora_rank"),
         ({"lora": Lora(lora_alpha=1.0)}, "lora_alpha or lora_targets is set, lora_rank is 0"),
         ({"lora": Lora(lora_rank=1, lora_alpha=0.0)}, "Lora.lora_alpha is 0.0; set it to"),

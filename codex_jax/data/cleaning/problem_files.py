@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from codex_jax import InputError
+from codex_jax.files import parse_json
 from codex_jax.records import open_text
 
 # Names of fields in HumanEval, MultiPL-E, MBPP (both files), APPS, DS-1000 and their like.
@@ -61,9 +62,9 @@ def _read_objects(path: pathlib.Path | str) -> Iterator[tuple[int, Any]]:
 
 def _parse(line: str, where: str) -> Any:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+        return parse_json(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error})") from None
 
 
 def _to_problem(fields: Any, where: str) -> ProblemText:
@@ -88,6 +89,6 @@ def _solutions(fields: dict[str, Any]) -> Iterator[str]:
     for value in filter(None, map(fields.get, _SOLUTIONS)):
         programs = value if isinstance(value, list) else [value]
         if isinstance(value, str) and value.startswith("["):  # APPS: a list of programs as JSON
-            with contextlib.suppress(json.JSONDecodeError):
-                programs = json.loads(value)
+            with contextlib.suppress(ValueError):
+                programs = parse_json(value)
         yield from (each for each in programs if isinstance(each, str))

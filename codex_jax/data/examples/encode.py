@@ -3,6 +3,7 @@
 The process pool, the Beam pipeline and seqio's Tasks are its three drivers.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -68,10 +69,21 @@ def encode_jointly(spans: Sequence[Span], tokenizer: Tokenizer) -> tuple[np.ndar
     Returns:
       int32 (n,) ids and float32 (n,) loss weights.
     """
-    ids = np.array(tokenizer.encode("".join(span.text for span in spans)), np.int32)
-    sizes = np.array([len(tokenizer.token_bytes(i)) for i in ids.tolist()], np.int64)
-    stops = np.cumsum([len(span.text.encode()) for span in spans])
-    # Counted from behind: SentencePiece puts a space in front.
-    last_bytes = stops[-1] - 1 - (sizes.sum() - np.cumsum(sizes))
-    spans_of_tokens = np.searchsorted(stops, last_bytes, "right")
+    *before, whole = (_encode_with_ends(text, tokenizer) for text in _prefixes(spans))
+    ids, ends = whole
+    # In bytes of tokens, not of the text: a tokenizer may put a space in front, or compose letters.
+    stops = [int(prefix_ends[-1]) if len(prefix_ends) else 0 for _, prefix_ends in before]
+    spans_of_tokens = np.searchsorted(np.array(stops, np.int64), ends - 1, "right")
     return ids, np.array([span.weight for span in spans], np.float32)[spans_of_tokens]
+
+
+def _prefixes(spans: Sequence[Span]) -> Iterator[str]:
+    """Yields the text up to the end of each span."""
+    return itertools.accumulate(span.text for span in spans)
+
+
+def _encode_with_ends(text: str, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a text's ids, and the number of bytes up to the end of each."""
+    ids = np.array(tokenizer.encode(text), np.int32)
+    sizes = [len(tokenizer.token_bytes(i)) for i in ids.tolist()]
+    return ids, np.cumsum(np.array(sizes, np.int64))

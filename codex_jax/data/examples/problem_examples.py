@@ -119,6 +119,8 @@ def _read(paths: Sequence[str]) -> Iterator[Problem]:
                 raise InputError(
                     f"{where} has no canonical_solution; expected the text of its function's body"
                 )
+            if not isinstance(package := problem.extra.get("package"), str | int | None):
+                raise InputError(f"{where} has package {package!r:.40}; expected its name")
             try:
                 (problem.prompt + solution).encode()
             except UnicodeEncodeError:

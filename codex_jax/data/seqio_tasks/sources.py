@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from codex_jax import InputError
 from codex_jax.data.corpus import SourceTree, list_files
+from codex_jax.files import parse_json
 
 FilePatterns = Mapping[str, str | Iterable[str]]  # by split
 
@@ -81,7 +81,7 @@ def _read_json_lines(path: str, fields: Sequence[str]) -> Iterator[dict[str, str
 
 def _select(line: bytes, fields: Sequence[str], where: str) -> dict[str, str]:
     try:
-        row = json.loads(line)
+        row = parse_json(line)
         values = {field: row[field] for field in fields}
         if wrong := [field for field, value in values.items() if not isinstance(value, str)]:
             raise InputError(f"{where}: {wrong[0]} isn't a string")

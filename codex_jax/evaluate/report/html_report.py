@@ -102,10 +102,10 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            fields = json.loads(line)
+            fields = files.parse_json(line)
             numbers = {"step": int(fields["step"]), "loss": float(fields["loss"])}
             lines.append({**fields, **numbers})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError):
             raise InputError(
                 f'{path}:{number}: expected {{"step": …, "loss": …}}, not {line[:60]!r}'
             ) from None

@@ -81,22 +81,24 @@ def _forward(q, k, v, segments):
 def _backward(residuals, d_out):
     """Gradients by q, k and v.
 
-    Those by keys and values are summed transposed, since the copies of queries that their products
-    need are smaller than transposed scores.
+    Those by keys and values are summed transposed: on a CPU one side of their products must be
+    copied so, and queries are fewer numbers than scores. They are products of f32, since XLA for
+    CPUs has none of bfloat16 with a transposed side.
     """
     q, k, v, segments, out, log_total = residuals
     delta = _einsum("BKGTH,BKGTH->BKGT", d_out, out)[..., None]
     d_q = []
     d_k, d_v = (jnp.zeros_like(x.swapaxes(2, 3), jnp.float32) for x in (k, v))
+    sum_queries = functools.partial(jnp.einsum, "BKGTH,BKGTS->BKHS")
     for tile in _tiles(q.shape[3]):
         keys, queries = (slice(None), slice(None), slice(tile.stop)), (..., tile, slice(None))
         weights = jnp.exp(_scores(q, k, segments, tile) - log_total[queries])
         d_weights = _einsum("BKGTH,BKSH->BKGTS", d_out[queries], v[keys])
-        d_scores = (weights * (d_weights - delta[queries]) * q.shape[-1] ** -0.5).astype(q.dtype)
-        d_q.append(_einsum("BKGTS,BKSH->BKGTH", d_scores, k[keys]).astype(q.dtype))
-        sum_queries = functools.partial(_einsum, "BKGTH,BKGTS->BKHS")
-        d_k = d_k.at[..., : tile.stop].add(sum_queries(q[queries], d_scores))
-        d_v = d_v.at[..., : tile.stop].add(sum_queries(d_out[queries], weights.astype(v.dtype)))
+        d_scores = weights * (d_weights - delta[queries]) * q.shape[-1] ** -0.5
+        d_q.append(_einsum("BKGTS,BKSH->BKGTH", d_scores.astype(q.dtype), k[keys]).astype(q.dtype))
+        q_tile, d_tile = (x[queries].astype(jnp.float32) for x in (q, d_out))
+        d_k = d_k.at[..., : tile.stop].add(sum_queries(q_tile, d_scores))
+        d_v = d_v.at[..., : tile.stop].add(sum_queries(d_tile, weights))
     d_k, d_v = (d.swapaxes(2, 3).astype(k.dtype) for d in (d_k, d_v))
     return jnp.concatenate(d_q, axis=3), d_k, d_v, None
 

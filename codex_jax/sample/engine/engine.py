@@ -38,7 +38,7 @@ from codex_jax.sample.engine.requests import (
 )
 from codex_jax.sample.engine.sample_slots import PendingSample, SampleSlots
 from codex_jax.sample.engine.state import RUNNING, STOPPED, EngineShape
-from codex_jax.sample.sampling.stop_strings import StopAutomata, truncate_at_stop
+from codex_jax.sample.sampling.stop_strings import StopAutomata, check_stops, truncate_at_stop
 from codex_jax.sample.sampling.token_healing import MAX_TAIL
 
 STEPS = 64  # of one call of the loop
@@ -135,7 +135,7 @@ class Engine:
         """Queues a request; it starts at one of the next steps.
 
         Raises:
-          InputError: it exceeds the engine's sizes or the model's vocabulary.
+          InputError: it exceeds the engine's sizes or the model's vocabulary, or a stop is no text.
         """
         longest, limit = self.shape.max_prompt_tokens, self.shape.max_new_tokens
         if not 1 <= len(request.tokens) <= longest:
@@ -148,6 +148,7 @@ class Engine:
         new = limit if request.max_new_tokens is None else request.max_new_tokens
         if request.samples and not 1 <= new <= limit:
             raise InputError(f"{request.id}: {new} new tokens; expected 1 to {limit}")
+        check_stops(request.stops)
         self._check_tail(request)
         self._pending.append(request._replace(max_new_tokens=new))
 

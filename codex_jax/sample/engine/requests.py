@@ -106,4 +106,4 @@ def check_tokens(tokens: Iterable[int], vocab_size: int, *, where: str) -> None:
       InputError: a token below 0 or not below vocab_size; the message begins with `where`.
     """
     if unknown := [token for token in tokens if not 0 <= token < vocab_size]:
-        raise InputError(f"{where}: token {unknown[0]}; expected 0 to {vocab_size - 1}")
+        raise InputError(f"{where}: token {unknown[0]!r:.40}; expected 0 to {vocab_size - 1}")

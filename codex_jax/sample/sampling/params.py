@@ -7,9 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 
 MAX_BIASED_TOKENS = 300  # tokens in a logit_bias, as in OpenAI's API
+
+_RANGES = {
+    "temperature": ranges.real(0, 100),
+    "top_k": ranges.integer(0, 1 << 20),
+    "min_p": ranges.real(0, 1),
+    "top_p": ranges.real(0, 1),
+    "presence_penalty": ranges.real(-2, 2),
+    "frequency_penalty": ranges.real(-2, 2),
+}
+_TOKEN, _BIAS = ranges.integer(0), ranges.real(-ranges.FLOAT32_MAX)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,31 +45,32 @@ class SamplingParams:
     logit_bias: Mapping[int, float] | None = None
 
     def __post_init__(self):
-        for name, low, high in (
-            ("temperature", 0, 100),
-            ("top_k", 0, 1 << 20),
-            ("min_p", 0, 1),
-            ("top_p", 0, 1),
-            ("presence_penalty", -2, 2),
-            ("frequency_penalty", -2, 2),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"SamplingParams.{name} is {value}; expected {low} to {high}")
+        ranges.check("SamplingParams", self, _RANGES)
         if self.top_p == 0:
             raise InputError(
                 "SamplingParams.top_p is 0; expected above 0 (temperature 0 is greedy)"
             )
-        if self.logit_bias and len(self.logit_bias) > MAX_BIASED_TOKENS:
-            raise InputError(
-                f"SamplingParams.logit_bias has {len(self.logit_bias)} tokens; expected at most "
-                f"{MAX_BIASED_TOKENS}"
-            )
+        if self.logit_bias is not None:
+            _check_bias(self.logit_bias)
 
     @property
     def has_adjustments(self) -> bool:
         """Whether penalties or biases change the logits."""
         return bool(self.presence_penalty or self.frequency_penalty or self.logit_bias)
+
+
+def _check_bias(logit_bias: Mapping[int, float]) -> None:
+    is_mapping = isinstance(logit_bias, Mapping)
+    if not is_mapping or not all(n in _TOKEN and x in _BIAS for n, x in logit_bias.items()):
+        raise InputError(
+            f"SamplingParams.logit_bias is {logit_bias!r:.60}; set it to token ids, each with a "
+            "finite number"
+        )
+    if len(logit_bias) > MAX_BIASED_TOKENS:
+        raise InputError(
+            f"SamplingParams.logit_bias has {len(logit_bias)} tokens; expected at most "
+            f"{MAX_BIASED_TOKENS}"
+        )
 
 
 class SamplingArrays(NamedTuple):

@@ -1,9 +1,9 @@
 """The HTTP application: routes, API keys, limits, and an orderly shutdown."""
 
 import asyncio
+import collections
 import hmac
 import itertools
-import json
 import secrets
 import time
 import traceback
@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from codex_jax.files import parse_json
 from codex_jax.sample.sampling.text_ends import TextEnds
 from codex_jax.sample.sampling.token_healing import TokenHealer
 from codex_jax.sample.serve import responses
@@ -141,7 +142,10 @@ class Service:
             if completion.request.stream:
                 is_streaming = True
                 events = self._events(completion, arrival)
-                return responses.EventStreamResponse(events, completion.id, self._end_request)
+                seconds = self.limits.max_client_seconds
+                return responses.EventStreamResponse(
+                    events, completion.id, self._end_request, seconds
+                )
             answer = await self._answer(request, completion, arrival)
             return JSONResponse(answer, headers={"x-request-id": completion.id})
         finally:
@@ -202,14 +206,20 @@ class Service:
         )
 
     async def _read_body(self, request: Request) -> Any:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self.limits.max_body_bytes:
-                raise ApiError(413, f"the body exceeds {self.limits.max_body_bytes} bytes")
+        body, seconds = bytearray(), self.limits.max_client_seconds
         try:
-            return json.loads(body.decode(), parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            async with asyncio.timeout(seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > self.limits.max_body_bytes:
+                        raise ApiError(413, f"the body exceeds {self.limits.max_body_bytes} bytes")
+        except TimeoutError:
+            raise ApiError(408, f"the body hasn't arrived within {seconds:g} s") from None
+        try:
+            return parse_json(
+                body.decode(), parse_constant=_refuse_constant, object_pairs_hook=_to_object
+            )
+        except ValueError as error:
             raise ApiError(400, f"the body isn't JSON: {error}") from None
 
     async def _answer(self, request: Request, completion: Completion, arrival: float) -> dict:
@@ -326,6 +336,15 @@ def _add_engine(body: Any, engine: str | None) -> Any:
     if body.get("model") not in (None, engine):
         raise ApiError(400, f"the path's engine is {engine!r}, the model another", param="model")
     return body | {"model": engine}
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no name occurs twice."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = collections.Counter(name for name, _ in pairs)
+        raise ValueError(f"{names.most_common(1)[0][0]!a:.40} occurs twice in an object")
+    return fields
 
 
 def _refuse_constant(name: str) -> float:

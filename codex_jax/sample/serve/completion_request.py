@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from codex_jax import InputError
+from codex_jax import InputError, ranges
 from codex_jax.sample import openai_schema
 from codex_jax.sample.engine.requests import Request, check_tokens
 from codex_jax.sample.openai_schema import FieldError
@@ -16,6 +16,17 @@ from codex_jax.sample.serve.errors import ApiError
 from codex_jax.tokenizer import Tokenizer
 
 _MAX_TOKENS = 16  # OpenAI's default
+_RANGES = {
+    "max_prompt_tokens": ranges.integer(0),
+    "max_new_tokens": ranges.integer(1),
+    "max_context": ranges.integer(2, is_optional=True),
+    "max_prompts": ranges.integer(1),
+    "max_samples": ranges.integer(1),
+    "max_stops": ranges.integer(0),
+    "max_requests": ranges.integer(1),
+    "max_body_bytes": ranges.integer(1),
+    "max_client_seconds": ranges.real(0, 86_400, excludes_low=True),
+}
 _SAMPLING_PARAMS = SamplingParams(temperature=1.0, top_p=1.0)  # likewise
 
 
@@ -32,6 +43,7 @@ class ServerLimits:
       max_stops: Most stop strings.
       max_requests: Most requests in progress; more are refused with 429.
       max_body_bytes: Most bytes of a request's body.
+      max_client_seconds: Most seconds in which a client sends a body, or takes what a stream sent.
     """
 
     max_prompt_tokens: int = 0
@@ -42,6 +54,10 @@ class ServerLimits:
     max_stops: int = 16
     max_requests: int = 256
     max_body_bytes: int = 4 << 20
+    max_client_seconds: float = 30.0
+
+    def __post_init__(self):
+        ranges.check("ServerLimits", self, _RANGES)
 
     def clamped_to(self, max_length: int) -> "ServerLimits":
         """These limits, reduced to a model's maximum length in tokens."""

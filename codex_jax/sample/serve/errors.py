@@ -41,6 +41,8 @@ class ApiError(Exception):
     def response(self) -> JSONResponse:
         """The response."""
         headers = {"Retry-After": str(self.retry)} if self.retry else {}
+        if self.status in (408, 413):  # the rest of the body isn't read
+            headers["Connection"] = "close"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers=headers)

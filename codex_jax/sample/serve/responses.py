@@ -1,12 +1,14 @@
 """Responses besides a completion's JSON: event streams, request ids, and errors."""
 
+import asyncio
 import json
 import secrets
+import sys
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,21 +22,35 @@ class EventStreamResponse(StreamingResponse):
       events: Encoded events.
       request_id: For the x-request-id header.
       on_end: Called once the stream has ended, also if it never began.
+      seconds: A client that takes nothing for so long has disconnected.
     """
 
-    def __init__(self, events: AsyncGenerator[str], request_id: str, on_end: Callable[[], None]):
+    def __init__(
+        self,
+        events: AsyncGenerator[str],
+        request_id: str,
+        on_end: Callable[[], None],
+        seconds: float,
+    ):
         headers = {
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",
             "x-request-id": request_id,
         }
         super().__init__(events, headers=headers, media_type="text/event-stream")
-        self._events, self._on_end = events, on_end
+        self._events, self._on_end, self._seconds = events, on_end, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the events."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self._seconds):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
+        except* (ClientDisconnect, TimeoutError):  # some versions of starlette raise groups
+            print("a client took nothing of its stream; it was closed", file=sys.stderr, flush=True)
         finally:
             await self._events.aclose()
             self._on_end()

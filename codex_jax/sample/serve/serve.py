@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
-import os
-import pathlib
+import math
 import socket
 import sys
 import threading
@@ -16,21 +15,21 @@ from typing import Any
 
 import uvicorn
 
-from codex_jax import InputError, checkpoint
-from codex_jax.list_settings import check_distinct, split_names
+from codex_jax import InputError, checkpoint, ranges
 from codex_jax.sample.engine.capacity import plan
 from codex_jax.sample.engine.kv_cache import block_bounds
 from codex_jax.sample.engine.load import load_engine, read_card, weights_fingerprint
 from codex_jax.sample.engine.state import EngineShape
 from codex_jax.sample.sampling.text_ends import read_ends
 from codex_jax.sample.sampling.token_healing import MAX_TAIL
+from codex_jax.sample.serve.access import check_origins, model_names, read_keys
 from codex_jax.sample.serve.app import Service
 from codex_jax.sample.serve.completion_request import ServerLimits
 from codex_jax.sample.serve.engine_thread import EngineThread
 from codex_jax.sharding import MeshShape
 from codex_jax.tokenizer import Tokenizer
 
-_KEYS = "CODEX_JAX_API_KEYS"
+_RANGES = {"batch_size": ranges.integer(1, 65_536)}
 
 
 def serve(
@@ -75,15 +74,18 @@ def serve(
       prepend_eos: Prepend the begin token, or end of text; None does as the model's card says.
       token_healing: Sample a prompt's last tokens anew where a longer token may stand there.
     """
+    ranges.check("serve", locals(), _RANGES)
+    check_origins(cors_origins)
+    model, *aliases = model_names(model_name)
+    keys = read_keys(api_keys)
     bpe = Tokenizer.load(tokenizer)
     card = read_card(checkpoint_dir, step, tokenizer, bpe)
     limits = limits.clamped_to(card.model["max_length"])
     dtypes = {"dtype": dtype, "weights_dtype": weights_dtype, "kv_cache_dtype": kv_cache_dtype}
     shape = _plan(limits, batch_size, dtypes, token_healing=token_healing)
-    model, *aliases = _split_names(model_name)
     options: dict[str, Any] = {"model": model, "aliases": aliases, "cors_origins": cors_origins}
     options |= {"vocab_size": card.model["vocab_size"], "limits": limits}
-    options |= {"ends": read_ends(card, bpe, prepend_eos), "keys": _read_keys(api_keys)}
+    options |= {"ends": read_ends(card, bpe, prepend_eos), "keys": keys}
     options["token_healing"] = token_healing
     options["fingerprint"] = _fingerprint(checkpoint_dir, card, shape)
     with _listen(host, port) as listener:
@@ -111,14 +113,6 @@ def _plan(
     return dataclasses.replace(shape, spare_tokens=spare)
 
 
-def _split_names(model_name: str) -> list[str]:
-    names = split_names("model_name", model_name)
-    if not names:
-        raise InputError("model_name is empty; set it to names with commas between them")
-    check_distinct(model_name=names)
-    return list(names)
-
-
 def _fingerprint(checkpoint_dir: str, card: checkpoint.Card, shape: EngineShape) -> str:
     """A hash that changes with the weights, their step, the tokenizer and the dtypes."""
     weights = weights_fingerprint(checkpoint_dir, card.step)
@@ -127,25 +121,15 @@ def _fingerprint(checkpoint_dir: str, card: checkpoint.Card, shape: EngineShape)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _read_keys(path: str) -> Sequence[str]:
-    if not path:
-        return [key for key in os.environ.get(_KEYS, "").split(",") if key]
-    try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"api_keys: {path} can't be read: {error}") from None
-    if not lines:
-        raise InputError(f"api_keys: {path} has no key; expected one a line")
-    return lines
-
-
 def _listen(host: str, port: int) -> socket.socket:
     """Opens the port, before any slow work."""
+    if not host:  # to the socket it is all addresses
+        raise InputError("host is empty; set it to an address, 0.0.0.0 for all")
     try:
         return socket.create_server((host, port), backlog=1024)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
-            f"can't listen on {host}:{port}: {error}; set host or port to another"
+            f"can't listen on {host!a:.80} at port {port}: {error}; set host or port to another"
         ) from None
 
 
@@ -199,7 +183,13 @@ def _run(service: Service, listener: socket.socket) -> None:
     engine_thread.start()
     announcement = f"{service.model} at {address}, ready"
     threading.Thread(target=_announce, args=(engine_thread, announcement), daemon=True).start()
-    config = uvicorn.Config(service.app(), log_level="warning", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        service.app(),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=math.ceil(service.limits.max_client_seconds),
+    )
     server = DrainingServer(config, service)
     server.run(sockets=[listener])
     if not server.force_exit and not engine_thread.failure:

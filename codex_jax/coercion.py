@@ -1,8 +1,11 @@
-"""Values from gin and the shell, held against type hints."""
+"""Values from gin, the shell and Python, held against type hints."""
 
 import abc
 import collections.abc
+import inspect
+import numbers
 import pathlib
+import re
 import types
 import typing
 from typing import Any
@@ -23,6 +26,11 @@ class Deferred(abc.ABC):
     @abc.abstractmethod
     def made_type(self) -> Any:
         """The class of the object."""
+
+
+def describe(hint: Any) -> str:
+    """Returns a hint's text without the names of modules."""
+    return re.sub(r"\b(?:\w+\.)+", "", inspect.formatannotation(hint))
 
 
 def options(hint: Any) -> tuple[Any, ...]:
@@ -78,8 +86,8 @@ def _fit(value: Any, hint: Any) -> Any:
     if origin in _SEQUENCES:
         return _fit_sequence(value, origin, typing.get_args(hint))
     if origin in (int, float):
-        number = isinstance(value, int | origin) and not isinstance(value, bool)
-        return origin(_checked(value, number))
+        kind = numbers.Integral if origin is int else numbers.Real  # NumPy's are such, too
+        return origin(_checked(value, isinstance(value, kind) and not isinstance(value, bool)))
     if origin is pathlib.Path:
         # An empty text would become the working folder.
         return pathlib.Path(_checked(value, isinstance(value, _TEXT) and str(value) != ""))

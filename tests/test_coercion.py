@@ -3,10 +3,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codex_jax.main import coercion
+from codex_jax import coercion
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,9 @@ from codex_jax.main import coercion
         (True, bool, True),
         (1, dict | int, 1),
         ("a", "a string annotation", "a"),
+        (np.int64(3), int, 3),
+        (np.float32(0.5), float, 0.5),
+        ([np.int32(1)], Sequence[int], (1,)),
     ],
 )
 def test_values_are_converted_to_their_hint(value, hint, fitted):
@@ -49,6 +53,9 @@ def test_values_are_converted_to_their_hint(value, hint, fitted):
         (None, int),
         (1, bool),
         (3, pathlib.Path),
+        (np.float32(1.0), int),
+        (np.bool_(True), int),
+        (np.array([1, 2]), Sequence[int]),
     ],
 )
 def test_misfits_are_refused(value, hint):
