@@ -137,6 +137,17 @@ def test_a_header_of_a_tar_archive_takes_no_memory(tmp_path, kind):
             read(path)
 
 
+def test_long_names_of_many_entries_take_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "_MAX_TOTAL", 4000)
+    path = tmp_path / "long-1.0.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(9):
+            archive.addfile(tarfile.TarInfo(f"{number}{'x' * 900}"))
+    for read in (archives.read_archive, lambda path: archives.unpack(path, tmp_path / "out")):
+        with pytest.raises(ValueError, match="names of many bytes"):
+            read(path)
+
+
 def test_entries_of_a_tar_archive_are_counted(tmp_path, monkeypatch):
     path = write_sdist(tmp_path, "demo", dict.fromkeys(map(str, range(9)), ""))
     monkeypatch.setattr(archives, "_MAX_ENTRIES", 5)

@@ -20,17 +20,31 @@ CHANGED = {
     "an attribute of a function": "def T(): pass\nT.k = 3\n",
     "a method that is passed": "T = []\nK = list(map(T.append, [1, 2]))\n",
     "by a local's name": "T = {}\ndef fill():\n    t = T\n    t[3] = 1\nfill()\n",
+    "where it is no script": "T = {}\nif __name__ != '__main__':\n    T[3] = 1\n",
+    "a part of it": "T = {'a': {}}\np = T['a']\np['b'] = 1\n",
+    "in a loop": "class T: pass\nfor t in [T]:\n    t.k = 1\n",
+    "in a function's loop": "T = {1: {}}\ndef g():\n    for t in T.values(): t[3] = 4\ng()\n",
+    "in a condition": "T = {}\nif (t := T) is not None:\n    t[3] = 1\n",
+    "in a comprehension": "T = [{}]\n_ = [t.update(a=1) for t in T]\n",
     "deep within": "T = {'a': {}}\nT['a'].setdefault('b', []).append(3)\n",
 }
 PASSED = {
     "to a function": "def fill(t):\n    t[3] = 1\n    return t\nT = {}\nU = fill(T)\n",
     "to a class": "class C:\n    def __init__(self, t):\n        t.append(1)\nT = []\nU = C(T)\n",
+    "by a function": "def fill(t):\n    t[3] = 1\nT = {}\ndef g():\n    fill(T)\ng()\n",
+    "under another name": "def fill(t):\n    t[3] = 1\nT = {}\nU = T\nK = fill(U)\n",
+    "by a parameter's loop": "def fill(t):\n    for x in t: x[3] = 1\nT = [{}]\nK = fill(T)\n",
+    "to what adds to it": "def add(t):\n    t += [3]\nT = []\nK = add(T)\n",
+    "by an addition": "T = {}\nU = T\nU |= {3: 4}\n",
     "to the library": "from heapq import heappop\nT = [1, 2]\nU = heappop(T)\n",
 }
 UNCHANGED = {
     "when it is called": "T = {}\ndef f(x):\n    T[x] = 1\n    return T[x]\n",
     "a local of that name": "T = {}\ndef f():\n    T = {}\n    T[3] = 1\n    return T\nK = f()\n",
     "read only": "T = [1]\nK = sorted(T)\nfor i in range(T[0]): print(i)\n",
+    "the loop's other table": "T = {1: 2}\nU = {}\nfor k, v in T.items():\n    U[v] = k\n",
+    "its call's result": "def T():\n    return {}\nx = T()\nx[3] = 1\n",
+    "beside another value": "T = (1,)\nU = T\ndef g():\n    global U\n    U = ()\ng()\n",
     "its label": "def T(): pass\nT.__doc__ = 'x'\n",
     "as a script": "T = {}\nif __name__ == '__main__':\n    T[3] = 1\n",
 }
@@ -52,15 +66,26 @@ def test_a_global_that_stays(text):
         "from .a import T\nT[3] = 5\n",
         "from . import a\na.T[3] = 5\n",
         "import pkg.a as q\nq.T[1] = 2\n",
+        "from .a import *\nT[3] = 5\n",
+        "from .c import *\nT[3] = 5\n",
+        "def g():\n    from .a import T\n    T[3] = 5\ng()\n",
+        "def g():\n    from . import a\n    a.T[3] = 5\ng()\n",
     ],
 )
 def test_another_module_changes_it(text):
-    assert ("pkg.a", "T") in changes.find_changes(package_of(a="T = {}\n", b=text)).changed
-    assert not changes.find_changes(package_of(a="T = {}\n", test_b=text)).changed
+    others = {"a": "T = {}\n", "c": "from .a import *\n"}
+    assert ("pkg.a", "T") in changes.find_changes(package_of(**others, b=text)).changed
+    assert not changes.find_changes(package_of(**others, test_b=text)).changed
 
 
 @pytest.mark.parametrize(
-    "text", ["globals()['K'] = 9\n", "exec('K = 9')\n", "import sys\nsys.modules[__name__].K = 9\n"]
+    "text",
+    [
+        "globals()['K'] = 9\n",
+        "def g():\n    globals()['K'] = 9\ng()\n",
+        "exec('K = 9')\n",
+        "import sys\nsys.modules[__name__].K = 9\n",
+    ],
 )
 def test_a_module_may_set_any_of_its_constants(text):
     assert ("pkg.a", changes.ANY) in changes.find_changes(package_of(a="K = 1\n" + text)).passed
@@ -70,4 +95,9 @@ def test_a_module_may_set_any_of_its_constants(text):
 def test_a_global_that_is_passed_to_what_changes_it(text):
     assert ("pkg.a", "T") in changes.find_changes(package_of(a=text)).passed
     text = "def read(t):\n    return sorted(t)\nT = []\nU = read(T)\n"
+    assert ("pkg.a", "T") not in changes.find_changes(package_of(a=text)).passed
+
+
+def test_a_loop_passes_nothing():
+    text = "T = {1: 2}\nU = {}\nfor k, v in T.items():\n    U[v] = k\n"
     assert ("pkg.a", "T") not in changes.find_changes(package_of(a=text)).passed

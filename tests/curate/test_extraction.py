@@ -124,9 +124,9 @@ def test_an_annotation_of_somebody_elses_stays_text():
         ("def f(x):\n    return missing(x)\n", "unresolved name"),
         ("N = 0\ndef f(x):\n    global N\n    N += x\n    return N\n", "changes globals"),
         ("T = {}\nfor i in range(3):\n    T[i] = i\ndef f(x):\n    return T[x]\n",
-         "a constant that statements change"),
+         "a global that the import changes"),
         ("T = {}\nT.update(a=1)\ndef f(x):\n    return T[x]\n",
-         "a constant that statements change"),
+         "a global that the import changes"),
         (f"T = {list(range(2000))}\ndef f(x):\n    return T[x]\n", "long constant"),
         ("from . import other\ndef f(x):\n    return repr(other)[x]\n", "a module as a value"),
         ("import datetime\ndef f(x):\n    return datetime.datetime.now() - x\n", "impure method"),
@@ -194,6 +194,14 @@ def test_a_builtin_that_a_module_may_hide_is_no_builtin(text):
         cut(a=text, other=other)
 
 
+@pytest.mark.parametrize("text", ["__all__ = ['k']\nk = 1\ndef sum(x): return 3\n", "_g = 3\n"])
+def test_a_star_hides_nothing_that_it_leaves_out(text):
+    star = "def _g(x):\n    return sum(x)\ndef f(x):\n    return _g(x)\nfrom .b import *\n"
+    assert "def _g(x):" in cut(a=star, b=text).source
+    listed = text + "__all__ = ['sum', '_g']\n"
+    assert reason(star, b=listed + "def sum(x): return 3\n") == "star import"
+
+
 def test_a_star_hides_nothing_that_it_has_not():
     assert "abs(x)" in cut(a="from math import *\ndef f(x):\n    return abs(x)\n").source
 
@@ -245,14 +253,26 @@ def test_a_name_that_its_test_needs(name):
         "def f(x):\n    return __name__ + x\n",
         "def f(x):\n    return f.__module__ + x\n",
         "def f(x):\n    return f.__code__.co_filename + x\n",
+        "def f(x):\n    return str(__doc__) + x\n",
     ],
 )
 def test_a_function_that_reads_where_it_stands(text):
     assert reason(text) == "an attribute of its module"
-    assert reason("def f(x):\n    return str(__doc__) + x\n") == "impure builtin"
     logger = "import logging\nlog = logging.getLogger(__name__)\n"
     logger += "def f(x):\n    log.info(x)\n    return x\n"
     assert "getLogger(__name__)" in cut(a=logger).source
+
+
+def test_a_function_may_set_where_it_seems_to_stand():
+    text = "def named(g):\n    g.__module__ = 'a'\n    return g\n"
+    assert "__module__ = 'a'" in cut(a=text + "@named\ndef f(x):\n    return x\n").source
+
+
+@pytest.mark.parametrize("value", ["'ab' + 'c'", "(1, -2)", "re.compile('b')", "str(3)"])
+def test_what_no_function_can_change_may_be_passed_to_one(value):
+    text = f"import re\nT = {value}\nprint(T)\ndef f(x):\n    return x, T\n"
+    assert f"T = {value}" in cut(a=text).source
+    assert reason(text.replace(value, f"[{value}]")) == "a global that the import changes"
 
 
 @pytest.mark.parametrize("use", ["u.k = x", "u.k += x", "del u.k"])
@@ -285,7 +305,13 @@ def test_clocks_within_pure_modules(text):
 
 
 @pytest.mark.parametrize(
-    "line", [f"K = {'1 + ' * 1500}1", f"if len('') == 0x{'f' * 4000}: pass", f"K = x{'.y' * 1500}"]
+    "line",
+    [
+        f"K = {'1 + ' * 1500}1",
+        f"if len('') == 0x{'f' * 4000}: pass",
+        f"K = x{'.y' * 1500}",
+        "if 0: pass\n" + "elif 0: pass\n" * 2500,
+    ],
 )
 def test_deep_or_long_code_elsewhere_in_a_module_costs_nothing(line):
     assert cut(a=f"{line}\ndef f(x):\n    return x\n").source == "def f(x):\n    return x\n"
@@ -308,7 +334,9 @@ def test_a_helper_whose_name_is_part_of_answers_keeps_it(helper, use):
     )
 
 
-@pytest.mark.parametrize("value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()"])
+@pytest.mark.parametrize(
+    "value", ["iter('abc')", "(x for x in 'abc')", "itertools.count()", "enumerate('abc')"]
+)
 def test_a_constant_that_is_used_up(value):
     text = f"import itertools\nT = {value}\nFIRST = list(T)\ndef f(x):\n    return next(T)\n"
     assert reason(text) == "a constant that is used up"

@@ -21,7 +21,7 @@ UNREACHED = {
 
 
 def is_reached(text: str) -> bool:
-    _, pieces = import_code.reach(package_of(a=text))
+    pieces = import_code.reach(package_of(a=text))
     return any("MARK" in piece.names for piece in pieces)
 
 

@@ -32,6 +32,6 @@ def test_spdx(text, expected):
     ["MIT with Commons Clause", "Business Source License (later Apache 2.0)", "CC BY-NC, MIT"],
 )
 def test_a_free_license_that_terms_restrict_is_none(text):
-    assert licenses.spdx(email.parser.HeaderParser().parsestr(f"License: {text}\n")) == (
-        "LicenseRef-Restricted"
-    )
+    for more in ("", "Classifier: License :: OSI Approved :: MIT License\n"):
+        metadata = email.parser.HeaderParser().parsestr(f"License: {text}\n{more}")
+        assert licenses.spdx(metadata) == "LicenseRef-Restricted"

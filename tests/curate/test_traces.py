@@ -129,6 +129,13 @@ def test_packages_without_calls_say_so(tmp_path, settings, files, reason):
     assert trace(tmp_path, settings, **files)["reasons"] == {reason: 1}
 
 
+def test_a_package_named_as_a_module_of_python_says_so(tmp_path, settings):
+    path = write_sdist(tmp_path, "json", {"json/__init__.py": "", "tests/test_a.py": "x = 1\n"})
+    result = traces._make_result(settings, path, package_runs.Tally(path.name))
+    (reason,) = result["reasons"]
+    assert reason.startswith("package: its name is pytest's or that of a module of Python")
+
+
 def test_the_library_and_its_tests():
     folder = cpython.library()
     names = cpython.test_modules(folder)

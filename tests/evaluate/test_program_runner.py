@@ -32,6 +32,13 @@ def test_several_programs_get_the_same_calls(session):
     assert [a.value for a in session.run(source, "f", others).answers] == [3]
 
 
+@pytest.mark.parametrize("text", ["\ud800\udc00", "\U00010000", "\ud800", "é\u2028\n\x00"])
+def test_surrogates_stay_as_they_are(session, text):
+    """In JSON's escapes two lone surrogates are one character."""
+    run = session.run(f"def f():\n    return {text!a}\n", "f", [((), {})])
+    assert run.answers == [records.Answer(text)]
+
+
 def test_iterators_become_lists(session):
     run = session.run("def f(n):\n    return iter(range(n))\n", "f", [((3,), {})])
     assert run.answers == [records.Answer([0, 1, 2])]

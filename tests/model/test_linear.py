@@ -63,6 +63,21 @@ def test_one_cpu_copies_nothing_for_the_gradient_of_a_weight(monkeypatch):
     assert any(name in compiled(jnp.einsum) for name in copies)  # what the test looks for exists
 
 
+def test_one_cpu_copies_nothing_for_the_gradient_of_x(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    x, d_out, weight = jnp.ones((2, 64, 48)), jnp.ones((2, 64, 4, 24)), jnp.ones((48, 4, 24))
+
+    def compiled(product):
+        def gradient(d_out, weight):
+            return jax.vjp(lambda x: product("BTD,DNH->BTNH", x, weight), x)[1](d_out)
+
+        return jax.jit(gradient).lower(d_out, weight).compile().as_text()
+
+    copies = (" copy(", " transpose(")
+    assert not any(name in compiled(linear) for name in copies)
+    assert any(name in compiled(jnp.einsum) for name in copies)
+
+
 @pytest.mark.usefixtures("has_units")
 @pytest.mark.parametrize("rows", [128, 127])
 def test_a_sum_of_outer_products_is_that_of_einsum(rows, monkeypatch):

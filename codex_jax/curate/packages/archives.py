@@ -172,9 +172,12 @@ class _TarInfo(tarfile.TarInfo):
 
 
 def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yields the entries of an archive, which keeps them all."""
+    size = 0
     for number, info in enumerate(archive):
-        if number >= _MAX_ENTRIES:
-            raise ValueError(f"more than {_MAX_ENTRIES} files and folders")
+        size += sum(map(len, [info.name, info.linkname, *info.pax_headers.values()]))
+        if number >= _MAX_ENTRIES or size > _MAX_TOTAL:
+            raise ValueError(f"more than {_MAX_ENTRIES} files and folders, or names of many bytes")
         yield info
 
 

@@ -9,7 +9,7 @@ import builtins
 import sys
 from typing import NamedTuple
 
-from codex_jax.curate.packages import changes, definitions, purity
+from codex_jax.curate.packages import changes, constants, definitions, purity
 from codex_jax.curate.packages.modules import Binding, Module, Package
 
 _MAX_DEFINITIONS = 16
@@ -18,8 +18,6 @@ _MAX_CONSTANT = 3000
 _MAX_CLASS_LINES = 60
 
 _BUILTINS = frozenset(dir(builtins))
-_CONSTANTS = ast.Assign | ast.AnnAssign
-_ITERATORS = frozenset(["iter", "map", "filter", "zip", "reversed", "count", "cycle", "chain"])
 _NAMES_OF_TESTS = frozenset(["abs", "check", "float", "frozenset", "list", "set"])
 
 Key = tuple[str, str]  # module, name; an import's module is ""
@@ -64,30 +62,11 @@ def extract(package: Package, module: Module, name: str) -> Extracted:
     if extraction.lazy_annotations:
         imports.insert(0, "from __future__ import annotations")
     blocks = ["\n".join(imports) + "\n"] if imports else []
-    blocks += _join_constants(helpers)
+    blocks += constants.join_lines(helpers)
     prelude = "\n\n".join(blocks)
     if len(prelude) > _MAX_CHARACTERS:
         raise NotSelfContainedError("needs too much", f"{len(prelude)} characters")
     return Extracted(new_name, prelude, definition)
-
-
-def _join_constants(texts: list[str]) -> list[str]:
-    """Joins neighboring constants of one line, so that no blank lines part them."""
-    blocks: list[str] = []
-    for text in texts:
-        is_line = text.count("\n") == 1
-        if is_line and blocks and blocks[-1].count("\n") < 20 and _is_lines(blocks[-1]):
-            blocks[-1] += text
-        else:
-            blocks.append(text)
-    return blocks
-
-
-def _is_lines(block: str) -> bool:
-    return all(
-        "=" in line and not line.startswith((" ", "def", "class", "@"))
-        for line in block.splitlines()
-    )
 
 
 class _Extraction:
@@ -117,10 +96,9 @@ class _Extraction:
         if binding.source:
             return self._require_import(module, binding, name)
         key = (module.name, name)
-        if key in self._changes.changed or isinstance(binding.node, _CONSTANTS) & (
-            key in self._changes.passed
-        ):
-            raise NotSelfContainedError("a constant that statements change", name)
+        is_passed = key in self._changes.passed and constants.is_changeable(binding.node)
+        if is_passed or key in self._changes.changed:
+            raise NotSelfContainedError("a global that the import changes", name)
         if key in self._new_names:
             return self._new_names[key]
         if len(self._new_names) >= _MAX_DEFINITIONS:
@@ -131,9 +109,11 @@ class _Extraction:
 
     def _check_unhidden(self, module: Module, name: str, bindings: list[Binding]) -> None:
         """Refuses a name that may have another value than what its bindings say."""
-        is_constant = name in _BUILTINS or any(isinstance(b.node, _CONSTANTS) for b in bindings)
+        is_constant = name in _BUILTINS or any(
+            isinstance(b.node, constants.ASSIGNMENT) for b in bindings
+        )
         if is_constant and (module.name, changes.ANY) in self._changes.passed:
-            raise NotSelfContainedError("a constant that statements change", name)
+            raise NotSelfContainedError("a global that the import changes", name)
         if name in _BUILTINS and any(binding.outer for binding in bindings):
             raise NotSelfContainedError("a builtin under a condition", name)
         last = max((binding.node.lineno for binding in bindings), default=0)
@@ -154,10 +134,7 @@ class _Extraction:
 
     def _choose(self, bindings: list[Binding], name: str) -> Binding:
         """Returns the only binding; of imports that stand in for one another, the library's."""
-        if (
-            len({(id(b.node), b.name) if not b.source else (b.source, b.name) for b in bindings})
-            == 1
-        ):
+        if len({(b.source or id(b.node), b.name) for b in bindings}) == 1:
             return bindings[0]
         outer = bindings[0].outer
         if outer is not None and all(binding.outer is outer for binding in bindings):
@@ -230,14 +207,26 @@ class _Extraction:
             self._check_use(module, tree, other)
             names[other] = self.require(module, other)
         self._require_annotations(module, annotations, names, isinstance(node, ast.ClassDef))
+        self._check_renamed(tree, names, attributes, local)
+        self.definitions.append(definitions.rename(text, names, attributes))
+
+    @staticmethod
+    def _check_renamed(
+        tree: ast.Module, names: dict[str, str], attributes: dict[str, str], local: frozenset[str]
+    ) -> None:
+        """Refuses a definition that other names would make another one."""
         renamed = {name for pair in names.items() if len(set(pair)) > 1 for name in pair}
         renamed |= {name.partition(".")[0] for name in attributes} | set(attributes.values())
         is_named = any(getattr(part, "attr", "") == "__name__" for part in ast.walk(tree))
-        if (new_name != name and isinstance(node, ast.ClassDef)) or (renamed and is_named):
-            raise NotSelfContainedError("a renamed helper whose name counts", name)
+        is_renamed_class = any(
+            isinstance(node, ast.ClassDef) and node.name in renamed for node in tree.body
+        )
+        if is_renamed_class or (renamed and is_named):
+            raise NotSelfContainedError(
+                "a renamed helper whose name counts", ", ".join(sorted(renamed))
+            )
         if hidden := renamed & local:
             raise NotSelfContainedError("a local hides a helper", ", ".join(sorted(hidden)))
-        self.definitions.append(definitions.rename(text, names, attributes))
 
     def _require_annotations(
         self, module: Module, annotations: list[str], names: dict[str, str], is_class: bool
@@ -311,22 +300,16 @@ def _text(module: Module, node: ast.stmt, name: str) -> str:
             raise NotSelfContainedError("long class", name)
     elif not isinstance(node, ast.FunctionDef):
         targets = getattr(node, "targets", [getattr(node, "target", None)])
-        if not isinstance(node, _CONSTANTS) or len(targets) > 1:
+        if not isinstance(node, constants.ASSIGNMENT) or len(targets) > 1:
             raise NotSelfContainedError("bound more than once", name)
         if not isinstance(targets[0], ast.Name) or targets[0].id != name:
             raise NotSelfContainedError("bound with other names", name)
-        if _is_iterator(getattr(node, "value", None)):
+        if constants.is_used_up(getattr(node, "value", None)):
             raise NotSelfContainedError("a constant that is used up", name)
     text = definitions.source_text(module, node)
     if not isinstance(node, ast.FunctionDef | ast.ClassDef) and len(text) > _MAX_CONSTANT:
         raise NotSelfContainedError("long constant", name)
     return text
-
-
-def _is_iterator(value: ast.expr | None) -> bool:
-    function = value.func if isinstance(value, ast.Call) else None
-    name = getattr(function, "id", getattr(function, "attr", ""))
-    return isinstance(value, ast.GeneratorExp) or name in _ITERATORS
 
 
 def _import_line(binding: Binding, new_name: str) -> str:

@@ -51,6 +51,9 @@ def spdx(metadata: Message) -> str:
     """Returns the expression that the metadata states, else what classifier or text stand for."""
     if expression := metadata.get("License-Expression"):
         return " ".join(str(expression).split())
+    text = " ".join(str(metadata.get("License") or "").split())[:200].lower()
+    if re.search(_RESTRICTED, text):
+        return "LicenseRef-Restricted"
     titles = {
         classifier.rpartition(" :: ")[2]
         for classifier in metadata.get_all("Classifier") or []
@@ -60,9 +63,6 @@ def spdx(metadata: Message) -> str:
         return ""  # one of them isn't known here
     if names := sorted({_CLASSIFIERS[title] for title in titles & _CLASSIFIERS.keys()}):
         return " OR ".join(names)
-    text = " ".join(str(metadata.get("License") or "").split())[:200].lower()
     if re.search(r"\b[al]?gpl|general public", text):
         return "LicenseRef-GPL"
-    if re.search(_RESTRICTED, text):
-        return "LicenseRef-Restricted"
     return next((name for pattern, name in _TEXTS if re.search(pattern, text)), "")

@@ -69,12 +69,29 @@ class Module:
         names: dict[str, list[Binding]] = {}
         for top in self.tree.body:
             for node in _statements(top):
-                for name, binding in self._bind(node):
+                for name, binding in self.bind(node):
                     outer = None if node is top else top
                     names.setdefault(name, []).append(binding._replace(outer=outer))
         return names
 
-    def _bind(self, node: ast.stmt) -> Iterator[tuple[str, Binding]]:
+    def may_export(self, name: str) -> bool:
+        """Whether a star import of the module may bind a name."""
+        return not name.startswith("_") if self._listed is None else name in self._listed
+
+    @functools.cached_property
+    def _listed(self) -> list[str] | None:
+        """The names of `__all__`, where it is one list of texts; None otherwise."""
+        names = [node for node in ast.walk(self.tree) if getattr(node, "id", "") == "__all__"]
+        bindings = self.bindings.get("__all__", [])
+        if len(names) != 1 or len(bindings) != 1 or not isinstance(bindings[0].node, ast.Assign):
+            return None
+        try:
+            return list(ast.literal_eval(bindings[0].node.value))
+        except (ValueError, TypeError):
+            return None
+
+    def bind(self, node: ast.stmt) -> Iterator[tuple[str, Binding]]:
+        """Yields the names that a statement binds itself, each with its binding."""
         if isinstance(node, Function | ast.ClassDef):
             yield node.name, Binding(node)
         elif isinstance(node, ast.Import):
@@ -122,10 +139,22 @@ class Package:
         """Returns the package's only module of that name."""
         return None if name in self._ambiguous else self.modules.get(name)
 
+    def owners(self, module: Module, name: str) -> list[Module]:
+        """Returns the modules in which a global of a module is bound.
+
+        That is the module itself, else those of the package whose names it imports by stars.
+        """
+        modules = [module]
+        for other in modules:  # grows
+            if name not in module.bindings:
+                sources = (self.find(star.source) for star in other.bindings.get("*", []))
+                modules += {source: None for source in sources if source and source not in modules}
+        return [other for other in modules if name in other.bindings]
+
     def exports(self, source: str, name: str, hops: int = _MOST_HOPS) -> bool:
         """Whether `from source import *` may bind a name, of a module of the package."""
         module = self.find(source) if hops else None
-        if module is None:
+        if module is None or not module.may_export(name):
             return False
         stars = module.bindings.get("*", [])
         is_deep = any(self.exports(star.source, name, hops - 1) for star in stars)
@@ -154,18 +183,15 @@ def _module_name(path: str, folders: set[str]) -> str:
 
 def _statements(node: ast.stmt) -> Iterator[ast.stmt]:
     """Yields a statement and those in it that run with it, not those of functions and classes."""
-    yield node
-    if not isinstance(node, Function | ast.ClassDef):
-        for inner in _inner_statements(node):
-            yield from _statements(inner)
-
-
-def _inner_statements(node: ast.AST) -> Iterator[ast.stmt]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):
-            yield child
-        elif isinstance(child, ast.ExceptHandler | ast.match_case):
-            yield from _inner_statements(child)
+    stack: list[ast.AST] = [node]  # a chain of `elif` may be deep
+    while stack:
+        part = stack.pop()
+        if isinstance(part, ast.stmt):
+            yield part
+        if not isinstance(part, Function | ast.ClassDef):
+            parts = ast.iter_child_nodes(part)
+            kinds = ast.stmt | ast.ExceptHandler | ast.match_case
+            stack += reversed([inner for inner in parts if isinstance(inner, kinds)])
 
 
 def _stored_names(statement: ast.stmt) -> Iterator[str]:

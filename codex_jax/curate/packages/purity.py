@@ -28,6 +28,7 @@ _CLOCKS = """
 """
 # Where a program stands, which differs between a package and a problem.
 _PLACES = "__module__ __file__ __globals__ __code__ __builtins__ __subclasses__"
+_MODULE_ATTRIBUTES = "__name__ __doc__ __file__ __package__ __spec__ __loader__ __path__"
 
 MODULES = frozenset(_MODULES.split())
 # Modules of which only some attributes are as pure.
@@ -43,6 +44,7 @@ _ATTRIBUTES = {
 _IMPURE_NAMES = frozenset(_IMPURE_BUILTINS.split())
 _IMPURE_METHODS = frozenset(_CLOCKS.split())
 _PLACE_NAMES = frozenset(_PLACES.split())
+_GLOBAL_PLACES = frozenset(_MODULE_ATTRIBUTES.split())
 MODULE_NAMES = frozenset(["__name__", "__debug__", "__build_class__"])
 BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("__")) - _IMPURE_NAMES
 
@@ -110,14 +112,21 @@ def impure_method(tree: ast.AST) -> str:
     return next((name for name in names if name in _IMPURE_METHODS), "")
 
 
+def called_name(call: ast.Call) -> str:
+    """Returns the last name of the function that is called, or ""."""
+    return getattr(call.func, "attr", getattr(call.func, "id", ""))
+
+
 def module_attribute(tree: ast.AST) -> str:
     """Returns what a program reads of the module that it stands in, or ""; loggers may be named."""
     loggers: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
+        if isinstance(node, ast.Call) and called_name(node) == "getLogger":
             loggers.update(node.args)
+        elif not isinstance(getattr(node, "ctx", None), ast.Load) or node in loggers:
+            continue  # what is set isn't read
         elif isinstance(node, ast.Attribute) and node.attr in _PLACE_NAMES:
             return node.attr
-        elif isinstance(node, ast.Name) and node.id == "__name__" and node not in loggers:
+        elif isinstance(node, ast.Name) and node.id in _GLOBAL_PLACES:
             return node.id
     return ""

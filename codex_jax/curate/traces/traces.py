@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -17,6 +18,7 @@ from codex_jax.curate.problems import attempt, trial
 from codex_jax.curate.traces import cpython, environments, records_of_calls
 
 Prepared = tuple[modules.Package, list[str], str]
+_LOADED_BEFORE = sys.stdlib_module_names | {"pytest", "_pytest", "py", "setup"}  # setup.py
 _SCRIPTS = ("recorder.py", "run_tests.py")
 
 
@@ -122,11 +124,22 @@ def _make_result(settings: _Settings, path: pathlib.Path, tally: Tally) -> packa
         )
         recorded = records_of_calls.read_cases(lines, package)
     if not recorded:
-        tally.add("package: no call was recorded", missing or package.archive.name)
+        tally.add(f"package: {_no_call_reason(package)}", missing or package.archive.name)
     else:
         _make_problems(settings, package, recorded, tally)
     calls = sum(map(len, recorded.values()))
     return tally.result(recorded_calls=calls, recorded_functions=len(recorded), missing=missing)
+
+
+def _no_call_reason(package: modules.Package) -> str:
+    """Returns why no call was recorded."""
+    if _own_roots(package) <= _LOADED_BEFORE:
+        return "its name is pytest's or that of a module of Python, which is imported instead"
+    return "no call was recorded"
+
+
+def _own_roots(package: modules.Package) -> set[str]:
+    return {m.name.partition(".")[0] for m in package.modules.values() if not m.is_test}
 
 
 def _prepare_package(path: pathlib.Path, kit: pathlib.Path) -> Prepared:
@@ -140,8 +153,8 @@ def _prepare_package(path: pathlib.Path, kit: pathlib.Path) -> Prepared:
     _finish_kit(kit)
     folders = [folder for folder in sorted(source.iterdir()) if folder.is_dir()]
     top = f"/kit/source/{folders[0].name}" if len(folders) == 1 else "/kit/source"
-    roots = {m.name.partition(".")[0] for m in package.modules.values() if not m.is_test}
-    arguments = ["/kit/run_tests.py", "pytest", ",".join(sorted(roots)), top]
+    roots = ",".join(sorted(_own_roots(package)))
+    arguments = ["/kit/run_tests.py", "pytest", roots, top]
     return package, [*arguments, "/kit/site", f"{top}/src", top], missing
 
 

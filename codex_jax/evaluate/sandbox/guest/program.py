@@ -10,6 +10,7 @@ import types
 from codex_jax.evaluate.sandbox.guest import confine, server_io, value_codec
 
 _DECODED_BYTES = 1 << 18  # of calls: more are decoded one by one, each when it is made
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _FAILED = 70  # exit status
 _WARM_RUNS = 20  # after which the interpreter has specialized the code
 _WARM_PLAN = b"""{"entry_point": "f", "limits": {}}
@@ -161,8 +162,9 @@ class Program:
 
 
 def to_json_line(answer):
-    """Returns the answer as a line of JSON, in bytes."""
-    return value_codec.call_deeply(json.dumps, answer).encode() + b"\n"
+    """Returns the answer as a line of JSON, in bytes; escapes would join two lone surrogates."""
+    text = value_codec.call_deeply(_ENCODER.encode, answer)
+    return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
 def load_function(code, namespace, entry_point):
