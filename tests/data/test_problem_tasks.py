@@ -92,7 +92,7 @@ def test_seqio_reads_the_tasks_by_their_names(problem_file, tokenizer):
         ({}, "problems are set, but no mixture; set mixture to codex_s or codex_d"),
         ({"mixture": "codex_t"}, "'codex_t' is no registered Task or Mixture"),
         ({"mixture": "codex_s", "validation_share": -1}, "validation_share is -1"),
-        ({"mixture": "codex_s", "workers": -1}, "workers is -1; expected 0 or more"),
+        ({"mixture": "codex_s", "workers": -1}, "workers is -1; set it to a whole number"),
         ({"mixture": "codex_s", "sequence_length": 1}, "sequence_length is 1; expected at least 2"),
         ({"mixture": "codex_s", "sequence_length": 10**10}, "10000000000; .*at most 1,048,576"),
         ({"mixture": "codex_s", "corpus": {"codex_s": "/usr"}}, "corpus 'codex_s': problems make"),

@@ -133,7 +133,7 @@ def test_what_holds_no_text_is_refused(texts_module, tmp_path):
         "other": "the vocabulary of targets is a ByteVocabulary; expected a BytePairVocabulary",
         "wods": r"'wods' is no registered Task or Mixture \(near: words\)",
         "code": "no usable file in code",
-        "blank": "no example in the split train of blank; check source and preprocessors",
+        "blank": "no example in the split train of blank; check source, preprocessors",
         "": "set mixture to a name of theirs",
     }.items():
         with pytest.raises(InputError, match=message) as error:
