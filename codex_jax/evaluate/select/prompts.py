@@ -67,8 +67,6 @@ def read_samples(
     groups: dict[str, list[records.Completion]] = {name: [] for name in prompts}
     for sample in samples:
         extra = {name: sample.extra[name] for name in _OF_SAMPLES if name in sample.extra}
-        for name in ("mean_logprob", "sum_logprob"):
-            _check_number(sample, name, getattr(sample, name))
         _check_number(sample, "reviewer_logprob", extra.get("reviewer_logprob"))
         groups[sample.task_id].append(dataclasses.replace(sample, extra=extra))
     for group in groups.values():
