@@ -132,7 +132,7 @@ def test_logits_equal_those_of_transformers(family):
 
 @pytest.mark.parametrize("family", CONFIGS)
 def test_a_matrix_of_another_shape_is_refused_though_it_has_as_many_numbers(family):
-    """One that was saved transposed would be read as another one."""
+    """A tensor that was saved transposed would be read as another one."""
     config = small(family)
     params = jax.tree.map(
         np.asarray, jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))

@@ -1,4 +1,4 @@
-"""What one function or contest does costs itself alone, and has a reason."""
+"""A function or contest that fails costs itself alone, and is counted with a reason."""
 
 import pytest
 

@@ -81,7 +81,7 @@ def test_answers_may_hold_what_the_call_has(session, kind, argument, value):
 
 
 def test_equal_rows_are_rows_of_their_own(session):
-    """As in a test's text: [[1, 2], [1, 2]] there are two lists."""
+    """Equal lists in an argument are separate objects, as in a test's text."""
     run = session.run(ANSWERS, "f", [(("changed", [[1, 2]] * 2), {})])
     assert run.answers[0].value == [[1, 2, 3], [1, 2]]
     assert run.answers[0].arguments == ["changed", [[1, 2, 3], [1, 2]]]

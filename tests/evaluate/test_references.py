@@ -41,7 +41,7 @@ def read_rows(folder) -> dict[tuple[str, int], records.Verdict]:
 def run_left_out(
     folder, task, sample, **settings
 ) -> tuple[dict, dict[tuple[str, int], records.Verdict]]:
-    """What `run` returns, from the files of a run that ends in an error: it has judged nothing."""
+    """Files of a run that ends in an error, and has judged nothing, with what `run` returns."""
     with pytest.raises(InputError, match="no program was judged, since all problems are left out"):
         run(folder, [task], [(task.task_id, sample)], **settings)
     return json.loads((folder / "out" / "report.json").read_text()), read_rows(folder)

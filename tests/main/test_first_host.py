@@ -1,4 +1,4 @@
-"""Of several hosts, those that a command is for run it; the others wait for its end."""
+"""Commands for one host of several run there; the other hosts wait for their end."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""One rule for paths: local, gs://, or refused in a line."""
+"""Paths are local, gs://, or refused in a line."""
 
 import pathlib
 import subprocess

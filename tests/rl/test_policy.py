@@ -228,7 +228,7 @@ def test_bad_input_is_a_line_each(run_settings, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused(run_settings, tmp_path):
-    """With them the sampler would draw no token, and wait for ever."""
+    """Weights that are no numbers are refused, since the sampler would wait for ever."""
     card = checkpoint.read_card(run_settings["init_from"])
     config = model.DecoderConfig.from_json(card.model)
     params = jax.jit(model.init, static_argnums=0)(config, jax.random.key(0))

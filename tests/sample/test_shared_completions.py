@@ -85,7 +85,7 @@ def finish(processes) -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def expected(trained, tmp_path_factory):
-    """What one host writes."""
+    """Bytes that one host writes."""
     output = tmp_path_factory.mktemp("one") / "completions.jsonl"
     assert generate(**trained, output=str(output)) == 18
     return output.read_bytes()
