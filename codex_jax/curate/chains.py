@@ -185,7 +185,7 @@ def write_chains(
     train, test = split(seed=seed, train_chains=train_chains, domain=table, **settings)
     if len(train) < train_chains:
         raise InputError(
-            f"train_chains is {train_chains}, and only {len(train)} were found, in equal parts of "
+            f"train_chains is {train_chains}; there are only {len(train)}, in equal parts of "
             "three, four and five blocks after those of one and two; set train_chains lower"
         )
     pairs = held_out_pairs_of(seed, held_out_pairs, table)

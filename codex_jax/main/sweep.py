@@ -155,7 +155,7 @@ def check_settings(runs: Sequence[Run], folder_flag: str) -> None:
         )
         if (former := names.setdefault(own, run.name)) != run.name:
             raise InputError(
-                f"the runs {former} and {run.name} are one; make their values distinct"
+                f"the runs {former} and {run.name} have equal settings; make their values distinct"
             )
 
 

@@ -104,7 +104,7 @@ def test_impossible_counts_are_one_line(tmp_path):
         chains.write_chains(output=str(tmp_path), held_out=(13, 1))
     with pytest.raises(InputError, match=r"curate\.chains\.train_chains is -1; set it to a whole"):
         chains.write_chains(output=str(tmp_path), train_chains=-1)
-    with pytest.raises(InputError, match=r"train_chains is 1000000, and only \d+ were found"):
+    with pytest.raises(InputError, match=r"train_chains is 1000000; there are only \d+, in equal"):
         chains.write_chains(output=str(tmp_path), train_chains=1_000_000)
     assert not list(tmp_path.iterdir())
 

@@ -144,7 +144,7 @@ CHAINS = "curate chains --seed=1 --train_chains=2"
         (
             "evaluate --problems=p --completions=c",
             {"timeout_s": (2, 1, 1.0)},
-            "the runs timeout_s=1 and timeout_s=1.0 are one; make their values distinct",
+            "the runs timeout_s=1 and timeout_s=1.0 have equal settings; make their values",
         ),
     ],
 )
