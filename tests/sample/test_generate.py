@@ -239,7 +239,7 @@ def test_each_temperature_has_a_file(trained, undisturbed, tmp_path):
     [
         ({"step": (5, 5)}, "step has 5 twice; set it to distinct entries"),
         ({"temperatures": (0.2, 0.20)}, "temperatures has 0.2 twice"),
-        ({"temperatures": (0, 0.5, 0.0)}, "temperatures has 0.0 twice"),
+        ({"temperatures": (0.0, 0.5, 0.0)}, "temperatures has 0.0 twice"),
         ({"output": "{step}-{temperature:.1f}", "temperatures": (0.21, 0.24)},
          "output is .*, one name for two of 2 files; set it to a name with {temperature}$"),
         ({"output": "{step}", "step": (5, 6), "temperatures": (0.2, 0.4)},
