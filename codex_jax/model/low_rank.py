@@ -1,9 +1,9 @@
 """A frozen weight with a product of two narrow matrices beside it (LoRA, arXiv 2106.09685).
 
 Only the narrow matrices have gradients. In float32 x is multiplied by the sum of the weight and
-their product, which is made anew for each batch: a pass over the weight takes less time than four
-passes of all tokens through narrow matrices. In other dtypes the sum would round small updates
-away, so x is multiplied by the weight and by the narrow matrices apart.
+their product, which is made anew for each batch: a pass over the weight takes less time than two
+products of all tokens with narrow matrices and two additions. In other dtypes the sum would round
+small updates away, so x is multiplied by the weight and by the narrow matrices apart.
 
 qwix has such adapters too. It makes them by intercepting the products of a module that it rewrites,
 and keeps them in the module's variables; here weights are plain trees of arrays, which a block
