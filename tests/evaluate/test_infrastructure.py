@@ -428,6 +428,26 @@ for n in range(3000):
     assert run_script(script) == ""
 
 
+def test_a_time_limit_stops_no_code_that_measures_coverage(run_script):
+    """That code holds a lock: stopped there, the judge waited for it until it was given up."""
+    script = """
+import signal
+from codex_jax.evaluate.judging.check_plan import CheckTimeout, cpu_time_limit
+
+tracer = {"__name__": "coverage.collector", "signal": signal}
+exec("def lock():\\n    signal.raise_signal(signal.SIGVTALRM)\\n    return 'unlocked'", tracer)
+try:
+    with cpu_time_limit(60):
+        state = tracer["lock"]()
+        while True:
+            pass
+except CheckTimeout:
+    assert state == "unlocked"
+assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+"""
+    assert run_script(script) == ""
+
+
 def test_a_process_that_has_used_much_cpu_time_still_has_all_of_a_limit(run_script):
     """RLIMIT_CPU counts clock ticks, which may be a tenth more than the CPU time used."""
     script = """

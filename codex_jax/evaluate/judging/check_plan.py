@@ -39,6 +39,7 @@ _REFERENCE_CPU_S = 0.005  # if a reference takes longer, the first program is ca
 _ONE_IMPORT = re.compile(r"\s*(?:import|from) ([\w.]+)(?: import ([\w, ]+))?$")
 _STATM = pathlib.Path("/proc/self/statm")
 _NOT_COMPILED = (SyntaxError, ValueError, RecursionError, MemoryError)  # the last two: too deep
+_AGAIN_S = 0.001  # of CPU time, after which a limit that couldn't stop the code tries again
 _TICKS_CLOCK = -8  # CPUCLOCK_PROF of the calling process, by the numbering of clock_gettime(2)
 
 
@@ -271,11 +272,14 @@ def cpu_time_limit(cpu_s: float, kill_cpu_s: float = 0.0) -> Iterator[None]:
 
     No Python runs while a loop in C does: there the kernel ends the process, by SIGXCPU, at most
     two seconds later, or after `kill_cpu_s`. The timer counts time in user mode, by a signal that
-    no profiler uses: libtpu sends SIGPROF a hundred times a second wherever it is loaded.
+    no profiler uses: libtpu sends SIGPROF a hundred times a second wherever it is loaded. Code of
+    coverage isn't stopped, since it holds a lock that the process would wait for ever after.
     """
 
-    def raise_timeout(*_: object) -> None:
-        raise CheckTimeout
+    def raise_timeout(_: int, frame: types.FrameType | None) -> None:
+        if frame is None or not frame.f_globals.get("__name__", "").startswith("coverage."):
+            raise CheckTimeout
+        signal.setitimer(signal.ITIMER_VIRTUAL, _AGAIN_S)
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     pages = int(_STATM.read_text().split()[0])
